@@ -1,0 +1,45 @@
+"""Every error that calmix raises for what a user gave it.
+
+    ValueError
+    └── CalmixError          anything below; the command prints it as one sentence and exits with 2
+        ├── SettingError     a number or option outside its range
+        ├── UnknownNameError a method, data set, model, option or column that does not exist
+        ├── ShapeError       tensors whose shape or dtype does not fit the task
+        ├── SiteError        a module of the network that cannot be found or is not unique
+        └── DataError        a file, table or folder that cannot be used
+
+Each message says what was given, what was expected and what to do.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class CalmixError(ValueError):
+    """The root of the tree above."""
+
+
+class SettingError(CalmixError):
+    """A number or option outside its range."""
+
+
+class UnknownNameError(CalmixError):
+    """A name that is not in the list of known names."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = list(known)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
+        super().__init__(f"unknown {kind} {name!r}; {hint}")
+
+
+class ShapeError(CalmixError):
+    """Tensors whose shape or dtype does not fit."""
+
+
+class SiteError(CalmixError):
+    """A module of the network that cannot be found, or is not unique."""
+
+
+class DataError(CalmixError):
+    """A file, table or folder that cannot be used."""
