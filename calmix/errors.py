@@ -28,9 +28,13 @@ class UnknownNameError(CalmixError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = list(known)
+        self._given = (kind, name, known)
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
         super().__init__(f"unknown {kind} {name!r}; {hint}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, list[str]]]:
+        return type(self), self._given  # an error of a worker process travels as what it was made from
 
 
 class ShapeError(CalmixError):

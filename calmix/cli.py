@@ -1,0 +1,242 @@
+"""The command: parse, call one function, print."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from calmix.errors import CalmixError, SettingError, UnknownNameError
+
+DEFAULT_METHODS = ("erm", "mixup", "sk_mixup", "mixup_e", "sk_mixup_e")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit: 0 done, 2 for bad input (one sentence on stderr), 130 when stopped by hand."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        options = _parser().parse_args(list(arguments))
+        COMMANDS[options.subcommand](options[options.subcommand], arguments)
+    except CalmixError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("stopped; the same command with --resume goes on where this one was.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"calmix: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _parser() -> Any:
+    try:
+        from jsonargparse import ArgumentParser
+    except ImportError:
+        _fail("the command needs more than the library; install it with: pip install 'calmix[train]'")
+
+    class Parser(ArgumentParser):
+        def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # pyright: ignore
+            _fail(" ".join(str(message).split()))
+
+    from calmix import __version__
+    from calmix.train.settings import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, SELECTIONS, Fit
+
+    def data_and_training(parser: Any) -> None:
+        parser.add_argument(
+            "data", type=str, help="a data set (see `calmix datasets`), or a .csv, .csv.gz or .parquet file"
+        )
+        parser.add_argument("--target", type=str, help="the column to predict, for a file of your own")
+        parser.add_argument("--task", type=str, help="classification, binary or regression, if not as inferred")
+        parser.add_argument(
+            "--keep", nargs="*", type=str, default=[], help="columns to use although they look like ids"
+        )
+        parser.add_argument("--train-size", type=int, help="cut the training split to this many rows (stratified)")
+        parser.add_argument("--data-dir", type=Path, help="the folder of fashion_mnist's or cifar10's files")
+        parser.add_argument("--model", type=str, help="mlp or resnet (default: resnet for images, mlp for tables)")
+        parser.add_argument("--epochs", type=int, default=Fit.epochs)
+        parser.add_argument("--batch-size", type=int, default=Fit.batch_size)
+        parser.add_argument(
+            "--learning-rate", type=float, help="the schedule's largest (default: 0.1 sgd, 0.002 adamw)"
+        )
+        parser.add_argument("--weight-decay", type=float, default=Fit.weight_decay)
+        parser.add_argument("--optimizer", type=str, default=Fit.optimizer, help=" or ".join(OPTIMIZERS))
+        parser.add_argument("--schedule", type=str, default=Fit.schedule, help=", ".join(SCHEDULES))
+        parser.add_argument("--select", type=str, default=Fit.select, help=f"{' or '.join(SELECTIONS)} epoch")
+        parser.add_argument("--device", type=str, default=Fit.device, help=", ".join(DEVICES))
+        parser.add_argument("--precision", type=str, default=Fit.precision, help=", ".join(PRECISIONS))
+        parser.add_argument("--set", nargs="+", type=str, default=[], metavar="METHOD.OPTION=VALUE")
+        parser.add_argument("--out", type=Path, help="where results go (default: calmix-runs/DATA)")
+        parser.add_argument("--config", action="config", help="a YAML file with any of these options")
+
+    parser = Parser(prog="calmix", description="Calibrated mixup: accuracy, and probabilities that mean what they say.")
+    parser.add_argument("--version", action="version", version=f"calmix {__version__}")
+    commands = parser.add_subcommands(required=True, dest="subcommand")
+
+    compare = Parser(description="Train one network with several methods and seeds, and show what each did.")
+    data_and_training(compare)
+    compare.add_argument("--methods", nargs="+", type=str, default=list(DEFAULT_METHODS), metavar="METHOD")
+    compare.add_argument("--seeds", type=int, default=5, help="how many seeds (0, 1, ...); runs of a seed are paired")
+    compare.add_argument("--resume", action="store_true", help="go on where a stopped comparison was")
+    compare.add_argument("--workers", type=int, help="runs at a time (default: one a CPU core; one on a GPU)")
+    commands.add_subcommand("compare", compare, help="the main job: methods side by side, with error bars")
+
+    train = Parser(description="Train one network with one method, evaluate it and save its weights.")
+    data_and_training(train)
+    train.add_argument("--method", type=str, default="sk_mixup", metavar="METHOD")
+    train.add_argument("--seed", type=int, default=0)
+    commands.add_subcommand("train", train, help="one network, its metrics and its weights")
+
+    commands.add_subcommand("methods", Parser(description="List the methods."), help="list the methods")
+    commands.add_subcommand("datasets", Parser(description="List the data sets."), help="list the data sets")
+    report = Parser(description="Draw a comparison's report again, without training.")
+    report.add_argument("folder", type=Path, help="the folder that `calmix compare` wrote")
+    commands.add_subcommand("report", report, help="draw a report again")
+    return parser
+
+
+# ---------------------------------------------------------------------------------------------- commands
+
+
+def _compare(options: Any, arguments: Sequence[str]) -> None:
+    from calmix.experiment import Comparison, compare
+    from calmix.report import print_table, write_report
+
+    comparison = Comparison(
+        _source(options), _methods(options.methods, options.set), options.model, _fit(options), options.seeds
+    )
+    out = options.out or _default_out(options.data)
+    _say_notices(comparison.source)
+    with _progress(len(comparison.recipes()), comparison.fit.epochs) as tick:
+        results = compare(comparison, out, options.resume, options.workers, ["calmix", *arguments], tick)
+    print_table(results)
+    print(f"report: {write_report(out)}")
+
+
+def _train(options: Any, arguments: Sequence[str]) -> None:
+    from calmix.experiment import Recipe, train
+    from calmix.methods.read import method_name
+    from calmix.report import print_table, write_report
+
+    [(label, method)] = _methods([options.method], options.set).items()
+    recipe = Recipe(_source(options), label, method, options.model, _fit(options), options.seed)
+    out = options.out or _default_out(f"{Path(options.data).name.split('.')[0]}-{method_name(label)}")
+    _say_notices(recipe.source, recipe.seed)
+    with _progress(runs=1, epochs=recipe.fit.epochs) as tick:
+        results = train(recipe, out, ["calmix", *arguments], lambda epoch: tick(label, recipe.seed, epoch))
+    print_table(results)
+    print(f"report: {write_report(out)}\nweights: {out / 'model.pt'}")
+
+
+def _methods_list(options: Any, arguments: Sequence[str]) -> None:
+    from calmix.methods import METHODS
+
+    _print_list({name: _first_line(method) for name, method in METHODS.items()})
+
+
+def _datasets_list(options: Any, arguments: Sequence[str]) -> None:
+    from calmix.data import DATASETS
+
+    _print_list({name: _first_line(dataset) for name, dataset in DATASETS.items()})
+    print("or the path of your own table: .csv, .csv.gz or .parquet, with --target COLUMN")
+
+
+def _report(options: Any, arguments: Sequence[str]) -> None:
+    from calmix.report import write_report
+
+    print(f"report: {write_report(options.folder)}")
+
+
+COMMANDS: dict[str, Callable[[Any, Sequence[str]], None]] = {
+    "compare": _compare,
+    "train": _train,
+    "methods": _methods_list,
+    "datasets": _datasets_list,
+    "report": _report,
+}
+
+
+# --------------------------------------------------------------------------------- from strings to things
+
+
+def _source(options: Any) -> Any:
+    from calmix.experiment import Source
+
+    return Source(options.data, options.target, options.task, options.train_size, options.data_dir, tuple(options.keep))
+
+
+def _fit(options: Any) -> Any:
+    from dataclasses import fields
+
+    from calmix.train import Fit
+
+    return Fit(**{field.name: options[field.name] for field in fields(Fit)})
+
+
+def _methods(texts: Sequence[str], settings: Sequence[str]) -> dict[str, Any]:
+    """Methods by label: the text that names them."""
+    from calmix.methods import METHODS
+    from calmix.methods.read import method_name, read_method
+
+    texts = [name for text in texts for name in (METHODS if text == "ALL" else [text.strip()])]
+    options: dict[str, dict[str, str]] = {}
+    for setting in settings:
+        place, equals, value = setting.partition("=")
+        name, dot, option = place.partition(".")
+        if not (equals and dot and name and option and value):
+            raise SettingError(f"cannot read --set {setting!r}; write METHOD.OPTION=VALUE, e.g. sk_mixup.tau_max=0.3.")
+        if name not in map(method_name, texts):
+            raise UnknownNameError("method in --set", name, map(method_name, texts))
+        options.setdefault(name, {})[option] = value
+    return {text: read_method(text, options.get(method_name(text))) for text in texts}
+
+
+def _default_out(data: str) -> Path:
+    return Path("calmix-runs") / Path(data).name.split(".")[0]
+
+
+# --------------------------------------------------------------------------------------------- on the screen
+
+
+def _say_notices(source: Any, seed: int = 0) -> None:
+    for notice in source.splits(seed).about.notices:
+        print(notice, file=sys.stderr)
+
+
+@contextmanager
+def _progress(runs: int, epochs: int) -> Iterator[Callable[[str, int, int], None]]:
+    """A live bar over all epochs of all runs, with the time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    done: dict[tuple[str, int], int] = {}
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(f"{runs} runs", total=runs * epochs)
+
+        def tick(label: str, seed: int, epoch: int) -> None:
+            done[label, seed] = epoch
+            bar.update(task, completed=sum(done.values()), description=f"{label}, seed {seed}")
+
+        yield tick
+
+
+def _first_line(function: Callable[..., Any]) -> str:
+    return (function.__doc__ or "").strip().splitlines()[0]
+
+
+def _print_list(lines: dict[str, str]) -> None:
+    width = max(map(len, lines))
+    for name, line in lines.items():
+        print(f"{name:<{width}}  {line}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""A method, a task and a generator, ready for any training loop."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from calmix.core.method import Method, Outcome
+from calmix.core.mix import Batch, Mix, map_leaves
+from calmix.core.task import Task
+from calmix.errors import ShapeError
+
+
+class TrainingLoss(nn.Module):
+    """The scalar to back-propagate, for any model and any loop.
+
+    In `train()` it draws a mix and returns the sum of the method's terms; in `eval()` it is the task's plain mean
+    loss on the batch as it is. All randomness comes from one generator, seeded with `seed` (plus the rank under
+    torch.distributed), created on the device of the first batch and kept in `state_dict()`.
+
+    Attributes:
+        terms: the last step's named terms, detached scalars.
+        mix: the last step's `Mix`; None before the first step and in `eval()`.
+
+    Call: `training_loss(model, x, y, index=None)` with x (n, ...) (or a dict, tuple, dataclass of such), y as the
+    task describes and index (n,) the rows' positions in the data set for methods that remember them.
+
+    Raises:
+        ShapeError: x and y differ in length; a target or output that does not fit the task; integer inputs.
+        SiteError: a site or last layer that cannot be found.
+
+    >>> import calmix
+    >>> training_loss = calmix.TrainingLoss(calmix.sk_mixup(), calmix.Classification(10), seed=0)
+    >>> loss = training_loss(nn.Linear(4, 10), torch.randn(8, 4), torch.randint(10, (8,)))
+    >>> loss.backward(), sorted(training_loss.terms)
+    (None, ['mixed'])
+    """
+
+    def __init__(self, method: Method, task: Task, seed: int = 0) -> None:
+        super().__init__()
+        self.method = method
+        self.task = task
+        self.seed = seed
+        self.terms: dict[str, Tensor] = {}
+        self.mix: Mix | None = None
+        self._generator: torch.Generator | None = None
+        self._saved_state: Tensor | None = None
+        self._last: Outcome | None = None
+
+    def forward(self, model: Callable[[Any], Tensor], x: Any, y: Tensor, index: Tensor | None = None) -> Tensor:
+        if not self.training:
+            target = self.task.target(y)
+            output = self.task.output(model(x))
+            self.mix, outcome = (
+                None,
+                Outcome({"clean": self.task.loss(output, target).mean()}, output, target),
+            )
+        else:
+            step = self.method.step(model, self.task, Batch(x, y, index))
+            map_leaves(lambda leaf: _check_length(leaf, step.size), x)
+            self.mix = self.method.draw(step, self._generator_on(step.target.device))
+            outcome = self.method.objective(step, self.mix)
+        self.terms = {name: term.detach() for name, term in outcome.terms.items()}
+        self._last = Outcome(self.terms, outcome.output.detach(), outcome.target)
+        return torch.stack(list(outcome.terms.values())).sum()
+
+    def accuracy(self) -> Tensor | None:
+        """Honest accuracy of the last step: a prediction earns its class's share in the mixed target.
+
+        For a mixed row that is lam where it predicts the anchor's class plus 1 - lam where it predicts the partner's.
+        Its ceiling is the mean of max(lam, 1 - lam), not 1. None before the first step and for regression.
+        """
+        hits = None if self._last is None else self.task.hits(self._last.output, self._last.target)
+        return None if hits is None else hits.mean()
+
+    def get_extra_state(self) -> dict[str, Any]:
+        state = self._saved_state if self._generator is None else self._generator.get_state()
+        return {"seed": self.seed, "generator": state}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.seed, self._saved_state, self._generator = state["seed"], state["generator"], None
+
+    def _generator_on(self, device: torch.device) -> torch.Generator:
+        if self._generator is None or self._generator.device != device:
+            self._generator = torch.Generator(device).manual_seed(self.seed + _rank())
+            if self._saved_state is not None:
+                self._generator.set_state(self._saved_state)
+                self._saved_state = None
+        return self._generator
+
+
+def _rank() -> int:
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_rank() if distributed else 0
+
+
+def _check_length(leaf: Tensor, size: int) -> Tensor:
+    if size == 0:
+        raise ShapeError("the batch has no rows; give at least one.")
+    if leaf.ndim == 0 or len(leaf) != size:
+        raise ShapeError(f"x and y must have the same number of rows; got {tuple(leaf.shape)} and {size} targets.")
+    return leaf

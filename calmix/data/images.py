@@ -1,0 +1,177 @@
+"""Image sets: scikit-learn's digits, and Fashion-MNIST and CIFAR-10 from a folder.
+
+n images of C channels, H x W pixels. Decoded files stay in memory as uint8; only the rows of a split become float32.
+"""
+
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from calmix.data.splits import About, Rows, Split, Splits, cut_train, split_rows, split_sizes
+from calmix.errors import DataError
+
+Images = NDArray[np.uint8]  # (n, C, H, W)
+
+HELD_OUT = (1_000, 5_000)  # validation and calibration rows drawn from an official training part
+FASHION = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of the package dataset-fashion-mnist
+
+
+def digits(seed: int = 0, train_size: int | None = None) -> Splits:
+    """1,797 handwritten digits, 8 x 8 grey, 10 classes (embedded in scikit-learn).
+
+    Pixels are scaled from 0..16 to [0, 1].
+
+    >>> digits(train_size=100).train.x.shape
+    torch.Size([100, 1, 8, 8])
+    """
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    images = torch.tensor(pixels, dtype=torch.float32).view(-1, 1, 8, 8) / 16
+    labels = np.asarray(labels, np.int64)
+    train, *others = split_rows(labels, split_sizes(len(labels)), np.random.default_rng(seed))
+    parts = [cut_train(train, labels, train_size), *others]
+    about = About("digits", "classification", "image", tuple("0123456789"), (), False, "scikit-learn, load_digits")
+    return Splits(*(Split(images[rows], torch.from_numpy(labels[rows])) for rows in parts), about=about)
+
+
+def fashion_mnist(seed: int = 0, train_size: int | None = None, data_dir: Path | None = None) -> Splits:
+    """70,000 pictures of clothing, 28 x 28 grey, 10 classes (idx files in a folder).
+
+    data_dir holds the four idx files, plain or gzipped; without it, $CALMIX_DATA/fashion_mnist, $CALMIX_DATA and the
+    folder of Debian's package dataset-fashion-mnist are tried. The test split is the official one.
+
+    Raises DataError if the files are missing or broken.
+    """
+    advice = "give data_dir, set CALMIX_DATA, or install Debian's package dataset-fashion-mnist"
+    folder = _find("fashion_mnist", "train-images-idx3-ubyte*", data_dir, [DEBIAN], advice)
+    about = About("fashion_mnist", "classification", "image", FASHION, (), False, f"Fashion-MNIST, {folder}")
+    return _image_splits(_idx_pair(folder, "train"), _idx_pair(folder, "t10k"), seed, train_size, about)
+
+
+def cifar10(seed: int = 0, train_size: int | None = None, data_dir: Path | None = None) -> Splits:
+    """60,000 photographs of animals and vehicles, 32 x 32 colour, 10 classes (parquet files in a folder).
+
+    data_dir holds train-*.parquet and test-*.parquet with the columns img (a struct with the encoded bytes) and label;
+    without it, $CALMIX_DATA/cifar10 and $CALMIX_DATA are tried. The test split is the official one.
+
+    Raises DataError if the files are missing or broken.
+    """
+    folder = _find("cifar10", "train-*.parquet", data_dir, [], "give data_dir or set CALMIX_DATA")
+    about = About("cifar10", "classification", "image", CIFAR10, (), True, f"CIFAR-10, {folder}")
+    return _image_splits(_shards(folder, "train"), _shards(folder, "test"), seed, train_size, about)
+
+
+def _image_splits(
+    official_train: tuple[Images, Rows], official_test: tuple[Images, Rows], seed: int, size: int | None, about: About
+) -> Splits:
+    """Splits standardised by each channel's mean and std over the drawn train split."""
+    images, labels = official_train
+    for _, ids in (official_train, official_test):
+        if len(ids) == 0 or ids.min() < 0 or ids.max() >= len(about.classes):
+            raise DataError(f"{about.source}: labels must run from 0 to {len(about.classes) - 1}; get the files anew.")
+    free = len(labels) - sum(HELD_OUT)
+    if free < 1:
+        raise DataError(
+            f"{about.source}: {len(labels)} training images, of which {sum(HELD_OUT)} are held out; get all."
+        )
+    train, validation, calibration = split_rows(labels, (free, *HELD_OUT), np.random.default_rng(seed))
+    train = cut_train(train, labels, size)
+    pixels = _floats(images[train])
+    std, mean = torch.std_mean(pixels, dim=(0, 2, 3), correction=0, keepdim=True)  # (1, C, 1, 1)
+    std[std == 0] = 1
+
+    def split(pixels: torch.Tensor, labels: Rows) -> Split:
+        return Split(pixels.sub_(mean).div_(std), torch.tensor(labels))
+
+    return Splits(
+        train=split(pixels, labels[train]),
+        validation=split(_floats(images[validation]), labels[validation]),
+        calibration=split(_floats(images[calibration]), labels[calibration]),
+        test=split(_floats(official_test[0]), official_test[1]),
+        about=about,
+    )
+
+
+def _floats(images: Images) -> torch.Tensor:
+    """A fresh float32 tensor in [0, 1]."""
+    return torch.tensor(images, dtype=torch.float32).div_(255)
+
+
+def _find(name: str, pattern: str, data_dir: Path | None, more: Iterable[Path], advice: str) -> Path:
+    """The first folder that holds such a file: data_dir alone where given, else the usual places."""
+    root = os.environ.get("CALMIX_DATA")
+    places = [Path(data_dir)] if data_dir else [*([Path(root, name), Path(root)] if root else []), *more]
+    for place in places:
+        if any(place.glob(pattern)):
+            return place
+    looked = ", ".join(map(str, places)) or "no folder: CALMIX_DATA is not set"
+    raise DataError(f"{name}: no file {pattern} found (looked in {looked}); {advice}.")
+
+
+def _idx_pair(folder: Path, stem: str) -> tuple[Images, Rows]:
+    images, labels = (_idx(folder, f"{stem}-{what}-ubyte") for what in ("images-idx3", "labels-idx1"))
+    if images.ndim != 3 or labels.shape != images.shape[:1]:
+        raise DataError(f"{folder}: {stem} has images {images.shape} and labels {labels.shape}; get the files anew.")
+    return images[:, None], labels.astype(np.int64)
+
+
+def _idx(folder: Path, name: str) -> NDArray[np.uint8]:
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return _read_idx(path, path.stat().st_mtime_ns)
+    raise DataError(f"no {name} or {name}.gz in {folder}; get the set's four idx files.")
+
+
+@lru_cache(maxsize=8)
+def _read_idx(path: Path, modified: int) -> NDArray[np.uint8]:
+    """An idx file of bytes: two zeros, the type 8, the number of dimensions, each length as >u4, then the values."""
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        shape = np.frombuffer(raw, ">u4", count=raw[3], offset=4)
+        if raw[:3] != b"\0\0\x08":
+            raise ValueError("not an idx file of bytes")
+        return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
+    except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
+        raise DataError(f"{path} is not a whole idx file ({error}); get the file anew.") from error
+
+
+def _shards(folder: Path, stem: str) -> tuple[Images, Rows]:
+    paths = sorted(folder.glob(f"{stem}-*.parquet"))
+    if not paths:
+        raise DataError(f"no {stem}-*.parquet in {folder}; get the set's parquet files, train and test.")
+    images, labels = zip(*(_read_shard(path, path.stat().st_mtime_ns) for path in paths), strict=True)
+    return np.concatenate(images), np.concatenate(labels)
+
+
+@lru_cache(maxsize=8)
+def _read_shard(path: Path, modified: int) -> tuple[Images, Rows]:
+    """Decoded images (n, 3, 32, 32) and labels (n,) of one parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from PIL import Image
+
+    def decode(encoded: bytes) -> NDArray[np.uint8]:
+        return np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
+
+    try:
+        table = pq.read_table(path, columns=["img", "label"])
+        images = np.stack([decode(row["bytes"]) for row in table["img"].to_pylist()])
+        labels = table["label"].to_numpy().astype(np.int64)
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path} is not a parquet file of images (img.bytes, label): {error}; get the file anew."
+        ) from error
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels

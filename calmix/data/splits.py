@@ -1,0 +1,158 @@
+"""A data set as four parts, and the drawing of those parts.
+
+n rows, K classes, S parts. Row indices are int64 arrays into the whole table (or the official training part).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from calmix.errors import DataError, SettingError
+
+Rows = NDArray[np.int64]
+
+TASKS = ("classification", "binary", "regression")
+SHARES = (6, 1, 1, 2)  # tenths of the rows for train, validation, calibration, test, where no test set is official
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One part of a data set."""
+
+    x: Tensor  # (n, d) float32 for tables; (n, C, H, W) float32 for images
+    y: Tensor  # (n,) int64 class ids; (n, 1) float32 standardised target for regression
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class About:
+    """What a report says of the data."""
+
+    name: str
+    task: str  # one of TASKS
+    kind: str  # "table" | "image"
+    classes: tuple[str, ...]  # names in the order of the class ids; () for regression
+    features: tuple[str, ...]  # columns after encoding; () for images
+    natural: bool  # natural images: random crop and flip make sense
+    source: str  # one line, where it comes from
+    target_mean: float = 0.0  # regression: y * target_std + target_mean is in the original unit
+    target_std: float = 1.0
+    notices: tuple[str, ...] = ()  # what the user should be told, in full sentences
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set, ready for training: fit on train, choose on validation, calibrate on calibration, judge on test."""
+
+    train: Split
+    validation: Split
+    calibration: Split
+    test: Split
+    about: About
+
+
+def split_sizes(n: int) -> tuple[int, ...]:
+    """Rows of train, validation, calibration and test, of n in all: .6, .1, .1, .2 by largest remainder.
+
+    Raises DataError where a part would be empty.
+
+    >>> split_sizes(178)
+    (107, 18, 18, 35)
+    """
+    whole, remainder = np.divmod(n * np.array(SHARES), sum(SHARES))
+    whole[np.argsort(-remainder, kind="stable")[: n - whole.sum()]] += 1
+    if not whole.all():
+        raise DataError(f"{n} rows cannot fill the train, validation, calibration and test splits; give 10 or more.")
+    return tuple(whole.tolist())
+
+
+def split_rows(labels: Rows | None, sizes: Sequence[int], rng: np.random.Generator) -> list[Rows]:
+    """Disjoint random parts of exactly these sizes, which must sum to n; stratified by labels (n,) where given.
+
+    A class's rows in a part differ from the class's proportion by at most one row. With a part that takes half of the
+    rows or more, every class of two rows or more is in that part.
+
+    >>> labels = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1])
+    >>> [np.bincount(labels[rows]).tolist() for rows in split_rows(labels, (6, 3), np.random.default_rng(0))]
+    [[4, 2], [2, 1]]
+    """
+    if labels is None:
+        labels = np.zeros(sum(sizes), np.int64)
+    assert len(labels) == sum(sizes)
+    shuffled = rng.permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    table = _allot(np.bincount(labels), np.array(sizes))
+    part = np.repeat(np.tile(np.arange(len(sizes)), len(table)), table.ravel())  # (n,) the part of each of by_class
+    return [rng.permutation(by_class[part == s]) for s in range(len(sizes))]
+
+
+def _allot(counts: NDArray, sizes: NDArray) -> NDArray:
+    """The (K, S) table of counts[k] * sizes[s] / n, each entry rounded down or one up, with exact row and column sums.
+
+    What rounding down leaves is a 0/1 table with given margins. Serving, class by class, the parts that lack most
+    finds it whenever it exists (Gale and Ryser), and it does: the fractions themselves have those margins.
+    """
+    table = np.outer(counts, sizes) // sizes.sum()
+    for k, missing in enumerate(counts - table.sum(1)):
+        lacking = sizes - table.sum(0)
+        table[k, np.argsort(-lacking, kind="stable")[:missing]] += 1
+    return table
+
+
+def cut_train(train: Rows, labels: Rows | None, train_size: int | None) -> Rows:
+    """The first train_size rows of train in a stratified order, or all where train_size is None.
+
+    After one row of each class, the j-th row (j = 0, 1, ...) of a class of c rows comes at (j + 1/2) / c: Webster's
+    apportionment. So every size is exact and holds every class, and smaller train sets are parts of larger ones.
+
+    Raises SettingError if train_size < 1, DataError if it exceeds len(train) or is below the number of classes.
+    """
+    if train_size is None:
+        return train
+    if train_size < 1:
+        raise SettingError(f"train_size is {train_size}; give 1 or more.")
+    if train_size > len(train):
+        raise DataError(f"train_size is {train_size}, but there are {len(train)} rows to train on; give at most that.")
+    y = np.zeros(len(train), np.int64) if labels is None else labels[train]
+    _, y, counts = np.unique(y, return_inverse=True, return_counts=True)
+    if train_size < len(counts):
+        raise DataError(
+            f"train_size is {train_size}, but there are {len(counts)} classes; give one row for each or more."
+        )
+    by_class = np.argsort(y, kind="stable")
+    rank = np.empty_like(y)
+    rank[by_class] = np.arange(len(y)) - np.repeat(np.cumsum(counts) - counts, counts)
+    place = np.where(rank == 0, 0.0, (rank + 0.5) / counts[y])
+    return train[np.argsort(place, kind="stable")[:train_size]]
+
+
+def check_classes(
+    labels: Rows, classes: Sequence[str], remedy: str = "merge it with another or remove it"
+) -> list[str]:
+    """Notices on classes with fewer rows than the four splits; DataError if a class has a single row."""
+    counts = dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
+    single = [name for name, count in counts.items() if count == 1]
+    if single:
+        has = f"class {single[0]!r} has 1 row" if len(single) == 1 else f"classes {listed(single)} have 1 row each"
+        raise DataError(f"{has}; a class needs rows to train and to test on: {remedy}.")
+    return [
+        f"class {name!r} has {count} rows, fewer than the four splits, so some split lacks it."
+        for name, count in counts.items()
+        if count < len(SHARES)
+    ]
+
+
+def listed(names: Iterable[str], at_most: int = 20) -> str:
+    """The names, quoted, for a message that stays one sentence.
+
+    >>> listed("abc", at_most=2)
+    "'a', 'b' and 1 more"
+    """
+    names = [repr(name) for name in names]
+    more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
+    return ", ".join(names[:at_most]) + more

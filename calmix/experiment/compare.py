@@ -1,0 +1,191 @@
+"""The main job: the same network under several methods and seeds, paired, resumable."""
+
+import csv
+import dataclasses
+import io
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from calmix.core.method import Method
+from calmix.data import Splits
+from calmix.errors import DataError, SettingError
+from calmix.experiment.engine import Tick, carry_out, default_workers
+from calmix.experiment.recipe import Recipe, Source
+from calmix.experiment.record import Record, read, slug, write_json, write_whole
+from calmix.experiment.run import initial_model
+from calmix.experiment.statistics import interval, paired_difference
+from calmix.models import default_model
+from calmix.train import Fit
+
+CLASSIFICATION_METRICS = ("accuracy", "nll", "brier", "ece", "adaptive_ece", "scaled.nll", "scaled.ece")
+REGRESSION_METRICS = ("rmse", "mae", "r2")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What to compare: methods by label, on one source, with one network and one training, over seeds 0..seeds-1."""
+
+    source: Source
+    methods: Mapping[str, Method]
+    model: str | None = None
+    fit: Fit = dataclasses.field(default_factory=Fit)
+    seeds: int = 5
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise SettingError(f"seeds must be at least 1; got {self.seeds}.")
+        if not self.methods:
+            raise SettingError("no methods to compare; name at least one, e.g. --methods erm mixup.")
+
+    def recipes(self) -> list[Recipe]:
+        """All runs, seed by seed, so that a stopped comparison leaves whole pairs."""
+        return [
+            Recipe(self.source, label, method, self.model, self.fit, seed)
+            for seed in range(self.seeds)
+            for label, method in self.methods.items()
+        ]
+
+
+def compare(
+    comparison: Comparison,
+    out: Path,
+    resume: bool = False,
+    workers: int | None = None,
+    command: Sequence[str] = (),
+    tick: Tick = lambda label, seed, epochs: None,
+) -> dict[str, Any]:
+    """Run what is not yet stored in `out`, then write and return the results (results.json, results.csv).
+
+    Raises:
+        DataError: `out` cannot be written, or holds another comparison, or holds runs and `resume` is False.
+        Whatever the data, methods or network raise; nothing has been written then.
+    """
+    if workers is not None and workers < 1:
+        raise SettingError(f"workers must be at least 1; got {workers}.")
+    recipes = comparison.recipes()
+    splits = comparison.source.splits(0)
+    initial_model(recipes[0], splits)  # bad data and models fail here, before anything is written
+    todo = _unfinished(recipes, out, resume)
+    open_folder(out, comparison)
+    epochs = comparison.fit.epochs
+    for recipe in recipes:
+        if recipe not in todo:
+            tick(recipe.label, recipe.seed, epochs)
+    if todo:
+        carry_out(todo, out, workers or default_workers(len(todo), comparison.fit.accelerator), tick)
+    records = [read(out, recipe.label, recipe.seed) for recipe in recipes]
+    return write_results(out, comparison, [record for record in records if record], splits, command)
+
+
+def write_results(
+    out: Path, comparison: Comparison, records: list[Record], splits: Splits, command: Sequence[str] = ()
+) -> dict[str, Any]:
+    """results.json and results.csv from the finished runs."""
+    about = splits.about
+    names = REGRESSION_METRICS if about.task == "regression" else CLASSIFICATION_METRICS
+    results = {
+        "data": {
+            **dataclasses.asdict(about),
+            "sizes": {part: len(getattr(splits, part)) for part in ("train", "validation", "calibration", "test")},
+            "shape": list(splits.train.x.shape[1:]),
+        },
+        "task": about.task,
+        "model": comparison.model or default_model(tuple(splits.train.x.shape[1:])),
+        "fit": {**dataclasses.asdict(comparison.fit), "learning_rate": comparison.fit.peak_rate},
+        "seeds": comparison.seeds,
+        "command": list(command),
+        "environment": environment(comparison.fit),
+        "runs": [dataclasses.asdict(record) for record in records],
+        "summary": summarise(records, names),
+    }
+    write_json(out / "results.json", results)
+    write_whole(out / "results.csv", lambda file: file.write(_table(records, names).encode()))
+    return results
+
+
+def summarise(records: Sequence[Record], names: Sequence[str]) -> list[dict[str, Any]]:
+    """A row a method: means with 95 % intervals, and paired differences from plain training (else the first method)."""
+    labels = list(dict.fromkeys(record.method for record in records))
+    reference = next((label for label in labels if label == "erm"), labels[0])
+
+    def values(label: str, name: str) -> list[float]:
+        return [record.value(name) for record in records if record.method == label]
+
+    rows = []
+    for label in labels:
+        row: dict[str, Any] = {"method": label, "seeds": len(values(label, "cost"))}
+        row["repr"] = next(record.repr for record in records if record.method == label)
+        row["metrics"] = {name: dataclasses.asdict(interval(values(label, name))) for name in (*names, "cost")}
+        row["reference"] = reference
+        row["difference"] = {
+            name: dataclasses.asdict(paired_difference(values(label, name), values(reference, name))) for name in names
+        }
+        rows.append(row)
+    return rows
+
+
+def environment(settings: Fit) -> dict[str, str]:
+    """Versions and the device, for the record."""
+
+    def installed(package: str) -> str:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return "not installed"
+
+    packages = ("calmix", "torch", "lightning", "numpy", "scikit-learn")
+    device = (
+        torch.cuda.get_device_name() if settings.accelerator == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+    )
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": device,
+        **{package: installed(package) for package in packages},
+    }
+
+
+def _unfinished(recipes: Sequence[Recipe], out: Path, resume: bool) -> list[Recipe]:
+    """The runs that are not stored; an error where stored ones are in the way or are not these."""
+    clashes = [recipe.label for recipe in recipes if recipe.seed == 0]
+    if len({slug(label, 0) for label in clashes}) < len(clashes):
+        raise SettingError(f"two methods have the same name in files: {', '.join(clashes)}; name each one once.")
+    todo = []
+    for recipe in recipes:
+        record = read(out, recipe.label, recipe.seed)
+        if record is None:
+            todo.append(recipe)
+        elif not resume:
+            raise DataError(f"{out} already holds finished runs; add --resume to go on, or give another --out.")
+        elif record.recipe != repr(recipe):
+            raise DataError(
+                f"{out} holds {recipe.label!r} with other settings; repeat the command that began it, "
+                "or give another --out."
+            )
+    return todo
+
+
+def open_folder(out: Path, comparison: Comparison) -> None:
+    """Make the folder and note what it is for."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / "comparison.json", {"comparison": repr(comparison)})
+    except OSError as error:
+        raise DataError(f"cannot write to {out}: {error.strerror or error}; give another --out.") from None
+
+
+def _table(records: Sequence[Record], names: Sequence[str]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    extra = ("temperature", "train_seconds", "relative_cost", "epoch")
+    writer.writerow(["method", "seed", *(name.replace(".", "_") for name in names), *extra])
+    for record in records:
+        values = [record.value(name) for name in names]
+        writer.writerow([record.method, record.seed, *values, *(getattr(record, name) for name in extra)])
+    return text.getvalue()

@@ -1,0 +1,65 @@
+"""What a training step of a method costs, in units of a plain training step."""
+
+import copy
+import statistics
+import time
+
+import torch
+from torch import nn
+
+from calmix.core.loss import TrainingLoss
+from calmix.core.method import Method
+from calmix.core.task import Task
+from calmix.data import Split
+from calmix.methods import erm
+from calmix.train import Fit
+
+_ROUNDS, _WARM_UP = 15, 3
+
+
+def relative_cost(method: Method, model: nn.Module, task: Task, train: Split, settings: Fit) -> float:
+    """Time of a training step of `method` over that of plain training: 1.0 is free.
+
+    Both train a copy of `model` on the same batch, turn by turn in the same process, so that both meet the same
+    machine; the median of the rounds' ratios is reported. CPU time on the CPU, wall-clock time between
+    synchronisations on a GPU. Forward, backward and optimiser step count; loading and augmentation do not.
+    """
+    if method == erm():
+        return 1.0
+    device = torch.device(settings.accelerator)
+    rows = min(settings.batch_size, len(train))
+    x, y, index = train.x[:rows].to(device), train.y[:rows].to(device), torch.arange(rows, device=device)
+
+    def stepper(method: Method) -> "_Stepper":
+        return _Stepper(copy.deepcopy(model).to(device).train(), TrainingLoss(method, task), (x, y, index))
+
+    ratios = []
+    with torch.random.fork_rng():
+        plain, tried = stepper(erm()), stepper(method)
+        for _ in range(_WARM_UP):
+            plain.seconds()
+            tried.seconds()
+        for _ in range(_ROUNDS):
+            base = plain.seconds()
+            ratios.append(tried.seconds() / max(base, 1e-9))
+    return statistics.median(ratios)
+
+
+class _Stepper:
+    def __init__(self, model: nn.Module, loss: TrainingLoss, batch: tuple[torch.Tensor, ...]) -> None:
+        self.model, self.loss, self.batch = model, loss, batch
+        self.optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, nesterov=True)
+
+    def seconds(self) -> float:
+        """The time of one training step."""
+        start = self._now()
+        self.optimizer.zero_grad()
+        self.loss(self.model, *self.batch).backward()
+        self.optimizer.step()
+        return self._now() - start
+
+    def _now(self) -> float:
+        if self.batch[0].is_cuda:
+            torch.cuda.synchronize()
+            return time.perf_counter()
+        return time.process_time()

@@ -1,0 +1,107 @@
+"""A finished run, in memory and on disk.
+
+    OUT/comparison.json           what was asked for
+    OUT/runs/SLUG-seed0.json      one run: metrics, temperature, cost, learning curve
+    OUT/predictions/SLUG-seed0.npz  its test predictions (and the calibration split's)
+    OUT/results.json, results.csv, report.html
+
+Every file is written whole or not at all.
+"""
+
+import dataclasses
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from calmix.errors import DataError
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run left: fractions, not per cent; metrics holds "scaled", those after temperature, in classification."""
+
+    method: str
+    repr: str
+    seed: int
+    metrics: dict[str, Any]
+    temperature: float | None
+    train_seconds: float
+    relative_cost: float
+    epoch: int
+    history: list[dict[str, Any]]
+    recipe: str  # repr of the Recipe, to tell whether a stored run is the one asked for
+
+    def value(self, path: str) -> float:
+        """A metric by name, e.g. "ece" or "scaled.ece"; "cost" is the relative cost."""
+        if path == "cost":
+            return self.relative_cost
+        found: Any = self.metrics
+        for name in path.split("."):
+            found = found[name]
+        return found
+
+
+Predictions = Mapping[str, np.ndarray]  # logits, probs, labels, calibration_logits, ...; or mean, targets
+
+
+def slug(label: str, seed: int) -> str:
+    """A file name for a run: `sk_mixup(tau_max=0.3)`, 0 -> `sk_mixup-tau_max-0.3-seed0`."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", label).strip("-") + f"-seed{seed}"
+
+
+def save(folder: Path, record: Record, predictions: Predictions) -> None:
+    """Write a run; the predictions first, so that a stored record is a finished run."""
+    name = slug(record.method, record.seed)
+    write_whole(
+        folder / "predictions" / f"{name}.npz",
+        lambda file: np.savez_compressed(file, allow_pickle=False, **predictions),
+    )
+    write_json(folder / "runs" / f"{name}.json", dataclasses.asdict(record))
+
+
+def read(folder: Path, label: str, seed: int) -> Record | None:
+    """The stored run, or None where it is not finished."""
+    path = folder / "runs" / f"{slug(label, seed)}.json"
+    return Record(**read_json(path)) if path.exists() else None
+
+
+def read_predictions(folder: Path, record: Record) -> Predictions:
+    path = folder / "predictions" / f"{slug(record.method, record.seed)}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read the predictions {path}: {error}; run the comparison again.") from None
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {path}: {error}.") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    text = json.dumps(value, indent=1, allow_nan=False, default=str) + "\n"
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Write beside the target, then put it in place in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

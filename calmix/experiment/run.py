@@ -1,0 +1,96 @@
+"""One run: from a recipe to a record and its predictions."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from calmix.data import About, Split, Splits
+from calmix.experiment.cost import relative_cost
+from calmix.experiment.recipe import Recipe, outputs_of, task_of
+from calmix.experiment.record import Predictions, Record
+from calmix.metrics import classification_metrics, regression_metrics
+from calmix.models import make_model
+from calmix.posthoc import fit_temperature
+from calmix.train import fit, predict
+
+OnEpoch = Callable[[int], object]  # told each finished epoch, counted from 1
+
+
+class Finished(NamedTuple):
+    """What a run leaves in memory."""
+
+    record: Record
+    predictions: Predictions
+    model: nn.Module
+
+
+def run(recipe: Recipe, on_epoch: OnEpoch = lambda epoch: None) -> Finished:
+    """Train and evaluate a recipe. Runs of one seed share splits, initial weights and order, whatever the method."""
+    splits = recipe.source.splits(recipe.seed)
+    model = initial_model(recipe, splits)
+    task = task_of(splits.about)
+    cost = relative_cost(recipe.method, model, task, splits.train, recipe.fit)
+    start = time.perf_counter()
+    fitted = fit(model, splits, recipe.method, task, recipe.fit, recipe.seed, on_epoch)
+    seconds = time.perf_counter() - start
+    metrics, temperature, predictions = evaluate(fitted.model, splits)
+    record = Record(
+        method=recipe.label,
+        repr=repr(recipe.method),
+        seed=recipe.seed,
+        metrics=metrics,
+        temperature=temperature,
+        train_seconds=seconds,
+        relative_cost=cost,
+        epoch=fitted.epoch,
+        history=fitted.history,
+        recipe=repr(recipe),
+    )
+    return Finished(record, predictions, fitted.model)
+
+
+def initial_model(recipe: Recipe, splits: Splits) -> nn.Module:
+    """The untrained network of a recipe: its weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return make_model(recipe.model, tuple(splits.train.x.shape[1:]), outputs_of(splits.about))
+
+
+def evaluate(model: nn.Module, splits: Splits) -> tuple[dict[str, Any], float | None, Predictions]:
+    """Metrics on the test split, the temperature fitted on the calibration split, and the predictions behind both."""
+    if splits.about.task == "regression":
+        return _evaluate_regression(model, splits.test, splits.about)
+    logits, labels = _logits(model, splits.test), splits.test.y
+    calibration = _logits(model, splits.calibration)
+    temperature = fit_temperature(calibration, splits.calibration.y)
+    probs = logits.softmax(1)
+    metrics = {
+        **classification_metrics(probs, labels),
+        "scaled": classification_metrics(temperature(logits).softmax(1), labels),
+    }
+    predictions = {
+        "logits": logits.float().numpy(),
+        "probs": probs.float().numpy(),
+        "labels": labels.numpy(),
+        "temperature": np.array(temperature.value),
+        "calibration_logits": calibration.float().numpy(),
+        "calibration_labels": splits.calibration.y.numpy(),
+    }
+    return metrics, temperature.value, predictions
+
+
+def _evaluate_regression(model: nn.Module, test: Split, about: About) -> tuple[dict[str, Any], None, Predictions]:
+    mean, targets = (
+        values.double() * about.target_std + about.target_mean for values in (predict(model, test), test.y)
+    )
+    return regression_metrics(mean, targets), None, {"mean": mean.numpy(), "targets": targets.numpy()}
+
+
+def _logits(model: nn.Module, split: Split) -> Tensor:
+    """Logits (n, K) in float64; a single logit z becomes the two columns 0, z."""
+    output = predict(model, split).double()
+    return torch.cat([torch.zeros_like(output), output], 1) if output.shape[1] == 1 else output

@@ -1,0 +1,51 @@
+"""One network with one method, kept: its record, its report's data and its weights."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from calmix.errors import DataError
+from calmix.experiment.compare import Comparison, open_folder, write_results
+from calmix.experiment.recipe import Recipe, outputs_of
+from calmix.experiment.record import read, save, write_whole
+from calmix.experiment.run import OnEpoch, initial_model, run
+
+
+def train(
+    recipe: Recipe, out: Path, command: Sequence[str] = (), on_epoch: OnEpoch = lambda epoch: None
+) -> dict[str, Any]:
+    """Run a recipe and write the folder that a comparison of one run would, plus `model.pt`; return the results.
+
+    model.pt is a dict of tensors and plain values (no pickled code): `state_dict`, `model` (a name of `MODELS`, None for
+    the default), `shape` of a row, `outputs`, `classes`, `temperature`, `recipe`.
+
+    >>> import tempfile
+    >>> from calmix import mixup
+    >>> from calmix.experiment import Recipe, Source
+    >>> from calmix.train import Fit
+    >>> folder = Path(tempfile.mkdtemp()) / "wine"
+    >>> results = train(Recipe(Source("wine"), "mixup", mixup(), fit=Fit(epochs=2)), folder)
+    >>> sorted(torch.load(folder / "model.pt", weights_only=True))[:3]
+    ['classes', 'model', 'outputs']
+    """
+    splits = recipe.source.splits(recipe.seed)
+    initial_model(recipe, splits)
+    if read(out, recipe.label, recipe.seed) is not None:
+        raise DataError(f"{out} already holds this run; give another --out.")
+    comparison = Comparison(recipe.source, {recipe.label: recipe.method}, recipe.model, recipe.fit, seeds=1)
+    open_folder(out, comparison)
+    record, predictions, model = run(recipe, on_epoch)
+    checkpoint = {
+        "state_dict": model.state_dict(),
+        "model": recipe.model,
+        "shape": list(splits.train.x.shape[1:]),
+        "outputs": outputs_of(splits.about),
+        "classes": list(splits.about.classes),
+        "temperature": record.temperature,
+        "recipe": repr(recipe),
+    }
+    write_whole(out / "model.pt", lambda file: torch.save(checkpoint, file))
+    save(out, record, predictions)
+    return write_results(out, comparison, [record], splits, command)

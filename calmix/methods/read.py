@@ -1,0 +1,102 @@
+"""A method as text, `sk_mixup(tau_max=0.3)`, turned into a Method without ever evaluating the text."""
+
+import ast
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from calmix.core import coefficient, space
+from calmix.core.method import Method
+from calmix.errors import SettingError, UnknownNameError
+from calmix.methods import METHODS
+
+# the parts that may stand as the value of an option
+PARTS: dict[str, Callable[..., Any]] = {
+    part.__name__: part
+    for part in (
+        space.ByTask,
+        space.Embedding,
+        space.Inputs,
+        space.Targets,
+        coefficient.Beta,
+        coefficient.SimilarityKernel,
+    )
+}
+
+
+def read_method(text: str, options: Mapping[str, str] | None = None) -> Method:
+    """The method that `text` describes: a name, or a name with options in brackets.
+
+    options: further options as text, which win over those in brackets.
+
+    Raises:
+        UnknownNameError: no such method or option (the nearest known one is named).
+        SettingError: text that is not `name` or `name(option=value, ...)`, or a value out of range.
+
+    >>> read_method("sk_mixup(tau_max=0.3, space=Inputs())").coefficient
+    SimilarityKernel(tau_max=0.3, tau_std=0.25, alpha=1.0, space=Inputs())
+    """
+    node = _parse(text)
+    call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
+    extra = [ast.keyword(name, _parse(value)) for name, value in (options or {}).items()]
+    given = [keyword for keyword in call.keywords if keyword.arg not in (options or {})]
+    return _call(ast.Call(call.func, call.args, given + extra), METHODS, "method", text)
+
+
+def method_name(text: str) -> str:
+    """The name in `name` or `name(...)`."""
+    return text.split("(", 1)[0].strip()
+
+
+def _parse(text: str) -> ast.expr:
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError):
+        raise SettingError(
+            f"cannot read {text!r}; write name or name(option=value, ...), e.g. 'sk_mixup(tau_max=0.3)'."
+        ) from None
+
+
+def _call(node: ast.Call, known: Mapping[str, Callable[..., Any]], kind: str, text: str) -> Any:
+    if not isinstance(node.func, ast.Name) or node.args or any(keyword.arg is None for keyword in node.keywords):
+        raise SettingError(f"cannot read {text!r}; write name or name(option=value, ...), options by name.")
+    name = node.func.id
+    if name not in known:
+        raise UnknownNameError(kind, name, known)
+    parameters = inspect.signature(known[name]).parameters
+    arguments = {}
+    for keyword in node.keywords:
+        option = str(keyword.arg)
+        if option not in parameters:
+            raise UnknownNameError(f"option of {name}", option, parameters)
+        arguments[option] = _value(keyword.value, text)
+        _check_kind(name, option, arguments[option], parameters[option])
+    return known[name](**arguments)
+
+
+def _value(node: ast.expr, text: str) -> Any:
+    if isinstance(node, ast.Name):  # a bare word: variant=logit
+        return node.id
+    if isinstance(node, ast.Call):
+        return _call(node, PARTS, "part", text)
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise SettingError(f"cannot read a value in {text!r}; give numbers, words, True, False or None.") from None
+
+
+def _check_kind(name: str, option: str, value: Any, parameter: inspect.Parameter) -> None:
+    """A number where the option is a number, a yes or no where it is one, a part where it is a part."""
+    allowed = str(parameter.annotation).replace("<class '", "").replace("'>", "")
+    for word, kinds in (("bool", (bool,)), ("float", (int, float)), ("int", (int,)), ("str", (str,))):
+        if word in allowed.split(" | "):
+            number_given_as_bool = isinstance(value, bool) and bool not in kinds
+            if not (isinstance(value, kinds) and not number_given_as_bool) and not (
+                value is None and "None" in allowed
+            ):
+                raise SettingError(f"{name}: {option} must be a {word}; got {value!r}.")
+            return
+    if isinstance(value, int | float | str):
+        raise SettingError(
+            f"{name}: {option} must be one of {', '.join(f'{part}()' for part in PARTS)}; got {value!r}."
+        )

@@ -1,0 +1,28 @@
+"""Similarity Kernel Mixup and MixupE together, on one shared clean forward."""
+
+from calmix.core.coefficient import SimilarityKernel
+from calmix.core.method import Method, Space
+from calmix.core.space import ByTask
+from calmix.methods.mixup_e import mixup_e
+
+
+def sk_mixup_e(
+    tau_max: float = 1.0,
+    tau_std: float = 0.25,
+    eta: float = 0.1,
+    alpha: float = 1.0,
+    variant: str = "logit_detached",
+    threshold: float | None = None,
+    rescale: bool = True,
+    space: Space = ByTask(),
+) -> Method:
+    """MixupE whose coefficient is the similarity kernel: one clean forward serves the distances and the penalty.
+
+    Formula: that of `mixup_e`, with lam as in `sk_mixup`.
+    Source: ours; the parts are arXiv 2311.01434 and arXiv 2212.13381.
+    Defaults: those of the two methods.
+    Deviation: E[a] = alpha / (2 alpha + 1) stays that of the base coefficient; it only scales eta.
+    Cost: that of `mixup_e`: 2 forwards, 2 backwards.
+    """
+    kernel = SimilarityKernel(tau_max, tau_std, alpha, space)
+    return mixup_e(eta, alpha, variant, threshold, rescale, coefficient=kernel)

@@ -1,0 +1,77 @@
+"""How far predictions are from their targets.
+
+    n  rows
+    d  outputs of a row
+
+Every function takes `predictions` and `targets` of one shape, (n,) or (n, d), as tensors or numpy arrays,
+computes in float64 on the CPU and returns a plain number. Each raises
+
+    ShapeError  the shapes differ, are neither (n,) nor (n, d), or there are no entries
+    DataError   an entry is NaN or infinite
+"""
+
+import torch
+from torch import Tensor
+
+from calmix.errors import DataError, ShapeError
+from calmix.metrics.tensors import Array, cpu_tensor
+
+
+def rmse(predictions: Array, targets: Array) -> float:
+    """Root mean squared error over all entries, in the unit of the targets.
+
+    scikit-learn averages the roots of the d outputs instead; for d = 1 the two agree.
+
+    >>> rmse(torch.tensor([1.0, 2.0, 3.0, 5.0]), torch.tensor([1.0, 2.0, 3.0, 3.0]))
+    1.0
+    """
+    predictions, targets = _checked(predictions, targets)
+    return float((predictions - targets).square().mean().sqrt())
+
+
+def mae(predictions: Array, targets: Array) -> float:
+    """Mean absolute error over all entries, in the unit of the targets.
+
+    >>> mae(torch.tensor([1.0, 2.0, 3.0, 5.0]), torch.tensor([1.0, 2.0, 3.0, 3.0]))
+    0.5
+    """
+    predictions, targets = _checked(predictions, targets)
+    return float((predictions - targets).abs().mean())
+
+
+def r2(predictions: Array, targets: Array) -> float:
+    """Coefficient of determination 1 - sum (t - p)^2 / sum (t - mean t)^2, averaged over the d outputs.
+
+    At most 1; 0 is what predicting the mean earns. As in scikit-learn, an output whose targets are all equal
+    scores 1 if predicted perfectly and 0 otherwise; so does a single row.
+
+    >>> r2(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 2.0, 3.0]))
+    0.5
+    """
+    predictions, targets = _checked(predictions, targets)
+    residual = (targets - predictions).square().sum(0)  # (d,) or ()
+    shifted = targets - targets[0]  # a constant target then has a spread of exactly zero
+    spread = (shifted - shifted.mean(0)).square().sum(0)
+    score = torch.where(spread == 0, (residual == 0).double(), 1 - residual / spread)
+    return float(score.mean())
+
+
+def regression_metrics(predictions: Array, targets: Array) -> dict[str, float]:
+    """All of the numbers above, by name.
+
+    >>> regression_metrics(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 3.0]))
+    {'rmse': 0.0, 'mae': 0.0, 'r2': 1.0}
+    """
+    return {metric.__name__: metric(predictions, targets) for metric in (rmse, mae, r2)}
+
+
+def _checked(predictions: Array, targets: Array) -> tuple[Tensor, Tensor]:
+    predictions, targets = cpu_tensor(predictions).double(), cpu_tensor(targets).double()
+    if predictions.shape != targets.shape or predictions.ndim not in (1, 2) or predictions.numel() == 0:
+        raise ShapeError(
+            f"predictions has shape {tuple(predictions.shape)} and targets {tuple(targets.shape)}, "
+            "expected (n,) or (n, d) for both; squeeze or unsqueeze one of them, and pass at least one row."
+        )
+    if not (predictions.isfinite().all() and targets.isfinite().all()):
+        raise DataError("predictions or targets hold NaN or infinity; drop these rows or repair the model.")
+    return predictions, targets

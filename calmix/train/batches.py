@@ -1,0 +1,45 @@
+"""Batches of a split held in memory, and the augmentation of a batch of natural images."""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from calmix.data import Split
+
+
+class Batches:
+    """The rows of a split as (x, y, index), in a new order every epoch where a seed is given.
+
+    Batches are nearly equal (sizes differ by at most one), so there is no small last one.
+    """
+
+    def __init__(self, split: Split, size: int, seed: int | None = None) -> None:
+        self.split = split
+        self._count = -(-len(split) // size)
+        self._generator = None if seed is None else torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        rows = len(self.split)
+        order = torch.arange(rows) if self._generator is None else torch.randperm(rows, generator=self._generator)
+        for index in order.tensor_split(self._count):
+            yield self.split.x[index], self.split.y[index], index
+
+
+def crop_and_flip(x: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:
+    """Each image (n, C, H, W) shifted by up to `padding` pixels each way (the border reflected) and flipped or not."""
+    n, _, height, width = x.shape
+    device = x.device
+    padded = F.pad(x, (padding,) * 4, mode="reflect")
+    shift = torch.randint(0, 2 * padding + 1, (2, n, 1), generator=generator, device=device)
+    flip = torch.rand(n, 1, generator=generator, device=device) < 0.5
+    rows = shift[0] + torch.arange(height, device=device)  # (n, H)
+    columns = torch.arange(width, device=device)
+    columns = shift[1] + torch.where(flip, columns.flip(0), columns)  # (n, W)
+    image = torch.arange(n, device=device)
+    # advanced indices around the channel slice put channels last; move them back
+    return padded[image[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()

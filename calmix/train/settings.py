@@ -1,0 +1,66 @@
+"""How a network is trained: one frozen value."""
+
+from dataclasses import dataclass
+
+import torch
+
+from calmix.errors import SettingError, UnknownNameError
+
+OPTIMIZERS = ("sgd", "adamw")
+SCHEDULES = ("cosine", "one_cycle", "constant")
+SELECTIONS = ("last", "best")
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The settings of one training run.
+
+    epochs: passes over the training split. batch_size: at most this many rows a batch; batches are nearly equal.
+    optimizer: `sgd` (Nesterov momentum 0.9) or `adamw`. schedule: `cosine` to zero, `one_cycle` or `constant`.
+    learning_rate: the largest of the schedule; None is 0.1 for sgd and 0.002 for adamw.
+    select: `last` keeps the last epoch, `best` the one of the lowest validation loss; the test split never chooses.
+    device: `auto` is a GPU where there is one. precision: `32`, or `bf16` / `16` mixed precision.
+    """
+
+    epochs: int = 30
+    batch_size: int = 64
+    optimizer: str = "sgd"
+    schedule: str = "cosine"
+    learning_rate: float | None = None
+    weight_decay: float = 5e-4
+    select: str = "last"
+    device: str = "auto"
+    precision: str = "32"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise SettingError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
+            raise SettingError(f"learning_rate must be a positive number; got {self.learning_rate}.")
+        if not 0 <= self.weight_decay < float("inf"):
+            raise SettingError(f"weight_decay must be a number of at least 0; got {self.weight_decay}.")
+        choices = (OPTIMIZERS, SCHEDULES, SELECTIONS, DEVICES, tuple(PRECISIONS))
+        for name, known in zip(("optimizer", "schedule", "select", "device", "precision"), choices, strict=True):
+            if getattr(self, name) not in known:
+                raise UnknownNameError(name, getattr(self, name), known)
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise SettingError("device 'cuda' was asked for, but PyTorch sees no GPU here; use --device cpu or auto.")
+        if self.precision == "16" and self.accelerator == "cpu":
+            raise SettingError("precision '16' needs a GPU; use 'bf16' or '32' on the CPU.")
+
+    @property
+    def accelerator(self) -> str:
+        """cpu or cuda: what `device` comes to here."""
+        if self.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        return self.device
+
+    @property
+    def peak_rate(self) -> float:
+        """The largest learning rate."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return 0.1 if self.optimizer == "sgd" else 0.002
