@@ -91,8 +91,9 @@ def warp(lam: Tensor, tau: Tensor | float) -> Tensor:
     x = torch.where((u == 0.5) | (given == torch.inf), 0.5, x)
     x = torch.where(u <= 0.5, x, 1 - x)
     if lam.requires_grad:
-        density = t * torch.exp(_log_kernel(y, t, log_b)) / (torch.sigmoid(y) * torch.sigmoid(-y))
-        x = x + (lam - lam.detach()) * (1 / density).clamp(max=1e30)
+        y = torch.where(log_p == -torch.inf, -700.0, y)
+        slope = torch.exp(y - 2 * torch.log1p(torch.exp(y)) - _log_kernel(y, t, log_b)) / t  # x (1 - x) / density of y
+        x = x + (lam - lam.detach()) * slope.clamp(max=1e30)
     return x.to(lam.dtype)
 
 

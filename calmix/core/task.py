@@ -14,6 +14,8 @@ from calmix.errors import SettingError, ShapeError
 
 
 class Task(Protocol):
+    """What an objective needs to know of a task; `Classification`, `Binary`, `Multilabel` and `Regression` are the ones."""
+
     def target(self, y: Tensor) -> Tensor:
         """Targets as a user has them -> target rows (n, K), floating."""
         ...

@@ -147,7 +147,7 @@ def check_classes(
     ]
 
 
-def listed(names: Iterable[str], at_most: int = 20) -> str:
+def listed(names: Iterable[str], at_most: int = 10) -> str:
     """The names, quoted, for a message that stays one sentence.
 
     >>> listed("abc", at_most=2)

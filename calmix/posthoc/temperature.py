@@ -46,9 +46,9 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> Temperature:
     Fit on a calibration split, one that chose no epoch (validation) and reports no number (test).
 
     L-BFGS over log T from T = 1, in float64 on the CPU: deterministic. In log T the NLL has no second valley,
-    so projecting the result to [-5, 5] keeps it optimal there, and T = 1 is never better. The bound is reached
-    where no optimum exists: every row right (T -> 0), or predictions that carry no information (T -> infinity).
-    Where T does not matter, as for constant logits, it stays 1.
+    so projecting the result to [-5, 5] keeps it optimal there, and T = 1 is never better. Without an optimum
+    T goes towards a bound for as long as the NLL falls: down if every row is right, up if the logits carry no
+    information. Where T does not matter, as for constant logits, it stays 1.
 
     Args:
         logits: (n, K), K at least 2. A single logit z of a binary model becomes the two columns (0, z).

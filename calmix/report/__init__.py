@@ -1,7 +1,6 @@
-def print_table(results):
-    for r in results["summary"]:
-        print(r["method"], {k: f"{v['mean']:.4f}" for k, v in r["metrics"].items()})
+"""What a finished comparison says: a table on the screen, figures, and one page that carries everything."""
 
+from calmix.report.page import write_report
+from calmix.report.tables import print_table
 
-def write_report(out):
-    return out / "report.html"
+__all__ = ["print_table", "write_report"]

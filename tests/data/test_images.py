@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,8 @@ def write_shard(path: Path, pixels: np.ndarray, labels: np.ndarray) -> None:
 def cifar_folder(tmp_path: Path) -> Path:
     write_shard(tmp_path / "train-00000-of-00002.parquet", pictures(0, 60), LABELS[:60])
     write_shard(tmp_path / "train-00001-of-00002.parquet", pictures(60, 40), LABELS[60:])
-    write_shard(tmp_path / "test-00000-of-00001.parquet", pictures(200, 20), LABELS[:20])
+    write_shard(tmp_path / "test-00001-of-00002.parquet", pictures(210, 10), LABELS[10:20])
+    write_shard(tmp_path / "test-00000-of-00002.parquet", pictures(200, 10), LABELS[:10])
     return tmp_path
 
 
@@ -130,15 +132,15 @@ def test_idx_files_plain_and_gzipped(fashion_folder):
 
 
 def test_the_folder_comes_from_the_environment(fashion_folder, monkeypatch):
+    monkeypatch.setattr(images, "DEBIAN", fashion_folder)
+    assert fashion_mnist().about.source.endswith(str(fashion_folder))
     monkeypatch.setenv("CALMIX_DATA", str(fashion_folder))
-    assert str(fashion_folder) in fashion_mnist().about.source
-    (fashion_folder / "fashion_mnist").mkdir()
-    for path in [p for p in fashion_folder.iterdir() if p.is_file()]:
-        path.rename(fashion_folder / "fashion_mnist" / path.name)
-    assert fashion_mnist().about.source.endswith("fashion_mnist")
-    monkeypatch.delenv("CALMIX_DATA")
-    monkeypatch.setattr(images, "DEBIAN", fashion_folder / "fashion_mnist")
-    assert len(fashion_mnist().test) == 20
+    monkeypatch.setattr(images, "DEBIAN", Path("/nowhere"))
+    assert fashion_mnist().about.source.endswith(str(fashion_folder))
+    nested = fashion_folder / "fashion_mnist"
+    shutil.copytree(fashion_folder, nested)
+    assert fashion_mnist().about.source.endswith(str(nested))
+    assert fashion_mnist(data_dir=fashion_folder).about.source.endswith(str(fashion_folder))
 
 
 def test_missing_folders_say_what_to_do(tmp_path):
@@ -153,18 +155,33 @@ def test_missing_folders_say_what_to_do(tmp_path):
 
 
 def test_broken_files_say_which(cifar_folder):
-    (cifar_folder / "test-00000-of-00001.parquet").write_bytes(b"garbage")
-    with pytest.raises(DataError, match=r"test-00000-of-00001.parquet is not a parquet file of images"):
+    path = cifar_folder / "test-00000-of-00002.parquet"
+    path.write_bytes(b"garbage")
+    with pytest.raises(DataError, match=r"test-00000-of-00002\.parquet is not a parquet file of images"):
         cifar10(data_dir=cifar_folder)
-    pd.DataFrame({"image": [1], "label": [1]}).to_parquet(cifar_folder / "test-00000-of-00001.parquet")
-    with pytest.raises(DataError, match=r"test-00000-of-00001.parquet is not a parquet file of images"):
+    pd.DataFrame({"image": [1], "label": [1]}).to_parquet(path)
+    with pytest.raises(DataError, match=r"test-00000-of-00002\.parquet is not a parquet file of images"):
         cifar10(data_dir=cifar_folder)
-    write_shard(cifar_folder / "test-00000-of-00001.parquet", pictures(0, 3), np.array([1, 2, 10]))
+    pd.DataFrame({"img": [{"bytes": b"no picture"}], "label": [1]}).to_parquet(path)
+    with pytest.raises(DataError, match=r"test-00000-of-00002\.parquet is not a parquet file of images"):
+        cifar10(data_dir=cifar_folder)
+    write_shard(path, pictures(0, 3), np.array([1, 2, 10]))
     with pytest.raises(DataError, match="labels must run from 0 to 9"):
         cifar10(data_dir=cifar_folder)
-    (cifar_folder / "test-00000-of-00001.parquet").unlink()
+    for path in cifar_folder.glob("test-*.parquet"):
+        path.unlink()
     with pytest.raises(DataError, match=r"no test-\*\.parquet in"):
         cifar10(data_dir=cifar_folder)
+
+
+def test_a_channel_that_never_varies_does_no_harm(cifar_folder):
+    grey = pictures(0, 100)
+    grey[..., 2] = 7
+    write_shard(cifar_folder / "train-00000-of-00002.parquet", grey[:60], LABELS[:60])
+    write_shard(cifar_folder / "train-00001-of-00002.parquet", grey[60:], LABELS[60:])
+    splits = cifar10(data_dir=cifar_folder)
+    assert splits.test.x.isfinite().all()
+    assert splits.train.x[:, 2].abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", idx(LABELS)[:-1], idx(LABELS)[:2] + b"\x0d" + idx(LABELS)[3:]])

@@ -37,12 +37,14 @@ def test_no_class_of_two_rows_misses_the_larger_half(case):
     assert set(np.flatnonzero(np.bincount(labels) >= 2)) <= set(labels[rows])
 
 
-def test_the_seed_decides():
+def test_the_seed_decides_which_rows_and_their_order():
     def draw(seed: int) -> list[list[int]]:
         return [rows.tolist() for rows in split_rows(np.arange(60) % 3, (36, 6, 6, 12), np.random.default_rng(seed))]
 
     assert draw(0) == draw(0)
-    assert draw(0) != draw(1)
+    for rows, others in zip(draw(0), draw(1), strict=True):
+        assert set(rows) != set(others)
+        assert rows != sorted(rows)
 
 
 def test_rows_without_labels_are_shuffled():

@@ -155,6 +155,7 @@ def test_a_regression_target_returns_to_its_unit():
     assert splits.about.classes == ()
     assert splits.train.y.shape == (36, 1)
     assert abs(splits.train.y.mean()) < 1e-6
+    torch.testing.assert_close(splits.train.y.std(correction=0), torch.tensor(1.0))
     for split, index in zip((splits.train, splits.test), (rows[0], rows[3]), strict=True):
         price = split.y[:, 0] * splits.about.target_std + splits.about.target_mean
         np.testing.assert_allclose(price, frame["price"].iloc[index], rtol=1e-6)
@@ -250,6 +251,21 @@ def test_names_that_only_end_alike(name):
     assert name in splits_of(example(**{name: np.arange(N)})).about.features
 
 
+@pytest.mark.parametrize(
+    ("texts", "used"),
+    [
+        ([f"t{i % 51}" for i in range(N)], False),
+        ([f"t{i % 50}" for i in range(N)], True),
+        ([f"t{i}" if i % 3 == 0 else None for i in range(N)], False),  # 20 texts, each once
+        ([f"t{i}" if i % 3 == 0 and i else None for i in range(N)], True),
+    ],
+)
+def test_text_that_hardly_repeats(texts, used):
+    about = splits_of(example(text=texts)).about
+    assert any(name.startswith("text_") for name in about.features) == used
+    assert any("'text'" in notice for notice in about.notices) != used
+
+
 # Files
 
 
@@ -317,6 +333,7 @@ Y20 = ["a", "b"] * 10
         ("t.csv", "a,y\n1,2,3\n1,2,3\n", "cannot be parsed .*; every row needs as many cells as the header"),
         ("t.csv", 'a,y\n1,"2\n', "cannot be parsed .*; every row needs as many cells as the header"),
         ("t.csv", '"a, b",y,"a, b"\n1,2,3\n', "more than one column is named 'a, b'; give each column a name"),
+        ("t.csv", b"\xef\xbb\xbfa,a,y\n1,2,3\n", "more than one column is named 'a'; give each column a name"),
         ("t.csv", rows_of([None] * 20), "every value of target 'y' is missing; choose another column"),
         ("t.csv", rows_of(["a", None] * 10), "target 'y' is missing.* in 10 of 20 rows; remove these rows"),
         ("t.csv", rows_of([1.5, np.inf, *range(18)]), "target 'y' is missing.* in 1 of 20 rows; remove these rows"),

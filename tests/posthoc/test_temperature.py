@@ -89,9 +89,9 @@ def test_where_no_optimum_exists_the_bound_holds():
     assert separable == pytest.approx(COLDEST)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(5))
 def test_an_optimum_near_the_bound_is_not_jumped_over(seed: int):
-    logits, labels = drawn(math.exp(-4.5), n=300, seed=seed)
+    logits, labels = drawn(math.exp(-4.5), n=300, classes=2, seed=seed)
     assert -5 < math.log(fit_temperature(logits, labels).value) < -4
 
 

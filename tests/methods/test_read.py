@@ -1,0 +1,51 @@
+"""Methods as text."""
+
+import pytest
+
+import calmix
+from calmix.errors import SettingError, UnknownNameError
+from calmix.methods.read import method_name, read_method
+
+
+@pytest.mark.parametrize(
+    ("text", "method"),
+    [
+        ("mixup", calmix.mixup()),
+        (" sk_mixup ( tau_max = 0.3, tau_std=.5 ) ", calmix.sk_mixup(tau_max=0.3, tau_std=0.5)),
+        ("mixup(per_row=True, alpha=2)", calmix.mixup(2, per_row=True)),
+        ("sk_mixup(space=Embedding(site='body'))", calmix.sk_mixup(space=calmix.Embedding("body"))),
+        ("mixup_e(variant=logit, threshold=-1.5)", calmix.mixup_e(variant="logit", threshold=-1.5)),
+        ("mixup_e(coefficient=Beta(alpha=0.2))", calmix.mixup_e(coefficient=calmix.Beta(0.2))),
+    ],
+)
+def test_text_becomes_the_method_it_describes(text: str, method: calmix.Method):
+    assert read_method(text) == method
+
+
+def test_options_from_elsewhere_win():
+    assert read_method("sk_mixup(tau_max=3)", {"tau_max": "0.5"}) == calmix.sk_mixup(tau_max=0.5)
+    assert method_name("sk_mixup(tau_max=3)") == "sk_mixup"
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("skmixup", UnknownNameError, "unknown method 'skmixup'; did you mean 'sk_mixup'"),
+        ("mixup(alfa=1)", UnknownNameError, "unknown option of mixup 'alfa'; did you mean 'alpha'"),
+        ("mixup(alpha='big')", SettingError, "alpha must be a float; got 'big'"),
+        ("mixup(alpha=True)", SettingError, "alpha must be a float; got True"),
+        ("mixup(per_row=1)", SettingError, "per_row must be a bool; got 1"),
+        ("mixup(alpha=-1)", SettingError, "alpha must be a positive number; got -1"),
+        ("mixup(1.0)", SettingError, "options by name"),
+        ("mixup(", SettingError, "cannot read"),
+        ("", SettingError, "cannot read"),
+        ("__import__('os').system('true')", SettingError, "cannot read"),
+        ("mixup(alpha=__import__('os'))", SettingError, "options by name"),
+        ("mixup(**{})", SettingError, "cannot read"),
+        ("sk_mixup(space=Inputz())", UnknownNameError, "unknown part 'Inputz'; did you mean 'Inputs'"),
+        ("sk_mixup(space=input)", SettingError, r"space must be one of .*Inputs\(\)"),
+    ],
+)
+def test_text_that_is_not_a_method_is_one_sentence(text: str, error: type[Exception], message: str):
+    with pytest.raises(error, match=message):
+        read_method(text)
