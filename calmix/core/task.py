@@ -14,7 +14,7 @@ from calmix.errors import SettingError, ShapeError
 
 
 class Task(Protocol):
-    """What an objective needs to know of a task; `Classification`, `Binary`, `Multilabel` and `Regression` are the ones."""
+    """What an objective needs to know of a task: see `Classification`, `Binary`, `Multilabel` and `Regression`."""
 
     def target(self, y: Tensor) -> Tensor:
         """Targets as a user has them -> target rows (n, K), floating."""

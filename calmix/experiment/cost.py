@@ -14,7 +14,7 @@ from calmix.data import Split
 from calmix.methods import erm
 from calmix.train import Fit
 
-_ROUNDS, _WARM_UP = 15, 3
+_WARM_UP, _LEAST, _MOST, _SECONDS = 3, 15, 200, 1.0  # rounds, and for how long they may go on
 
 
 def relative_cost(method: Method, model: nn.Module, task: Task, train: Split, settings: Fit) -> float:
@@ -39,7 +39,8 @@ def relative_cost(method: Method, model: nn.Module, task: Task, train: Split, se
         for _ in range(_WARM_UP):
             plain.seconds()
             tried.seconds()
-        for _ in range(_ROUNDS):
+        began = time.perf_counter()
+        while len(ratios) < _LEAST or (len(ratios) < _MOST and time.perf_counter() - began < _SECONDS):
             base = plain.seconds()
             ratios.append(tried.seconds() / max(base, 1e-9))
     return statistics.median(ratios)

@@ -17,6 +17,11 @@ from calmix.experiment.run import run
 Tick = Callable[[str, int, int], None]  # label, seed, epochs done
 
 
+# glibc gives a large block back to the system as soon as it is freed, and training frees the same ones in every step:
+# keeping them saves a small network a third of its time. Ignored where the C library is another.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "2000000000"}
+
+
 def default_workers(runs: int, accelerator: str) -> int:
     """One run per CPU core, each with one thread: small networks do not gain from more; one run at a time on a GPU."""
     return 1 if accelerator == "cuda" else max(1, min(runs, os.cpu_count() or 1))
@@ -28,6 +33,8 @@ def carry_out(recipes: Sequence[Recipe], out: Path, workers: int, tick: Tick) ->
         for recipe in recipes:
             _run_and_save(recipe, out, lambda news: tick(*news))
         return
+    for name, value in KEEP_MEMORY.items():
+        os.environ.setdefault(name, value)  # a process reads it when it starts
     context = get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // workers)
     with context.Manager() as manager:

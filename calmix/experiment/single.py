@@ -18,8 +18,8 @@ def train(
 ) -> dict[str, Any]:
     """Run a recipe and write the folder that a comparison of one run would, plus `model.pt`; return the results.
 
-    model.pt is a dict of tensors and plain values (no pickled code): `state_dict`, `model` (a name of `MODELS`, None for
-    the default), `shape` of a row, `outputs`, `classes`, `temperature`, `recipe`.
+    model.pt is a dict of tensors and plain values (no pickled code): `state_dict`, `model` (a name of `MODELS`, None
+    for the default), `shape` of a row, `outputs`, `classes`, `temperature`, `recipe`.
 
     >>> import tempfile
     >>> from calmix import mixup

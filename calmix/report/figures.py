@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from matplotlib import style as rc_style
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
@@ -30,6 +31,7 @@ from calmix.report.tables import Column
 
 WIDTH = 4.8  # inches: text keeps its size on a phone, and two figures stand beside each other on a desk
 BEFORE, AFTER = "before temperature", "after temperature"
+FEW = 0.01  # the share of rows below which a bar is pale
 
 
 class Shown(Protocol):
@@ -101,26 +103,37 @@ def prepare_reliability(method: str, seeds: Sequence[Predictions]) -> tuple[Reli
 
 
 def draw_reliability(ax: Axes, data: Reliability, style: Style) -> None:
-    """A bar a bin as high as its accuracy; the hatched gap reaches to its confidence."""
-    edges = np.linspace(0, 1, len(data.bins.count) + 1)
-    full = data.bins.count.numpy() > 0
-    left, width = edges[:-1][full], edges[1]
-    claimed, observed = data.bins.claimed.numpy()[full], data.bins.observed.numpy()[full]
-    ax.bar(left, observed, width, align="edge", color=style.color, alpha=0.55, edgecolor="white", linewidth=0.5)
+    """A bar a bin, its accuracy, pale where few rows stand behind it; the hatched gap ends at its confidence."""
+    count, claimed, observed = (values.numpy() for values in (data.bins.count, data.bins.claimed, data.bins.observed))
+    full = count > 0
+    left, width = _left_edges(data)[full], 1 / len(count)
+    gap = (claimed - observed)[full]
+    colors = [to_rgba(style.color, 0.6 if share >= FEW else 0.2) for share in count[full] / count.sum()]
+    ax.bar(left, observed[full], width, align="edge", color=colors, edgecolor="white", linewidth=0.5)
     ax.bar(
-        left, claimed - observed, width, observed, align="edge", fill=False, edgecolor="#444444", hatch="/////", lw=0.5
+        left, gap, width, observed[full], align="edge", fill=False, edgecolor="#444444", hatch="/////", linewidth=0.5
     )
     ax.plot([0, 1], [0, 1], color="#222222", linewidth=0.9, linestyle=(0, (4, 2)))
-    ax.text(0.05, 0.95, f"ECE {100 * data.bins.expected_error():.2f} %", va="top", transform=ax.transAxes)
-    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=data.stage)
+    ax.set(xlim=(0, 1), ylim=(0, 1), title=f"{data.stage}\nECE {100 * data.bins.expected_error():.2f} %")
 
 
 def draw_counts(ax: Axes, data: Reliability, style: Style) -> None:
     """Which share of the rows lies in each bin."""
     share = 100 * data.bins.count.numpy() / data.bins.count.sum().item()
-    edges = np.linspace(0, 1, len(share) + 1)
-    ax.bar(edges[:-1], share, edges[1], align="edge", color=style.color, alpha=0.55, edgecolor="white", linewidth=0.5)
+    ax.bar(
+        _left_edges(data),
+        share,
+        1 / len(share),
+        align="edge",
+        color=to_rgba(style.color, 0.6),
+        edgecolor="white",
+        linewidth=0.5,
+    )
     ax.set(xlim=(0, 1), ylim=(0, 100), xlabel="confidence", yticks=(0, 50, 100))
+
+
+def _left_edges(data: Reliability) -> NDArray[np.float64]:
+    return np.arange(len(data.bins.count)) / len(data.bins.count)  # (B,)
 
 
 def reliability_drawing(name: str, stages: tuple[Reliability, Reliability], style: Style) -> Drawing:
@@ -138,7 +151,7 @@ def reliability_drawing(name: str, stages: tuple[Reliability, Reliability], styl
 
     before, after = (100 * stage.bins.expected_error() for stage in stages)
     alt = f"Reliability of {method}: ECE of the pooled rows {before:.2f} % before and {after:.2f} % after temperature."
-    return Drawing(name, alt, stages, height=3.5, paint=paint)
+    return Drawing(name, alt, stages, height=3.7, paint=paint)
 
 
 # ---------------------------------------------------------------------------------- learning curves
@@ -265,7 +278,7 @@ def points_drawing(name: str, points: Sequence[Point], x: Column, y: Column, sty
         ax.set_xlim(_limits([point.x for point in points], x))
         ax.set_ylim(_limits([point.y for point in points], y))
         stages = [BEFORE, AFTER] if any(point.stage for point in points) else []
-        _legend(figure, methods, "", stages)
+        _legend(figure, methods, lines=False, stages=stages)
 
     alt = f"{y.label} against {x.label} of {', '.join(methods)}."
     return Drawing(name, alt, points, 3.3 + _legend_height(methods), paint)
@@ -311,12 +324,13 @@ def draw_predicted(ax: Axes, data: Predicted, style: Style) -> None:
 
 
 def predicted_drawing(name: str, data: Predicted, limits: tuple[float, float], style: Style) -> Drawing:
-    """`limits`: those of both axes, the same for all methods."""
+    """`limits`: the lowest and the highest number of all methods, so that all panels have the same axes."""
+    air = 0.04 * (limits[1] - limits[0]) or 0.5
 
     def paint(figure: Figure) -> None:
         ax = figure.add_subplot()
         draw_predicted(ax, data, style)
-        ax.set(xlim=limits, ylim=limits)
+        ax.set(xlim=(limits[0] - air, limits[1] + air), ylim=(limits[0] - air, limits[1] + air))
         ax.set_title(_wrapped(data.method, 34), fontweight="bold")
 
     return Drawing(name, f"Predicted against observed, {data.method}.", [data], 3.2, paint, width=3.0)
@@ -325,10 +339,10 @@ def predicted_drawing(name: str, data: Predicted, limits: tuple[float, float], s
 # ------------------------------------------------------------------------------------------ what they share
 
 
-def _legend(figure: Figure, methods: Mapping[str, Style], line: str | None = None, stages: Sequence[str] = ()) -> None:
-    """Below the axes, where it covers nothing. `line` replaces that of the styles; `stages` are filled and hollow."""
+def _legend(figure: Figure, methods: Mapping[str, Style], lines: bool = True, stages: Sequence[str] = ()) -> None:
+    """Below the axes, where it covers nothing. `stages` are shown as filled and hollow."""
     handles = [
-        Line2D([], [], color=style.color, marker=style.marker, linestyle=style.line if line is None else line)
+        Line2D([], [], color=style.color, marker=style.marker, linestyle=style.line if lines else "")
         for style in methods.values()
     ]
     names = [_wrapped(method, 60) for method in methods]
@@ -336,7 +350,8 @@ def _legend(figure: Figure, methods: Mapping[str, Style], line: str | None = Non
         face = "white" if stage == AFTER else "#777777"
         handles.append(Line2D([], [], color="#777777", marker="o", linestyle="", markerfacecolor=face))
         names.append(stage)
-    figure.legend(handles, names, loc="outside lower center", ncols=_legend_columns(methods))
+    columns, length = _legend_columns(methods), 3 if lines else 1
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, handlelength=length)
 
 
 def _legend_columns(methods: Mapping[str, Style]) -> int:

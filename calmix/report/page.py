@@ -28,8 +28,18 @@ from calmix.report.figures import (
 )
 from calmix.report.results import Results, read_results
 from calmix.report.style import styles
-from calmix.report.tables import ACCURACY, COST, ECE, SCALED_ECE, SIGNS, columns_of, difference_table, summary_table
-from calmix.report.words import reference, seeds, sentences
+from calmix.report.tables import (
+    ACCURACY,
+    COST,
+    ECE,
+    SCALED_ECE,
+    SIGNS,
+    columns_of,
+    difference_table,
+    seeds,
+    summary_table,
+)
+from calmix.report.words import reference, sentences
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,6 @@ def write_report(folder: Path) -> Path:
 
     Returns the path of the page. Raises DataError where `folder` holds no finished comparison or cannot be written.
     """
-    folder = Path(folder)
     results = read_results(folder)
     sections = _regression(folder, results) if results.regression else _classification(folder, results)
     try:
@@ -73,8 +82,8 @@ def _classification(folder: Path, results: Results) -> list[Section]:
     looks = styles(summary.method for summary in results.methods)
     diagrams = []
     for summary in results.methods:
-        seeds = [read_predictions(folder, run) for run in results.runs_of(summary.method)]
-        stages = prepare_reliability(summary.method, seeds)
+        predictions = [read_predictions(folder, run) for run in results.runs_of(summary.method)]
+        stages = prepare_reliability(summary.method, predictions)
         diagrams.append(reliability_drawing(_name("reliability", summary.method), stages, looks[summary.method]))
     curves = {
         quantity: [prepare_curve(results.runs_of(summary.method), quantity) for summary in results.methods]
@@ -87,10 +96,10 @@ def _classification(folder: Path, results: Results) -> list[Section]:
     return [
         Section(
             "Reliability",
-            "A bar is as high as the share of right answers among the test rows of that confidence; the hatched gap "
-            "is what is missing to, or exceeds, the confidence itself. On the dashed line, probabilities mean what "
-            "they say: bars below it are over-confident, bars above it under-confident. Below: how many rows lie in "
-            "each of the 15 bins. The rows of all seeds are pooled, so the ECE here differs a little from the "
+            "A bar is the accuracy of the test rows in that bin of confidence; the hatched gap ends at their mean "
+            "confidence. On the dashed line probabilities mean what they say; bars that end below it are "
+            "over-confident, above it under-confident. Pale bars hold fewer than 1 % of the rows, as the "
+            "counts underneath show. The rows of all seeds are pooled, so this ECE differs a little from the "
             "table's mean over seeds.",
             diagrams,
         ),
@@ -181,7 +190,7 @@ def _words(results: Results) -> dict[str, Any]:
         "differences": difference_table(results),
         "signs": SIGNS,
         "reference": reference(results),
-        "seeds": seeds(results),
+        "seeds": seeds(results.seeds),
         "command": shlex.join(results.command),
         "methods": [_how(results, summary.method, summary.code) for summary in results.methods],
     }

@@ -78,7 +78,7 @@ def parse_results(raw: Mapping[str, Any]) -> Results:
     """`raw`, as `calmix.experiment.compare` returns it. Raises DataError where an entry is missing or is no number."""
     try:
         names = REGRESSION_METRICS if raw["task"] == "regression" else CLASSIFICATION_METRICS
-        return Results(
+        results = Results(
             data=Data(**{field.name: raw["data"][field.name] for field in fields(Data)}),
             task=raw["task"],
             model=raw["model"],
@@ -102,6 +102,10 @@ def parse_results(raw: Mapping[str, Any]) -> Results:
         raise DataError(f"the entry {error} is missing.") from None
     except (TypeError, ValueError, IndexError) as error:
         raise DataError(f"an entry is not what it should be: {error}.") from None
+    for summary in results.methods:
+        if not results.runs_of(summary.method):
+            raise DataError(f"there are no runs of {summary.method!r}.")
+    return results
 
 
 def _interval(raw: Mapping[str, Any]) -> Interval:

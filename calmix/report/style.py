@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import cycle, islice
-from typing import Any
+from typing import Any, Literal
+
+Line = Literal["-"] | tuple[float, tuple[float, ...]]  # solid, or offset and on-off lengths in points
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class Style:
 
     color: str
     marker: str
-    line: Any  # "-", or (offset, (on, off, ...)) in points
+    line: Line
 
 
 NAMED = {
@@ -24,8 +25,8 @@ NAMED = {
     "regmixup": Style("#CC79A7", "P", (0, (1, 1))),
 }
 _COLORS = ("#56B4E9", "#666666", "#CC79A7", "#009E73", "#D55E00", "#0072B2", "#E69F00")
-_MARKERS = ("X", "p", "<", "h", ">", "*", "d", "8", "H")
-_LINES = ((0, (3, 1)), (0, (1, 1)), (0, (7, 1, 1, 1)), "-")
+_MARKERS = ("p", "<", "h", ">", "*", "d", "8", "H")
+_LINES: tuple[Line, ...] = ((0, (3, 1)), (0, (1, 1)), (0, (7, 1, 1, 1)), "-")
 
 # what is set while drawing, and nowhere else; labels are shown as they are: "$" begins no formula
 RC: dict[str, Any] = {
@@ -38,7 +39,6 @@ RC: dict[str, Any] = {
     "ytick.labelsize": 8,
     "legend.fontsize": 8,
     "legend.frameon": False,
-    "legend.handlelength": 3,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -62,8 +62,9 @@ def styles(methods: Iterable[str]) -> dict[str, Style]:
     True
     """
     methods = set(methods)
-    others = sorted(methods - set(NAMED))
-    spare = map(Style, cycle(_COLORS), cycle(_MARKERS), cycle(_LINES))
-    return {name: NAMED[name] for name in NAMED if name in methods} | dict(
-        zip(others, islice(spare, len(others)), strict=True)
-    )
+    known = {name: style for name, style in NAMED.items() if name in methods}
+    return known | {name: _spare(i) for i, name in enumerate(sorted(methods - set(NAMED)))}
+
+
+def _spare(i: int) -> Style:
+    return Style(_COLORS[i % len(_COLORS)], _MARKERS[i % len(_MARKERS)], _LINES[i % len(_LINES)])

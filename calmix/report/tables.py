@@ -17,7 +17,7 @@ from calmix.report.results import Results, parse_results
 Verdict = Literal[-1, 0, 1]  # worse, open, better
 
 SIGNS: Mapping[Verdict, str] = {1: "▲", 0: "", -1: "▼"}
-_PLAIN = str.maketrans({"▲": "^", "▼": "v", "↑": "(high)", "↓": "(low)", "±": "+/-", "×": "x", "−": "-"})
+_ASCII = str.maketrans("▲▼↑↓±×−\u00a0", "+-^v~x- ")
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,12 @@ class Column:
 
     @property
     def label(self) -> str:
-        return f"{self.title}, {self.unit}" if self.unit else self.title
+        unit = {"": "", "%": ", %", "×": ", × plain training"}[self.unit]
+        return f"{self.title}{unit}"
 
     @property
     def heading(self) -> str:
-        return f"{self.title if self is COST else self.label} {'↑' if self.better == 1 else '↓'}"
+        return f"{self.title if self is COST else self.label}\u00a0{'↑' if self.better == 1 else '↓'}"
 
     def shown(self, interval: Interval) -> Interval:
         """The interval in the unit of the column."""
@@ -100,7 +101,7 @@ def summary_table(results: Results) -> Table:
         if len(results.methods) > 1:
             notes.append(
                 f"▲ better, ▼ worse than {results.reference}: the 95 % interval of the difference, paired by seed, "
-                "excludes zero. Even without any effect, one in twenty would."
+                "excludes zero. Without any effect, about one in twenty would, too."
             )
     return Table([column.heading for column in columns], _rows(results.methods, cells), notes)
 
@@ -123,20 +124,25 @@ def number(value: float, digits: int, sign: Literal["", "+"] = "") -> str:
     return f"{value:{sign}z.{digits}f}".replace("-", "−")
 
 
+def seeds(count: int) -> str:
+    return "one seed" if count == 1 else f"{count} seeds"
+
+
 def print_table(results: dict[str, Any]) -> None:
     """The summary on stdout. Where the terminal is too narrow for the table, a line a number."""
     parsed = parse_results(results)
     table = summary_table(parsed)
-    title = f"calmix: {parsed.data.name}, {_seeds(parsed.seeds)}"
+    title = f"calmix: {parsed.data.name}, {seeds(parsed.seeds)}"
     wide = _wide(table)
     console = Console(highlight=False)
-    needed = console.measure(wide).maximum
+    needed = Console(width=10_000).measure(wide).maximum
     if not console.is_terminal:
         console = Console(highlight=False, width=max(160, needed))
     with console.capture() as captured:
         console.print(Text(title, "bold"))
         console.print(wide if needed <= console.width else _narrow(table))
-        console.print(Text("\n".join(["* The best mean of a column.", *table.notes])))
+        best = ["* The best mean of a column."] if len(table.rows) > 1 else []
+        console.print(Text("\n".join([*best, *table.notes])))
     sys.stdout.write(_encodable(captured.get(), console.encoding))
 
 
@@ -167,10 +173,6 @@ def _difference(column: Column, interval: Interval) -> Cell:
     return Cell(mean, f"[{low}, {high}]" if shown.count > 1 else "", verdict=column.verdict(shown))
 
 
-def _seeds(count: int) -> str:
-    return "one seed" if count == 1 else f"{count} seeds"
-
-
 # ---------------------------------------------------------------------------------------------- on the screen
 
 
@@ -178,7 +180,7 @@ def _wide(table: Table) -> RichTable:
     shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     shown.add_column("Method", no_wrap=True)
     for heading in table.headings:
-        shown.add_column(heading.replace(" after ", "\nafter "), justify="right", no_wrap=True)
+        shown.add_column(heading.replace(" after ", " after\n"), justify="right", no_wrap=True)
     for row in table.rows:
         shown.add_row(Text(row.method), *map(_text, row.cells))
     return shown
@@ -207,4 +209,4 @@ def _encodable(text: str, encoding: str) -> str:
         text.encode(encoding)
         return text
     except UnicodeEncodeError:
-        return text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
+        return text.translate(_ASCII).encode(encoding, "replace").decode(encoding)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from calmix.report.results import Results
-from calmix.report.tables import ACCURACY, ECE, SCALED_ECE, Column, Verdict, columns_of, number
+from calmix.report.tables import ACCURACY, ECE, SCALED_ECE, Column, Verdict, columns_of, number, seeds
 
 ENOUGH_SEEDS = 10  # advised before a claim
 
@@ -12,19 +12,15 @@ ENOUGH_SEEDS = 10  # advised before a claim
 def sentences(results: Results) -> list[str]:
     """The paragraph on top of the report."""
     methods = "One method" if len(results.methods) == 1 else f"{len(results.methods)} methods"
-    said = [f"{methods}, {seeds(results)} each, judged on {results.data.sizes['test']} test rows a seed."]
+    said = [f"{methods}, {seeds(results.seeds)} each, judged on {results.data.sizes['test']} test rows a seed."]
     if len(results.methods) > 1:
         if results.regression:
-            said.append(_best(results, columns_of(results)[0], "lowest error"))
+            said.append(_best(results, columns_of(results)[0], "Lowest error (RMSE)"))
         else:
-            said.append(_best(results, ECE, "lowest calibration error"))
-            said.append(_best(results, SCALED_ECE, "lowest calibration error after temperature scaling"))
+            said.append(_best(results, ECE, "Lowest calibration error (ECE)"))
+            said.append(_best(results, SCALED_ECE, "Lowest after temperature scaling"))
             said.append(_accuracy(results))
     return [*said, _caution(results)]
-
-
-def seeds(results: Results) -> str:
-    return "one seed" if results.seeds == 1 else f"{results.seeds} seeds"
 
 
 def reference(results: Results) -> str:
@@ -35,18 +31,17 @@ def _best(results: Results, column: Column, praise: str) -> str:
     """Who is best on average, and whether the seeds tell it apart from the reference."""
     best = max(results.methods, key=lambda summary: column.better * summary.metrics[column.name].mean)
     name = reference(results) if best.method == results.reference else best.method
-    claim = f"The {praise} is that of {name} ({column.title} {_value(column, column.shown(best.metrics[column.name]).mean)})"
+    claim = f"{praise}: {name}, {_value(column, column.shown(best.metrics[column.name]).mean)}"
     if results.seeds == 1:
         return f"{claim}."
     if best.method == results.reference:
         worse = _told_apart(results, column, -1)
-        return f"{claim}; paired differences from it that exclude zero: {_listed(worse)}."
+        return f"{claim}; worse, by a paired difference whose 95 % interval excludes zero: {_listed(worse)}."
     shown = column.shown(best.difference[column.name])
     mean, low, high = (_value(column, value, "+") for value in (shown.mean, shown.low, shown.high))
     verdict = "excludes zero" if column.verdict(shown) else "includes zero, so chance alone can explain it"
     return (
-        f"{claim}; the 95 % interval of its paired difference from {reference(results)}, "
-        f"{mean} ({low} to {high}), {verdict}."
+        f"{claim}; its paired difference from {reference(results)}, {mean} (95 % interval {low} to {high}), {verdict}."
     )
 
 
@@ -56,7 +51,7 @@ def _accuracy(results: Results) -> str:
     better, worse = _told_apart(results, ACCURACY, 1), _told_apart(results, ACCURACY, -1)
     if not better and not worse:
         return f"No method's accuracy can be told from that of {reference(results)}."
-    return f"Accuracy beyond chance, against {reference(results)}: better {_listed(better)}, worse {_listed(worse)}."
+    return f"Accuracy, told from that of {reference(results)}: higher {_listed(better)}; lower {_listed(worse)}."
 
 
 def _told_apart(results: Results, column: Column, verdict: Verdict) -> list[str]:

@@ -119,7 +119,7 @@ def test_unknown_and_unreached_sites_are_errors_that_help():
         mixed_output(network(), torch.randn(3, 4), replace(MIX, site="layer9"))
     net = network()
     net.add_module("idle", nn.Identity())
-    net.forward = lambda x: net[0](x)  # pyright: ignore[reportAttributeAccessIssue]
+    net.forward = net[0].forward
     with pytest.raises(SiteError, match="never reached the site 'idle'"):
         mixed_output(net, torch.randn(3, 4), replace(MIX, site="idle"))
 

@@ -148,4 +148,6 @@ def test_beta_follows_its_generator_and_leaves_the_global_one_alone():
 def test_warped_uniforms_and_drawn_betas_are_the_same_distribution():
     tau = torch.full((20_000,), 0.4, dtype=torch.float64)
     warped = warp(torch.rand(20_000, dtype=torch.float64, generator=generator()), tau)
-    assert stats.ks_2samp(warped.numpy(), beta(tau, generator(1)).numpy()).pvalue > 1e-3
+    drawn = beta(tau, generator(1))
+    quantiles = torch.linspace(0.02, 0.98, 25, dtype=torch.float64)
+    assert torch.allclose(warped.quantile(quantiles), drawn.quantile(quantiles), atol=0.03)

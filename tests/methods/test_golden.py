@@ -21,10 +21,8 @@ LAM = np.array([0.1, 0.9, 0.5, 0.3, 1.0, 0.0])
 def network(widths: int = K) -> nn.Sequential:
     """tanh network in float64 with the weights above, so that numpy can say the same."""
     net = nn.Sequential(nn.Linear(D, H, bias=False), nn.Tanh(), nn.Linear(H, widths)).double()
-    with torch.no_grad():
-        net[0].weight.copy_(torch.tensor(W1))
-        net[2].weight.copy_(torch.tensor(W2[:widths]))
-        net[2].bias.copy_(torch.tensor(B2[:widths]))
+    weights = {"0.weight": W1, "2.weight": W2[:widths], "2.bias": B2[:widths]}
+    net.load_state_dict({name: torch.tensor(weight) for name, weight in weights.items()})
     return net
 
 
@@ -143,7 +141,7 @@ def gradient(method: Method) -> Tensor:
     same = Mix(torch.arange(N), torch.arange(N), lam, lam)
     step = method.step(net, Classification(K), Batch(torch.tensor(X), torch.tensor(LABELS)))
     made = method.objective(step, same).terms["slope"]
-    return torch.autograd.grad(made, net[2].bias)[0]
+    return torch.autograd.grad(made, net.get_parameter("2.bias"))[0]
 
 
 def test_logit_detached_has_the_gradient_of_a_clean_cross_entropy():

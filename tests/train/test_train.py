@@ -1,0 +1,142 @@
+"""Batches, augmentation, and the training loop: paired, deterministic, selected without the test split."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import calmix
+from calmix import Classification
+from calmix.data import Split, load
+from calmix.errors import CalmixError, SettingError
+from calmix.models import make_model
+from calmix.train import Fit, fit, predict
+from calmix.train.batches import Batches, crop_and_flip
+
+WINE = load("wine")
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return make_model(None, (13,), 3)
+
+
+def rows(n: int) -> Split:
+    return Split(torch.arange(n).float()[:, None], torch.arange(n))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 200), st.integers(1, 64))
+def test_an_epoch_sees_every_row_once_in_nearly_equal_batches(n: int, size: int):
+    batches = Batches(rows(n), size, seed=3)
+    sizes = [len(y) for _, y, _ in batches]
+    assert len(sizes) == len(batches)
+    assert max(sizes) <= size
+    assert max(sizes) - min(sizes) <= 1
+    assert sorted(int(i) for _, _, index in batches for i in index) == list(range(n))
+
+
+def test_orders_differ_by_epoch_and_agree_by_seed():
+    def order(batches: Batches) -> list[int]:
+        return [int(i) for _, _, index in batches for i in index]
+
+    one, same, other = Batches(rows(50), 8, 1), Batches(rows(50), 8, 1), Batches(rows(50), 8, 2)
+    first = order(one)
+    assert first == order(same)
+    assert first != order(one)
+    assert first != order(other)
+    assert order(Batches(rows(50), 8)) == list(range(50))
+
+
+def test_crop_and_flip_shifts_and_mirrors_each_image():
+    x = torch.arange(2.0 * 3 * 6 * 7).reshape(2, 3, 6, 7)
+    padded = torch.nn.functional.pad(x, (2, 2, 2, 2), mode="reflect")
+    out = crop_and_flip(x, torch.Generator().manual_seed(1), padding=2)
+    assert out.shape == x.shape
+    for image in range(2):
+        candidates = [padded[image, :, i : i + 6, j : j + 7] for i in range(5) for j in range(5)]
+        candidates += [candidate.flip(2) for candidate in candidates]
+        assert any(torch.equal(out[image], candidate) for candidate in candidates)
+
+
+def test_crop_and_flip_draws_for_each_image_of_a_batch():
+    x = torch.arange(48.0).reshape(1, 1, 6, 8).expand(64, 1, 6, 8)
+    out = crop_and_flip(x, torch.Generator().manual_seed(0))
+    assert len({tuple(image.flatten().tolist()) for image in out}) > 30
+
+
+@pytest.mark.parametrize("method", [calmix.erm(), calmix.sk_mixup_e()])
+def test_training_learns_and_is_deterministic(method: calmix.Method):
+    runs = [fit(network(), WINE, method, Classification(3), Fit(epochs=12), seed=4) for _ in range(2)]
+    outputs = [predict(run.model, WINE.test) for run in runs]
+    assert torch.equal(outputs[0], outputs[1])
+    assert float((outputs[0].argmax(1) == WINE.test.y).float().mean()) > 0.9
+    assert runs[0].history == runs[1].history
+    assert [entry["epoch"] for entry in runs[0].history] == list(range(1, 13))
+    assert runs[0].history[-1]["train"]["loss"] < runs[0].history[0]["train"]["loss"]
+    assert runs[0].epoch == 12
+
+
+def test_the_global_generator_is_given_back():
+    before = torch.get_rng_state()
+    fit(network(), WINE, calmix.mixup(), Classification(3), Fit(epochs=1))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_the_best_epoch_is_the_one_of_the_lowest_validation_loss():
+    settings = Fit(epochs=25, select="best", schedule="constant", learning_rate=0.2)
+    best = fit(network(), WINE, calmix.mixup(), Classification(3), settings)
+    losses = [entry["validation"]["loss"] for entry in best.history]
+    assert best.epoch == 1 + losses.index(min(losses)) < 25
+    again = Classification(3).loss(predict(best.model, WINE.validation), Classification(3).target(WINE.validation.y))
+    assert float(again.mean()) == pytest.approx(min(losses), abs=1e-5)
+
+
+def test_honest_train_accuracy_is_in_the_history_and_below_one_when_mixing_half_and_half():
+    history = fit(network(), WINE, calmix.mixup(alpha=1e6), Classification(3), Fit(epochs=20)).history
+    assert 0.5 < history[-1]["train"]["accuracy"] < 0.8  # two of three pairs differ in class, and then 1/2 is the most
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "constant"])
+def test_every_optimizer_and_schedule_trains(optimizer: str, schedule: str):
+    settings = Fit(epochs=8, optimizer=optimizer, schedule=schedule)
+    run = fit(network(), WINE, calmix.erm(), Classification(3), settings)
+    assert run.history[-1]["train"]["accuracy"] > 0.9
+
+
+def test_half_precision_trains_on_the_cpu():
+    run = fit(network(), WINE, calmix.sk_mixup(), Classification(3), Fit(epochs=5, precision="bf16"))
+    assert run.history[-1]["train"]["loss"] < run.history[0]["train"]["loss"]
+
+
+def test_divergence_is_one_sentence():
+    splits = load("diabetes")
+    with pytest.raises(SettingError, match=r"diverged in epoch \d+ .* lower the learning rate \(it was 1e\+06\)"):
+        fit(make_model(None, (10,), 1), splits, calmix.erm(), calmix.Regression(), Fit(epochs=30, learning_rate=1e6))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1; got 0"),
+        ({"batch_size": -3}, "batch_size must be at least 1; got -3"),
+        ({"learning_rate": 0.0}, "learning_rate must be a positive number; got 0"),
+        ({"weight_decay": -1.0}, "weight_decay must be a number of at least 0"),
+        ({"optimizer": "adamv"}, "unknown optimizer 'adamv'; did you mean 'adamw'"),
+        ({"schedule": "cosinus"}, "unknown schedule 'cosinus'; did you mean 'cosine'"),
+        ({"device": "tpu"}, "unknown device 'tpu'"),
+        ({"precision": "8"}, "unknown precision '8'"),
+        ({"precision": "16", "device": "cpu"}, "precision '16' needs a GPU"),
+    ],
+)
+def test_settings_out_of_range_are_one_sentence(settings: dict, message: str):
+    with pytest.raises(CalmixError, match=message):
+        Fit(**settings)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_device_that_is_not_there_is_one_sentence():
+    with pytest.raises(SettingError, match="PyTorch sees no GPU here"):
+        Fit(device="cuda")
