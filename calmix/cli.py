@@ -36,8 +36,11 @@ def _parser() -> Any:
         _fail("the command needs more than the library; install it with: pip install 'calmix[train]'")
 
     class Parser(ArgumentParser):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(allow_abbrev=False, **options)
+
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # pyright: ignore
-            _fail(" ".join(str(message).split()))
+            _fail(f"{' '.join(str(message).split())} (see: calmix --help)")
 
     from calmix import __version__
     from calmix.train.settings import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, SELECTIONS, Fit
@@ -188,6 +191,9 @@ def _methods(texts: Sequence[str], settings: Sequence[str]) -> dict[str, Any]:
         if name not in map(method_name, texts):
             raise UnknownNameError("method in --set", name, map(method_name, texts))
         options.setdefault(name, {})[option] = value
+    for text in texts:
+        if texts.count(text) > 1:
+            raise SettingError(f"the method {text!r} is named twice; name each once, or with different options.")
     return {text: read_method(text, options.get(method_name(text))) for text in texts}
 
 
@@ -207,6 +213,7 @@ def _say_notices(source: Any, seed: int = 0) -> None:
 def _progress(runs: int, epochs: int) -> Iterator[Callable[[str, int, int], None]]:
     """A live bar over all epochs of all runs, with the time left."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
@@ -223,7 +230,7 @@ def _progress(runs: int, epochs: int) -> Iterator[Callable[[str, int, int], None
 
         def tick(label: str, seed: int, epoch: int) -> None:
             done[label, seed] = epoch
-            bar.update(task, completed=sum(done.values()), description=f"{label}, seed {seed}")
+            bar.update(task, completed=sum(done.values()), description=escape(f"{label}, seed {seed}"))
 
         yield tick
 

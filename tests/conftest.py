@@ -1,12 +1,15 @@
-"""What several test modules share: where the real data lies, and one thread a worker."""
+"""What several test modules share: where the real data lies, one thread a worker, no deadline on a busy machine."""
 
 import os
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
+settings.register_profile("calmix", deadline=None)
+settings.load_profile("calmix")
 
 
 @pytest.fixture(scope="session")

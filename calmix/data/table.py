@@ -137,7 +137,9 @@ def table_splits(
     ('age', 'sex_f', 'sex_m')
     """
     if target is None:
-        raise DataError(f"no target column was given for {name}; name one of {listed(map(str, frame.columns))}.")
+        raise DataError(
+            f"no target column was given for {name}; name one with --target: {listed(map(str, frame.columns))}."
+        )
     columns = {str(name): _tidy(column) for name, column in frame.items()}
     if target not in columns:
         raise UnknownNameError("target column", target, columns)
@@ -180,7 +182,7 @@ def _check_target(goal: pd.Series, target: str) -> None:
         rows = f"{missing.sum()} of {len(goal)} rows"
         raise DataError(f"target {target!r} is missing, infinite or beyond float32 in {rows}; remove these rows.")
     if goal.nunique() == 1:
-        raise DataError(f"target {target!r} has only the value {goal.iloc[0]!s}; choose a column that varies.")
+        raise DataError(f"target {target!r} has one class, {goal.iloc[0]!s}; choose a column that varies.")
 
 
 def _inferred_task(goal: pd.Series, target: str) -> tuple[str, list[str]]:

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -140,9 +141,7 @@ def environment(settings: Fit) -> dict[str, str]:
             return "not installed"
 
     packages = ("calmix", "torch", "lightning", "numpy", "scikit-learn")
-    device = (
-        torch.cuda.get_device_name() if settings.accelerator == "cuda" else f"cpu, {torch.get_num_threads()} threads"
-    )
+    device = torch.cuda.get_device_name() if settings.accelerator == "cuda" else f"cpu, {os.cpu_count()} cores"
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

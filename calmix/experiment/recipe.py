@@ -7,6 +7,7 @@ from pathlib import Path
 from calmix.core.method import Method
 from calmix.core.task import Binary, Classification, Regression, Task
 from calmix.data import About, Splits, load
+from calmix.errors import SettingError
 from calmix.train import Fit
 
 
@@ -39,6 +40,10 @@ class Recipe:
     model: str | None = None
     fit: Fit = field(default_factory=Fit)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise SettingError(f"seed must be at least 0; got {self.seed}.")
 
 
 def task_of(about: About) -> Task:

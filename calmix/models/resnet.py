@@ -25,7 +25,8 @@ class SmallResNet(nn.Module):
         )
         self.blocks = nn.Sequential(Block(width, width), Block(width, 2 * width, 2), Block(2 * width, 4 * width, 2))
         self.head = nn.Linear(4 * width, outputs)
-        self.to(memory_format=torch.channels_last)  # convolutions then run in it, whatever the input's format
+        # convolutions follow the memory format of their weights, whatever the input's
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.blocks(self.stem(x)).mean((2, 3)))

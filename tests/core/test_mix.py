@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -41,7 +41,6 @@ def test_lam_one_and_zero_give_the_rows_to_the_bit(dtype: torch.dtype):
         assert torch.equal(blend(x, mix, mix.lam_x), x if lam else x.flip(0))
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=20), st.sampled_from([torch.float16, torch.bfloat16]))
 def test_half_precision_is_the_rounded_float32_result(lam: list[float], dtype: torch.dtype):
     x = torch.randn(len(lam), 5, generator=torch.Generator().manual_seed(len(lam))).to(dtype)

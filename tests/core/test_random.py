@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
@@ -71,7 +71,6 @@ def test_warp_closed_forms():
     assert torch.equal(warp(u, math.inf), torch.full_like(u, 0.5))
 
 
-@settings(deadline=None)
 @given(st.floats(0, 1, width=32), st.floats(-6, 6))
 def test_warp_is_symmetric(u: float, exponent: float):
     level = 1 - (1 - torch.tensor([u], dtype=torch.float64))  # so that 1 - level is exact
@@ -79,7 +78,6 @@ def test_warp_is_symmetric(u: float, exponent: float):
     assert float((there - back).abs()) <= max(1e-13, 1e-15 / 10**exponent)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1, width=32), min_size=2, max_size=50), st.floats(-6, 6))
 def test_warp_is_monotone_and_stays_in_the_unit_interval(levels: list[float], exponent: float):
     x = warp(torch.tensor(sorted(levels)), 10**exponent)

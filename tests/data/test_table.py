@@ -337,7 +337,7 @@ Y20 = ["a", "b"] * 10
         ("t.csv", rows_of([None] * 20), "every value of target 'y' is missing; choose another column"),
         ("t.csv", rows_of(["a", None] * 10), "target 'y' is missing.* in 10 of 20 rows; remove these rows"),
         ("t.csv", rows_of([1.5, np.inf, *range(18)]), "target 'y' is missing.* in 1 of 20 rows; remove these rows"),
-        ("t.csv", rows_of(["a"] * 20), "target 'y' has only the value a; choose a column that varies"),
+        ("t.csv", rows_of(["a"] * 20), "target 'y' has one class, a; choose a column that varies"),
         ("t.csv", rows_of(Y20, z=[np.inf, *range(19)]), "column 'z' has values that are infinite"),
         ("t.csv", "y\n" + "a\nb\n" * 10, "no column is left to learn from; give a table with feature columns"),
         ("t.csv", "c,y\n" + "1,a\n1,b\n" * 10, "no column is left .* one value or none are left out: 'c'"),
@@ -367,7 +367,11 @@ def test_a_folder_is_no_table(tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"target": None}, DataError, "no target column was given for example; name one of 'noise', 'target'."),
+        (
+            {"target": None},
+            DataError,
+            "no target column was given for example; name one with --target: 'noise', 'target'.",
+        ),
         ({"target": "tarjet"}, UnknownNameError, "unknown target column 'tarjet'; did you mean 'target'?"),
         ({"target": "zzz"}, UnknownNameError, "unknown target column 'zzz'; known: noise, target."),
         ({"keep": ("nois",)}, UnknownNameError, "unknown column to keep 'nois'; did you mean 'noise'?"),

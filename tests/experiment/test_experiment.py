@@ -34,7 +34,9 @@ def test_metrics_are_those_of_the_stored_predictions():
     assert record.metrics["nll"] == pytest.approx(log_loss(labels, probs / probs.sum(1, keepdims=True)), rel=1e-4)
     assert len(labels) == len(RECIPE.source.splits(0).test)
     scaled = torch.tensor(predictions["logits"] / record.temperature).softmax(1).double()
-    assert record.metrics["scaled"]["nll"] == pytest.approx(log_loss(labels, scaled / scaled.sum(1, keepdim=True)), rel=1e-4)
+    assert record.metrics["scaled"]["nll"] == pytest.approx(
+        log_loss(labels, scaled / scaled.sum(1, keepdim=True)), rel=1e-4
+    )
     assert record.metrics["scaled"]["accuracy"] == record.metrics["accuracy"]
 
 
@@ -116,7 +118,12 @@ def test_a_comparison_writes_what_it_promises(tmp_path: Path):
     results = compare(COMPARISON, tmp_path, workers=1, command=["calmix", "compare", "wine"])
     assert json.loads((tmp_path / "results.json").read_text()) == json.loads(json.dumps(results))
     assert {"data", "task", "environment", "runs", "summary"} <= set(results)
-    assert [(r["method"], r["seed"]) for r in results["runs"]] == [("erm", 0), ("sk_mixup", 0), ("erm", 1), ("sk_mixup", 1)]
+    assert [(r["method"], r["seed"]) for r in results["runs"]] == [
+        ("erm", 0),
+        ("sk_mixup", 0),
+        ("erm", 1),
+        ("sk_mixup", 1),
+    ]
     for entry in results["runs"]:
         assert {"accuracy", "nll", "brier", "ece", "adaptive_ece", "scaled"} <= set(entry["metrics"])
         assert eval(entry["repr"], dict(vars(calmix))) == COMPARISON.methods[entry["method"]]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from calmix.errors import DataError, SettingError, ShapeError
@@ -28,7 +28,6 @@ def test_equal_width_by_hand():
     assert bins.observed.tolist() == [0.5, 0, 1, 0]
 
 
-@settings(deadline=None)
 @given(st.integers(1, 200).flatmap(lambda bins: st.tuples(st.integers(0, bins), st.just(bins))))
 def test_an_edge_belongs_to_the_bin_above_it_and_one_to_the_last(edge: tuple[int, int]):
     k, bins = edge  # k / bins * bins is not always k: 1 / 49 * 49 < 1
@@ -49,7 +48,6 @@ def test_equal_mass_does_not_read_meaning_into_the_order_of_equal_claims():
     assert equal_mass(torch.full((100,), 0.5), observed, bins=10).expected_error() == 0
 
 
-@settings(deadline=None)
 @given(claims, st.integers(1, 50))
 def test_equal_mass_sizes_differ_by_at_most_one(claimed: list[float], bins: int):
     count = equal_mass(*rows(claimed, 0), bins).count
@@ -58,7 +56,6 @@ def test_equal_mass_sizes_differ_by_at_most_one(claimed: list[float], bins: int)
 
 
 @pytest.mark.parametrize("binning", BINNINGS)
-@settings(deadline=None)
 @given(claimed=claims, seed=st.integers(0, 100), bins=st.integers(1, 20))
 def test_bins_keep_every_row_once_and_forget_its_place(binning, claimed: list[float], seed: int, bins: int):
     claim, right = rows(claimed, seed)
@@ -74,7 +71,6 @@ def test_bins_keep_every_row_once_and_forget_its_place(binning, claimed: list[fl
 
 
 @pytest.mark.parametrize("binning", BINNINGS)
-@settings(deadline=None)
 @given(claimed=claims, seed=st.integers(0, 100))
 def test_one_bin_is_the_gap_of_the_means_and_more_bins_never_show_less(binning, claimed: list[float], seed: int):
     claim, right = rows(claimed, seed)

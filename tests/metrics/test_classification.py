@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.classification import multiclass_calibration_error
 
@@ -48,7 +48,6 @@ def real(request: pytest.FixtureRequest, real_data: Path) -> tuple[np.ndarray, n
     return file["probs"], file["labels"], published_accuracy
 
 
-@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(3, 7), st.integers(0, 1000))
 def test_scikit_learn_agrees(n: int, classes: int, seed: int):
     probs, labels = predictions(n, classes, seed)

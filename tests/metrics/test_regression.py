@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -15,7 +15,6 @@ vectors = hnp.arrays(np.float64, st.integers(2, 30), elements=numbers)
 tables = hnp.arrays(np.float64, st.tuples(st.integers(2, 15), st.integers(1, 4)), elements=numbers)
 
 
-@settings(deadline=None)
 @given(vectors | tables, st.integers(0, 1000))
 def test_scikit_learn_agrees(targets: np.ndarray, seed: int):
     predicted = targets + np.random.default_rng(seed).integers(-2, 3, targets.shape) / 4
@@ -37,7 +36,6 @@ def test_predicting_the_mean_earns_an_r2_of_zero():
     assert r2(targets.mean().expand(3), targets) == pytest.approx(0)
 
 
-@settings(deadline=None)
 @given(st.floats(-1e6, 1e6), st.integers(1, 20))
 def test_a_constant_target_scores_one_or_zero(value: float, n: int):
     targets = np.full(n, value)

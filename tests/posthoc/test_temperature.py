@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.optimize import minimize_scalar
@@ -64,7 +64,6 @@ def test_a_multiple_of_the_logits_is_a_multiple_of_the_temperature(factor: float
     torch.testing.assert_close(scaled(factor * logits), base(logits), rtol=1e-6, atol=0)
 
 
-@settings(deadline=None)
 @given(
     hnp.arrays(
         np.float32,

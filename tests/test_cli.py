@@ -1,0 +1,222 @@
+"""The command as a user meets it: what it prints, writes and refuses."""
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from calmix.cli import main
+
+QUICK = ["--epochs", "2", "--seeds", "2", "--workers", "1", "--methods", "erm", "sk_mixup"]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A small table of one's own: numbers, words, missing cells, an identifier."""
+    rng = np.random.default_rng(0)
+    n = 120
+    frame = pd.DataFrame(
+        {
+            "id": np.arange(n),
+            "height": rng.normal(170, 10, n),
+            "colour": rng.choice(["red", "green", None], n),
+            "kind": rng.choice(["a", "b", "c"], n),
+        }
+    )
+    frame.loc[::7, "height"] = np.nan
+    path = tmp_path / "own.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one sentence of a command that must end with exit code 2."""
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    *notices, sentence, end = output.err.split("\n")
+    assert end == ""
+    assert sentence.startswith("calmix: ")
+    assert "Traceback" not in output.err
+    return sentence
+
+
+# --------------------------------------------------------------------------------------------- what it does
+
+
+def test_compare_own_data_from_file_to_report(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "out"
+    main(["compare", str(table), "--target", "kind", "--out", str(out), *QUICK])
+    printed = capsys.readouterr()
+    assert "sk_mixup" in printed.out
+    assert str(out / "report.html") in printed.out
+    assert "'id'" in printed.err  # the identifier is named and left out
+    results = json.loads((out / "results.json").read_text())
+    assert results["task"] == "classification"
+    assert results["command"][:2] == ["calmix", "compare"]
+    assert len(results["runs"]) == 4
+    assert (out / "report.html").stat().st_size > 10_000
+
+
+def test_resume_repeats_nothing_and_report_draws_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    arguments = ["compare", "wine", "--out", str(tmp_path), *QUICK]
+    main(arguments)
+    runs = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
+    assert "already holds finished runs; add --resume" in refused(arguments, discard(capsys))
+    main([*arguments, "--resume"])
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()} == runs
+    (tmp_path / "report.html").unlink()
+    main(["report", str(tmp_path)])
+    assert (tmp_path / "report.html").exists()
+
+
+def discard(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
+    capsys.readouterr()
+    return capsys
+
+
+def test_options_reach_the_methods(tmp_path: Path):
+    methods = ["mixup", "sk_mixup(tau_max=0.3, space=Inputs())"]
+    options = ["--set", "mixup.alpha=0.4", "--epochs", "1", "--seeds", "1", "--workers", "1"]
+    main(["compare", "wine", "--out", str(tmp_path), "--methods", *methods, *options])
+    summary = json.loads((tmp_path / "results.json").read_text())["summary"]
+    assert "Beta(alpha=0.4" in summary[0]["repr"]
+    assert summary[1]["method"] == methods[1]
+    assert "tau_max=0.3" in summary[1]["repr"]
+    assert "space=Inputs()" in summary[1]["repr"]
+
+
+def test_a_config_file_gives_the_same_options(tmp_path: Path):
+    config = tmp_path / "config.yaml"
+    config.write_text("epochs: 1\nseeds: 1\nworkers: 1\nmethods: [erm, mixup]\n")
+    main(["compare", "wine", "--config", str(config), "--out", str(tmp_path / "out")])
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [run["method"] for run in results["runs"]] == ["erm", "mixup"]
+    assert results["fit"]["epochs"] == 1
+
+
+def test_train_leaves_weights_and_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    main(["train", "wine", "--method", "mixup_e", "--epochs", "2", "--seed", "3", "--out", str(tmp_path)])
+    assert str(tmp_path / "model.pt") in capsys.readouterr().out
+    assert json.loads((tmp_path / "results.json").read_text())["runs"][0]["seed"] == 3
+
+
+def test_regression_is_inferred_and_reported_in_its_own_metrics(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    rng = np.random.default_rng(0)
+    pd.DataFrame({"x": rng.normal(size=90), "y": rng.normal(size=90)}).to_parquet(tmp_path / "own.parquet")
+    main(["compare", str(tmp_path / "own.parquet"), "--target", "y", "--out", str(tmp_path / "out"), *QUICK])
+    assert "RMSE" in capsys.readouterr().out
+    run = json.loads((tmp_path / "out" / "results.json").read_text())["runs"][0]
+    assert set(run["metrics"]) == {"rmse", "mae", "r2"}
+
+
+def test_lists_name_everything(capsys: pytest.CaptureFixture[str]):
+    from calmix import METHODS
+    from calmix.data import DATASETS
+
+    main(["methods"])
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(METHODS)
+    main(["datasets"])
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()][:-1] == list(DATASETS)
+
+
+def test_the_installed_command_answers():
+    result = subprocess.run([sys.executable, "-m", "calmix.cli", "--version"], capture_output=True, text=True)
+    assert result.returncode == 0
+    assert result.stdout.startswith("calmix ")
+
+
+# ------------------------------------------------------------------------------------------ what it refuses
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "digitz"], "unknown data set 'digitz'; did you mean 'digits'"),
+        (["compare", "digits", "--methods", "sk_mixap"], "unknown method 'sk_mixap'; did you mean 'sk_mixup'"),
+        (["compare", "digits", "--methods", "mixup(alfa=2)"], "unknown option of mixup 'alfa'; did you mean 'alpha'"),
+        (["compare", "digits", "--methods", "mixup(alpha=0)"], "alpha must be a positive number; got 0"),
+        (["compare", "digits", "--methods", "sk_mixup(tau_std=-1)"], "tau_std must be a positive number; got -1"),
+        (["compare", "digits", "--methods", "mixup", "mixup"], "'mixup' is named twice"),
+        (["compare", "digits", "--set", "mixup.alpha"], "cannot read --set 'mixup.alpha'"),
+        (["compare", "digits", "--set", "mixap.alpha=1"], "unknown method in --set 'mixap'; did you mean 'mixup'"),
+        (["compare", "digits", "--model", "resnett"], "unknown model 'resnett'; did you mean 'resnet'"),
+        (["compare", "wine", "--model", "resnet"], "use 'mlp'"),
+        (["compare", "digits", "--epochs", "0"], "epochs must be at least 1; got 0"),
+        (["compare", "digits", "--epochs", "many"], "epochs"),
+        (["compare", "digits", "--seeds", "0"], "seeds must be at least 1; got 0"),
+        (["compare", "digits", "--train-size", "99999"], "99999"),
+        (["compare", "digits", "--train-size", "0"], "train_size"),
+        (["compare", "digits", "--device", "tpu"], "unknown device 'tpu'"),
+        (["compare", "digits", "--optimizer", "sdg"], "unknown optimizer 'sdg'; did you mean 'sgd'"),
+        (["compare", "digits", "--target", "x"], "target"),
+        (["compare", "digits", "--epoch", "3", "--sneeds", "1"], "sneeds"),
+        (["compare"], "data"),
+        (["comparr", "digits"], "comparr"),
+        ([], "subcommand"),
+        (["train", "wine", "--seed", "-1"], "seed must be at least 0; got -1"),
+        (["report", "no/such/folder"], "no/such/folder"),
+        (["compare", "no/such/table.csv", "--target", "y"], "no/such/table.csv"),
+    ],
+)
+def test_bad_options_are_one_sentence_and_write_nothing(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(arguments, capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def csv(text: str) -> bytes:
+    return text.encode()
+
+
+ROWS = "".join(f"{i % 7},{i * 0.37 % 1},{'ab'[i % 2]}\n" for i in range(60))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.csv", b"", "empty"),
+        ("binary.csv", bytes(range(256)) * 20, "binary.csv"),
+        ("cut.csv.gz", gzip.compress(csv("x,z,y\n" + ROWS))[:-40], "cut.csv.gz"),
+        ("not.parquet", b"PAR1 is not enough", "not.parquet"),
+        ("header.csv", csv("x,z,y\n"), "no rows"),
+        ("absent.csv", csv("x,z,w\n" + ROWS), "unknown"),
+        ("twice.csv", csv("x,x,y\n" + ROWS), "'x'"),
+        ("one_class.csv", csv("x,z,y\n" + "1,2,a\n3,4,a\n" * 20), "one class"),
+        ("lonely.csv", csv("x,z,y\n" + ROWS + "1,0.5,c\n"), "'c'"),
+        ("gap.csv", csv("x,z,y\n" + ROWS + "1,0.5,\n"), "1 row"),
+        ("nothing_left.csv", csv("x,z,y\n" + "1,2,a\n1,2,b\n" * 20), "column"),
+    ],
+)
+def test_bad_files_are_one_sentence_and_write_nothing(
+    name: str, content: bytes, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / name).write_bytes(content)
+    out = tmp_path / "out"
+    sentence = refused(["compare", str(tmp_path / name), "--target", "y", "--out", str(out), *QUICK], capsys)
+    assert message in sentence
+    assert not out.exists()
+
+
+def test_a_target_that_was_not_given_is_asked_for_with_the_columns(table: Path, capsys: pytest.CaptureFixture[str]):
+    sentence = refused(["compare", str(table)], capsys)
+    assert all(column in sentence for column in ("--target", "height", "colour", "kind"))
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "file").write_text("in the way")
+    sentence = refused(["compare", "wine", "--out", str(tmp_path / "file" / "out"), *QUICK], capsys)
+    assert "cannot write to" in sentence
