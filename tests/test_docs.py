@@ -1,0 +1,41 @@
+"""The Python in the documents runs as it stands there."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import calmix
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(name: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_readme_s_loop_and_composition_run():
+    model = nn.Linear(4, 10)
+    names: dict[str, Any] = {
+        "model": model,
+        "optimizer": torch.optim.SGD(model.parameters(), lr=0.1),
+        "loader": [(torch.randn(8, 4), torch.randint(10, (8,)))] * 3,
+    }
+    before = model.weight.detach().clone()
+    for code in blocks("README.md"):
+        exec(code, names)
+    assert not torch.equal(model.weight, before)
+    assert isinstance(names["method"], calmix.Method)
+
+
+def test_the_contributor_s_example_is_a_method():
+    names: dict[str, Any] = {"__name__": "noisy_mixup"}
+    (code,) = blocks("CONTRIBUTING.md")
+    exec(code, names)
+    training_loss = calmix.TrainingLoss(names["noisy_mixup"](), calmix.Classification(3))
+    training_loss(nn.Linear(4, 3), torch.randn(64, 4), torch.randint(3, (64,))).backward()
+    mix = training_loss.mix
+    assert mix is not None
+    assert torch.equal(mix.lam_y, (mix.lam_x >= 0.5).float())
