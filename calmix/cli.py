@@ -65,6 +65,9 @@ def _parser() -> Any:
         parser.add_argument("--weight-decay", type=float, default=Fit.weight_decay)
         parser.add_argument("--optimizer", type=str, default=Fit.optimizer, help=" or ".join(OPTIMIZERS))
         parser.add_argument("--schedule", type=str, default=Fit.schedule, help=", ".join(SCHEDULES))
+        parser.add_argument(
+            "--refresh-batch-norm", action="store_true", help="re-estimate batch norm on clean rows after training"
+        )
         parser.add_argument("--select", type=str, default=Fit.select, help=f"{' or '.join(SELECTIONS)} epoch")
         parser.add_argument("--device", type=str, default=Fit.device, help=", ".join(DEVICES))
         parser.add_argument("--precision", type=str, default=Fit.precision, help=", ".join(PRECISIONS))

@@ -269,6 +269,19 @@ def test_a_mix_can_be_replayed(name: str):
     assert torch.equal(torch.stack(list(terms.values())).sum(), loss)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("site", [None, "body.1"])
+def test_a_compiled_model_gives_the_same_step_after_step(name: str, site: str | None):
+    method = replace(METHODS[name](), site=site)
+    eager, (x, y) = network(), batch()
+    compiled = torch.compile(copy.deepcopy(eager), backend="eager")
+    losses = [TrainingLoss(method, Classification(CLASSES)) for _ in range(2)]
+    for _ in range(3):
+        ours, theirs = losses[0](compiled, x, y), losses[1](eager, x, y)
+        assert torch.allclose(ours, theirs)
+        ours.backward()
+
+
 def test_more_or_fewer_mixed_rows_than_rows():
     (x, y), net = batch(), network()
     made = calmix.mixup().step(net, Classification(CLASSES), Batch(x, y))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from calmix.core.mix import find_site, hooked, map_leaves
+from calmix.core.mix import find_site, hooked, map_leaves, uncompiled
 from calmix.errors import SiteError
 
 
@@ -45,7 +45,7 @@ class CleanPass:
     def output(self) -> Tensor:
         """The model's output on the clean rows (n, ...)."""
         if self._output is None:
-            self._output = self._run()
+            self._output = self._run(self._model)
         return self._output
 
     def embedding(self, site: str | None = None) -> Tensor:
@@ -58,8 +58,9 @@ class CleanPass:
             SiteError: no such module; or, for None, no or several nn.Linear that could be the last layer.
         """
         if site not in self._embeddings:
-            with _captured_linears(self._model) if site is None else _captured(self._model, site) as seen:
-                output = self._run()
+            model = uncompiled(self._model)
+            with _captured_linears(model) if site is None else _captured(model, site) as seen:
+                output = self._run(model)
             self._output = output if self._output is None else self._output
             rows = _penultimate(seen, output) if site is None else seen.get(site, (None,))[0]
             if rows is None:
@@ -67,9 +68,9 @@ class CleanPass:
             self._embeddings[site] = rows.detach().flatten(1)
         return self._embeddings[site]
 
-    def _run(self) -> Tensor:
-        with frozen_statistics(self._model), torch.set_grad_enabled(self._grad is not CleanGrad.NOTHING):
-            return self._model(self.x)
+    def _run(self, model: Callable[[Any], Tensor]) -> Tensor:
+        with frozen_statistics(model), torch.set_grad_enabled(self._grad is not CleanGrad.NOTHING):
+            return model(self.x)
 
 
 @contextmanager

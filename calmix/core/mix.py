@@ -79,7 +79,7 @@ def mixed_output(model: Callable[[Any], Tensor], x: Any, mix: Mix) -> Tensor:
     """
     if mix.site is None:
         return model(blend(x, mix, mix.lam_x))
-    reached = False
+    model, reached = uncompiled(model), False
 
     def blend_output(_module: nn.Module, _inputs: Any, output: Any) -> Any:
         nonlocal reached
@@ -100,6 +100,11 @@ def find_site(model: Any, site: str) -> nn.Module:
         names = ", ".join(name for name in modules if name) or "none: the model is not an nn.Module with parts"
         raise SiteError(f"the model has no module {site!r}; its modules are: {names}.")
     return modules[site]
+
+
+def uncompiled(model: Any) -> Any:
+    """The module behind `torch.compile`, whose graph does not see hooks that come and go; other models as they are."""
+    return getattr(model, "_orig_mod", model)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from calmix.core.loss import TrainingLoss
 from calmix.core.method import Method
@@ -72,7 +73,10 @@ def fit(
         trainer.fit(module, train, Batches(splits.validation, _PREDICTED_ROWS))
     if keeper.state is not None:
         model.load_state_dict(keeper.state)
-    return Fitted(model.cpu().eval(), module.history, keeper.epoch)
+    model.cpu()
+    if settings.refresh_batch_norm:
+        update_bn(Batches(splits.train, settings.batch_size, seed), model)
+    return Fitted(model.eval(), module.history, keeper.epoch)
 
 
 @torch.no_grad()

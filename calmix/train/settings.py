@@ -20,6 +20,7 @@ class Fit:
     epochs: passes over the training split. batch_size: at most this many rows a batch; batches are nearly equal.
     optimizer: `sgd` (Nesterov momentum 0.9) or `adamw`. schedule: `cosine` to zero, `one_cycle` or `constant`.
     learning_rate: the largest of the schedule; None is 0.1 for sgd and 0.002 for adamw.
+    refresh_batch_norm: after training, re-estimate the running statistics of batch norm on the clean training rows.
     select: `last` keeps the last epoch, `best` the one of the lowest validation loss; the test split never chooses.
     device: `auto` is a GPU where there is one. precision: `32`, or `bf16` / `16` mixed precision.
     """
@@ -30,6 +31,7 @@ class Fit:
     schedule: str = "cosine"
     learning_rate: float | None = None
     weight_decay: float = 5e-4
+    refresh_batch_norm: bool = False
     select: str = "last"
     device: str = "auto"
     precision: str = "32"

