@@ -1,63 +1,86 @@
 """Runs carried out: here one after the other, or several at a time in processes of their own."""
 
 import os
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
+from multiprocessing.queues import Queue
 from pathlib import Path
-from queue import Empty, Queue
+from queue import Empty
 
 import torch
 
+from calmix.errors import CalmixError
 from calmix.experiment.recipe import Recipe
 from calmix.experiment.record import save
 from calmix.experiment.run import run
 
-Tick = Callable[[str, int, int], None]  # label, seed, epochs done
+News = tuple[str, int, int]  # label, seed, epochs done
+Tick = Callable[[str, int, int], None]
+
+_news: "Queue[News]"  # a worker's line to its parent
 
 
 # glibc gives a large block back to the system as soon as it is freed, and training frees the same ones in every step:
-# keeping them saves a small network a third of its time. Ignored where the C library is another.
+# keeping them spares a small network much of its time. Ignored where the C library is another.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "2000000000"}
 
 
 def default_workers(runs: int, accelerator: str) -> int:
-    """One run per CPU core, each with one thread: small networks do not gain from more; one run at a time on a GPU."""
-    return 1 if accelerator == "cuda" else max(1, min(runs, os.cpu_count() or 1))
+    """One run per CPU core (at most 8), as small networks gain little from threads; one run at a time on a GPU."""
+    return 1 if accelerator == "cuda" else max(1, min(runs, os.cpu_count() or 1, 8))
 
 
 def carry_out(recipes: Sequence[Recipe], out: Path, workers: int, tick: Tick) -> None:
     """Run and save every recipe; `tick` is told each finished epoch. The first error stops the rest."""
     if workers == 1:
         for recipe in recipes:
-            _run_and_save(recipe, out, lambda news: tick(*news))
+            _run_and_save(recipe, out, tick)
         return
     for name, value in KEEP_MEMORY.items():
         os.environ.setdefault(name, value)  # a process reads it when it starts
     context = get_context("spawn")
+    news: Queue[News] = context.Queue()
     threads = max(1, (os.cpu_count() or 1) // workers)
-    with context.Manager() as manager:
-        news = manager.Queue()
-        with ProcessPoolExecutor(workers, context, torch.set_num_threads, (threads,)) as pool:
-            pending = {pool.submit(_run_and_save, recipe, out, news.put) for recipe in recipes}
-            try:
-                while pending:
-                    done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
-                    _drain(news, tick)
-                    for finished in done:
-                        finished.result()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+    with ProcessPoolExecutor(workers, context, _set_up_worker, (threads, news)) as pool:
+        pending = {pool.submit(_run_in_worker, recipe, out): recipe for recipe in recipes}
+        try:
+            while pending:
+                done, _ = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
+                with suppress(Empty):
+                    while True:
+                        tick(*news.get_nowait())
+                for finished in done:
+                    finished.result()
+                    recipe = pending.pop(finished)
+                    tick(recipe.label, recipe.seed, recipe.fit.epochs)
+        except BrokenProcessPool:
+            raise CalmixError(
+                "a run's process died, perhaps for lack of memory; go on with --resume and fewer --workers."
+            ) from None
+        except BaseException:
+            for process in active_children():
+                process.kill()  # Lightning holds off a mere SIGTERM
+            raise
 
 
-def _run_and_save(recipe: Recipe, out: Path, tell: Callable[[tuple[str, int, int]], object]) -> None:
-    finished = run(recipe, lambda epoch: tell((recipe.label, recipe.seed, epoch)))
+def _run_and_save(recipe: Recipe, out: Path, tick: Tick) -> None:
+    finished = run(recipe, lambda epoch: tick(recipe.label, recipe.seed, epoch))
     save(out, finished.record, finished.predictions)
 
 
-def _drain(news: Queue, tick: Tick) -> None:
-    with suppress(Empty):
-        while True:
-            tick(*news.get_nowait())
+# ------------------------------------------------------------------------------------ in a worker's process
+
+
+def _set_up_worker(threads: int, news: "Queue[News]") -> None:
+    global _news  # noqa: PLW0603  (a process has one parent)
+    _news = news
+    torch.set_num_threads(threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides
+
+
+def _run_in_worker(recipe: Recipe, out: Path) -> None:
+    _run_and_save(recipe, out, lambda *news: _news.put(news))
