@@ -191,3 +191,18 @@ def test_sk_mixup_draws_the_beta_of_its_distances(alpha: float):
         low, high = stats.beta.cdf(ends, alpha, alpha)
         uniform = (stats.beta.cdf(inside, alpha, alpha) - low) / (high - low)
         assert stats.kstest(uniform, "uniform").pvalue > 1e-3
+
+
+def test_on_a_centred_linear_network_the_two_families_of_mixup_e_are_opposites():
+    """There J f(x) (mean(x) - x) = -f(x): `jacobian` and `logit` then push the same quantity in opposite directions."""
+    net = nn.Linear(D, K, bias=False).double()
+    x, labels = torch.tensor(X - X.mean(0)), torch.tensor(LABELS)
+    lam = torch.tensor(LAM)
+    mix = Mix(torch.tensor(ANCHOR), torch.tensor(PARTNER), lam, lam)
+    slope = {}
+    for variant in ("jacobian", "logit"):
+        method = calmix.mixup_e(1.0, 1.0, variant, threshold=1e9, rescale=False)
+        step = method.step(net, Classification(K), Batch(x, labels))
+        slope[variant] = method.objective(step, mix).terms["slope"].item()
+    assert slope["jacobian"] == pytest.approx(-slope["logit"])
+    assert slope["jacobian"] != 0
