@@ -19,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         COMMANDS[options.subcommand](options[options.subcommand], arguments)
     except CalmixError as error:
         _fail(str(error))
+    except OSError as error:  # a full disk, a folder that went away
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}.")
     except KeyboardInterrupt:
         print("stopped; the same command with --resume goes on where this one was.", file=sys.stderr)
         sys.exit(130)
@@ -83,6 +85,9 @@ def _parser() -> Any:
     data_and_training(compare)
     compare.add_argument("--methods", nargs="+", type=str, default=list(DEFAULT_METHODS), metavar="METHOD")
     compare.add_argument("--seeds", type=int, default=5, help="how many seeds (0, 1, ...); runs of a seed are paired")
+    compare.add_argument(
+        "--reference", type=str, metavar="METHOD", help="what differences are taken from (default: erm)"
+    )
     compare.add_argument("--resume", action="store_true", help="go on where a stopped comparison was")
     compare.add_argument("--workers", type=int, help="runs at a time (default: one a CPU core; one on a GPU)")
     commands.add_subcommand("compare", compare, help="the main job: methods side by side, with error bars")
@@ -97,6 +102,7 @@ def _parser() -> Any:
     commands.add_subcommand("datasets", Parser(description="List the data sets."), help="list the data sets")
     report = Parser(description="Draw a comparison's report again, without training.")
     report.add_argument("folder", type=Path, help="the folder that `calmix compare` wrote")
+    report.add_argument("--reference", type=str, metavar="METHOD", help="take differences from another method")
     commands.add_subcommand("report", report, help="draw a report again")
     return parser
 
@@ -108,9 +114,8 @@ def _compare(options: Any, arguments: Sequence[str]) -> None:
     from calmix.experiment import Comparison, compare
     from calmix.report import print_table, write_report
 
-    comparison = Comparison(
-        _source(options), _methods(options.methods, options.set), options.model, _fit(options), options.seeds
-    )
+    methods = _methods(options.methods, options.set)
+    comparison = Comparison(_source(options), methods, options.model, _fit(options), options.seeds, options.reference)
     out = options.out or _default_out(options.data)
     _say_notices(comparison.source)
     with _progress(len(comparison.recipes()), comparison.fit.epochs) as tick:
@@ -148,8 +153,11 @@ def _datasets_list(options: Any, arguments: Sequence[str]) -> None:
 
 
 def _report(options: Any, arguments: Sequence[str]) -> None:
-    from calmix.report import write_report
+    from calmix.experiment import refer
+    from calmix.report import print_table, read_results, write_report
 
+    read_results(options.folder)  # advice where it holds no comparison
+    print_table(refer(options.folder, options.reference))
     print(f"report: {write_report(options.folder)}")
 
 

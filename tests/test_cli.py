@@ -73,8 +73,11 @@ def test_resume_repeats_nothing_and_report_draws_again(tmp_path: Path, capsys: p
     main([*arguments, "--resume"])
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()} == runs
     (tmp_path / "report.html").unlink()
-    main(["report", str(tmp_path)])
-    assert (tmp_path / "report.html").exists()
+    capsys.readouterr()
+    main(["report", str(tmp_path), "--reference", "sk_mixup"])
+    assert "worse than sk_mixup" in capsys.readouterr().out
+    assert "Paired differences from sk_mixup" in (tmp_path / "report.html").read_text()
+    assert "unknown method to refer to 'mixap'" in refused(["report", str(tmp_path), "--reference", "mixap"], capsys)
 
 
 def discard(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
@@ -163,6 +166,7 @@ def test_the_installed_command_answers():
         (["compare"], "data"),
         (["comparr", "digits"], "comparr"),
         ([], "subcommand"),
+        (["compare", "digits", "--reference", "sk"], "unknown method to refer to 'sk'"),
         (["train", "wine", "--seed", "-1"], "seed must be at least 0; got -1"),
         (["report", "no/such/folder"], "no/such/folder"),
         (["compare", "no/such/table.csv", "--target", "y"], "no/such/table.csv"),

@@ -1,9 +1,9 @@
 """Runs as values, their records, comparisons and what several seeds say together."""
 
-from calmix.experiment.compare import Comparison, compare
+from calmix.experiment.compare import Comparison, compare, refer
 from calmix.experiment.recipe import Recipe, Source
 from calmix.experiment.record import Record
 from calmix.experiment.run import Finished, run
 from calmix.experiment.single import train
 
-__all__ = ["Comparison", "Finished", "Recipe", "Record", "Source", "compare", "run", "train"]
+__all__ = ["Comparison", "Finished", "Recipe", "Record", "Source", "compare", "refer", "run", "train"]

@@ -15,10 +15,10 @@ import torch
 
 from calmix.core.method import Method
 from calmix.data import Splits
-from calmix.errors import DataError, SettingError
+from calmix.errors import DataError, SettingError, UnknownNameError
 from calmix.experiment.engine import Tick, carry_out, default_workers
 from calmix.experiment.recipe import Recipe, Source
-from calmix.experiment.record import Record, read, slug, write_json, write_whole
+from calmix.experiment.record import Record, read, read_json, slug, write_json, write_whole
 from calmix.experiment.run import initial_model
 from calmix.experiment.statistics import interval, paired_difference
 from calmix.models import default_model
@@ -30,19 +30,24 @@ REGRESSION_METRICS = ("rmse", "mae", "r2")
 
 @dataclass(frozen=True)
 class Comparison:
-    """What to compare: methods by label, on one source, with one network and one training, over seeds 0..seeds-1."""
+    """What to compare: methods by label, on one source, with one network and one training, over seeds 0..seeds-1.
+
+    reference: the label that differences are taken from; None is plain training, else the first method.
+    """
 
     source: Source
     methods: Mapping[str, Method]
     model: str | None = None
     fit: Fit = dataclasses.field(default_factory=Fit)
     seeds: int = 5
+    reference: str | None = None
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise SettingError(f"seeds must be at least 1; got {self.seeds}.")
         if not self.methods:
             raise SettingError("no methods to compare; name at least one, e.g. --methods erm mixup.")
+        _reference(self.reference, list(self.methods))
 
     def recipes(self) -> list[Recipe]:
         """All runs, seed by seed, so that a stopped comparison leaves whole pairs."""
@@ -89,7 +94,7 @@ def write_results(
 ) -> dict[str, Any]:
     """results.json and results.csv from the finished runs."""
     about = splits.about
-    names = REGRESSION_METRICS if about.task == "regression" else CLASSIFICATION_METRICS
+    names = metrics_of(about.task)
     results = {
         "data": {
             **dataclasses.asdict(about),
@@ -103,17 +108,31 @@ def write_results(
         "command": list(command),
         "environment": environment(comparison.fit),
         "runs": [dataclasses.asdict(record) for record in records],
-        "summary": summarise(records, names),
+        "summary": summarise(records, names, comparison.reference),
     }
     write_json(out / "results.json", results)
     write_whole(out / "results.csv", lambda file: file.write(_table(records, names).encode()))
     return results
 
 
-def summarise(records: Sequence[Record], names: Sequence[str]) -> list[dict[str, Any]]:
-    """A row a method: means with 95 % intervals, and paired differences from plain training (else the first method)."""
+def refer(out: Path, reference: str | None = None) -> dict[str, Any]:
+    """The results in `out`, rewritten with differences taken from `reference` (see `Comparison`)."""
+    results = read_json(out / "results.json")
+    records = [Record(**run) for run in results["runs"]]
+    results["summary"] = summarise(records, metrics_of(results["task"]), reference)
+    write_json(out / "results.json", results)
+    return results
+
+
+def metrics_of(task: str) -> tuple[str, ...]:
+    """What a comparison of this task reports, by the names that `Record.value` knows."""
+    return REGRESSION_METRICS if task == "regression" else CLASSIFICATION_METRICS
+
+
+def summarise(records: Sequence[Record], names: Sequence[str], reference: str | None = None) -> list[dict[str, Any]]:
+    """A row a method: means with 95 % intervals, and differences from the reference, paired by seed."""
     labels = list(dict.fromkeys(record.method for record in records))
-    reference = next((label for label in labels if label == "erm"), labels[0])
+    reference = _reference(reference, labels)
 
     def values(label: str, name: str) -> list[float]:
         return [record.value(name) for record in records if record.method == label]
@@ -129,6 +148,14 @@ def summarise(records: Sequence[Record], names: Sequence[str]) -> list[dict[str,
         }
         rows.append(row)
     return rows
+
+
+def _reference(given: str | None, labels: Sequence[str]) -> str:
+    if given is None:
+        return "erm" if "erm" in labels else labels[0]
+    if given not in labels:
+        raise UnknownNameError("method to refer to", given, labels)
+    return given
 
 
 def environment(settings: Fit) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from calmix.errors import DataError
-from calmix.experiment.compare import CLASSIFICATION_METRICS, REGRESSION_METRICS
+from calmix.experiment.compare import metrics_of
 from calmix.experiment.record import Record, read_json
 from calmix.experiment.statistics import Interval
 
@@ -77,7 +77,7 @@ def read_results(folder: Path) -> Results:
 def parse_results(raw: Mapping[str, Any]) -> Results:
     """`raw`, as `calmix.experiment.compare` returns it. Raises DataError where an entry is missing or is no number."""
     try:
-        names = REGRESSION_METRICS if raw["task"] == "regression" else CLASSIFICATION_METRICS
+        names = metrics_of(raw["task"])
         results = Results(
             data=Data(**{field.name: raw["data"][field.name] for field in fields(Data)}),
             task=raw["task"],

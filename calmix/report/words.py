@@ -51,7 +51,8 @@ def _accuracy(results: Results) -> str:
     better, worse = _told_apart(results, ACCURACY, 1), _told_apart(results, ACCURACY, -1)
     if not better and not worse:
         return f"No method's accuracy can be told from that of {reference(results)}."
-    return f"Accuracy, told from that of {reference(results)}: higher {_listed(better)}; lower {_listed(worse)}."
+    sides = [f"{side} {', '.join(names)}" for side, names in (("higher", better), ("lower", worse)) if names]
+    return f"Accuracy that can be told from that of {reference(results)}: {'; '.join(sides)}."
 
 
 def _told_apart(results: Results, column: Column, verdict: Verdict) -> list[str]:

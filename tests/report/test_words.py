@@ -50,8 +50,8 @@ def test_the_reference_may_be_the_best(results: Results, low: float, said: str):
 @pytest.mark.parametrize(
     ("difference", "said"),
     [
-        (Interval(0.02, 0.01, 0.03, 3), "higher mixup; lower none."),
-        (Interval(-0.02, -0.03, -0.01, 3), "higher none; lower mixup."),
+        (Interval(0.02, 0.01, 0.03, 3), "plain training (erm): higher mixup."),
+        (Interval(-0.02, -0.03, -0.01, 3), "plain training (erm): lower mixup."),
         (Interval(0.02, -0.01, 0.05, 3), "No method's accuracy can be told from that of plain training (erm)."),
     ],
 )
