@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:  # a full disk, a folder that went away
         _fail(f"{error.filename or 'a file'}: {error.strerror or error}.")
     except KeyboardInterrupt:
-        print("stopped; the same command with --resume goes on where this one was.", file=sys.stderr)
+        print("stopped; a comparison goes on where it was with --resume.", file=sys.stderr)
         sys.exit(130)
 
 
@@ -73,7 +73,7 @@ def _parser() -> Any:
         parser.add_argument("--select", type=str, default=Fit.select, help=f"{' or '.join(SELECTIONS)} epoch")
         parser.add_argument("--device", type=str, default=Fit.device, help=", ".join(DEVICES))
         parser.add_argument("--precision", type=str, default=Fit.precision, help=", ".join(PRECISIONS))
-        parser.add_argument("--set", nargs="+", type=str, default=[], metavar="METHOD.OPTION=VALUE")
+        parser.add_argument("--set", nargs="+", action="extend", type=str, default=[], metavar="METHOD.OPTION=VALUE")
         parser.add_argument("--out", type=Path, help="where results go (default: calmix-runs/DATA)")
         parser.add_argument("--config", action="config", help="a YAML file with any of these options")
 
@@ -131,7 +131,8 @@ def _train(options: Any, arguments: Sequence[str]) -> None:
 
     [(label, method)] = _methods([options.method], options.set).items()
     recipe = Recipe(_source(options), label, method, options.model, _fit(options), options.seed)
-    out = options.out or _default_out(f"{Path(options.data).name.split('.')[0]}-{method_name(label)}")
+    name = f"{Path(options.data).name.split('.')[0]}-{method_name(label)}-seed{recipe.seed}"
+    out = options.out or _default_out(name)
     _say_notices(recipe.source, recipe.seed)
     with _progress(runs=1, epochs=recipe.fit.epochs) as tick:
         results = train(recipe, out, ["calmix", *arguments], lambda epoch: tick(label, recipe.seed, epoch))

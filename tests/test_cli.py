@@ -70,11 +70,15 @@ def test_resume_repeats_nothing_and_report_draws_again(tmp_path: Path, capsys: p
     main(arguments)
     runs = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
     assert "already holds finished runs; add --resume" in refused(arguments, discard(capsys))
+    others = ["compare", "wine", "--methods", "mixup", "--out", str(tmp_path)]
+    assert "already holds finished runs; add --resume" in refused(others, capsys)
     main([*arguments, "--resume"])
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()} == runs
     (tmp_path / "report.html").unlink()
     capsys.readouterr()
     main(["report", str(tmp_path), "--reference", "sk_mixup"])
+    assert "worse than sk_mixup" in capsys.readouterr().out
+    main(["report", str(tmp_path)])
     assert "worse than sk_mixup" in capsys.readouterr().out
     assert "Paired differences from sk_mixup" in (tmp_path / "report.html").read_text()
     assert "unknown method to refer to 'mixap'" in refused(["report", str(tmp_path), "--reference", "mixap"], capsys)
@@ -87,12 +91,23 @@ def discard(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
 
 def test_options_reach_the_methods(tmp_path: Path):
     methods = ["mixup", "sk_mixup(tau_max=0.3, space=Inputs())"]
-    options = ["--set", "mixup.alpha=0.4", "--epochs", "1", "--seeds", "1", "--workers", "1"]
+    options = [
+        "--set",
+        "mixup.alpha=0.4",
+        "--set",
+        "sk_mixup.tau_std=0.7",
+        "--epochs",
+        "1",
+        "--seeds",
+        "1",
+        "--workers",
+        "1",
+    ]
     main(["compare", "wine", "--out", str(tmp_path), "--methods", *methods, *options])
     summary = json.loads((tmp_path / "results.json").read_text())["summary"]
     assert "Beta(alpha=0.4" in summary[0]["repr"]
     assert summary[1]["method"] == methods[1]
-    assert "tau_max=0.3" in summary[1]["repr"]
+    assert "tau_max=0.3, tau_std=0.7" in summary[1]["repr"]
     assert "space=Inputs()" in summary[1]["repr"]
 
 
@@ -109,6 +124,8 @@ def test_train_leaves_weights_and_a_report(tmp_path: Path, capsys: pytest.Captur
     main(["train", "wine", "--method", "mixup_e", "--epochs", "2", "--seed", "3", "--out", str(tmp_path)])
     assert str(tmp_path / "model.pt") in capsys.readouterr().out
     assert json.loads((tmp_path / "results.json").read_text())["runs"][0]["seed"] == 3
+    arguments = ["train", "wine", "--method", "mixup_e", "--epochs", "2", "--out", str(tmp_path)]
+    assert "already holds finished runs; give another --out" in refused(arguments, capsys)
 
 
 def test_regression_is_inferred_and_reported_in_its_own_metrics(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

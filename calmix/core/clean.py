@@ -69,8 +69,12 @@ class CleanPass:
         return self._embeddings[site]
 
     def _run(self, model: Callable[[Any], Tensor]) -> Tensor:
-        with frozen_statistics(model), torch.set_grad_enabled(self._grad is not CleanGrad.NOTHING):
-            return model(self.x)
+        graph = self._grad is not CleanGrad.NOTHING
+        with frozen_statistics(model), torch.set_grad_enabled(graph):
+            output = model(self.x)
+        if not graph:
+            torch.clear_autocast_cache()  # older releases would hand its graph-less weights to the pass that trains
+        return output
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from calmix.core.method import Method, Outcome
 from calmix.core.mix import Batch, Mix, map_leaves
 from calmix.core.task import Task
-from calmix.errors import ShapeError
+from calmix.errors import SettingError, ShapeError
 
 
 class TrainingLoss(nn.Module):
@@ -76,15 +76,22 @@ class TrainingLoss(nn.Module):
 
     def get_extra_state(self) -> dict[str, Any]:
         state = self._saved_state if self._generator is None else self._generator.get_state()
-        return {"seed": self.seed, "generator": state}
+        return {"seed": self.seed, "rank": _rank(), "generator": state}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.seed, self._saved_state, self._generator = state["seed"], state["generator"], None
+        """Go on where the state was saved; another rank's state gives its seed alone, so that ranks stay different."""
+        saved: Tensor | None = state["generator"]
+        self.seed, self._generator = state["seed"], None
+        self._saved_state = saved.cpu() if saved is not None and state["rank"] == _rank() else None
 
     def _generator_on(self, device: torch.device) -> torch.Generator:
         if self._generator is None or self._generator.device != device:
             self._generator = torch.Generator(device).manual_seed(self.seed + _rank())
             if self._saved_state is not None:
+                if self._saved_state.shape != self._generator.get_state().shape:
+                    raise SettingError(
+                        f"the random state was not saved on a device like {device}; resume on one like that."
+                    )
                 self._generator.set_state(self._saved_state)
                 self._saved_state = None
         return self._generator

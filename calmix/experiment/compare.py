@@ -69,8 +69,8 @@ def compare(
     """Run what is not yet stored in `out`, then write and return the results (results.json, results.csv).
 
     Raises:
-        DataError: `out` cannot be written, or holds another comparison, or holds runs and `resume` is False.
-        Whatever the data, methods or network raise; nothing has been written then.
+        DataError: `out` cannot be written, holds results and `resume` is False, or holds runs with other settings.
+        Whatever the data, the network or the training raise; finished runs are kept, an unfinished one leaves nothing.
     """
     if workers is not None and workers < 1:
         raise SettingError(f"workers must be at least 1; got {workers}.")
@@ -116,11 +116,12 @@ def write_results(
 
 
 def refer(out: Path, reference: str | None = None) -> dict[str, Any]:
-    """The results in `out`, rewritten with differences taken from `reference` (see `Comparison`)."""
+    """The results in `out`; where a reference is given, rewritten with differences taken from it."""
     results = read_json(out / "results.json")
-    records = [Record(**run) for run in results["runs"]]
-    results["summary"] = summarise(records, metrics_of(results["task"]), reference)
-    write_json(out / "results.json", results)
+    if reference is not None:
+        records = [Record(**run) for run in results["runs"]]
+        results["summary"] = summarise(records, metrics_of(results["task"]), reference)
+        write_json(out / "results.json", results)
     return results
 
 
@@ -182,19 +183,25 @@ def _unfinished(recipes: Sequence[Recipe], out: Path, resume: bool) -> list[Reci
     clashes = [recipe.label for recipe in recipes if recipe.seed == 0]
     if len({slug(label, 0) for label in clashes}) < len(clashes):
         raise SettingError(f"two methods have the same name in files: {', '.join(clashes)}; name each one once.")
+    if not resume:
+        refuse_finished(out, "add --resume to go on, or give another --out")
     todo = []
     for recipe in recipes:
         record = read(out, recipe.label, recipe.seed)
         if record is None:
             todo.append(recipe)
-        elif not resume:
-            raise DataError(f"{out} already holds finished runs; add --resume to go on, or give another --out.")
         elif record.recipe != repr(recipe):
             raise DataError(
                 f"{out} holds {recipe.label!r} with other settings; repeat the command that began it, "
                 "or give another --out."
             )
     return todo
+
+
+def refuse_finished(out: Path, advice: str) -> None:
+    """A DataError where `out` holds runs or results."""
+    if (out / "results.json").exists() or any(out.glob("runs/*.json")):
+        raise DataError(f"{out} already holds finished runs; {advice}.")
 
 
 def open_folder(out: Path, comparison: Comparison) -> None:

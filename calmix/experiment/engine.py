@@ -45,6 +45,7 @@ def carry_out(recipes: Sequence[Recipe], out: Path, workers: int, tick: Tick) ->
     context = get_context("spawn")
     news: Queue[News] = context.Queue()
     threads = max(1, (os.cpu_count() or 1) // workers)
+    others = set(active_children())
     with ProcessPoolExecutor(workers, context, _set_up_worker, (threads, news)) as pool:
         pending = {pool.submit(_run_in_worker, recipe, out): recipe for recipe in recipes}
         try:
@@ -62,7 +63,7 @@ def carry_out(recipes: Sequence[Recipe], out: Path, workers: int, tick: Tick) ->
                 "a run's process died, perhaps for lack of memory; go on with --resume and fewer --workers."
             ) from None
         except BaseException:
-            for process in active_children():
+            for process in set(active_children()) - others:
                 process.kill()  # Lightning holds off a mere SIGTERM
             raise
 

@@ -70,7 +70,12 @@ def save(folder: Path, record: Record, predictions: Predictions) -> None:
 def read(folder: Path, label: str, seed: int) -> Record | None:
     """The stored run, or None where it is not finished."""
     path = folder / "runs" / f"{slug(label, seed)}.json"
-    return Record(**read_json(path)) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        return Record(**read_json(path))
+    except TypeError:
+        raise DataError(f"{path} is not a run of this version of calmix; give another --out.") from None
 
 
 def read_predictions(folder: Path, record: Record) -> Predictions:

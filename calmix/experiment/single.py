@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 
-from calmix.errors import DataError
-from calmix.experiment.compare import Comparison, open_folder, write_results
+from calmix.experiment.compare import Comparison, open_folder, refuse_finished, write_results
 from calmix.experiment.recipe import Recipe, outputs_of
-from calmix.experiment.record import read, save, write_whole
+from calmix.experiment.record import save, write_whole
 from calmix.experiment.run import OnEpoch, initial_model, run
 
 
@@ -32,8 +31,7 @@ def train(
     """
     splits = recipe.source.splits(recipe.seed)
     initial_model(recipe, splits)
-    if read(out, recipe.label, recipe.seed) is not None:
-        raise DataError(f"{out} already holds this run; give another --out.")
+    refuse_finished(out, "give another --out")
     comparison = Comparison(recipe.source, {recipe.label: recipe.method}, recipe.model, recipe.fit, seeds=1)
     open_folder(out, comparison)
     record, predictions, model = run(recipe, on_epoch)

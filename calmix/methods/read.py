@@ -10,18 +10,12 @@ from calmix.core.method import Method
 from calmix.errors import SettingError, UnknownNameError
 from calmix.methods import METHODS
 
-# the parts that may stand as the value of an option
-PARTS: dict[str, Callable[..., Any]] = {
-    part.__name__: part
-    for part in (
-        space.ByTask,
-        space.Embedding,
-        space.Inputs,
-        space.Targets,
-        coefficient.Beta,
-        coefficient.SimilarityKernel,
-    )
+# the parts that may stand as the value of an option, by the Protocol that the option is annotated with
+KINDS: dict[str, tuple[type, ...]] = {
+    "Space": (space.ByTask, space.Embedding, space.Inputs, space.Targets),
+    "Coefficient": (coefficient.Beta, coefficient.SimilarityKernel),
 }
+PARTS: dict[str, Callable[..., Any]] = {part.__name__: part for parts in KINDS.values() for part in parts}
 
 
 def read_method(text: str, options: Mapping[str, str] | None = None) -> Method:
@@ -67,6 +61,8 @@ def _call(node: ast.Call, known: Mapping[str, Callable[..., Any]], kind: str, te
     arguments = {}
     for keyword in node.keywords:
         option = str(keyword.arg)
+        if option in arguments:
+            raise SettingError(f"{name}: {option} is given twice in {text!r}; give it once.")
         if option not in parameters:
             raise UnknownNameError(f"option of {name}", option, parameters)
         arguments[option] = _value(keyword.value, text)
@@ -81,22 +77,21 @@ def _value(node: ast.expr, text: str) -> Any:
         return _call(node, PARTS, "part", text)
     try:
         return ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError):
         raise SettingError(f"cannot read a value in {text!r}; give numbers, words, True, False or None.") from None
 
 
 def _check_kind(name: str, option: str, value: Any, parameter: inspect.Parameter) -> None:
-    """A number where the option is a number, a yes or no where it is one, a part where it is a part."""
-    allowed = str(parameter.annotation).replace("<class '", "").replace("'>", "")
-    for word, kinds in (("bool", (bool,)), ("float", (int, float)), ("int", (int,)), ("str", (str,))):
-        if word in allowed.split(" | "):
-            number_given_as_bool = isinstance(value, bool) and bool not in kinds
-            if not (isinstance(value, kinds) and not number_given_as_bool) and not (
-                value is None and "None" in allowed
-            ):
-                raise SettingError(f"{name}: {option} must be a {word}; got {value!r}.")
-            return
-    if isinstance(value, int | float | str):
-        raise SettingError(
-            f"{name}: {option} must be one of {', '.join(f'{part}()' for part in PARTS)}; got {value!r}."
-        )
+    """A number where the option is a number, a yes or no where it is one, a part where it is such a part."""
+    given = parameter.annotation
+    words = (given.__name__ if isinstance(given, type) else str(given).replace("calmix.core.method.", "")).split(" | ")
+    if value is None and "None" in words:
+        return
+    if words[0] in KINDS:
+        if not isinstance(value, KINDS[words[0]]):
+            known = ", ".join(f"{part.__name__}()" for part in KINDS[words[0]])
+            raise SettingError(f"{name}: {option} must be one of {known}; got {value!r}.")
+        return
+    kinds = {"bool": (bool,), "float": (int, float), "int": (int,), "str": (str,)}[words[0]]
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise SettingError(f"{name}: {option} must be a {words[0]}; got {value!r}.")

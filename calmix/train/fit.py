@@ -50,7 +50,7 @@ def fit(
     Validation loss and accuracy are taken about 20 times in a run (every epoch to select the best).
     """
     settings = settings or Fit()
-    module = Module(model, TrainingLoss(method, task, seed), settings, splits.about.natural, seed)
+    module = Module(model.train(), TrainingLoss(method, task, seed), settings, splits.about.natural, seed)
     every = 1 if settings.select == "best" else max(1, settings.epochs // _VALIDATIONS)
     keeper = _Keeper(settings.select, on_epoch)
     with torch.random.fork_rng(), _quiet_lightning():
@@ -71,11 +71,11 @@ def fit(
         )
         train = Batches(splits.train, settings.batch_size, seed)
         trainer.fit(module, train, Batches(splits.validation, _PREDICTED_ROWS))
-    if keeper.state is not None:
-        model.load_state_dict(keeper.state)
-    model.cpu()
-    if settings.refresh_batch_norm:
-        update_bn(Batches(splits.train, settings.batch_size, seed), model)
+        if keeper.state is not None:
+            model.load_state_dict(keeper.state)
+        model.cpu()
+        if settings.refresh_batch_norm:
+            update_bn(Batches(splits.train, settings.batch_size, seed), model)
     return Fitted(model.eval(), module.history, keeper.epoch)
 
 
@@ -111,14 +111,19 @@ class _Keeper(Callback):
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """No banners, and none of the advice about data loaders that does not apply to data held in memory."""
+    """No banners, no advice that does not apply to data held in memory, no global flag left set, and Ctrl-C as such."""
     logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
+    level, deterministic = logger.level, torch.get_deterministic_debug_mode()
     logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             yield
+    except SystemExit as stop:  # what Lightning makes of a KeyboardInterrupt
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
     finally:
         logger.setLevel(level)
+        torch.set_deterministic_debug_mode(deterministic)

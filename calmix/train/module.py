@@ -1,5 +1,6 @@
 """A network and its training loss, as Lightning runs them."""
 
+import math
 from typing import Any
 
 import torch
@@ -56,7 +57,8 @@ class Module(LightningModule):
     def on_train_epoch_end(self) -> None:
         if not self.history or self.history[-1]["epoch"] != self.current_epoch + 1:
             self.history.append({"epoch": self.current_epoch + 1, "train": self._take()})
-        if not torch.isfinite(torch.tensor(self.history[-1]["train"]["loss"])):
+        entry = self.history[-1]
+        if not all(math.isfinite(entry[part]["loss"]) for part in ("train", "validation") if part in entry):
             raise SettingError(
                 f"training diverged in epoch {self.current_epoch + 1} (the loss is not finite); "
                 f"lower the learning rate (it was {self.settings.peak_rate:g})."

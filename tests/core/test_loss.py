@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import calmix
+import calmix.core.loss
 from calmix import Classification, Embedding, Inputs, Mix, SimilarityKernel, Targets, TrainingLoss
 from calmix.core.space import pair_distance
 from calmix.errors import SettingError, ShapeError
@@ -51,6 +52,27 @@ def test_a_state_saved_before_the_first_step_keeps_the_seed():
     fresh, other = (TrainingLoss(calmix.mixup(), Classification(3), seed=seed) for seed in (5, 0))
     other.load_state_dict(copy.deepcopy(fresh.state_dict()))
     assert torch.equal(other(net, x, y), fresh(net, x, y))
+
+
+def test_a_state_of_another_rank_gives_its_seed_alone(monkeypatch: pytest.MonkeyPatch):
+    net, (x, y) = network(), batch()
+    saved = TrainingLoss(calmix.mixup(), Classification(3), seed=5)
+    saved(net, x, y)
+    state = copy.deepcopy(saved.state_dict())
+    monkeypatch.setattr(calmix.core.loss, "_rank", lambda: 1)
+    other, same = (TrainingLoss(calmix.mixup(), Classification(3)) for _ in range(2))
+    other.load_state_dict(state)
+    assert other.seed == 5
+    assert not torch.equal(other(net, x, y), saved(net, x, y))
+    same.load_state_dict(copy.deepcopy(other.state_dict()))  # saved on this rank: gone on with
+    assert torch.equal(other(net, x, y), same(net, x, y))
+
+
+def test_a_state_of_another_kind_of_device_is_one_sentence():
+    training_loss = TrainingLoss(calmix.mixup(), Classification(3))
+    training_loss.set_extra_state({"seed": 0, "rank": 0, "generator": torch.zeros(16, dtype=torch.uint8)})
+    with pytest.raises(SettingError, match="was not saved on a device like cpu"):
+        training_loss(network(), *batch())
 
 
 def test_the_global_generator_is_neither_used_nor_moved():

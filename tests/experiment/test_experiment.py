@@ -99,7 +99,7 @@ def test_a_trained_network_is_kept_without_pickled_code(tmp_path: Path):
     _, predictions, _ = run(RECIPE)
     logits = model(RECIPE.source.splits(0).test.x)
     assert np.allclose(logits.detach().numpy(), predictions["logits"], atol=1e-5)
-    with pytest.raises(DataError, match=r"already holds this run; give another --out"):
+    with pytest.raises(DataError, match=r"already holds finished runs; give another --out"):
         train(RECIPE, tmp_path)
 
 

@@ -15,6 +15,7 @@ from calmix.methods.read import method_name, read_method
         ("mixup(per_row=True, alpha=2)", calmix.mixup(2, per_row=True)),
         ("sk_mixup(space=Embedding(site='body'))", calmix.sk_mixup(space=calmix.Embedding("body"))),
         ("mixup_e(variant=logit, threshold=-1.5)", calmix.mixup_e(variant="logit", threshold=-1.5)),
+        ("mixup_e(coefficient=None, threshold=None)", calmix.mixup_e()),
         ("mixup_e(coefficient=Beta(alpha=0.2))", calmix.mixup_e(coefficient=calmix.Beta(0.2))),
     ],
 )
@@ -43,6 +44,11 @@ def test_options_from_elsewhere_win():
         ("mixup(alpha=__import__('os'))", SettingError, "options by name"),
         ("mixup(**{})", SettingError, "cannot read"),
         ("sk_mixup(space=Inputz())", UnknownNameError, "unknown part 'Inputz'; did you mean 'Inputs'"),
+        ("sk_mixup(space=Beta())", SettingError, r"space must be one of .*Targets\(\); got Beta"),
+        ("sk_mixup(space=None)", SettingError, "space must be one of .*; got None"),
+        ("mixup_e(coefficient=Inputs())", SettingError, r"coefficient must be one of Beta\(\), SimilarityKernel\(\)"),
+        ("mixup(alpha={[1]: 2})", SettingError, "cannot read a value"),
+        ("mixup(alpha=1, alpha=2)", SettingError, "cannot read|given twice"),
         ("sk_mixup(space=input)", SettingError, r"space must be one of .*Inputs\(\)"),
     ],
 )
