@@ -1,5 +1,6 @@
 """The command: parse, call one function, print."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         COMMANDS[options.subcommand](options[options.subcommand], arguments)
     except CalmixError as error:
         _fail(str(error))
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:  # a full disk, a folder that went away
         _fail(f"{error.filename or 'a file'}: {error.strerror or error}.")
     except KeyboardInterrupt:
