@@ -63,14 +63,14 @@ Pair = namedtuple("Pair", ["left", "right"])
 
 
 def test_trees_are_blended_leaf_by_leaf_and_keep_their_structure():
-    sound, mask = torch.randn(3, 6), torch.tensor([[True, False], [False, False], [True, True]])
+    sound, mask = torch.randn(3, 6), torch.tensor([[True, False], [False, False], [False, True]])
     tree = {"clip": Clip(sound, mask), "pair": Pair(sound, [sound * 2]), "plain": (sound,)}
     mixed = blend(tree, MIX, MIX.lam_x)
     assert isinstance(mixed["clip"], Clip)
     assert isinstance(mixed["pair"], Pair)
     assert torch.equal(mixed["pair"].right[0], 2 * mixed["plain"][0])
     # a mask is or-ed over the rows that have a share: the third mixed row has lam = 1, the fourth lam = 0
-    assert mixed["clip"].mask.tolist() == [[True, False], [True, True], [True, True], [True, False]]
+    assert mixed["clip"].mask.tolist() == [[True, False], [False, True], [False, True], [True, False]]
 
 
 def test_integers_are_an_error_that_names_the_remedy():
