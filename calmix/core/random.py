@@ -42,7 +42,7 @@ def beta(tau: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
 # ------------------------------------------------------------------------------------- quantile function
 
-_FRACTION_TERMS, _SERIES_TERMS, _STEPS = 16, 36, 2  # 1e-11 or better almost everywhere: tests/core/test_random.py
+_FRACTION_TERMS, _SERIES_TERMS, _STEPS = 16, 36, 2  # enough for the bounds below; tests/core/test_random.py
 _LOG_4 = 2 * math.log(2)
 
 
