@@ -1,27 +1,81 @@
 """Calibrated mixup for PyTorch: accuracy, and probabilities that mean what they say."""
 
+from calmix.core.batch_norm import refresh_batch_norm
 from calmix.core.clean import CleanGrad, CleanPass
-from calmix.core.coefficient import Beta, One, SimilarityKernel
+from calmix.core.coefficient import (
+    Beta,
+    Folded,
+    InputsOnly,
+    One,
+    SimilarityKernel,
+    Sometimes,
+    TargetsOnly,
+    TwoKernels,
+)
 from calmix.core.loss import TrainingLoss
-from calmix.core.method import Coefficient, Method, Objective, Outcome, Pairing, Space, Step
+from calmix.core.memory import Memory
+from calmix.core.method import (
+    Coefficient,
+    Method,
+    Objective,
+    Outcome,
+    Pairing,
+    Pairs,
+    Scheduled,
+    Site,
+    Space,
+    Step,
+)
 from calmix.core.mix import Batch, Mix, blend, mixed_output, mixed_target
-from calmix.core.objective import CleanAndMixedLoss, CleanLoss, MixedLoss
+from calmix.core.objective import CleanAndMixedLoss, CleanLoss, IdleCleanPass, MixedLoss
 from calmix.core.pairing import Alone, Shuffle
 from calmix.core.random import beta, warp
-from calmix.core.space import ByTask, Embedding, Inputs, Targets
+from calmix.core.rows import Indexed, Rows
+from calmix.core.site import AnyOf, Each
+from calmix.core.space import ByTask, Embedding, Inputs, Remembered, Targets
 from calmix.core.task import Binary, Classification, Multilabel, Regression, Task
 from calmix.errors import CalmixError
-from calmix.methods import METHODS, erm, mixup, mixup_e, regmixup, sk_mixup, sk_mixup_e
+from calmix.methods import (
+    METHODS,
+    c_mixup,
+    cutmix,
+    erm,
+    far_mixup,
+    input_mixup,
+    k_mixup,
+    manifold_mixup,
+    mit_a,
+    mit_l,
+    mixup,
+    mixup_e,
+    mixup_idle,
+    near_mixup,
+    rankmixup,
+    regmixup,
+    sk_mixup,
+    sk_mixup_e,
+    target_mixup,
+)
+from calmix.methods.c_mixup import TargetNeighbours
+from calmix.methods.cutmix import Boxes
+from calmix.methods.k_mixup import OptimalAssignment
+from calmix.methods.mit import Apart, DecoupledLoss, Twice
 from calmix.methods.mixup_e import DirectionalPenalty
+from calmix.methods.quantile import QuantileBand
+from calmix.methods.rankmixup import RankingLoss, SeveralCoefficients, SeveralPairings
+from calmix.methods.wrappers import folded, scheduled, sometimes, without_self_pairs
 
 __version__ = "0.1.0"
 
 __all__ = [
     "METHODS",
     "Alone",
+    "AnyOf",
+    "Apart",
     "Batch",
     "Beta",
     "Binary",
+    "Boxes",
     "ByTask",
     "CalmixError",
     "Classification",
@@ -30,34 +84,73 @@ __all__ = [
     "CleanLoss",
     "CleanPass",
     "Coefficient",
+    "DecoupledLoss",
     "DirectionalPenalty",
+    "Each",
     "Embedding",
+    "Folded",
+    "IdleCleanPass",
+    "Indexed",
     "Inputs",
+    "InputsOnly",
+    "Memory",
     "Method",
     "Mix",
     "MixedLoss",
     "Multilabel",
     "Objective",
     "One",
+    "OptimalAssignment",
     "Outcome",
     "Pairing",
+    "Pairs",
+    "QuantileBand",
+    "RankingLoss",
     "Regression",
+    "Remembered",
+    "Rows",
+    "Scheduled",
+    "SeveralCoefficients",
+    "SeveralPairings",
     "Shuffle",
     "SimilarityKernel",
+    "Site",
+    "Sometimes",
     "Space",
     "Step",
+    "TargetNeighbours",
     "Targets",
+    "TargetsOnly",
     "Task",
     "TrainingLoss",
+    "Twice",
+    "TwoKernels",
     "beta",
     "blend",
+    "c_mixup",
+    "cutmix",
     "erm",
+    "far_mixup",
+    "folded",
+    "input_mixup",
+    "k_mixup",
+    "manifold_mixup",
+    "mit_a",
+    "mit_l",
     "mixed_output",
     "mixed_target",
     "mixup",
     "mixup_e",
+    "mixup_idle",
+    "near_mixup",
+    "rankmixup",
+    "refresh_batch_norm",
     "regmixup",
+    "scheduled",
     "sk_mixup",
     "sk_mixup_e",
+    "sometimes",
+    "target_mixup",
     "warp",
+    "without_self_pairs",
 ]

@@ -49,6 +49,7 @@ def _parser() -> Any:
             _fail(f"{' '.join(str(message).split())} (see: calmix --help)")
 
     from calmix import __version__
+    from calmix.core.batch_norm import BATCH_NORM
     from calmix.train.settings import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, SELECTIONS, Fit
 
     def data_and_training(parser: Any) -> None:
@@ -71,6 +72,12 @@ def _parser() -> Any:
         parser.add_argument("--weight-decay", type=float, default=Fit.weight_decay)
         parser.add_argument("--optimizer", type=str, default=Fit.optimizer, help=" or ".join(OPTIMIZERS))
         parser.add_argument("--schedule", type=str, default=Fit.schedule, help=", ".join(SCHEDULES))
+        parser.add_argument(
+            "--batch-norm",
+            type=str,
+            default=Fit.batch_norm,
+            help=f"which passes move its running statistics: {', '.join(BATCH_NORM)}",
+        )
         parser.add_argument(
             "--refresh-batch-norm", action="store_true", help="re-estimate batch norm on clean rows after training"
         )
@@ -122,6 +129,8 @@ def _compare(options: Any, arguments: Sequence[str]) -> None:
     comparison = Comparison(_source(options), methods, options.model, _fit(options), options.seeds, options.reference)
     out = options.out or _default_out(options.data)
     _say_notices(comparison.source)
+    if "ALL" in options.methods:
+        comparison = _without_unfit(comparison)
     with _progress(len(comparison.recipes()), comparison.fit.epochs) as tick:
         results = compare(comparison, out, options.resume, options.workers, ["calmix", *arguments], tick)
     print_table(results)
@@ -211,6 +220,19 @@ def _methods(texts: Sequence[str], settings: Sequence[str]) -> dict[str, Any]:
         if texts.count(text) > 1:
             raise SettingError(f"the method {text!r} is named twice; name each once, or with different options.")
     return {text: read_method(text, options.get(method_name(text))) for text in texts}
+
+
+def _without_unfit(comparison: Any) -> Any:
+    """The comparison without methods that its data or network do not allow, which are named with the reason."""
+    from dataclasses import replace
+
+    from calmix.experiment import unfit
+
+    reasons = unfit(comparison.recipes()[: len(comparison.methods)])
+    for label, reason in reasons.items():
+        print(f"{label} is left out: {reason}", file=sys.stderr)
+    methods = {label: method for label, method in comparison.methods.items() if label not in reasons}
+    return replace(comparison, methods=methods)
 
 
 def _default_out(data: str) -> Path:

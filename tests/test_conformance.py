@@ -11,14 +11,29 @@ import torch
 from torch import Tensor, nn
 
 import calmix
-from calmix import METHODS, Batch, Beta, Classification, Method, Mix, SimilarityKernel, TrainingLoss, mixed_target
-from calmix.core.coefficient import One
+from calmix import (
+    METHODS,
+    Beta,
+    Classification,
+    CleanAndMixedLoss,
+    DirectionalPenalty,
+    Method,
+    Mix,
+    RankingLoss,
+    SimilarityKernel,
+    TrainingLoss,
+    mixed_target,
+)
 from calmix.core.space import pair_distance
+from calmix.methods.mit import Twice
 
 N, CLASSES = 12, 12
+IMAGE = (1, 3, 2)  # of the rows; every method can mix images
 NAMES = sorted(METHODS)
-FORWARDS = {"erm": 1, "mixup": 1, "sk_mixup": 2, "mixup_e": 2, "sk_mixup_e": 2, "regmixup": 1}  # a step
 MIXING = [name for name in NAMES if name != "erm"]
+ANY_ROWS = [name for name in NAMES if name != "cutmix"]  # its boxes need images
+CLEAN_PASS = {"mixup_idle", "sk_mixup", "mixup_e", "sk_mixup_e", "rankmixup", "near_mixup", "far_mixup"}
+FORWARDS = {name: 2 if name in CLEAN_PASS else 1 for name in NAMES}  # a step
 
 
 class Network(nn.Module):
@@ -34,7 +49,7 @@ class Network(nn.Module):
         return self.head(self.body(x))
 
 
-def batch(n: int = N, shape: tuple[int, ...] = (6,), dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+def batch(n: int = N, shape: tuple[int, ...] = IMAGE, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
     """n rows with labels 0, 1, 2, ..., all different where n <= CLASSES."""
     x = torch.randn(n, *shape, generator=torch.Generator().manual_seed(7))
     return x.to(dtype), torch.arange(n) % CLASSES
@@ -45,9 +60,20 @@ def network(**kwargs: Any) -> Network:
     return Network(**kwargs)
 
 
-def step(method: Method, net: nn.Module, x: Any, y: Tensor, seed: int = 0) -> tuple[Tensor, TrainingLoss]:
-    training_loss = TrainingLoss(method, Classification(CLASSES), seed)
-    return training_loss(net, x, y), training_loss
+def step(method: Method, net: nn.Module, x: Any, y: Tensor, seed: int = 0, **options: Any) -> tuple[Tensor, Any]:
+    """The loss and the training loss after one step on a batch that is the whole training set."""
+    training_loss = TrainingLoss(method, Classification(CLASSES), seed, data=(x, y), **options)
+    return training_loss(net, x, y, torch.arange(len(y))), training_loss
+
+
+def drawn(method: Method, net: nn.Module, x: Any, y: Tensor, seed: int = 0) -> tuple[calmix.Step, Mix]:
+    """A step with its mix, as the training loss above draws it."""
+    one = method.step(net, Classification(CLASSES), calmix.Batch(x, y, torch.arange(len(y))), rows=calmix.Rows((x, y)))
+    return method.draw(one, torch.Generator().manual_seed(seed))
+
+
+def total(terms: dict[str, Tensor]) -> Tensor:
+    return torch.stack(list(terms.values())).sum()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -63,54 +89,76 @@ def test_the_same_state_gives_the_same_terms_and_another_gives_another_mix(name:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_lam_one_is_plain_training_exactly(name: str):
-    (x, y), method = batch(), METHODS[name]()
+def test_the_global_generator_is_neither_used_nor_moved(name: str):
+    net, before = network(), torch.get_rng_state()
+    step(METHODS[name](), net, *batch())
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def unmixed(method: Method, mix: Mix) -> Mix:
+    """The same pairs without any mixing: lam = 1; where a pair is mixed twice, 1 and then 0."""
+    ones = torch.ones(len(mix.anchor))
+    if isinstance(method.pairing, Twice):
+        ones = torch.cat([ones[: len(ones) // 2], 1 - ones[len(ones) // 2 :]])
+    later = tuple(replace(other, lam_x=ones, lam_y=ones) for other in mix.later)
+    return replace(mix, lam_x=ones, lam_y=ones, later=later)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_mixing_it_is_plain_training(name: str):
+    (x, y), method, net = batch(), METHODS[name](), network()
     reference, _ = step(calmix.erm(), network(), x, y)
-    net = network()
-    made = method.step(net, Classification(CLASSES), Batch(x, y))
-    mix = replace(method.draw(made, torch.Generator().manual_seed(0)), lam_x=torch.ones(N), lam_y=torch.ones(N))
+    made, mix = drawn(method, net, x, y)
     objective = method.objective
-    if isinstance(objective, calmix.DirectionalPenalty):
+    if isinstance(objective, DirectionalPenalty):
         objective = replace(objective, eta=0.0)
-    terms = objective(made, mix).terms
-    if isinstance(objective, calmix.CleanAndMixedLoss):  # both of its terms see the same rows, in one joint batch
+    terms = objective(made, unmixed(method, mix)).terms
+    if isinstance(objective, CleanAndMixedLoss):  # both of its terms see the same rows, in one joint batch
         assert torch.equal(terms["clean"], terms["mixed"])
         assert torch.allclose(terms["mixed"], reference)
+    elif isinstance(objective, RankingLoss):
+        assert terms["rank"] == 0
+        assert torch.equal(terms["clean"], reference)
+    elif isinstance(method.pairing, Twice):
+        assert torch.allclose(total(terms), reference)
     else:
-        assert torch.equal(torch.stack(list(terms.values())).sum(), reference)
+        assert torch.equal(total(terms), reference)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_mixed_targets_sum_to_one_with_at_most_two_classes(name: str):
     x, y = batch()
     for seed in range(5):
-        _, training_loss = step(METHODS[name](), network(), x, y, seed)
-        assert training_loss.mix is not None
-        target = mixed_target(torch.eye(CLASSES)[y], training_loss.mix)
+        made, mix = drawn(METHODS[name](), network(), x, y, seed)
+        target = mixed_target(made.target, mix)
         assert torch.allclose(target.sum(1), torch.ones(len(target)))
         assert ((target > 0).sum(1) <= 2).all()
         assert (target >= 0).all()
 
 
-def with_strength(method: Method, strength: float) -> Method | None:
-    """The same method with its alpha or tau_max set; None where it has neither."""
-    if isinstance(method.coefficient, Beta):
-        return replace(method, coefficient=replace(method.coefficient, alpha=strength))
-    if isinstance(method.coefficient, SimilarityKernel):
-        return replace(method, coefficient=replace(method.coefficient, tau_max=strength, tau_std=10.0))
-    assert isinstance(method.coefficient, One)
-    return None
+def with_strength(part: Any, strength: float) -> Any:
+    """The same coefficient with its alpha or tau_max set."""
+    if isinstance(part, SimilarityKernel):
+        return replace(part, tau_max=strength, tau_std=10.0)
+    if isinstance(part, Beta | calmix.Apart):
+        return replace(part, alpha=strength)
+    return replace(part, coefficient=with_strength(part.coefficient, strength))
 
 
 @pytest.mark.parametrize("name", MIXING)
 def test_the_limits_are_no_mixing_and_half_and_half(name: str):
     x, y = batch()
     for strength, expected in ((1e-30, {0.0, 1.0}), (1e30, {0.5})):
-        method = with_strength(METHODS[name](), strength)
-        assert method is not None
-        _, training_loss = step(method, network(), x, y)
-        assert training_loss.mix is not None
-        assert set(training_loss.mix.lam_x.tolist()) <= expected
+        method = METHODS[name]()
+        method = replace(method, coefficient=with_strength(method.coefficient, strength))
+        _, mix = drawn(method, network(), x, y)
+        if name == "cutmix":  # clipped boxes: a quarter of the image at least, or at most the whole
+            low, high = (0.0, 1.0) if strength < 1 else (0.5, 1.0)
+            assert ((mix.lam_y >= low) & (mix.lam_y <= high)).all()
+        elif name.startswith("mit") and strength > 1:  # both lam tend to 1/2, where a pair cannot be taken apart
+            assert torch.allclose(mix.lam_x, torch.tensor(0.5), atol=1e-6)
+        else:
+            assert set((mix.lam_y if name == "target_mixup" else mix.lam_x).tolist()) <= expected
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -124,14 +172,14 @@ def test_any_number_of_rows(name: str, n: int):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_single_row_is_mixed_with_itself(name: str):
     x, y = batch(1)
-    net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, CLASSES))
-    loss, training_loss = step(METHODS[name](), net, x, y)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, CLASSES))
+    loss, _ = step(METHODS[name](), net, x, y)
     assert torch.isfinite(loss)
-    assert training_loss.mix is not None
-    assert torch.equal(calmix.blend(x, training_loss.mix, training_loss.mix.lam_x)[:1], x)
+    made, mix = drawn(METHODS[name](), net, x, y)
+    assert torch.allclose(calmix.blend(made.batch.x, mix, mix.lam_x)[:1], x)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ANY_ROWS)
 @pytest.mark.parametrize("shape", [(6,), (2, 3), (1, 2, 3), (1, 2, 3, 1)])
 def test_rows_of_any_rank(name: str, shape: tuple[int, ...]):
     loss, _ = step(METHODS[name](), network(), *batch(shape=shape))
@@ -152,7 +200,7 @@ def test_any_floating_dtype_and_the_loss_is_at_least_float32(name: str, dtype: t
 
 @pytest.mark.parametrize("name", NAMES)
 def test_channels_last_gives_the_same(name: str):
-    x, y = batch(shape=(2, 3, 1))
+    x, y = batch(shape=(3, 2, 1))
     loss, _ = step(METHODS[name](), network(), x, y)
     other, _ = step(METHODS[name](), network(), x.to(memory_format=torch.channels_last), y)
     assert torch.allclose(loss, other)
@@ -175,9 +223,9 @@ class Joined(nn.Module):
         return self.net(torch.cat(self.split(x), 1))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ANY_ROWS)
 def test_trees_of_tensors_give_what_one_tensor_gives(name: str):
-    x, y = batch()
+    x, y = batch(shape=(6,))
     whole, _ = step(METHODS[name](), network(), x, y)
     trees: list[tuple[Any, Callable[[Any], tuple[Tensor, Tensor]]]] = [
         ({"left": x[:, :2], "right": x[:, 2:]}, lambda t: (t["left"], t["right"])),
@@ -223,10 +271,11 @@ def left_behind(net: nn.Module) -> list[str]:
     return hooks + frozen + norms
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("site", [None, "body.1"])
+@pytest.mark.parametrize("name", ANY_ROWS)
+@pytest.mark.parametrize("site", ["its own", None, "body.1"])
 def test_nothing_is_left_behind_not_even_by_a_failing_step(name: str, site: str | None):
-    method = replace(METHODS[name](), site=site)
+    method = METHODS[name]()
+    method = method if site == "its own" else replace(method, site=site)
     (x, y), net = batch(), network()
     step(method, net, x, y)[0].backward()
     assert left_behind(net) == []
@@ -237,18 +286,43 @@ def test_nothing_is_left_behind_not_even_by_a_failing_step(name: str, site: str 
         assert left_behind(failing) == []
 
 
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_running_statistics_are_moved_by_the_trained_rows_alone(name: str):
     """They end where one forward of the rows that are trained on, clean pass or not, leaves them."""
-    (x, y), net = batch(), network()
+    (x, y), net, method = batch(), network(), METHODS[name]()
     twin = copy.deepcopy(net)
-    _, training_loss = step(METHODS[name](), net, x, y)
-    mix = training_loss.mix
-    assert mix is not None
-    rows = calmix.blend(x, mix, mix.lam_x)
-    twin(torch.cat([x, rows]) if name == "regmixup" else rows)
-    for statistic in ("running_mean", "running_var", "num_batches_tracked"):
-        assert torch.allclose(getattr(net.body[2], statistic), getattr(twin.body[2], statistic)), statistic
+    step(method, net, x, y)
+    made, mix = drawn(method, copy.deepcopy(net), x, y)
+    if name == "mixup_idle":  # what it is for
+        twin(x)
+    if name == "regmixup":
+        twin(torch.cat([x, calmix.blend(x, mix, mix.lam_x)]))
+    elif name != "mit_a":  # which has but one forward
+        calmix.mixed_output(twin, made.batch.x, mix)
+    if name != "mit_a":
+        for statistic in STATISTICS:
+            assert torch.allclose(getattr(net.body[2], statistic), getattr(twin.body[2], statistic)), statistic
+    assert net.body[2].num_batches_tracked == (2 if name == "mixup_idle" else 1)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "mixup_idle"])
+@pytest.mark.parametrize("batch_norm", ["clean", "both"])
+def test_batch_norm_follows_the_clean_rows_where_it_is_told_to(name: str, batch_norm: str):
+    (x, y), net, method = batch(), network(), METHODS[name]()
+    twin = copy.deepcopy(net)
+    step(method, net, x, y, batch_norm=batch_norm)
+    made, mix = drawn(method, copy.deepcopy(net), x, y)
+    passes = 2 if batch_norm == "both" and name != "erm" else 1
+    assert net.body[2].num_batches_tracked == passes
+    twin(made.batch.x)
+    if passes == 2 and name not in ("regmixup", "mit_a"):
+        calmix.mixed_output(twin, made.batch.x, mix)
+    if passes == 1 or name not in ("regmixup", "mit_a"):
+        for statistic in STATISTICS:
+            assert torch.allclose(getattr(net.body[2], statistic), getattr(twin.body[2], statistic)), statistic
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -263,28 +337,28 @@ def test_repr_is_the_code_that_makes_it_and_methods_pickle(name: str):
 def test_a_mix_can_be_replayed(name: str):
     (x, y), method = batch(), METHODS[name]()
     loss, training_loss = step(method, network(), x, y)
-    assert isinstance(training_loss.mix, Mix)
-    made = method.step(network(), Classification(CLASSES), Batch(x, y))
-    terms = method.objective(made, training_loss.mix).terms
-    assert torch.equal(torch.stack(list(terms.values())).sum(), loss)
+    made, mix = drawn(method, network(), x, y)
+    assert torch.equal(mix.lam_x, training_loss.mix.lam_x)
+    assert torch.equal(total(method.objective(made, mix).terms), loss)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ANY_ROWS)
 @pytest.mark.parametrize("site", [None, "body.1"])
 def test_a_compiled_model_gives_the_same_step_after_step(name: str, site: str | None):
     method = replace(METHODS[name](), site=site)
     eager, (x, y) = network(), batch()
     compiled = torch.compile(copy.deepcopy(eager), backend="eager")
-    losses = [TrainingLoss(method, Classification(CLASSES)) for _ in range(2)]
+    losses = [TrainingLoss(method, Classification(CLASSES), data=(x, y)) for _ in range(2)]
+    index = torch.arange(N)
     for _ in range(3):
-        ours, theirs = losses[0](compiled, x, y), losses[1](eager, x, y)
+        ours, theirs = losses[0](compiled, x, y, index), losses[1](eager, x, y, index)
         assert torch.allclose(ours, theirs)
         ours.backward()
 
 
 def test_more_or_fewer_mixed_rows_than_rows():
     (x, y), net = batch(), network()
-    made = calmix.mixup().step(net, Classification(CLASSES), Batch(x, y))
+    made = calmix.mixup().step(net, Classification(CLASSES), calmix.Batch(x, y))
     for rows in (5, 40):
         lam = torch.rand(rows)
         mix = Mix(torch.arange(rows) % N, (torch.arange(rows) + 1) % N, lam, lam)
@@ -301,7 +375,7 @@ def test_the_docstring_says_formula_source_defaults_and_cost(name: str):
 def test_one_clean_forward_is_shared_by_the_kernel_and_the_penalty():
     calls = []
     net = network()
-    net.register_forward_hook(lambda *_: calls.append(1))
+    net.register_forward_pre_hook(lambda *_: calls.append(1))
     counts = {}
     for name in NAMES:
         calls.clear()

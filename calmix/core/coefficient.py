@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from calmix.core.method import Space, Step
+from calmix.core.method import Coefficient, Space, Step
 from calmix.core.random import beta, warp
 from calmix.core.space import ByTask, pair_distance
 from calmix.errors import SettingError
@@ -39,7 +39,10 @@ class Beta:
         self, step: Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
         drawn = len(anchor) if self.per_row else 1
-        lam = beta(torch.full((drawn,), float(self.alpha), device=anchor.device), generator)
+        if self.alpha == 1:
+            lam = torch.rand(drawn, generator=generator, device=anchor.device)  # Beta(1, 1), in one call
+        else:
+            lam = beta(torch.full((drawn,), float(self.alpha), device=anchor.device), generator)
         lam = lam.expand(len(anchor))
         return lam, lam
 
@@ -83,7 +86,94 @@ class SimilarityKernel:
         return lam, lam
 
 
+@dataclass(frozen=True)
+class TwoKernels:
+    """One number u ~ Beta(alpha, alpha) a row, warped by one kernel for the inputs and by another for the targets.
+
+    lam_x = quantile of Beta(tau_x, tau_x) at u and lam_y = quantile of Beta(tau_y, tau_y) at u, each tau by its kernel;
+    alpha is that of `inputs`. Both fall on the same side of 1/2. Source: arXiv 2311.01434, its regression setting.
+    """
+
+    inputs: SimilarityKernel
+    targets: SimilarityKernel
+
+    def __call__(
+        self, step: Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        distances = (pair_distance(kernel.space(step), anchor, partner) for kernel in (self.inputs, self.targets))
+        tau_x, tau_y = (
+            kernel.tau(d).double() for kernel, d in zip((self.inputs, self.targets), distances, strict=True)
+        )
+        u = beta(torch.full_like(tau_x, self.inputs.alpha), generator)
+        return warp(u, tau_x).float(), warp(u, tau_y).float()
+
+
+@dataclass(frozen=True)
+class InputsOnly:
+    """lam_x of `coefficient`; the target is that of the row with the larger share (the anchor's at 1/2)."""
+
+    coefficient: Coefficient
+
+    def __call__(
+        self, step: Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        lam, _ = self.coefficient(step, anchor, partner, generator)
+        return lam, (lam >= 0.5).to(lam.dtype)
+
+
+@dataclass(frozen=True)
+class TargetsOnly:
+    """The anchor's inputs as they are, and lam_y = max(lam, 1 - lam) of `coefficient`."""
+
+    coefficient: Coefficient
+
+    def __call__(
+        self, step: Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        _, lam = self.coefficient(step, anchor, partner, generator)
+        return torch.ones_like(lam), torch.maximum(lam, 1 - lam)
+
+
+@dataclass(frozen=True)
+class Folded:
+    """The larger of lam and 1 - lam of `coefficient`: the anchor keeps at least half."""
+
+    coefficient: Coefficient
+
+    def __call__(
+        self, step: Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        lam_x, lam_y = self.coefficient(step, anchor, partner, generator)
+        return torch.maximum(lam_x, 1 - lam_x), torch.maximum(lam_y, 1 - lam_y)
+
+
+@dataclass(frozen=True)
+class Sometimes:
+    """`coefficient` with probability p, else lam = 1: the whole batch, or each row by itself."""
+
+    coefficient: Coefficient
+    p: float
+    per_row: bool = False
+
+    def __post_init__(self) -> None:
+        require_share("p", self.p)
+
+    def __call__(
+        self, step: Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        drawn = torch.rand(len(anchor) if self.per_row else 1, generator=generator, device=anchor.device)
+        mixed = drawn < self.p
+        lam_x, lam_y = self.coefficient(step, anchor, partner, generator)
+        return torch.where(mixed.view(-1, *(1,) * (lam_x.ndim - 1)), lam_x, 1.0), torch.where(mixed, lam_y, 1.0)
+
+
 def require_positive(name: str, value: float) -> None:
     """A SettingError unless `value` is a positive, finite number."""
     if not 0 < value < float("inf"):
         raise SettingError(f"{name} must be a positive number; got {value}.")
+
+
+def require_share(name: str, value: float) -> None:
+    """A SettingError unless `value` is in (0, 1]."""
+    if not 0 < value <= 1:
+        raise SettingError(f"{name} must be a number above 0 and at most 1; got {value}.")

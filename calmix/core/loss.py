@@ -6,10 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from calmix.core.method import Method, Outcome
+from calmix.core.batch_norm import BATCH_NORM
+from calmix.core.memory import Memory
+from calmix.core.method import Method, Outcome, Scheduled
 from calmix.core.mix import Batch, Mix, map_leaves
+from calmix.core.pairing import Alone
+from calmix.core.rows import Rows
 from calmix.core.task import Task
-from calmix.errors import SettingError, ShapeError
+from calmix.errors import SettingError, ShapeError, UnknownNameError
 
 
 class TrainingLoss(nn.Module):
@@ -17,18 +21,30 @@ class TrainingLoss(nn.Module):
 
     In `train()` it draws a mix and returns the sum of the method's terms; in `eval()` it is the task's plain mean
     loss on the batch as it is. All randomness comes from one generator, seeded with `seed` (plus the rank under
-    torch.distributed), created on the device of the first batch and kept in `state_dict()`.
+    torch.distributed), created on the device of the first batch and kept in `state_dict()`, as is what a method
+    remembers.
+
+    Args:
+        batch_norm: which passes of a step move the running statistics of batch norm. `mixed`: the one on mixed rows,
+            and no other; `clean`: the one on the batch as it is, and no other; `both`: either. A method without a clean
+            forward is given one for it, without gradient. Plain training has one kind of rows, and is the same in all
+            three.
+        data: the training set, for methods that look beyond the batch: `(x, y)` as tensors, or a map-style data set
+            of (x, y) rows.
 
     Attributes:
         terms: the last step's named terms, detached scalars.
         mix: the last step's `Mix`; None before the first step and in `eval()`.
+        epoch: of `Scheduled` methods, counted from 0; set it at the beginning of an epoch.
 
     Call: `training_loss(model, x, y, index=None)` with x (n, ...) (or a dict, tuple, dataclass of such), y as the
-    task describes and index (n,) the rows' positions in the data set for methods that remember them.
+    task describes and index (n,) the rows' positions in the training set for methods that remember them. Leave index
+    on the CPU where it is, unless `data` is given: a look at it then costs no wait.
 
     Raises:
         ShapeError: x and y differ in length; a target or output that does not fit the task; integer inputs.
         SiteError: a site or last layer that cannot be found.
+        SettingError: a method that needs an index or the training set, and was not given it.
 
     >>> import calmix
     >>> training_loss = calmix.TrainingLoss(calmix.sk_mixup(), calmix.Classification(10), seed=0)
@@ -37,13 +53,21 @@ class TrainingLoss(nn.Module):
     (None, ['mixed'])
     """
 
-    def __init__(self, method: Method, task: Task, seed: int = 0) -> None:
+    def __init__(
+        self, method: Method | Scheduled, task: Task, seed: int = 0, batch_norm: str = "mixed", data: Any = None
+    ) -> None:
         super().__init__()
+        if batch_norm not in BATCH_NORM:
+            raise UnknownNameError("batch_norm", batch_norm, BATCH_NORM)
         self.method = method
         self.task = task
         self.seed = seed
+        self.batch_norm = batch_norm
+        self.epoch = 0
         self.terms: dict[str, Tensor] = {}
         self.mix: Mix | None = None
+        self._rows = None if data is None else Rows(data)
+        self._memory = Memory(None if self._rows is None else len(self._rows))
         self._generator: torch.Generator | None = None
         self._saved_state: Tensor | None = None
         self._last: Outcome | None = None
@@ -52,18 +76,22 @@ class TrainingLoss(nn.Module):
         if not self.training:
             target = self.task.target(y)
             output = self.task.output(model(x))
-            self.mix, outcome = (
-                None,
-                Outcome({"clean": self.task.loss(output, target).mean()}, output, target),
-            )
+            self.mix, outcome = None, Outcome({"clean": self.task.loss(output, target).mean()}, output, target)
         else:
-            step = self.method.step(model, self.task, Batch(x, y, index))
-            map_leaves(lambda leaf: _check_length(leaf, step.size), x)
-            self.mix = self.method.draw(step, self._generator_on(step.target.device))
-            outcome = self.method.objective(step, self.mix)
+            outcome = self._train(model, Batch(x, y, index))
         self.terms = {name: term.detach() for name, term in outcome.terms.items()}
         self._last = Outcome(self.terms, outcome.output.detach(), outcome.target)
         return torch.stack(list(outcome.terms.values())).sum()
+
+    def _train(self, model: Callable[[Any], Tensor], batch: Batch) -> Outcome:
+        method = self.method.at(self.epoch)
+        batch_norm = "mixed" if method.pairing == Alone() else self.batch_norm  # alone there is nothing to tell apart
+        step = method.step(model, self.task, batch, batch_norm, self._rows, self._memory)
+        map_leaves(lambda leaf: _check_length(leaf, step.size), batch.x)
+        step, self.mix = method.draw(step, self._generator_on(step.target.device))
+        if batch_norm != "mixed":
+            _ = step.clean.output  # it moves the statistics, whoever else uses it
+        return method.objective(step, self.mix)
 
     def accuracy(self) -> Tensor | None:
         """Honest accuracy of the last step: a prediction earns its class's share in the mixed target.
@@ -76,12 +104,19 @@ class TrainingLoss(nn.Module):
 
     def get_extra_state(self) -> dict[str, Any]:
         state = self._saved_state if self._generator is None else self._generator.get_state()
-        return {"seed": self.seed, "rank": _rank(), "generator": state}
+        return {
+            "seed": self.seed,
+            "rank": _rank(),
+            "generator": state,
+            "epoch": self.epoch,
+            "memory": self._memory.state(),
+        }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Go on where the state was saved; another rank's state gives its seed alone, so that ranks stay different."""
         saved: Tensor | None = state["generator"]
-        self.seed, self._generator = state["seed"], None
+        self.seed, self.epoch, self._generator = state["seed"], state.get("epoch", 0), None
+        self._memory.load(state.get("memory"))
         self._saved_state = saved.cpu() if saved is not None and state["rank"] == _rank() else None
 
     def _generator_on(self, device: torch.device) -> torch.Generator:

@@ -1,15 +1,21 @@
 """What a mixup method is: four parts, the Protocols they follow, and the step they act on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from calmix.core.batch_norm import frozen_statistics
 from calmix.core.clean import CleanGrad, CleanPass
-from calmix.core.mix import Batch, Mix
+from calmix.core.memory import Memory
+from calmix.core.mix import Batch, Mix, mixed_output
+from calmix.core.rows import Rows, joined
+from calmix.core.site import embedded, uncompiled
 from calmix.core.task import Task
+from calmix.errors import SettingError
 
 
 @dataclass(frozen=True)
@@ -17,6 +23,8 @@ class Step:
     """What the parts of a method see of one training step.
 
     target: the batch's target rows (n, K); clean: the clean forward, run when first asked for.
+    batch_norm: which passes move batch norm's running statistics, see `TrainingLoss`.
+    rows: the training set, and memory: what is remembered of it, where a training loss holds them.
     """
 
     model: Callable[[Any], Tensor]
@@ -24,11 +32,27 @@ class Step:
     batch: Batch
     target: Tensor
     clean: CleanPass
+    batch_norm: str = "mixed"
+    rows: Rows | None = None
+    memory: Memory | None = None
 
     @property
     def size(self) -> int:
         """n, the number of rows of the batch."""
         return len(self.target)
+
+    def output(self, mix: Mix) -> Tensor:
+        """The output rows (m, K) on the mixed rows: the pass that is trained on."""
+        norms = frozen_statistics(self.model) if self.batch_norm == "clean" else nullcontext()
+        memory, index = self.memory, self.batch.index
+        with norms:
+            if memory is None or memory.asked is None or index is None:
+                return self.task.output(mixed_output(self.model, self.batch.x, mix))
+            model = uncompiled(self.model)
+            with embedded(model, *memory.asked) as watch:
+                output = mixed_output(model, self.batch.x, mix)
+        memory.keep(index, mix, watch.rows(model, output))
+        return self.task.output(output)
 
 
 class Outcome(NamedTuple):
@@ -39,12 +63,18 @@ class Outcome(NamedTuple):
     target: Tensor  # (m, K), their mixed targets
 
 
+class Pairs(NamedTuple):
+    """Row indices (m,) of anchors and partners; `others` are rows beyond the batch, numbered after the batch's."""
+
+    anchor: Tensor
+    partner: Tensor
+    others: Batch | None = None
+
+
 class Pairing(Protocol):
     """Who is mixed with whom."""
 
-    def __call__(self, step: Step, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """anchor and partner, row indices (m,)."""
-        ...
+    def __call__(self, step: Step, generator: torch.Generator | None) -> Pairs: ...
 
 
 class Coefficient(Protocol):
@@ -53,7 +83,15 @@ class Coefficient(Protocol):
     def __call__(
         self, step: Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
-        """lam_x and lam_y (m,), float32 in [0, 1]."""
+        """lam_x and lam_y (m,), float32 in [0, 1]; lam_x may be a map (m, ...) that broadcasts against the rows."""
+        ...
+
+
+class Site(Protocol):
+    """Where in the network."""
+
+    def __call__(self, step: Step, generator: torch.Generator | None) -> tuple[str | None, ...]:
+        """The sites of this step in the order of the forward: usually one; None is the inputs."""
         ...
 
 
@@ -80,21 +118,58 @@ class Objective(Protocol):
 class Method:
     """A mixup method: who, how much, where, and what is minimised. Its repr is the code that makes it.
 
-    site: None mixes the inputs, a module's name mixes the output of that module.
+    site: None mixes the inputs, a module's name mixes the output of that module, `AnyOf(...)` draws one a step.
     """
 
     pairing: Pairing
     coefficient: Coefficient
     objective: Objective
-    site: str | None = None
+    site: str | Site | None = None
 
-    def step(self, model: Callable[[Any], Tensor], task: Task, batch: Batch) -> Step:
-        """The step that this method's parts act on; a ShapeError where rows of x and y differ in number."""
-        clean = CleanPass(model, batch.x, self.objective.clean_grad)
-        return Step(model, task, batch, task.target(batch.y), clean)
+    def at(self, epoch: int) -> "Method":
+        """The method of an epoch, counted from 0: always this one (see `Scheduled`)."""
+        return self
 
-    def draw(self, step: Step, generator: torch.Generator | None = None) -> Mix:
-        """Everything random of the step."""
-        anchor, partner = self.pairing(step, generator)
-        lam_x, lam_y = self.coefficient(step, anchor, partner, generator)
-        return Mix(anchor, partner, lam_x, lam_y, self.site)
+    def step(
+        self,
+        model: Callable[[Any], Tensor],
+        task: Task,
+        batch: Batch,
+        batch_norm: str = "mixed",
+        rows: Rows | None = None,
+        memory: Memory | None = None,
+    ) -> Step:
+        """The step that this method's parts act on; a ShapeError where the targets do not fit the task."""
+        moves = batch_norm != "mixed"
+        clean = CleanPass(model, batch.x, self.objective.clean_grad, moves)
+        return Step(model, task, batch, task.target(batch.y), clean, batch_norm, rows, memory)
+
+    def draw(self, step: Step, generator: torch.Generator | None = None) -> tuple[Step, Mix]:
+        """Everything random of the step: the mix, and the step that its row indices refer to.
+
+        That is the given one, unless the pairing brings rows of the training set into it.
+        """
+        anchor, partner, others = self.pairing(step, generator)
+        if others is not None:
+            batch = joined(step.batch, others)
+            step = self.step(step.model, step.task, batch, step.batch_norm, step.rows, step.memory)
+        sites = self.site(step, generator) if callable(self.site) else (self.site,)
+        first, *later = (Mix(anchor, partner, *self.coefficient(step, anchor, partner, generator), s) for s in sites)
+        return step, replace(first, later=tuple(later))
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """`method` for the first `until` epochs, then `then`: a method that changes with `TrainingLoss.epoch`."""
+
+    method: "Method | Scheduled"
+    until: int
+    then: "Method | Scheduled"
+
+    def __post_init__(self) -> None:
+        if self.until < 0:
+            raise SettingError(f"until must be a number of epochs, at least 0; got {self.until}.")
+
+    def at(self, epoch: int) -> Method:
+        """The method of an epoch, counted from 0."""
+        return (self.method if epoch < self.until else self.then).at(epoch)

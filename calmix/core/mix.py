@@ -3,15 +3,18 @@
 n rows of a batch, m mixed rows, K entries of a target row
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from calmix.core.site import find_site, hooked, uncompiled
 from calmix.errors import ShapeError, SiteError
+
+_LONG_ROW = 2**17  # bytes above which blending row by row costs less than one call for all rows
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,10 @@ class Batch:
 class Mix:
     """Who is mixed with whom, how much, and where: everything random of a step. lam is the anchor's share.
 
-    anchor, partner: row indices (m,), int64; lam_x, lam_y: shares in [0, 1] (m,), for inputs and for targets;
+    anchor, partner: row indices (m,), int64; lam_x, lam_y: shares in [0, 1] (m,), for inputs and for targets, lam_x
+    alternatively a map (m, 1, H, W) that says the share of every entry;
     site: None mixes the inputs, a module's name mixes that module's output.
+    later: mixes of the same pairs at sites further on, for methods that mix more than once.
     """
 
     anchor: Tensor
@@ -41,20 +46,24 @@ class Mix:
     lam_x: Tensor
     lam_y: Tensor
     site: str | None = None
+    later: tuple["Mix", ...] = ()
 
 
-def blend(rows: Any, mix: Mix, lam: Tensor) -> Any:
+def blend(rows: Any, mix: Mix, lam: Tensor, out: Tensor | None = None) -> Any:
     """lam rows[anchor] + (1 - lam) rows[partner], for every row of every leaf.
 
     Args:
         rows: a tensor (n, ...) of any rank, or a dict, tuple, list or dataclass of them.
         mix: gives anchor and partner (m,).
-        lam: the anchor's share (m,), usually `mix.lam_x` or `mix.lam_y`.
+        lam: the anchor's share (m,), usually `mix.lam_x` or `mix.lam_y`; or a map that broadcasts against the rows.
+        out: where to write (m, ...), for rows that are one tensor: a buffer kept from step to step, or `rows` itself.
 
     Returns:
-        New rows (m, ...) of the same structure, dtype and memory format; `rows` is never changed. lam = 1 gives
-        rows[anchor] and lam = 0 gives rows[partner] to the bit. Half-precision leaves are blended in float32.
+        Rows (m, ...) of the same structure, dtype and memory format; `rows` is not changed unless it is `out`. lam = 1
+        gives rows[anchor] and lam = 0 gives rows[partner] to the bit. Half-precision leaves are blended in float32.
         Boolean leaves (masks) are or-ed over the rows that have a share.
+
+    Gather and interpolation are one pass over memory wherever no gradient flows through the rows.
 
     Raises:
         ShapeError: an integer leaf; it cannot be blended.
@@ -63,7 +72,13 @@ def blend(rows: Any, mix: Mix, lam: Tensor) -> Any:
     >>> blend(torch.tensor([[0.0, 4.0], [4.0, 0.0]]), mix, mix.lam_x)
     tensor([[1., 3.]])
     """
-    return map_leaves(lambda leaf: _blend_leaf(leaf, mix, lam), rows)
+    if out is None:
+        return map_leaves(lambda leaf: _blend_leaf(leaf, mix, lam), rows)
+    if not isinstance(rows, Tensor):
+        raise ShapeError("out= needs rows that are one tensor; leave it out for a tree of tensors.")
+    if _one_pass(rows, lam) and not rows.is_cuda and out is not rows and out.stride() == rows.stride():
+        return _row_by_row(rows, mix, lam, out)
+    return out.copy_(_blend_leaf(rows, mix, lam))
 
 
 def mixed_target(target: Tensor, mix: Mix) -> Tensor:
@@ -93,30 +108,6 @@ def mixed_output(model: Callable[[Any], Tensor], x: Any, mix: Mix) -> Tensor:
     return output
 
 
-def find_site(model: Any, site: str) -> nn.Module:
-    """The module of `model` named `site`; a SiteError that lists the names where there is none."""
-    modules = dict(model.named_modules()) if isinstance(model, nn.Module) else {}
-    if site not in modules or site == "":
-        names = ", ".join(name for name in modules if name) or "none: the model is not an nn.Module with parts"
-        raise SiteError(f"the model has no module {site!r}; its modules are: {names}.")
-    return modules[site]
-
-
-def uncompiled(model: Any) -> Any:
-    """The module behind `torch.compile`, whose graph does not see hooks that come and go; other models as they are."""
-    return getattr(model, "_orig_mod", model)
-
-
-@contextmanager
-def hooked(module: nn.Module, hook: Callable[..., Any]) -> Iterator[None]:
-    """A forward hook that does not survive the block, not even a failing one."""
-    handle = module.register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
 def map_leaves(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
     """`function` on every tensor of a tensor, dict, tuple, named tuple, list or dataclass, structure kept."""
     if isinstance(tree, Tensor):
@@ -135,15 +126,56 @@ def map_leaves(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
 
 
 def _blend_leaf(rows: Tensor, mix: Mix, lam: Tensor) -> Tensor:
-    share = lam.view(-1, *(1,) * (rows.ndim - 1))  # (m, 1, ...)
-    anchor, partner = rows[mix.anchor], rows[mix.partner]
+    share = lam.view(-1, *(1,) * (rows.ndim - 1)) if lam.ndim == 1 else lam  # (m, 1, ...)
     if rows.dtype == torch.bool:
-        return (anchor & (share > 0)) | (partner & (share < 1))
+        return (rows[mix.anchor] & (share > 0)) | (rows[mix.partner] & (share < 1))
     if not rows.is_floating_point():
         raise ShapeError(
             f"rows of dtype {str(rows.dtype).removeprefix('torch.')} cannot be blended; convert measurements with "
             ".float(), or mix what an embedding makes of ids: site='<name of the embedding>'."
         )
+    if lam.ndim > 1 and lam.shape[2:] != rows.shape[2:]:
+        raise ShapeError(
+            f"a share for every entry of {tuple(lam.shape[1:])} does not fit rows of {tuple(rows.shape[1:])}; mix the "
+            "inputs: site=None."
+        )
+    if _one_pass(rows, lam):
+        if not rows.is_cuda and rows.element_size() * rows.stride(0) >= _LONG_ROW:
+            out = torch.empty_strided((len(lam), *rows.shape[1:]), rows.stride(), dtype=rows.dtype, device=rows.device)
+            return _row_by_row(rows, mix, lam, out)
+        return _weighted_sum(rows, mix, lam)
+    anchor, partner = rows[mix.anchor], rows[mix.partner]
     if rows.dtype in (torch.float16, torch.bfloat16):
         return torch.lerp(partner.float(), anchor.float(), share.float()).to(rows.dtype)
     return torch.lerp(partner, anchor, share.to(rows.dtype))
+
+
+def _one_pass(rows: Tensor, lam: Tensor) -> bool:
+    """Whether rows are dense, one share each, and neither a gradient nor a compiler has to see inside."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    return (
+        not torch.compiler.is_compiling()
+        and lam.ndim == 1
+        and rows.ndim > 1
+        and rows.dtype in (torch.float32, torch.float64)
+        and not (torch.is_grad_enabled() and (rows.requires_grad or lam.requires_grad))
+        and rows.numel() > 0
+        and rows.stride(0) == rows.numel() // len(rows)
+        and (rows.is_contiguous() or rows.is_contiguous(memory_format=formats.get(rows.ndim, torch.contiguous_format)))
+    )
+
+
+def _weighted_sum(rows: Tensor, mix: Mix, lam: Tensor) -> Tensor:
+    """All rows in one call: each a bag of two, weighted."""
+    flat = rows.as_strided((len(rows), rows.stride(0)), (rows.stride(0), 1))
+    lam = lam.to(rows.dtype)
+    pairs, weights = torch.stack([mix.anchor, mix.partner], 1), torch.stack([lam, 1 - lam], 1)
+    mixed = F.embedding_bag(pairs, flat, per_sample_weights=weights, mode="sum")
+    return mixed.as_strided((len(lam), *rows.shape[1:]), rows.stride())
+
+
+def _row_by_row(rows: Tensor, mix: Mix, lam: Tensor, out: Tensor) -> Tensor:
+    pairs = zip(out.unbind(), mix.anchor.tolist(), mix.partner.tolist(), lam.tolist(), strict=True)
+    for row, anchor, partner, share in pairs:
+        torch.lerp(rows[partner], rows[anchor], share, out=row)
+    return out

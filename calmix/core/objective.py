@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from calmix.core.clean import CleanGrad
-from calmix.core.method import Outcome, Step
-from calmix.core.mix import Mix, mixed_output, mixed_target
+from calmix.core.clean import CleanGrad, CleanPass
+from calmix.core.method import Objective, Outcome, Step
+from calmix.core.mix import Mix, mixed_target
 from calmix.errors import SettingError
 
 
@@ -32,40 +32,72 @@ class MixedLoss:
         return CleanGrad.NOTHING
 
     def __call__(self, step: Step, mix: Mix) -> Outcome:
-        output = step.task.output(mixed_output(step.model, step.batch.x, mix))
-        target = mixed_target(step.target, mix)
+        output, target = step.output(mix), mixed_target(step.target, mix)
         return Outcome({"mixed": step.task.loss(output, target).mean()}, output, target)
 
 
 @dataclass(frozen=True)
-class CleanAndMixedLoss:
-    """The loss on clean rows plus `weight` times the loss on mixed rows, by one joint forward. Terms: clean, mixed.
+class IdleCleanPass:
+    """`objective` after a clean forward in training mode that nobody uses: all it does is move batch norm's statistics.
 
-    The clean rows ride along as mixed rows whose lam is one, so batch norm sees both kinds together.
+    The control for methods whose published clean pass moves them, too.
     """
 
-    weight: float = 1.0
+    objective: Objective = MixedLoss()
 
     @property
     def clean_grad(self) -> CleanGrad:
-        return CleanGrad.NOTHING
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.weight < float("inf"):
-            raise SettingError(f"weight must be a number of at least 0; got {self.weight}.")
+        return self.objective.clean_grad
 
     def __call__(self, step: Step, mix: Mix) -> Outcome:
-        rows = torch.arange(step.size, device=mix.anchor.device)
-        ones = torch.ones(step.size, device=mix.lam_x.device)
-        joint = replace(
-            mix,
-            anchor=torch.cat([rows, mix.anchor]),
-            partner=torch.cat([rows, mix.partner]),
-            lam_x=torch.cat([ones, mix.lam_x]),
-            lam_y=torch.cat([ones, mix.lam_y]),
-        )
-        output = step.task.output(mixed_output(step.model, step.batch.x, joint))
-        target = mixed_target(step.target, joint)
+        _ = CleanPass(step.model, step.batch.x, moves_statistics=True).output
+        return self.objective(step, mix)
+
+
+@dataclass(frozen=True)
+class CleanAndMixedLoss:
+    """The loss on clean rows plus `weight` times the loss on mixed rows. Terms: clean, mixed.
+
+    joint: one forward of both, in which the clean rows ride along as mixed rows whose lam is one, so that batch norm
+    sees both kinds together. Otherwise the clean rows' forward is the step's clean pass, shared with a coefficient that
+    asks for it, and batch norm treats the two kinds apart.
+    """
+
+    weight: float = 1.0
+    joint: bool = True
+
+    @property
+    def clean_grad(self) -> CleanGrad:
+        return CleanGrad.NOTHING if self.joint else CleanGrad.WEIGHTS
+
+    def __post_init__(self) -> None:
+        require_weight("weight", self.weight)
+
+    def __call__(self, step: Step, mix: Mix) -> Outcome:
+        if self.joint:
+            both = _after_clean_rows(mix, step.size)
+            output, target = step.output(both), mixed_target(step.target, both)
+        else:
+            output = torch.cat([step.task.output(step.clean.output), step.output(mix)])
+            target = torch.cat([step.target, mixed_target(step.target, mix)])
         loss = step.task.loss(output, target)
         terms = {"clean": loss[: step.size].mean(), "mixed": self.weight * loss[step.size :].mean()}
         return Outcome(terms, output, target)
+
+
+def require_weight(name: str, value: float) -> None:
+    """A SettingError unless `value` is a finite number of at least 0."""
+    if not 0 <= value < float("inf"):
+        raise SettingError(f"{name} must be a number of at least 0; got {value}.")
+
+
+def _after_clean_rows(mix: Mix, n: int) -> Mix:
+    """The mix of n + m rows whose first n are the batch's own."""
+    rows = torch.arange(n, device=mix.anchor.device)
+    return replace(
+        mix,
+        anchor=torch.cat([rows, mix.anchor]),
+        partner=torch.cat([rows, mix.partner]),
+        lam_x=torch.cat([mix.lam_x.new_ones(n, *mix.lam_x.shape[1:]), mix.lam_x]),
+        lam_y=torch.cat([mix.lam_y.new_ones(n), mix.lam_y]),
+    )

@@ -1,32 +1,33 @@
-"""Who is mixed with whom: parts that return anchor and partner, row indices (m,)."""
+"""Who is mixed with whom: parts that return `Pairs` of row indices (m,)."""
 
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from calmix.core.method import Step
+from calmix.core.method import Pairs, Step
 
 
 @dataclass(frozen=True)
 class Shuffle:
-    """Every row once as anchor, in order, with a partner from a uniform permutation of the batch.
+    """Every row once as anchor, in order, with a partner from a random permutation of the batch.
 
-    A row may meet itself (once a batch on average), as in every published implementation.
+    A row may meet itself (once a batch on average), as in every published implementation. self_pairs=False: the
+    permutation is one random cycle through all rows, so that no row does unless it is the only one.
     """
 
-    def __call__(self, step: Step, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    self_pairs: bool = True
+
+    def __call__(self, step: Step, generator: torch.Generator | None) -> Pairs:
         device = step.target.device
-        return (
-            torch.arange(step.size, device=device),
-            torch.randperm(step.size, generator=generator, device=device),
-        )
+        rows = torch.arange(step.size, device=device)
+        order = torch.randperm(step.size, generator=generator, device=device)
+        return Pairs(rows, order if self.self_pairs else torch.empty_like(order).scatter_(0, order, order.roll(1)))
 
 
 @dataclass(frozen=True)
 class Alone:
     """Every row with itself: nothing is mixed and nothing is drawn."""
 
-    def __call__(self, step: Step, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def __call__(self, step: Step, generator: torch.Generator | None) -> Pairs:
         rows = torch.arange(step.size, device=step.target.device)
-        return rows, rows
+        return Pairs(rows, rows)

@@ -40,6 +40,19 @@ def beta(tau: Tensor, generator: torch.Generator | None = None) -> Tensor:
     return torch.where(tau < 1e12, lam, 0.5)
 
 
+def choose(count: int, generator: torch.Generator | None, device: torch.device) -> int:
+    """One of 0 ... count - 1 for the host to act on, drawn without waiting for the device.
+
+    On the CPU it is drawn by `generator`; for a generator on another device it follows from that generator's state,
+    which the host knows, and the state moves on.
+    """
+    if generator is None or generator.device.type == "cpu":
+        return int(torch.randint(count, (), generator=generator))
+    seed = int.from_bytes(bytes(generator.get_state().tolist()), "little") % 2**63
+    torch.rand(1, generator=generator, device=device)
+    return int(torch.randint(count, (), generator=torch.Generator().manual_seed(seed)))
+
+
 # ------------------------------------------------------------------------------------- quantile function
 
 _FRACTION_TERMS, _SERIES_TERMS, _STEPS = 16, 36, 2  # enough for the bounds below; tests/core/test_random.py

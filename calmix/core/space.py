@@ -5,30 +5,42 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from calmix.core.method import Step
-from calmix.core.task import Regression
-from calmix.errors import ShapeError
+from calmix.core.method import Space, Step
+from calmix.core.mix import map_leaves
+from calmix.core.task import Classification, Regression
+from calmix.errors import SettingError, ShapeError
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The input rows, flattened. Costs no forward."""
+    """The input rows, flattened; the floating leaves of a tree side by side. Costs no forward."""
 
     def __call__(self, step: Step) -> Tensor:
-        x = step.batch.x
-        if not isinstance(x, Tensor):
-            raise ShapeError(
-                f"distances between inputs need x to be one tensor, got {type(x).__name__}; use Embedding() instead."
-            )
-        return x.detach().flatten(1)
+        rows: list[Tensor] = []
+        map_leaves(lambda leaf: rows.append(leaf) or leaf, step.batch.x)
+        rows = [leaf.detach().flatten(1) for leaf in rows if leaf.is_floating_point()]
+        if not rows:
+            raise ShapeError("distances between inputs need floating inputs; use Embedding() instead.")
+        return torch.cat([leaf[:, None] if leaf.ndim == 1 else leaf for leaf in rows], 1) if rows[1:] else rows[0]
 
 
 @dataclass(frozen=True)
 class Targets:
-    """The target rows: values in regression, one-hot rows in classification. Costs no forward."""
+    """The target rows: values in regression, one-hot rows in classification. Costs no forward.
+
+    Raises:
+        SettingError: a classification batch of one class, in which no two targets differ (on the CPU, where looking
+            costs no wait).
+    """
 
     def __call__(self, step: Step) -> Tensor:
-        return step.target.detach()
+        target = step.target.detach()
+        if isinstance(step.task, Classification) and step.size > 1 and not target.is_cuda and not _differ(target):
+            raise SettingError(
+                "distances between targets need a batch of several classes, and all rows of this one have the same; "
+                "shuffle the data, take larger batches, or measure distances elsewhere: space=Embedding()."
+            )
+        return target
 
 
 @dataclass(frozen=True)
@@ -45,19 +57,67 @@ class Embedding:
 
 
 @dataclass(frozen=True)
-class ByTask:
-    """As the Similarity Kernel Mixup paper has it: targets for regression, the penultimate embedding otherwise."""
+class Remembered:
+    """The rows' embeddings as of the last mixed row in which each had the larger share. Costs no forward.
+
+    The forward that trains on mixed rows computes embeddings anyway; a `TrainingLoss` called with `index` keeps them,
+    in float16. A row not met yet has no position (NaN): `pair_distance` counts it as at the mean distance.
+
+    site: as of `Embedding`. host: keep them in the host's memory, not the device's; the device is then waited for.
+    """
+
+    site: str | None = None
+    host: bool = False
 
     def __call__(self, step: Step) -> Tensor:
-        return (Targets() if isinstance(step.task, Regression) else Embedding())(step)
+        if step.memory is None or step.batch.index is None:
+            raise SettingError(
+                "remembered embeddings need to know which training rows a batch holds: call "
+                "training_loss(model, x, y, index=index), with Indexed(dataset) in the loader."
+            )
+        known = step.memory.recall(step.batch.index, self.site, self.host)
+        if known is None:
+            return torch.full((step.size, 1), torch.nan, device=step.target.device)
+        return known.to(step.target.device, non_blocking=True)
+
+
+@dataclass(frozen=True)
+class ByTask:
+    """As the Similarity Kernel Mixup paper has it: targets for regression, the penultimate embedding otherwise.
+
+    remember: the embedding is the remembered one.
+    """
+
+    remember: bool = False
+
+    def __call__(self, step: Step) -> Tensor:
+        if isinstance(step.task, Regression):
+            return Targets()(step)
+        return (Remembered() if self.remember else Embedding())(step)
+
+
+def _differ(rows: Tensor) -> bool:
+    return bool((rows != rows[:1]).any())
+
+
+def remembering(space: Space) -> Space:
+    """The same space, with remembered embeddings instead of a clean forward."""
+    if isinstance(space, ByTask):
+        return ByTask(remember=True)
+    if isinstance(space, Embedding):
+        return Remembered(space.site)
+    raise SettingError(f"remember=True is for embeddings; {space!r} costs no forward, so leave it out.")
 
 
 def pair_distance(rows: Tensor, anchor: Tensor, partner: Tensor) -> Tensor:
     """d = |z_anchor - z_partner|^2 / mean over the pairs (m,), float32; 1 for all where no pair differs.
 
+    A pair with an unknown row (NaN) does not count in the mean, and has d = 1.
+
     >>> pair_distance(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0]), torch.tensor([1, 2]))
     tensor([0.2000, 1.8000])
     """
-    squared = (rows[anchor].float() - rows[partner].float()).square().sum(1)
-    mean = squared.mean()
-    return torch.where(mean > 0, squared / mean, 1.0)
+    rows = rows.float()
+    squared = (rows[anchor] - rows[partner]).square().sum(1)
+    mean = squared.nanmean()
+    return torch.where(mean > 0, squared / mean, 1.0).nan_to_num(nan=1.0)

@@ -3,7 +3,7 @@
 from calmix.experiment.compare import Comparison, compare, refer
 from calmix.experiment.recipe import Recipe, Source
 from calmix.experiment.record import Record
-from calmix.experiment.run import Finished, run
+from calmix.experiment.run import Finished, run, unfit
 from calmix.experiment.single import train
 
-__all__ = ["Comparison", "Finished", "Recipe", "Record", "Source", "compare", "refer", "run", "train"]
+__all__ = ["Comparison", "Finished", "Recipe", "Record", "Source", "compare", "refer", "run", "train", "unfit"]

@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
-from calmix.core.method import Method
+from calmix.core.method import Method, Scheduled
 from calmix.data import Splits
 from calmix.errors import DataError, SettingError, UnknownNameError
 from calmix.experiment.engine import Tick, carry_out, default_workers
 from calmix.experiment.recipe import Recipe, Source
 from calmix.experiment.record import Record, read, read_json, slug, write_json, write_whole
-from calmix.experiment.run import initial_model
+from calmix.experiment.run import initial_model, try_step
 from calmix.experiment.statistics import interval, paired_difference
 from calmix.models import default_model
 from calmix.train import Fit
@@ -36,7 +36,7 @@ class Comparison:
     """
 
     source: Source
-    methods: Mapping[str, Method]
+    methods: Mapping[str, Method | Scheduled]
     model: str | None = None
     fit: Fit = dataclasses.field(default_factory=Fit)
     seeds: int = 5
@@ -77,6 +77,8 @@ def compare(
     recipes = comparison.recipes()
     splits = comparison.source.splits(0)
     initial_model(recipes[0], splits)  # bad data and models fail here, before anything is written
+    for recipe in recipes[: len(comparison.methods)]:
+        try_step(recipe, splits)
     todo = _unfinished(recipes, out, resume)
     open_folder(out, comparison)
     epochs = comparison.fit.epochs

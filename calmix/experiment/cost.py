@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from calmix.core.loss import TrainingLoss
-from calmix.core.method import Method
+from calmix.core.method import Method, Scheduled
 from calmix.core.task import Task
 from calmix.data import Split
 from calmix.methods import erm
@@ -19,7 +19,7 @@ from calmix.train import Fit
 _WARM_UP, _LEAST, _MOST, _SECONDS = 3, 15, 200, 1.0  # rounds, and for how long they may go on
 
 
-def relative_cost(method: Method, model: nn.Module, task: Task, train: Split, settings: Fit) -> float:
+def relative_cost(method: Method | Scheduled, model: nn.Module, task: Task, train: Split, settings: Fit) -> float:
     """Time of a training step of `method` over that of plain training: 1.0 is free.
 
     Both train a copy of `model` on the same batch, turn by turn in the same process, so that both meet the same
@@ -32,8 +32,9 @@ def relative_cost(method: Method, model: nn.Module, task: Task, train: Split, se
     rows = min(settings.batch_size, len(train))
     x, y, index = train.x[:rows].to(device), train.y[:rows].to(device), torch.arange(rows, device=device)
 
-    def stepper(method: Method) -> "_Stepper":
-        return _Stepper(copy.deepcopy(model).to(device).train(), TrainingLoss(method, task), (x, y, index))
+    def stepper(method: Method | Scheduled) -> "_Stepper":
+        loss = TrainingLoss(method, task, batch_norm=settings.batch_norm, data=(train.x, train.y))
+        return _Stepper(copy.deepcopy(model).to(device).train(), loss, (x, y, index))
 
     ratios = []
     with torch.random.fork_rng(), _one_thread():

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from calmix.core.method import Method
+from calmix.core.method import Method, Scheduled
 from calmix.core.task import Binary, Classification, Regression, Task
 from calmix.data import About, Splits, load
 from calmix.errors import SettingError
@@ -36,7 +36,7 @@ class Recipe:
 
     source: Source
     label: str
-    method: Method
+    method: Method | Scheduled
     model: str | None = None
     fit: Fit = field(default_factory=Fit)
     seed: int = 0

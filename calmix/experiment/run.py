@@ -1,14 +1,16 @@
 """One run: from a recipe to a record and its predictions."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from calmix.core.loss import TrainingLoss
 from calmix.data import About, Split, Splits
+from calmix.errors import CalmixError
 from calmix.experiment.cost import relative_cost
 from calmix.experiment.recipe import Recipe, outputs_of, task_of
 from calmix.experiment.record import Predictions, Record
@@ -16,6 +18,7 @@ from calmix.metrics import classification_metrics, regression_metrics
 from calmix.models import make_model
 from calmix.posthoc import fit_temperature
 from calmix.train import fit, predict
+from calmix.train.batches import Batches
 
 OnEpoch = Callable[[int], object]  # told each finished epoch, counted from 1
 
@@ -58,6 +61,26 @@ def initial_model(recipe: Recipe, splits: Splits) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         return make_model(recipe.model, tuple(splits.train.x.shape[1:]), outputs_of(splits.about))
+
+
+def try_step(recipe: Recipe, splits: Splits) -> None:
+    """One training step of an untrained network; a CalmixError where the method does not fit the data or network."""
+    train, task = splits.train, task_of(splits.about)
+    x, y, index = next(iter(Batches(train, recipe.fit.batch_size)))
+    loss = TrainingLoss(recipe.method, task, recipe.seed, recipe.fit.batch_norm, (train.x, train.y))
+    with torch.random.fork_rng(devices=[]):
+        loss(initial_model(recipe, splits).train(), x, y, index)
+
+
+def unfit(recipes: Iterable[Recipe]) -> dict[str, str]:
+    """Why methods cannot be trained on their source, by label; those that can are not in it."""
+    reasons = {}
+    for recipe in recipes:
+        try:
+            try_step(recipe, recipe.source.splits(recipe.seed))
+        except CalmixError as error:
+            reasons[recipe.label] = str(error)
+    return reasons
 
 
 def evaluate(model: nn.Module, splits: Splits) -> tuple[dict[str, Any], float | None, Predictions]:

@@ -9,7 +9,7 @@ import torch
 from calmix.experiment.compare import Comparison, open_folder, refuse_finished, write_results
 from calmix.experiment.recipe import Recipe, outputs_of
 from calmix.experiment.record import save, write_whole
-from calmix.experiment.run import OnEpoch, initial_model, run
+from calmix.experiment.run import OnEpoch, initial_model, run, try_step
 
 
 def train(
@@ -31,6 +31,7 @@ def train(
     """
     splits = recipe.source.splits(recipe.seed)
     initial_model(recipe, splits)
+    try_step(recipe, splits)
     refuse_finished(out, "give another --out")
     comparison = Comparison(recipe.source, {recipe.label: recipe.method}, recipe.model, recipe.fit, seeds=1)
     open_folder(out, comparison)

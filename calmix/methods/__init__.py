@@ -3,9 +3,18 @@
 from collections.abc import Callable
 
 from calmix.core.method import Method
+from calmix.methods.c_mixup import c_mixup
+from calmix.methods.cutmix import cutmix
 from calmix.methods.erm import erm
+from calmix.methods.k_mixup import k_mixup
+from calmix.methods.manifold_mixup import manifold_mixup
+from calmix.methods.mit import mit_a, mit_l
 from calmix.methods.mixup import mixup
 from calmix.methods.mixup_e import mixup_e
+from calmix.methods.mixup_idle import mixup_idle
+from calmix.methods.one_sided import input_mixup, target_mixup
+from calmix.methods.quantile import far_mixup, near_mixup
+from calmix.methods.rankmixup import rankmixup
 from calmix.methods.regmixup import regmixup
 from calmix.methods.sk_mixup import sk_mixup
 from calmix.methods.sk_mixup_e import sk_mixup_e
@@ -13,10 +22,42 @@ from calmix.methods.sk_mixup_e import sk_mixup_e
 METHODS: dict[str, Callable[..., Method]] = {
     "erm": erm,
     "mixup": mixup,
+    "mixup_idle": mixup_idle,
     "sk_mixup": sk_mixup,
     "mixup_e": mixup_e,
     "sk_mixup_e": sk_mixup_e,
+    "input_mixup": input_mixup,
+    "target_mixup": target_mixup,
+    "manifold_mixup": manifold_mixup,
+    "cutmix": cutmix,
     "regmixup": regmixup,
+    "mit_l": mit_l,
+    "mit_a": mit_a,
+    "rankmixup": rankmixup,
+    "near_mixup": near_mixup,
+    "far_mixup": far_mixup,
+    "c_mixup": c_mixup,
+    "k_mixup": k_mixup,
 }
 
-__all__ = ["METHODS", "erm", "mixup", "mixup_e", "regmixup", "sk_mixup", "sk_mixup_e"]
+__all__ = [
+    "METHODS",
+    "c_mixup",
+    "cutmix",
+    "erm",
+    "far_mixup",
+    "input_mixup",
+    "k_mixup",
+    "manifold_mixup",
+    "mit_a",
+    "mit_l",
+    "mixup",
+    "mixup_e",
+    "mixup_idle",
+    "near_mixup",
+    "rankmixup",
+    "regmixup",
+    "sk_mixup",
+    "sk_mixup_e",
+    "target_mixup",
+]

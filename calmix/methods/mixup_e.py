@@ -1,17 +1,19 @@
 """MixupE: mixup with its directional-derivative regularisation made stronger."""
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from calmix.core.clean import CleanGrad
-from calmix.core.coefficient import Beta, require_positive
+from calmix.core.clean import CleanGrad, CleanPass
+from calmix.core.coefficient import Beta, require_positive, require_share
 from calmix.core.method import Coefficient, Method, Outcome, Step
-from calmix.core.mix import Mix
-from calmix.core.objective import MixedLoss
+from calmix.core.mix import Mix, map_leaves
+from calmix.core.objective import MixedLoss, require_weight
 from calmix.core.pairing import Shuffle
+from calmix.core.site import AnyOf
 from calmix.errors import SettingError, ShapeError
 
 
@@ -38,6 +40,7 @@ class DirectionalPenalty:
 
     rescale: multiply the sum of both terms by |mixed| / |mixed + slope|, detached, as every published version does;
     the loss then has the mixup loss's size and only its direction changes.
+    share: the clean forward and the mean over i take the first rows of the batch, this share of them (at least two).
     """
 
     eta: float
@@ -45,12 +48,13 @@ class DirectionalPenalty:
     variant: str
     threshold: float | None = None
     rescale: bool = True
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         if self.variant not in _SLOPES:
             raise SettingError(f"variant must be one of {', '.join(_SLOPES)}; got {self.variant!r}.")
-        if not 0 <= self.eta < float("inf"):
-            raise SettingError(f"eta must be a number of at least 0; got {self.eta}.")
+        require_weight("eta", self.eta)
+        require_share("share", self.share)
         require_positive("alpha", self.alpha)
         if self.threshold is not None and self.variant not in _THRESHOLDED:
             raise SettingError(
@@ -59,6 +63,10 @@ class DirectionalPenalty:
 
     @property
     def clean_grad(self) -> CleanGrad:
+        return self._grad if self.share == 1 else CleanGrad.NOTHING
+
+    @property
+    def _grad(self) -> CleanGrad:
         return CleanGrad.INPUTS if self.variant.startswith("jacobian") else CleanGrad.WEIGHTS
 
     def __call__(self, step: Step, mix: Mix) -> Outcome:
@@ -72,12 +80,21 @@ class DirectionalPenalty:
         return Outcome(terms, mixed.output, mixed.target)
 
     def _slope(self, step: Step) -> Tensor:
-        slope = _SLOPES[self.variant](step, step.task.output(step.clean.output))  # (n,)
+        step = self._shared(step)
+        slope = _SLOPES[self.variant](step, step.task.output(step.clean.output))  # (n,), or a share of them
         if self.variant in _THRESHOLDED:
             threshold = _THRESHOLD if self.threshold is None else self.threshold
             size = slope if self.variant == "jacobian" else -slope
             slope = torch.where(size.detach() < threshold, slope, 0.0)
         return slope.mean()
+
+    def _shared(self, step: Step) -> Step:
+        """The step on the share of the rows that the penalty takes, with a clean pass of its own."""
+        if self.share == 1:
+            return step
+        rows = min(step.size, max(2, math.ceil(self.share * step.size)))
+        x = map_leaves(lambda leaf: leaf[:rows], step.batch.x)
+        return replace(step, target=step.target[:rows], clean=CleanPass(step.model, x, self._grad))
 
 
 def _jacobian(step: Step, output: Tensor) -> Tensor:
@@ -86,8 +103,8 @@ def _jacobian(step: Step, output: Tensor) -> Tensor:
         raise ShapeError("directional derivatives need x to be one floating tensor; use the variant 'logit_detached'.")
     residual = (step.task.mean(output) - step.target).detach()
     (gradient,) = torch.autograd.grad((output * residual).sum(), x, create_graph=True)
-    rows = x.detach()
-    return (gradient * (rows.mean(0, keepdim=True) - rows)).flatten(1).sum(1)
+    mean = step.batch.x.mean(0, keepdim=True)
+    return (gradient * (mean - x.detach())).flatten(1).sum(1)
 
 
 def _jacobian_abs(step: Step, output: Tensor) -> Tensor:
@@ -120,6 +137,8 @@ def mixup_e(
     rescale: bool = True,
     per_row: bool = False,
     coefficient: Coefficient | None = None,
+    share: float = 1.0,
+    sites: tuple[str | None, ...] | None = None,
 ) -> Method:
     """MixupE: Mixup plus a first-order directional-derivative term from the clean rows.
 
@@ -137,7 +156,12 @@ def mixup_e(
     Cost: 2 forwards, 2 backwards; the jacobian variants 1 more backward, through the backward.
 
     coefficient: takes the place of Beta(alpha, alpha), e.g. `SimilarityKernel()`; see `sk_mixup_e`.
+    share: ours; the clean forward and the penalty on this share of the rows: an unbiased estimate of the mean at that
+    share of the cost.
+    sites: mix at one of these modules' outputs (None: the inputs), drawn in every step, as in `manifold_mixup`; the
+    authors' mixupe_plus_hidden is sites=(None, 'layer1', 'layer2').
     """
     if coefficient is None:
         coefficient = Beta(alpha, per_row)
-    return Method(Shuffle(), coefficient, DirectionalPenalty(eta, alpha, variant, threshold, rescale))
+    penalty = DirectionalPenalty(eta, alpha, variant, threshold, rescale, share)
+    return Method(Shuffle(), coefficient, penalty, None if sites is None else AnyOf(sites))

@@ -3,23 +3,26 @@
 import ast
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 from calmix.core import coefficient, space
-from calmix.core.method import Method
+from calmix.core.method import Coefficient, Method, Scheduled, Space
 from calmix.errors import SettingError, UnknownNameError
 from calmix.methods import METHODS
+from calmix.methods.wrappers import WRAPPERS
 
+WHOLE: dict[str, Callable[..., Any]] = {**METHODS, **WRAPPERS}
 # the parts that may stand as the value of an option, by the Protocol that the option is annotated with
-KINDS: dict[str, tuple[type, ...]] = {
-    "Space": (space.ByTask, space.Embedding, space.Inputs, space.Targets),
-    "Coefficient": (coefficient.Beta, coefficient.SimilarityKernel),
+KINDS: dict[Any, tuple[type, ...]] = {
+    Space: (space.ByTask, space.Embedding, space.Inputs, space.Remembered, space.Targets),
+    Coefficient: (coefficient.Beta, coefficient.SimilarityKernel, coefficient.Sometimes, coefficient.Folded),
 }
-PARTS: dict[str, Callable[..., Any]] = {part.__name__: part for parts in KINDS.values() for part in parts}
+PARTS: dict[str, Callable[..., Any]] = {part.__name__: part for parts in KINDS.values() for part in parts} | WHOLE
 
 
-def read_method(text: str, options: Mapping[str, str] | None = None) -> Method:
-    """The method that `text` describes: a name, or a name with options in brackets.
+def read_method(text: str, options: Mapping[str, str] | None = None) -> Method | Scheduled:
+    """The method that `text` describes: a name, or a name with options in brackets, such as another method.
 
     options: further options as text, which win over those in brackets.
 
@@ -34,7 +37,7 @@ def read_method(text: str, options: Mapping[str, str] | None = None) -> Method:
     call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
     extra = [ast.keyword(name, _parse(value)) for name, value in (options or {}).items()]
     given = [keyword for keyword in call.keywords if keyword.arg not in (options or {})]
-    return _call(ast.Call(call.func, call.args, given + extra), METHODS, "method", text)
+    return _call(ast.Call(call.func, call.args, given + extra), WHOLE, "method", text)
 
 
 def method_name(text: str) -> str:
@@ -65,8 +68,10 @@ def _call(node: ast.Call, known: Mapping[str, Callable[..., Any]], kind: str, te
             raise SettingError(f"{name}: {option} is given twice in {text!r}; give it once.")
         if option not in parameters:
             raise UnknownNameError(f"option of {name}", option, parameters)
-        arguments[option] = _value(keyword.value, text)
-        _check_kind(name, option, arguments[option], parameters[option])
+        arguments[option] = _checked(f"{name}: {option}", _value(keyword.value, text), parameters[option])
+    for option, parameter in parameters.items():
+        if parameter.default is parameter.empty and option not in arguments:
+            raise SettingError(f"{name} needs {option}; write {name}({option}=...).")
     return known[name](**arguments)
 
 
@@ -81,17 +86,19 @@ def _value(node: ast.expr, text: str) -> Any:
         raise SettingError(f"cannot read a value in {text!r}; give numbers, words, True, False or None.") from None
 
 
-def _check_kind(name: str, option: str, value: Any, parameter: inspect.Parameter) -> None:
+def _checked(what: str, value: Any, parameter: inspect.Parameter) -> Any:
     """A number where the option is a number, a yes or no where it is one, a part where it is such a part."""
-    given = parameter.annotation
-    words = (given.__name__ if isinstance(given, type) else str(given).replace("calmix.core.method.", "")).split(" | ")
-    if value is None and "None" in words:
-        return
-    if words[0] in KINDS:
-        if not isinstance(value, KINDS[words[0]]):
-            known = ", ".join(f"{part.__name__}()" for part in KINDS[words[0]])
-            raise SettingError(f"{name}: {option} must be one of {known}; got {value!r}.")
-        return
-    kinds = {"bool": (bool,), "float": (int, float), "int": (int,), "str": (str,)}[words[0]]
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise SettingError(f"{name}: {option} must be a {words[0]}; got {value!r}.")
+    kinds = get_args(parameter.annotation) if isinstance(parameter.annotation, UnionType) else (parameter.annotation,)
+    if value is None and type(None) in kinds:
+        return value
+    if kinds[0] in KINDS or Method in kinds:
+        value = PARTS[value]() if isinstance(value, str) and value in PARTS else value
+        if not isinstance(value, KINDS.get(kinds[0], (Method, Scheduled))):
+            known = ", ".join(f"{part.__name__}()" for part in KINDS[kinds[0]]) if kinds[0] in KINDS else "the methods"
+            raise SettingError(f"{what} must be one of {known}; got {value!r}.")
+        return value
+    kind = get_origin(kinds[0]) or kinds[0]
+    allowed = (int, float) if kind is float else (kind,)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        raise SettingError(f"{what} must be a {kind.__name__}; got {value!r}.")
+    return value

@@ -2,7 +2,7 @@
 
 from calmix.core.coefficient import SimilarityKernel
 from calmix.core.method import Method, Space
-from calmix.core.space import ByTask
+from calmix.core.space import ByTask, remembering
 from calmix.methods.mixup_e import mixup_e
 
 
@@ -15,6 +15,8 @@ def sk_mixup_e(
     threshold: float | None = None,
     rescale: bool = True,
     space: Space = ByTask(),
+    remember: bool = False,
+    share: float = 1.0,
 ) -> Method:
     """MixupE whose coefficient is the similarity kernel: one clean forward serves the distances and the penalty.
 
@@ -22,7 +24,10 @@ def sk_mixup_e(
     Source: ours; the parts are arXiv 2311.01434 and arXiv 2212.13381.
     Defaults: those of the two methods.
     Deviation: E[a] = alpha / (2 alpha + 1) stays that of the base coefficient; it only scales eta.
-    Cost: that of `mixup_e`: 2 forwards, 2 backwards.
+    Cost: that of `mixup_e`: 2 forwards, 2 backwards. With remember=True and a share below 1, a forward and a backward
+    of that share besides the mixed one; with a share alone, the kernel's clean pass comes on top.
+
+    remember: as in `sk_mixup`; share: as in `mixup_e`.
     """
-    kernel = SimilarityKernel(tau_max, tau_std, alpha, space)
-    return mixup_e(eta, alpha, variant, threshold, rescale, coefficient=kernel)
+    kernel = SimilarityKernel(tau_max, tau_std, alpha, remembering(space) if remember else space)
+    return mixup_e(eta, alpha, variant, threshold, rescale, coefficient=kernel, share=share)

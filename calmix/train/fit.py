@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
-from torch.optim.swa_utils import update_bn
 
+from calmix.core.batch_norm import refresh_batch_norm
 from calmix.core.loss import TrainingLoss
-from calmix.core.method import Method
+from calmix.core.method import Method, Scheduled
 from calmix.core.task import Task
 from calmix.data import Split, Splits
 from calmix.train.batches import Batches
@@ -37,7 +38,7 @@ class Fitted:
 def fit(
     model: nn.Module,
     splits: Splits,
-    method: Method,
+    method: Method | Scheduled,
     task: Task,
     settings: Fit | None = None,
     seed: int = 0,
@@ -45,16 +46,20 @@ def fit(
 ) -> Fitted:
     """Train `model` (in place) on the training split and keep the epoch that `settings.select` says.
 
-    The order of batches, the mixes, the augmentation and dropout follow from `seed` alone, whatever the method;
+    The order of batches, the mixes, the augmentation and dropout follow from `seed` alone, each from a stream of its
+    own, whatever the method;
     the state of torch's global generator is given back. `on_epoch` is told each finished epoch, counted from 1.
     Validation loss and accuracy are taken about 20 times in a run (every epoch to select the best).
     """
     settings = settings or Fit()
-    module = Module(model.train(), TrainingLoss(method, task, seed), settings, splits.about.natural, seed)
+    of_order, of_mixes, of_augmentation, of_network = map(int, np.random.SeedSequence(seed).generate_state(4))
+    data = splits.train.x, splits.train.y
+    training_loss = TrainingLoss(method, task, of_mixes, settings.batch_norm, data)
+    module = Module(model.train(), training_loss, settings, splits.about.natural, of_augmentation)
     every = 1 if settings.select == "best" else max(1, settings.epochs // _VALIDATIONS)
     keeper = _Keeper(settings.select, on_epoch)
     with torch.random.fork_rng(), _quiet_lightning():
-        torch.manual_seed(seed)
+        torch.manual_seed(of_network)
         trainer = Trainer(
             accelerator=settings.accelerator,
             devices=1,
@@ -69,13 +74,13 @@ def fit(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        train = Batches(splits.train, settings.batch_size, seed)
+        train = Batches(splits.train, settings.batch_size, of_order)
         trainer.fit(module, train, Batches(splits.validation, _PREDICTED_ROWS))
         if keeper.state is not None:
             model.load_state_dict(keeper.state)
         model.cpu()
         if settings.refresh_batch_norm:
-            update_bn(Batches(splits.train, settings.batch_size, seed), model)
+            refresh_batch_norm(model, Batches(splits.train, settings.batch_size, of_order))
     return Fitted(model.eval(), module.history, keeper.epoch)
 
 

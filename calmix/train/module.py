@@ -46,6 +46,7 @@ class Module(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self._take()
+        self.training_loss.epoch = self.current_epoch
 
     def on_validation_epoch_start(self) -> None:
         # Lightning validates inside the training epoch, after its last step

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from calmix.core.batch_norm import BATCH_NORM
 from calmix.errors import SettingError, UnknownNameError
 
 OPTIMIZERS = ("sgd", "adamw")
@@ -20,6 +21,7 @@ class Fit:
     epochs: passes over the training split. batch_size: at most this many rows a batch; batches are nearly equal.
     optimizer: `sgd` (Nesterov momentum 0.9) or `adamw`. schedule: `cosine` to zero, `one_cycle` or `constant`.
     learning_rate: the largest of the schedule; None is 0.1 for sgd and 0.002 for adamw.
+    batch_norm: which passes of a step move batch norm's running statistics: `mixed`, `clean`, `both` (`TrainingLoss`).
     refresh_batch_norm: after training, re-estimate the running statistics of batch norm on the clean training rows.
     select: `last` keeps the last epoch, `best` the one of the lowest validation loss; the test split never chooses.
     device: `auto` is a GPU where there is one. precision: `32`, or `bf16` / `16` mixed precision.
@@ -31,6 +33,7 @@ class Fit:
     schedule: str = "cosine"
     learning_rate: float | None = None
     weight_decay: float = 5e-4
+    batch_norm: str = "mixed"
     refresh_batch_norm: bool = False
     select: str = "last"
     device: str = "auto"
@@ -44,8 +47,15 @@ class Fit:
             raise SettingError(f"learning_rate must be a positive number; got {self.learning_rate}.")
         if not 0 <= self.weight_decay < float("inf"):
             raise SettingError(f"weight_decay must be a number of at least 0; got {self.weight_decay}.")
-        choices = (OPTIMIZERS, SCHEDULES, SELECTIONS, DEVICES, tuple(PRECISIONS))
-        for name, known in zip(("optimizer", "schedule", "select", "device", "precision"), choices, strict=True):
+        choices = {
+            "optimizer": OPTIMIZERS,
+            "schedule": SCHEDULES,
+            "batch_norm": BATCH_NORM,
+            "select": SELECTIONS,
+            "device": DEVICES,
+            "precision": tuple(PRECISIONS),
+        }
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise UnknownNameError(name, getattr(self, name), known)
         if self.device == "cuda" and not torch.cuda.is_available():

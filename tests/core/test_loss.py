@@ -75,14 +75,6 @@ def test_a_state_of_another_kind_of_device_is_one_sentence():
         training_loss(network(), *batch())
 
 
-def test_the_global_generator_is_neither_used_nor_moved():
-    net, (x, y) = network(), batch()
-    before = torch.get_rng_state()
-    for method in calmix.METHODS.values():
-        TrainingLoss(method(), Classification(3))(net, x, y)
-    assert torch.equal(before, torch.get_rng_state())
-
-
 def test_honest_accuracy_is_weighted_by_lam():
     net, (x, y) = network(), batch()
     training_loss = TrainingLoss(calmix.mixup(per_row=True), Classification(3), seed=1)

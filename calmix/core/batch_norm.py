@@ -1,0 +1,44 @@
+"""Which rows batch norm's running statistics follow."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.optim.swa_utils import update_bn
+
+BATCH_NORM = ("mixed", "clean", "both")  # which passes of a step move the running statistics
+
+
+@contextmanager
+def frozen_statistics(model: Any) -> Iterator[None]:
+    """Batch (and instance) norm as in training, by batch statistics, but the running statistics stay as they are."""
+    modules = model.modules() if isinstance(model, nn.Module) else ()
+    norms = [m for m in modules if isinstance(m, _NormBase) and m.track_running_stats and m.training]
+    try:
+        for norm in norms:
+            norm.track_running_stats = False
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+def refresh_batch_norm(model: nn.Module, loader: Iterable[Any]) -> None:
+    """Re-estimate the running statistics of batch norm, in place, as the mean over the batches of `loader`.
+
+    For after training, on clean training rows: Mixup leaves the statistics of mixed rows behind, and the test
+    sees clean ones. A model without batch norm is left as it is, and is not run. Nothing is learnt.
+
+    loader: yields batches x or (x, ...), x a tensor; they are moved to the model's device.
+    Source: `torch.optim.swa_utils.update_bn`, which this calls.
+
+    >>> model = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 3))
+    >>> refresh_batch_norm(model, [(torch.tensor([[1.0, 2.0], [3.0, 2.0]]), None)])
+    >>> model[0].running_mean
+    tensor([2., 2.])
+    """
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    update_bn(loader, model, device=device)

@@ -1,0 +1,75 @@
+"""The training set as methods see it that look beyond the batch."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+
+from calmix.core.mix import Batch, map_leaves
+from calmix.core.task import Task
+from calmix.errors import SettingError
+
+
+class Indexed(Dataset[tuple[Any, ...]]):
+    """A data set whose rows end in their position: (x, y) becomes (x, y, index).
+
+    >>> Indexed([("a", 0), ("b", 1)])[1]
+    ('b', 1, 1)
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        return (*self.dataset[index], index)
+
+
+class Rows:
+    """A training set of N rows, fetched by position: (x, y) as tensors (or trees of them), or a map-style data set."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+        self._tensors = isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], Tensor)
+        if not self._tensors and not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+            raise SettingError(
+                f"data must be the training set, as (x, y) tensors or with len() and [i]; got {type(data).__name__}."
+            )
+        self._targets: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.data[1] if self._tensors else self.data)
+
+    def targets(self, task: Task, device: torch.device) -> Tensor:
+        """All target rows (N, K), on the device; a data set that is not tensors is read once for them."""
+        if self._targets is None or self._targets.device != device:
+            y = self.data[1] if self._tensors else default_collate([self.data[i][1] for i in range(len(self))])
+            self._targets = task.target(y.to(device))
+        return self._targets
+
+    def fetch(self, index: Tensor) -> Batch:
+        """The rows at the positions `index` (m,), on its device."""
+        if self._tensors:
+            x, y = self.data
+            x = map_leaves(lambda leaf: leaf[index.to(leaf.device)].to(index.device), x)
+            return Batch(x, y[index.to(y.device)].to(index.device), index)
+        x, y = default_collate([tuple(self.data[i])[:2] for i in index.tolist()])
+        return Batch(map_leaves(lambda leaf: leaf.to(index.device), x), y.to(index.device), index)
+
+
+def joined(batch: Batch, others: Batch) -> Batch:
+    """The rows of `batch`, then those of `others`."""
+    index = None
+    if batch.index is not None and others.index is not None:
+        index = torch.cat([batch.index, others.index.to(batch.index.device)])
+    return Batch(_joined(batch.x, others.x), torch.cat([batch.y, others.y.to(batch.y.dtype)]), index)
+
+
+def _joined(tree: Any, other: Any) -> Any:
+    leaves: list[Tensor] = []
+    map_leaves(lambda leaf: leaves.append(leaf) or leaf, other)
+    rest = iter(leaves)
+    return map_leaves(lambda leaf: torch.cat([leaf, next(rest)]), tree)

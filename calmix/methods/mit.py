@@ -1,0 +1,164 @@
+"""Mixup Inference in Training: two mixes of the same pair, taken apart again inside the network.
+
+2m mixed rows: the first m are the first mixes, the last m the second mixes of the same pairs
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from calmix.core.clean import CleanGrad
+from calmix.core.coefficient import require_positive
+from calmix.core.method import Method, Outcome, Pairing, Pairs, Step
+from calmix.core.mix import Mix, map_leaves
+from calmix.core.pairing import Shuffle
+from calmix.core.random import beta
+from calmix.core.site import Each, find_site, hooked, uncompiled
+from calmix.errors import SettingError, SiteError
+
+_TRIES = 64  # pairs of lam drawn at once, of which the first that is far enough apart counts
+
+
+@dataclass(frozen=True)
+class Twice:
+    """The pairs of `pairing`, each one two times."""
+
+    pairing: Pairing
+
+    def __call__(self, step: Step, generator: torch.Generator | None) -> Pairs:
+        anchor, partner, others = self.pairing(step, generator)
+        return Pairs(anchor.repeat(2), partner.repeat(2), others)
+
+
+@dataclass(frozen=True)
+class Apart:
+    """lam_1 >= 1/2 for the first mix and lam_2 <= 1/2 for the second, Beta(alpha, alpha) given lam_1 - lam_2 >= margin.
+
+    margin in (0, 1). Should none of 64 draws be that far apart, the farthest one is taken.
+    """
+
+    alpha: float
+    margin: float
+    per_row: bool = False
+
+    def __post_init__(self) -> None:
+        require_positive("alpha", self.alpha)
+        if not 0 < self.margin < 1:
+            raise SettingError(f"margin must be a number between 0 and 1; got {self.margin}.")
+
+    def __call__(
+        self, step: Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        rows = len(anchor) // 2
+        shape = (2, _TRIES, rows if self.per_row else 1)
+        drawn = beta(torch.full(shape, float(self.alpha), device=anchor.device), generator)
+        folded = torch.maximum(drawn, 1 - drawn)
+        high, low = folded[0], 1 - folded[1]
+        gap = high - low
+        far = (gap >= self.margin).to(gap.dtype)
+        rank = far * (1 + torch.arange(_TRIES, 0, -1, device=gap.device)[:, None]) + (1 - far) * gap
+        first = rank.argmax(0, keepdim=True)
+        lam = torch.cat([chosen.gather(0, first)[0].expand(rows) for chosen in (high, low)])
+        return lam, lam
+
+
+def unmix(rows: Tensor, mix: Mix) -> tuple[Tensor, Tensor]:
+    """The anchors' and the partners' rows (m, ...) from both of their mixes (2m, ...).
+
+    Solves z_1 = lam_1 a + (1 - lam_1) b, z_2 = lam_2 a + (1 - lam_2) b for a and b.
+    """
+    first, second = rows.chunk(2)
+    lam_1, lam_2 = (lam.to(rows.dtype).view(-1, *(1,) * (rows.ndim - 1)) for lam in mix.lam_x.chunk(2))
+    gap = lam_1 - lam_2
+    anchor = ((1 - lam_2) * first - (1 - lam_1) * second) / gap
+    partner = (lam_1 * second - lam_2 * first) / gap
+    return anchor, partner
+
+
+def remix(rows: Tensor, before: Mix, after: Mix) -> Tensor:
+    """Rows (2m, ...) mixed as `before` says, taken apart and mixed as `after` says."""
+    anchor, partner = (part.repeat(2, *(1,) * (rows.ndim - 1)) for part in unmix(rows, before))
+    share = after.lam_x.to(rows.dtype).view(-1, *(1,) * (rows.ndim - 1))
+    return torch.lerp(partner, anchor, share)
+
+
+@dataclass(frozen=True)
+class DecoupledLoss:
+    """Half the loss of the anchors' outputs plus half that of the partners', taken apart. Terms: anchor, partner.
+
+    At every later site of the mix the rows are taken apart, and mixed anew.
+    """
+
+    @property
+    def clean_grad(self) -> CleanGrad:
+        return CleanGrad.NOTHING
+
+    def __call__(self, step: Step, mix: Mix) -> Outcome:
+        with _remixing(step, mix) as step:
+            output = step.output(replace(mix, later=()))
+        anchor, partner = unmix(output, (mix, *mix.later)[-1])
+        rows = len(anchor)
+        targets = step.target[mix.anchor[:rows]], step.target[mix.partner[:rows]]
+        terms = {
+            "anchor": step.task.loss(anchor, targets[0]).mean() / 2,
+            "partner": step.task.loss(partner, targets[1]).mean() / 2,
+        }
+        return Outcome(terms, torch.cat([anchor, partner]), torch.cat(targets))
+
+
+@contextmanager
+def _remixing(step: Step, mix: Mix) -> Iterator[Step]:
+    """The step with a model whose rows are taken apart and mixed anew at the later sites."""
+    if not mix.later:
+        yield step
+        return
+    model = uncompiled(step.model)
+    mixes = [mix, *mix.later]
+    reached = []
+
+    def remixer(number: int) -> Any:
+        def hook(_module: Any, _inputs: Any, output: Any) -> Any:
+            reached.append(number)
+            return map_leaves(lambda rows: remix(rows, mixes[number - 1], mixes[number]), output)
+
+        return hook
+
+    with ExitStack() as hooks:
+        for number, later in enumerate(mix.later, start=1):
+            hooks.enter_context(hooked(find_site(model, str(later.site)), remixer(number)))
+        yield replace(step, model=model)
+    if reached != list(range(1, len(mixes))):
+        names = ", ".join(str(later.site) for later in mix.later)
+        raise SiteError(f"every forward must run the stages once, in this order: {names}; name others: sites=(...).")
+
+
+def mit_l(alpha: float = 0.5, margin: float = 0.5, per_row: bool = False) -> Method:
+    """Mixup Inference in Training, last layer: two mixes of a pair, outputs taken apart, clean targets.
+
+    Formula: z_k = f(lam_k x_i + (1 - lam_k) x_j) for k = 1, 2; (a, b) solve z_k = lam_k a + (1 - lam_k) b;
+    1/2 mean loss(a, y_i) + 1/2 mean loss(b, y_j). lam_1 >= 1/2 >= lam_2, folded Beta(alpha, alpha) with
+    lam_1 - lam_2 >= margin.
+    Source: Wang et al., On the Pitfall of Mixup for Uncertainty Calibration, CVPR 2023, and its authors' code.
+    Defaults: alpha = 0.5 and margin = 0.5, the code's; one pair of lam a batch as there.
+    Deviation: both mixes go through the network in one batch, which batch norm sees whole; there one after the other.
+    Cost: 2 forwards, 2 backwards (one of twice the rows).
+    """
+    return Method(Twice(Shuffle()), Apart(alpha, margin, per_row), DecoupledLoss())
+
+
+def mit_a(
+    alpha: float = 0.5, margin: float = 0.5, per_row: bool = False, sites: tuple[str, ...] | None = None
+) -> Method:
+    """Mixup Inference in Training, all layers: taken apart and mixed anew after every stage of the network.
+
+    Formula: that of `mit_l`; after each stage the hidden rows are taken apart and mixed with a new pair of lam.
+    Source: Wang et al., On the Pitfall of Mixup for Uncertainty Calibration, CVPR 2023, and its authors' code.
+    Defaults: as `mit_l`; sites: None is every stage of the model, see `Each`.
+    Deviation: as `mit_l`.
+    Cost: 2 forwards, 2 backwards (one of twice the rows).
+    """
+    return Method(Twice(Shuffle()), Apart(alpha, margin, per_row), DecoupledLoss(), Each(sites))

@@ -1,0 +1,56 @@
+"""What goes with any method: methods made from methods."""
+
+from dataclasses import replace
+
+from calmix.core.coefficient import Folded, Sometimes
+from calmix.core.method import Method, Scheduled
+from calmix.core.pairing import Shuffle
+from calmix.errors import SettingError
+from calmix.methods.cutmix import Boxes
+from calmix.methods.erm import erm
+
+
+def sometimes(method: Method, p: float = 0.5, per_row: bool = False) -> Method:
+    """`method` with probability p, else lam = 1: batch by batch, or row by row.
+
+    >>> from calmix import mixup
+    >>> sometimes(mixup(), p=0.8).coefficient
+    Sometimes(coefficient=Beta(alpha=1.0, per_row=False), p=0.8, per_row=False)
+    """
+    return replace(method, coefficient=Sometimes(method.coefficient, p, per_row))
+
+
+def folded(method: Method) -> Method:
+    """`method` with max(lam, 1 - lam) for lam: the anchor keeps at least half."""
+    if isinstance(method.coefficient, Boxes):  # the area is folded, not the map
+        return replace(
+            method, coefficient=replace(method.coefficient, coefficient=Folded(method.coefficient.coefficient))
+        )
+    return replace(method, coefficient=Folded(method.coefficient))
+
+
+def without_self_pairs(method: Method) -> Method:
+    """`method` with a shuffle in which no row is its own partner."""
+    if not isinstance(method.pairing, Shuffle):
+        raise SettingError(f"without_self_pairs is for methods that shuffle; this one pairs by {method.pairing!r}.")
+    return replace(method, pairing=Shuffle(self_pairs=False))
+
+
+def scheduled(method: Method | Scheduled, until: int, then: Method | Scheduled | None = None) -> Scheduled:
+    """`method` for the first `until` epochs, then plain training (or `then`).
+
+    The training loop says which epoch it is: `training_loss.epoch = epoch`.
+
+    >>> from calmix import mixup
+    >>> scheduled(mixup(), until=80).at(80) == erm()
+    True
+    """
+    return Scheduled(method, until, erm() if then is None else then)
+
+
+WRAPPERS = {
+    "sometimes": sometimes,
+    "folded": folded,
+    "without_self_pairs": without_self_pairs,
+    "scheduled": scheduled,
+}
