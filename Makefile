@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 DEMO := calmix-runs/demo
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format bench clean
 
 demo: $(SETUP)  ## five methods, five seeds, on handwritten digits
 	$(BIN)/calmix compare digits --out $(DEMO) --resume
@@ -18,6 +18,9 @@ check: $(SETUP)  ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+
+bench: $(SETUP)  ## what calmix costs; PEERS=PYTHON measures other libraries too, with an interpreter that has them
+	$(BIN)/python -m benchmarks --peers "$(PEERS)"
 
 format: $(SETUP)
 	$(BIN)/ruff format .

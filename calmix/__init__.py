@@ -33,7 +33,7 @@ from calmix.core.random import beta, warp
 from calmix.core.rows import Indexed, Rows
 from calmix.core.site import AnyOf, Each
 from calmix.core.space import ByTask, Embedding, Inputs, Remembered, Targets
-from calmix.core.task import Binary, Classification, Multilabel, Regression, Task
+from calmix.core.task import Binary, Classification, Multilabel, MultiTask, PerRow, Regression, Task
 from calmix.errors import CalmixError
 from calmix.methods import (
     METHODS,
@@ -97,6 +97,7 @@ __all__ = [
     "Method",
     "Mix",
     "MixedLoss",
+    "MultiTask",
     "Multilabel",
     "Objective",
     "One",
@@ -104,6 +105,7 @@ __all__ = [
     "Outcome",
     "Pairing",
     "Pairs",
+    "PerRow",
     "QuantileBand",
     "RankingLoss",
     "Regression",

@@ -74,5 +74,13 @@ def test_the_surface_is_a_list():
     assert set(calmix.__all__) == public - rooms
 
 
+def test_the_methods_have_their_papers_names():
+    ours = {"erm", "mixup", "mixup_idle", "sk_mixup_e"}
+    papers = {"sk_mixup", "mixup_e", "input_mixup", "target_mixup", "manifold_mixup", "cutmix", "regmixup", "mit_l"}
+    papers |= {"mit_a", "rankmixup", "near_mixup", "far_mixup", "c_mixup", "k_mixup"}
+    assert set(calmix.METHODS) == ours | papers
+    assert all(method.__name__ == name for name, method in calmix.METHODS.items())
+
+
 def test_every_public_name_says_what_it_is():
     assert [name for name in calmix.__all__ if not (getattr(calmix, name).__doc__ or "").strip()] == []

@@ -30,6 +30,17 @@ def test_the_readme_s_loop_and_composition_run():
     assert isinstance(names["method"], calmix.Method)
 
 
+def test_every_kind_of_batch_has_an_example_that_runs():
+    names: dict[str, Any] = {"__name__": "batches"}
+    sections = (ROOT / "docs/batches.md").read_text(encoding="utf-8").split("\n## ")
+    for section in sections:
+        (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+        names.pop("loss", None)
+        exec(code, names)
+        assert "loss" not in names or torch.isfinite(names["loss"]), section
+    assert len(sections) == 1 + 12
+
+
 def test_the_contributor_s_example_is_a_method():
     names: dict[str, Any] = {"__name__": "noisy_mixup"}
     (code,) = blocks("CONTRIBUTING.md")

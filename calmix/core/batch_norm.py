@@ -12,6 +12,11 @@ from torch.optim.swa_utils import update_bn
 BATCH_NORM = ("mixed", "clean", "both")  # which passes of a step move the running statistics
 
 
+def has_batch_norm(model: nn.Module) -> bool:
+    """Whether the model has running statistics."""
+    return any(isinstance(module, _NormBase) and module.track_running_stats for module in model.modules())
+
+
 @contextmanager
 def frozen_statistics(model: Any) -> Iterator[None]:
     """Batch (and instance) norm as in training, by batch statistics, but the running statistics stay as they are."""
@@ -41,4 +46,7 @@ def refresh_batch_norm(model: nn.Module, loader: Iterable[Any]) -> None:
     tensor([2., 2.])
     """
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    modes = {module: module.training for module in model.modules()}
     update_bn(loader, model, device=device)
+    for module, training in modes.items():  # of each by itself: parts of a model may be kept in eval()
+        module.training = training

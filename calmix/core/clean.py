@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from calmix.core.batch_norm import frozen_statistics
-from calmix.core.mix import map_leaves
 from calmix.core.site import Reached, embedded, uncompiled
+from calmix.core.tree import map_leaves
 
 
 class CleanGrad(Enum):
@@ -38,7 +38,7 @@ class CleanPass:
 
     def __init__(
         self,
-        model: Callable[[Any], Tensor],
+        model: Callable[[Any], Any],
         x: Any,
         grad: CleanGrad = CleanGrad.NOTHING,
         moves_statistics: bool = False,
@@ -47,11 +47,11 @@ class CleanPass:
         self._grad = grad
         self._moves_statistics = moves_statistics
         self.x = map_leaves(_as_leaf, x) if grad is CleanGrad.INPUTS else x
-        self._output: Tensor | None = None
+        self._output: Any = None
         self._embeddings: dict[str | None, Tensor] = {}
 
     @property
-    def output(self) -> Tensor:
+    def output(self) -> Any:
         """The model's output on the clean rows (n, ...)."""
         if self._output is None:
             self._output = self._run(self._model)
@@ -67,15 +67,15 @@ class CleanPass:
             SiteError: no such module; or, for None, no or several nn.Linear that could be the last layer.
         """
         if site not in self._embeddings:
-            model, output = uncompiled(self._model), None
+            output = None
             only_this = self._grad is CleanGrad.NOTHING and not self._moves_statistics
-            with embedded(model, site, stop=only_this) as watch, suppress(Reached):
-                output = self._run(model)
+            with embedded(uncompiled(self._model), site, stop=only_this) as watch, suppress(Reached):
+                output = self._run(watch.model)
             self._output = output if self._output is None else self._output
-            self._embeddings[site] = watch.rows(model, output)
+            self._embeddings[site] = watch.rows(output)
         return self._embeddings[site]
 
-    def _run(self, model: Callable[[Any], Tensor]) -> Tensor:
+    def _run(self, model: Callable[[Any], Any]) -> Any:
         graph = self._grad is not CleanGrad.NOTHING
         norms = nullcontext() if self._moves_statistics and self._output is None else frozen_statistics(model)
         with norms, torch.set_grad_enabled(graph):

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from calmix.core.batch_norm import BATCH_NORM
 from calmix.core.memory import Memory
 from calmix.core.method import Method, Outcome, Scheduled
-from calmix.core.mix import Batch, Mix, map_leaves
+from calmix.core.mix import Batch, Mix
 from calmix.core.pairing import Alone
 from calmix.core.rows import Rows
 from calmix.core.task import Task
+from calmix.core.tree import map_leaves
 from calmix.errors import SettingError, ShapeError, UnknownNameError
 
 
@@ -72,7 +73,7 @@ class TrainingLoss(nn.Module):
         self._saved_state: Tensor | None = None
         self._last: Outcome | None = None
 
-    def forward(self, model: Callable[[Any], Tensor], x: Any, y: Tensor, index: Tensor | None = None) -> Tensor:
+    def forward(self, model: Callable[[Any], Any], x: Any, y: Any, index: Tensor | None = None) -> Tensor:
         if not self.training:
             target = self.task.target(y)
             output = self.task.output(model(x))
@@ -80,15 +81,15 @@ class TrainingLoss(nn.Module):
         else:
             outcome = self._train(model, Batch(x, y, index))
         self.terms = {name: term.detach() for name, term in outcome.terms.items()}
-        self._last = Outcome(self.terms, outcome.output.detach(), outcome.target)
+        self._last = Outcome(self.terms, map_leaves(torch.detach, outcome.output), outcome.target)
         return torch.stack(list(outcome.terms.values())).sum()
 
-    def _train(self, model: Callable[[Any], Tensor], batch: Batch) -> Outcome:
+    def _train(self, model: Callable[[Any], Any], batch: Batch) -> Outcome:
         method = self.method.at(self.epoch)
         batch_norm = "mixed" if method.pairing == Alone() else self.batch_norm  # alone there is nothing to tell apart
         step = method.step(model, self.task, batch, batch_norm, self._rows, self._memory)
-        map_leaves(lambda leaf: _check_length(leaf, step.size), batch.x)
-        step, self.mix = method.draw(step, self._generator_on(step.target.device))
+        map_leaves(lambda leaf: _check_length(leaf, step.size), (batch.x, step.target))
+        step, self.mix = method.draw(step, self._generator_on(step.device))
         if batch_norm != "mixed":
             _ = step.clean.output  # it moves the statistics, whoever else uses it
         return method.objective(step, self.mix)

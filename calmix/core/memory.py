@@ -1,4 +1,4 @@
-"""What is kept from one step to the next: the last embedding of every training row, at no further forward.
+"""What is kept from one step to the next: an embedding of every training row, at no further forward.
 
 N rows of the training set, n of a batch, m mixed rows, d entries of an embedding
 """
@@ -11,7 +11,11 @@ from calmix.errors import ShapeError
 
 
 class Memory:
-    """For each training row, the embedding of the last mixed row in which it had the larger share.
+    """For each training row, an estimate of its embedding from the mixed rows in which it had the larger share.
+
+    A mixed row's embedding is z ~ s z_i + (1 - s) z_j, s >= 1/2 the share of row i. With m the memory, the estimate
+    e = (z - (1 - s) m_j) / s (z itself while j is not known) moves it by how much it says of i:
+    m_i <- m_i + (2 s - 1) (e - m_i), and m_i <- e at the first sight of i.
 
     The rows (N, d) are kept in float16, NaN for a row not met yet, on the device of the embeddings or in the host's
     memory. N grows with the indices that are met; told beforehand (`rows`), nothing in a step waits for the device.
@@ -40,22 +44,27 @@ class Memory:
 
     @torch.no_grad()
     def keep(self, index: Tensor, mix: Mix, embeddings: Tensor) -> None:
-        """Remember what the mixed rows (m, d) show of the batch's rows: each by its mixed row of the largest share."""
+        """Learn from the embeddings of the mixed rows (m, d): of each row of the batch from its largest share."""
         if self._embeddings is None:
             device = "cpu" if self._host else embeddings.device
             self._embeddings = _unseen(self.rows or 0, embeddings.shape[1], device)
         kept = self._with_room(index, self._embeddings)
         lam = mix.lam_x if mix.lam_x.ndim == 1 else mix.lam_y
         row = torch.where(lam >= 0.5, mix.anchor, mix.partner)  # (m,), in the batch
+        other = torch.where(lam >= 0.5, mix.partner, mix.anchor)
         share = torch.maximum(lam, 1 - lam)
         largest = share.new_zeros(len(index)).scatter_reduce(0, row, share, "amax")
         number = torch.arange(len(row), device=row.device)
         number = torch.where(share == largest[row], number, -1)
         best = number.new_full((len(index),), -1).scatter_reduce(0, row, number, "amax")  # (n,), -1: not shown
+        shown, best = (best >= 0)[:, None], best.clamp(min=0)
+        old = kept[index.to(kept.device)].to(embeddings.device, torch.float32)  # (n, d)
+        mixed, partner, s = embeddings[best].float(), old[other[best]], share[best][:, None].float()
+        estimate = torch.where(partner.isnan(), mixed, (mixed - (1 - s) * partner) / s)
+        new = torch.where(old.isnan(), estimate, torch.lerp(old, estimate, 2 * s - 1))
         limit = torch.finfo(kept.dtype).max
-        new = embeddings[best.clamp(min=0)].clamp(-limit, limit).to(kept.device, kept.dtype)
-        index, shown = index.to(kept.device), (best >= 0).to(kept.device)
-        kept[index] = torch.where(shown[:, None], new, kept[index])
+        new = torch.where(shown, new, old).clamp(-limit, limit)
+        kept[index.to(kept.device)] = new.to(kept.device, kept.dtype)
         self._embeddings = kept
 
     def _with_room(self, index: Tensor, kept: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from calmix.core.mix import Batch, Mix, mixed_output
 from calmix.core.rows import Rows, joined
 from calmix.core.site import embedded, uncompiled
 from calmix.core.task import Task
+from calmix.core.tree import leaves
 from calmix.errors import SettingError
 
 
@@ -22,15 +23,16 @@ from calmix.errors import SettingError
 class Step:
     """What the parts of a method see of one training step.
 
-    target: the batch's target rows (n, K); clean: the clean forward, run when first asked for.
+    target: the batch's target rows (n, K), or what else the task makes of y; clean: the clean forward, run when first
+    asked for.
     batch_norm: which passes move batch norm's running statistics, see `TrainingLoss`.
     rows: the training set, and memory: what is remembered of it, where a training loss holds them.
     """
 
-    model: Callable[[Any], Tensor]
+    model: Callable[[Any], Any]
     task: Task
     batch: Batch
-    target: Tensor
+    target: Any
     clean: CleanPass
     batch_norm: str = "mixed"
     rows: Rows | None = None
@@ -39,19 +41,25 @@ class Step:
     @property
     def size(self) -> int:
         """n, the number of rows of the batch."""
-        return len(self.target)
+        return len(leaves(self.target)[0])
 
-    def output(self, mix: Mix) -> Tensor:
+    @property
+    def device(self) -> torch.device:
+        """Where the targets are."""
+        return leaves(self.target)[0].device
+
+    def output(self, mix: Mix) -> Any:
         """The output rows (m, K) on the mixed rows: the pass that is trained on."""
         norms = frozen_statistics(self.model) if self.batch_norm == "clean" else nullcontext()
         memory, index = self.memory, self.batch.index
         with norms:
             if memory is None or memory.asked is None or index is None:
                 return self.task.output(mixed_output(self.model, self.batch.x, mix))
-            model = uncompiled(self.model)
-            with embedded(model, *memory.asked) as watch:
-                output = mixed_output(model, self.batch.x, mix)
-        memory.keep(index, mix, watch.rows(model, output))
+            with embedded(self.model, *memory.asked) as watch:
+                output = mixed_output(watch.model, self.batch.x, mix)
+                if watch.missed():
+                    output = mixed_output(uncompiled(self.model), self.batch.x, mix)
+        memory.keep(index, mix, watch.rows(output))
         return self.task.output(output)
 
 
@@ -59,8 +67,8 @@ class Outcome(NamedTuple):
     """What an objective makes of a mix: named scalar terms whose sum is minimised, and the rows behind them."""
 
     terms: dict[str, Tensor]
-    output: Tensor  # (m, K), of the rows that were trained on
-    target: Tensor  # (m, K), their mixed targets
+    output: Any  # (m, K), of the rows that were trained on
+    target: Any  # (m, K), their mixed targets
 
 
 class Pairs(NamedTuple):
@@ -132,7 +140,7 @@ class Method:
 
     def step(
         self,
-        model: Callable[[Any], Tensor],
+        model: Callable[[Any], Any],
         task: Task,
         batch: Batch,
         batch_norm: str = "mixed",

@@ -4,16 +4,17 @@ n rows of a batch, m mixed rows, K entries of a target row
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from calmix.core.site import find_site, hooked, uncompiled
+from calmix.core.tree import map_leaves, take_rows
 from calmix.errors import ShapeError, SiteError
 
+_SUM = 0  # torch.embedding_bag's number for it
 _LONG_ROW = 2**17  # bytes above which blending row by row costs less than one call for all rows
 
 
@@ -22,12 +23,12 @@ class Batch:
     """One batch as the loader gave it.
 
     x: a tensor (n, ...) or a dict, tuple, list or dataclass of such tensors.
-    y: targets as the user has them (class ids, one-hot rows, values); the task turns them into rows (n, K).
+    y: targets as the user has them (class ids, one-hot rows, values, or a tree of such); the task turns them into rows.
     index: the rows' positions in the data set (n,), where a method remembers something per row.
     """
 
     x: Any
-    y: Tensor
+    y: Any
     index: Tensor | None = None
 
 
@@ -76,17 +77,36 @@ def blend(rows: Any, mix: Mix, lam: Tensor, out: Tensor | None = None) -> Any:
         return map_leaves(lambda leaf: _blend_leaf(leaf, mix, lam), rows)
     if not isinstance(rows, Tensor):
         raise ShapeError("out= needs rows that are one tensor; leave it out for a tree of tensors.")
-    if _one_pass(rows, lam) and not rows.is_cuda and out is not rows and out.stride() == rows.stride():
-        return _row_by_row(rows, mix, lam, out)
-    return out.copy_(_blend_leaf(rows, mix, lam))
+    if out.shape != (len(lam), *rows.shape[1:]):
+        raise ShapeError(f"out= must have the shape {(len(lam), *rows.shape[1:])}; got {tuple(out.shape)}.")
+    mixed = _blend_leaf(rows, mix, lam, out)
+    return mixed if mixed is out else out.copy_(mixed)
 
 
-def mixed_target(target: Tensor, mix: Mix) -> Tensor:
-    """The target rows (m, K) of the mixed rows: `blend` of target rows (n, K) with `mix.lam_y`."""
+@dataclass(frozen=True)
+class Shares:
+    """Targets that cannot be blended: trees of rows (n, ...) side by side, each with its share of every row (n,).
+
+    What a task makes of targets whose losses are mixed in their place: loss_i = sum of share_i loss(output_i, rows_i).
+    """
+
+    parts: tuple[tuple[Tensor, Any], ...]
+
+
+def mixed_target(target: Any, mix: Mix) -> Any:
+    """The target rows (m, K) of the mixed rows: `blend` of target rows (n, K) with `mix.lam_y`; trees leaf by leaf.
+
+    `Shares` are not blended: the anchors' rows stay beside the partners', with lam_y and 1 - lam_y for their shares.
+    """
+    if isinstance(target, Shares):
+        sides = (mix.anchor, mix.lam_y), (mix.partner, 1 - mix.lam_y)
+        return Shares(tuple((lam * s[row], take_rows(y, row)) for row, lam in sides for s, y in target.parts))
+    if isinstance(target, dict):
+        return {name: mixed_target(rows, mix) for name, rows in target.items()}
     return blend(target, mix, mix.lam_y)
 
 
-def mixed_output(model: Callable[[Any], Tensor], x: Any, mix: Mix) -> Tensor:
+def mixed_output(model: Callable[[Any], Any], x: Any, mix: Mix) -> Any:
     """The model's output (m, ...) on the mixed rows, mixed at the inputs or at the output of `mix.site`.
 
     Raises:
@@ -108,24 +128,13 @@ def mixed_output(model: Callable[[Any], Tensor], x: Any, mix: Mix) -> Tensor:
     return output
 
 
-def map_leaves(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
-    """`function` on every tensor of a tensor, dict, tuple, named tuple, list or dataclass, structure kept."""
-    if isinstance(tree, Tensor):
-        return function(tree)
-    if isinstance(tree, dict):
-        return type(tree)((key, map_leaves(function, leaf)) for key, leaf in tree.items())
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*(map_leaves(function, leaf) for leaf in tree))
-    if isinstance(tree, tuple | list):
-        return type(tree)(map_leaves(function, leaf) for leaf in tree)
-    if is_dataclass(tree) and not isinstance(tree, type):
-        return replace(tree, **{f.name: map_leaves(function, getattr(tree, f.name)) for f in fields(tree)})
-    raise ShapeError(
-        f"a batch holds tensors, or dicts, tuples, lists and dataclasses of them; got {type(tree).__name__}."
-    )
-
-
-def _blend_leaf(rows: Tensor, mix: Mix, lam: Tensor) -> Tensor:
+def _blend_leaf(rows: Tensor, mix: Mix, lam: Tensor, out: Tensor | None = None) -> Tensor:
+    """The blended rows; written into `out` where they can be in one pass."""
+    if rows.is_floating_point() and _one_pass(rows, lam):
+        if rows.is_cpu and rows.element_size() * rows.stride(0) >= _LONG_ROW:
+            return _row_by_row(rows, mix, lam, out)
+        if lam.ndim == 1:
+            return _weighted_sum(rows, mix, lam)
     share = lam.view(-1, *(1,) * (rows.ndim - 1)) if lam.ndim == 1 else lam  # (m, 1, ...)
     if rows.dtype == torch.bool:
         return (rows[mix.anchor] & (share > 0)) | (rows[mix.partner] & (share < 1))
@@ -139,11 +148,6 @@ def _blend_leaf(rows: Tensor, mix: Mix, lam: Tensor) -> Tensor:
             f"a share for every entry of {tuple(lam.shape[1:])} does not fit rows of {tuple(rows.shape[1:])}; mix the "
             "inputs: site=None."
         )
-    if _one_pass(rows, lam):
-        if not rows.is_cuda and rows.element_size() * rows.stride(0) >= _LONG_ROW:
-            out = torch.empty_strided((len(lam), *rows.shape[1:]), rows.stride(), dtype=rows.dtype, device=rows.device)
-            return _row_by_row(rows, mix, lam, out)
-        return _weighted_sum(rows, mix, lam)
     anchor, partner = rows[mix.anchor], rows[mix.partner]
     if rows.dtype in (torch.float16, torch.bfloat16):
         return torch.lerp(partner.float(), anchor.float(), share.float()).to(rows.dtype)
@@ -151,31 +155,45 @@ def _blend_leaf(rows: Tensor, mix: Mix, lam: Tensor) -> Tensor:
 
 
 def _one_pass(rows: Tensor, lam: Tensor) -> bool:
-    """Whether rows are dense, one share each, and neither a gradient nor a compiler has to see inside."""
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    """Whether rows are dense, each with a share (or a map of their dtype), and no gradient or compiler looks inside."""
     return (
         not torch.compiler.is_compiling()
-        and lam.ndim == 1
         and rows.ndim > 1
-        and rows.dtype in (torch.float32, torch.float64)
-        and not (torch.is_grad_enabled() and (rows.requires_grad or lam.requires_grad))
         and rows.numel() > 0
-        and rows.stride(0) == rows.numel() // len(rows)
-        and (rows.is_contiguous() or rows.is_contiguous(memory_format=formats.get(rows.ndim, torch.contiguous_format)))
+        and (lam.ndim == 1 or (lam.dtype == rows.dtype and lam.shape[2:] == rows.shape[2:]))
+        and not ((rows.requires_grad or lam.requires_grad) and torch.is_grad_enabled())
+        and rows.stride(0) * len(rows) == rows.numel()
+        and (
+            rows.is_contiguous()
+            or (rows.ndim == 4 and rows.is_contiguous(memory_format=torch.channels_last))
+            or (rows.ndim == 5 and rows.is_contiguous(memory_format=torch.channels_last_3d))
+        )
     )
 
 
 def _weighted_sum(rows: Tensor, mix: Mix, lam: Tensor) -> Tensor:
     """All rows in one call: each a bag of two, weighted."""
     flat = rows.as_strided((len(rows), rows.stride(0)), (rows.stride(0), 1))
-    lam = lam.to(rows.dtype)
-    pairs, weights = torch.stack([mix.anchor, mix.partner], 1), torch.stack([lam, 1 - lam], 1)
-    mixed = F.embedding_bag(pairs, flat, per_sample_weights=weights, mode="sum")
-    return mixed.as_strided((len(lam), *rows.shape[1:]), rows.stride())
+    half = rows.dtype in (torch.float16, torch.bfloat16)
+    flat = flat.float() if half else flat
+    lam = lam.to(flat.dtype)
+    pairs, weights = torch.stack((mix.anchor, mix.partner), 1), torch.stack((lam, 1 - lam), 1)
+    first = torch.arange(0, pairs.numel(), 2, device=pairs.device)  # of each bag
+    mixed, *_ = torch.embedding_bag(flat, pairs.view(-1), first, False, _SUM, False, weights.view(-1))
+    return mixed.to(rows.dtype).as_strided((len(lam), *rows.shape[1:]), rows.stride())
 
 
-def _row_by_row(rows: Tensor, mix: Mix, lam: Tensor, out: Tensor) -> Tensor:
-    pairs = zip(out.unbind(), mix.anchor.tolist(), mix.partner.tolist(), lam.tolist(), strict=True)
-    for row, anchor, partner, share in pairs:
+def _row_by_row(rows: Tensor, mix: Mix, lam: Tensor, out: Tensor | None) -> Tensor:
+    if out is None or out.stride() != rows.stride() or _share_memory(rows, out):
+        out = torch.empty_strided((len(lam), *rows.shape[1:]), rows.stride(), dtype=rows.dtype)
+    shares = lam.tolist() if lam.ndim == 1 else lam.unbind()
+    for row, anchor, partner, share in zip(
+        out.unbind(), mix.anchor.tolist(), mix.partner.tolist(), shares, strict=True
+    ):
         torch.lerp(rows[partner], rows[anchor], share, out=row)
     return out
+
+
+def _share_memory(rows: Tensor, out: Tensor) -> bool:
+    """Whether writing one may change the other, which need not be the same object."""
+    return rows.untyped_storage().data_ptr() == out.untyped_storage().data_ptr()

@@ -7,6 +7,7 @@ import torch
 from calmix.core.clean import CleanGrad, CleanPass
 from calmix.core.method import Objective, Outcome, Step
 from calmix.core.mix import Mix, mixed_target
+from calmix.core.tree import cat_rows, take_rows
 from calmix.errors import SettingError
 
 
@@ -74,15 +75,12 @@ class CleanAndMixedLoss:
         require_weight("weight", self.weight)
 
     def __call__(self, step: Step, mix: Mix) -> Outcome:
-        if self.joint:
-            both = _after_clean_rows(mix, step.size)
-            output, target = step.output(both), mixed_target(step.target, both)
-        else:
-            output = torch.cat([step.task.output(step.clean.output), step.output(mix)])
-            target = torch.cat([step.target, mixed_target(step.target, mix)])
-        loss = step.task.loss(output, target)
-        terms = {"clean": loss[: step.size].mean(), "mixed": self.weight * loss[step.size :].mean()}
-        return Outcome(terms, output, target)
+        both = _after_clean_rows(mix, step.size)
+        target = mixed_target(step.target, both)
+        output = step.output(both) if self.joint else cat_rows(step.task.output(step.clean.output), step.output(mix))
+        sides = slice(step.size), slice(step.size, None)
+        clean, mixed = (step.task.loss(take_rows(output, rows), take_rows(target, rows)).mean() for rows in sides)
+        return Outcome({"clean": clean, "mixed": self.weight * mixed}, output, target)
 
 
 def require_weight(name: str, value: float) -> None:

@@ -18,7 +18,7 @@ class Shuffle:
     self_pairs: bool = True
 
     def __call__(self, step: Step, generator: torch.Generator | None) -> Pairs:
-        device = step.target.device
+        device = step.device
         rows = torch.arange(step.size, device=device)
         order = torch.randperm(step.size, generator=generator, device=device)
         return Pairs(rows, order if self.self_pairs else torch.empty_like(order).scatter_(0, order, order.roll(1)))
@@ -29,5 +29,5 @@ class Alone:
     """Every row with itself: nothing is mixed and nothing is drawn."""
 
     def __call__(self, step: Step, generator: torch.Generator | None) -> Pairs:
-        rows = torch.arange(step.size, device=step.target.device)
+        rows = torch.arange(step.size, device=step.device)
         return Pairs(rows, rows)

@@ -48,9 +48,14 @@ def choose(count: int, generator: torch.Generator | None, device: torch.device) 
     """
     if generator is None or generator.device.type == "cpu":
         return int(torch.randint(count, (), generator=generator))
-    seed = int.from_bytes(bytes(generator.get_state().tolist()), "little") % 2**63
+    seed = seed_of(generator.get_state())
     torch.rand(1, generator=generator, device=device)
     return int(torch.randint(count, (), generator=torch.Generator().manual_seed(seed)))
+
+
+def seed_of(state: Tensor) -> int:
+    """A seed that every byte of a generator's state has a say in; CUDA's is its seed and then what it has drawn."""
+    return int.from_bytes(bytes(state.tolist()), "little") % (2**63 - 25)  # a prime
 
 
 # ------------------------------------------------------------------------------------- quantile function

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from calmix.core.mix import Batch, map_leaves
+from calmix.core.mix import Batch
 from calmix.core.task import Task
+from calmix.core.tree import cat_rows, leaves, map_leaves
 from calmix.errors import SettingError
 
 
@@ -33,31 +34,31 @@ class Rows:
 
     def __init__(self, data: Any) -> None:
         self.data = data
-        self._tensors = isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], Tensor)
+        self._tensors = isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], Tensor | dict)
         if not self._tensors and not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
             raise SettingError(
                 f"data must be the training set, as (x, y) tensors or with len() and [i]; got {type(data).__name__}."
             )
-        self._targets: Tensor | None = None
+        self._targets: Any = None
 
     def __len__(self) -> int:
-        return len(self.data[1] if self._tensors else self.data)
+        return len(leaves(self.data[1])[0] if self._tensors else self.data)
 
-    def targets(self, task: Task, device: torch.device) -> Tensor:
+    def targets(self, task: Task, device: torch.device) -> Any:
         """All target rows (N, K), on the device; a data set that is not tensors is read once for them."""
-        if self._targets is None or self._targets.device != device:
+        if self._targets is None or leaves(self._targets)[0].device != device:
             y = self.data[1] if self._tensors else default_collate([self.data[i][1] for i in range(len(self))])
-            self._targets = task.target(y.to(device))
+            self._targets = task.target(map_leaves(lambda leaf: leaf.to(device), y))
         return self._targets
 
     def fetch(self, index: Tensor) -> Batch:
         """The rows at the positions `index` (m,), on its device."""
         if self._tensors:
-            x, y = self.data
-            x = map_leaves(lambda leaf: leaf[index.to(leaf.device)].to(index.device), x)
-            return Batch(x, y[index.to(y.device)].to(index.device), index)
-        x, y = default_collate([tuple(self.data[i])[:2] for i in index.tolist()])
-        return Batch(map_leaves(lambda leaf: leaf.to(index.device), x), y.to(index.device), index)
+            x, y = map_leaves(lambda leaf: leaf[index.to(leaf.device)].to(index.device), self.data)
+        else:
+            rows = default_collate([tuple(self.data[i])[:2] for i in index.tolist()])
+            x, y = map_leaves(lambda leaf: leaf.to(index.device), rows)
+        return Batch(x, y, index)
 
 
 def joined(batch: Batch, others: Batch) -> Batch:
@@ -65,11 +66,4 @@ def joined(batch: Batch, others: Batch) -> Batch:
     index = None
     if batch.index is not None and others.index is not None:
         index = torch.cat([batch.index, others.index.to(batch.index.device)])
-    return Batch(_joined(batch.x, others.x), torch.cat([batch.y, others.y.to(batch.y.dtype)]), index)
-
-
-def _joined(tree: Any, other: Any) -> Any:
-    leaves: list[Tensor] = []
-    map_leaves(lambda leaf: leaves.append(leaf) or leaf, other)
-    rest = iter(leaves)
-    return map_leaves(lambda leaf: torch.cat([leaf, next(rest)]), tree)
+    return Batch(cat_rows(batch.x, others.x), cat_rows(batch.y, others.y), index)

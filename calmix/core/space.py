@@ -1,13 +1,15 @@
 """Where the distance of two rows is measured: parts that return positions (n, d), without gradient."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from calmix.core.method import Space, Step
-from calmix.core.mix import map_leaves
+from calmix.core.mix import Shares
 from calmix.core.task import Classification, Regression
+from calmix.core.tree import leaves
 from calmix.errors import SettingError, ShapeError
 
 
@@ -16,17 +18,12 @@ class Inputs:
     """The input rows, flattened; the floating leaves of a tree side by side. Costs no forward."""
 
     def __call__(self, step: Step) -> Tensor:
-        rows: list[Tensor] = []
-        map_leaves(lambda leaf: rows.append(leaf) or leaf, step.batch.x)
-        rows = [leaf.detach().flatten(1) for leaf in rows if leaf.is_floating_point()]
-        if not rows:
-            raise ShapeError("distances between inputs need floating inputs; use Embedding() instead.")
-        return torch.cat([leaf[:, None] if leaf.ndim == 1 else leaf for leaf in rows], 1) if rows[1:] else rows[0]
+        return side_by_side(step.batch.x)
 
 
 @dataclass(frozen=True)
 class Targets:
-    """The target rows: values in regression, one-hot rows in classification. Costs no forward.
+    """The target rows, flattened: values in regression, one-hot rows in classification. Costs no forward.
 
     Raises:
         SettingError: a classification batch of one class, in which no two targets differ (on the CPU, where looking
@@ -34,7 +31,7 @@ class Targets:
     """
 
     def __call__(self, step: Step) -> Tensor:
-        target = step.target.detach()
+        target = side_by_side(step.target)
         if isinstance(step.task, Classification) and step.size > 1 and not target.is_cuda and not _differ(target):
             raise SettingError(
                 "distances between targets need a batch of several classes, and all rows of this one have the same; "
@@ -58,10 +55,11 @@ class Embedding:
 
 @dataclass(frozen=True)
 class Remembered:
-    """The rows' embeddings as of the last mixed row in which each had the larger share. Costs no forward.
+    """The rows' embeddings as remembered from the mixed rows of earlier steps. Costs no forward.
 
-    The forward that trains on mixed rows computes embeddings anyway; a `TrainingLoss` called with `index` keeps them,
-    in float16. A row not met yet has no position (NaN): `pair_distance` counts it as at the mean distance.
+    The forward that trains on mixed rows computes embeddings anyway; a `TrainingLoss` called with `index` keeps what
+    they say of each training row, in float16 (see `Memory`). A row not met yet has no position (NaN): `pair_distance`
+    counts it as at the mean distance.
 
     site: as of `Embedding`. host: keep them in the host's memory, not the device's; the device is then waited for.
     """
@@ -77,8 +75,8 @@ class Remembered:
             )
         known = step.memory.recall(step.batch.index, self.site, self.host)
         if known is None:
-            return torch.full((step.size, 1), torch.nan, device=step.target.device)
-        return known.to(step.target.device, non_blocking=True)
+            return torch.full((step.size, 1), torch.nan, device=step.device)
+        return known.to(step.device, non_blocking=True)
 
 
 @dataclass(frozen=True)
@@ -94,6 +92,15 @@ class ByTask:
         if isinstance(step.task, Regression):
             return Targets()(step)
         return (Remembered() if self.remember else Embedding())(step)
+
+
+def side_by_side(tree: Any) -> Tensor:
+    """The floating leaves of a tree of rows, flattened and side by side (n, d), detached."""
+    tree = [rows for _, rows in tree.parts] if isinstance(tree, Shares) else tree
+    rows = [leaf.detach().reshape(len(leaf), -1) for leaf in leaves(tree) if leaf.is_floating_point()]
+    if not rows:
+        raise ShapeError("distances between rows need floating values, and there are none; use Embedding() instead.")
+    return torch.cat(rows, 1) if rows[1:] else rows[0]
 
 
 def _differ(rows: Tensor) -> bool:

@@ -1,38 +1,46 @@
 """What is learnt: how targets become rows, the loss of a row, and what an output means.
 
 n rows, K entries of a target row. A task tells class ids from target rows; nothing else does.
+
+A task decides what is mixed for a mixed row: its target, or its loss. `Classification`, `Binary`, `Multilabel` and
+`Regression` mix targets; for the first three the loss is linear in the target, so that this is mixing losses, and for
+the last it has the same gradient. `PerRow` mixes losses. `MultiTask` leaves it to each of its tasks.
 """
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from calmix.errors import SettingError, ShapeError
+from calmix.core.mix import Shares
+from calmix.core.tree import leaves, map_leaves
+from calmix.errors import SettingError, ShapeError, UnknownNameError
 
 
 class Task(Protocol):
-    """What an objective needs to know of a task: see `Classification`, `Binary`, `Multilabel` and `Regression`."""
+    """What an objective needs to know of a task: see `Classification`, `Regression`, `PerRow` and the others."""
 
-    def target(self, y: Tensor) -> Tensor:
-        """Targets as a user has them -> target rows (n, K), floating."""
+    def target(self, y: Any) -> Any:
+        """Targets as a user has them -> target rows (n, K), floating; or what else `mixed_target` can mix."""
         ...
 
-    def output(self, raw: Tensor) -> Tensor:
+    def output(self, raw: Any) -> Any:
         """What a model returned -> output rows (n, K), at least float32; a ShapeError where the width is wrong."""
         ...
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+    def loss(self, output: Any, target: Any) -> Tensor:
         """The loss of each row (n,) for output rows and (possibly mixed) target rows (n, K)."""
         ...
 
-    def mean(self, output: Tensor) -> Tensor:
-        """The target that the output expects (n, K): probabilities or values. output - target is the loss's slope."""
+    def residual(self, output: Any, target: Any) -> Any:
+        """What the output expects minus the target (n, K): p - y, the slope of the plain loss in the output."""
         ...
 
-    def hits(self, output: Tensor, target: Tensor) -> Tensor | None:
+    def hits(self, output: Any, target: Any) -> Tensor | None:
         """How right the decision is, per row (n,), in [0, 1]; None where there are no decisions."""
         ...
 
@@ -41,17 +49,49 @@ class Task(Protocol):
 class Classification:
     """One of K classes. Model output: logits (n, K). Targets: class ids (n,) or floating rows (n, K) that sum to one.
 
-    loss: - sum_k target_k log softmax(output)_k. mean: softmax(output).
+    loss: - sum_k w_k s_k (1 - p_k)^focal log p_k with p = softmax(output) and s the target t, smoothed:
+    s_k = (1 - label_smoothing) t_k + label_smoothing / K sum_j t_j. It is linear in t, so that mixing targets is mixing
+    losses. Its mean over the rows is torch's `cross_entropy` with the same weight and label_smoothing for targets that
+    are probabilities: n rows are divided by n, not by the sum of their weights. residual: p - t.
+
+    label_smoothing: in [0, 1]. Of the loss alone, after mixing; `hits`, `residual` and distances see t.
+    weight: w, a tuple of K numbers; None is 1 for every class. focal: the exponent of the focal loss (Lin et al., 2017,
+    arXiv 1708.02002), which makes light of rows that are right already; 0 is none.
+    ignore_index: the id of rows without a label. Their t is 0: they lose nothing, and a row mixed with one keeps its
+    own share alone. Losses, residuals and hits are scaled by n / (the sum of t over all rows), so that their mean over
+    the rows is the mean over what is labelled.
 
     >>> Classification(3).target(torch.tensor([2, 0]))
     tensor([[0., 0., 1.],
             [1., 0., 0.]])
+    >>> Classification(3, ignore_index=-100).target(torch.tensor([2, -100]))
+    tensor([[0., 0., 1.],
+            [0., 0., 0.]])
     """
 
     num_classes: int
+    label_smoothing: float = 0.0
+    weight: tuple[float, ...] | None = None
+    focal: float = 0.0
+    ignore_index: int | None = None
 
     def __post_init__(self) -> None:
-        _at_least_one("num_classes", self.num_classes)
+        _at_least("num_classes", self.num_classes, 1)
+        _at_least("focal", self.focal, 0)
+        if not 0 <= self.label_smoothing <= 1:
+            raise SettingError(f"label_smoothing must be a number from 0 to 1; got {self.label_smoothing}.")
+        if self.weight is not None:
+            if not isinstance(self.weight, tuple) or len(self.weight) != self.num_classes:
+                raise SettingError(
+                    f"weight must be a tuple with a number for each of the {self.num_classes} classes; "
+                    f"got {self.weight!r}: of a tensor or list, give tuple(map(float, weight))."
+                )
+            for weight in self.weight:
+                _at_least("each weight", weight, 0)
+
+    def __repr__(self) -> str:
+        given = [f for f in fields(self) if getattr(self, f.name) != f.default]
+        return f"Classification({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in given)})"
 
     def target(self, y: Tensor) -> Tensor:
         if y.is_floating_point():
@@ -60,27 +100,46 @@ class Classification:
             raise ShapeError(
                 f"class ids must have the shape (n,); got {tuple(y.shape)}. One-hot rows must be floating."
             )
-        _check_range(y, self.num_classes)
-        return torch.zeros(len(y), self.num_classes, device=y.device).scatter_(1, y.long()[:, None], 1.0)
+        ids = y.long()  # small dtypes would wrap around a negative ignore_index
+        labelled = torch.ones_like(ids, dtype=torch.bool) if self.ignore_index is None else ids != self.ignore_index
+        ids = torch.where(labelled, ids, 0)
+        _check_range(ids, self.num_classes)
+        rows = torch.zeros(len(y), self.num_classes, device=y.device)
+        return rows.scatter_(1, ids[:, None], labelled.float()[:, None])
 
     def output(self, raw: Tensor) -> Tensor:
         return _rows("model output", raw, self.num_classes)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        return -(target * F.log_softmax(output, dim=1)).sum(1)
+        log_p, expected = F.log_softmax(output, dim=1), target
+        if self.label_smoothing:
+            share = self.label_smoothing / self.num_classes
+            expected = (1 - self.label_smoothing) * target + share * target.sum(1, keepdim=True)
+        if self.weight is not None:
+            expected = expected * _constant(self.weight, output.dtype, output.device)
+        if self.focal:
+            missed = (1 - log_p.exp()).clamp_min(torch.finfo(output.dtype).eps)  # at 0 its power may have no slope
+            expected = expected * missed**self.focal
+        return self._per_label(-(expected * log_p).sum(1), target)
 
-    def mean(self, output: Tensor) -> Tensor:
-        return output.softmax(1)
+    def residual(self, output: Tensor, target: Tensor) -> Tensor:
+        return self._per_label(output.softmax(1) * target.sum(1, keepdim=True) - target, target)
 
     def hits(self, output: Tensor, target: Tensor) -> Tensor:
-        return target.gather(1, output.argmax(1, keepdim=True)).squeeze(1)
+        return self._per_label(target.gather(1, output.argmax(1, keepdim=True)).squeeze(1), target)
+
+    def _per_label(self, rows: Tensor, target: Tensor) -> Tensor:
+        """Rows whose mean is that over the labelled share; 0 where nothing is labelled."""
+        if self.ignore_index is None:
+            return rows
+        return rows * (len(target) / target.sum().clamp_min(torch.finfo(target.dtype).eps))
 
 
 @dataclass(frozen=True)
 class Binary:
     """Yes or no, by one logit. Model output: (n,) or (n, 1). Targets: (n,) or (n, 1) in {0, 1} or probabilities.
 
-    loss: binary cross-entropy of sigmoid(output). mean: sigmoid(output).
+    loss: binary cross-entropy of sigmoid(output), linear in the target. residual: sigmoid(output) - target.
     """
 
     def target(self, y: Tensor) -> Tensor:
@@ -92,8 +151,8 @@ class Binary:
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         return _cross_entropy_of_yes(output, target)
 
-    def mean(self, output: Tensor) -> Tensor:
-        return output.sigmoid()
+    def residual(self, output: Tensor, target: Tensor) -> Tensor:
+        return output.sigmoid() - target
 
     def hits(self, output: Tensor, target: Tensor) -> Tensor:
         return _share_decided_right(output, target)
@@ -103,13 +162,14 @@ class Binary:
 class Multilabel:
     """Any of K labels. Model output: logits (n, K). Targets: (n, K) in {0, 1} or probabilities.
 
-    loss: the mean over labels of the binary cross-entropy. mean: sigmoid(output). hits: the share of labels right.
+    loss: the mean over labels of the binary cross-entropy, linear in the target. residual: sigmoid(output) - target.
+    hits: the share of labels right.
     """
 
     num_labels: int
 
     def __post_init__(self) -> None:
-        _at_least_one("num_labels", self.num_labels)
+        _at_least("num_labels", self.num_labels, 1)
 
     def target(self, y: Tensor) -> Tensor:
         return _unit_rows(y, self.num_labels)
@@ -120,8 +180,8 @@ class Multilabel:
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         return _cross_entropy_of_yes(output, target)
 
-    def mean(self, output: Tensor) -> Tensor:
-        return output.sigmoid()
+    def residual(self, output: Tensor, target: Tensor) -> Tensor:
+        return output.sigmoid() - target
 
     def hits(self, output: Tensor, target: Tensor) -> Tensor:
         return _share_decided_right(output, target)
@@ -129,48 +189,172 @@ class Multilabel:
 
 @dataclass(frozen=True)
 class Regression:
-    """K real values. Model output and targets: (n, K), or (n,) where K = 1.
+    """K real values. Model output and targets: (n, K), (n,) where K = 1, or series of them (n, t, K), of any rank.
 
-    loss: the mean over values of (output - target)^2. mean: the output. The slope that `mean` gives, output - target,
-    is that of half the squared error.
+    loss: the mean over a row's values of (output - target)^2. Targets are mixed; mixing losses would only add
+    lam (1 - lam) (y_i - y_j)^2, which no output changes. residual: output - target, that of half the squared error.
+
+    num_targets: K, the last dimension.
     """
 
     num_targets: int = 1
 
     def __post_init__(self) -> None:
-        _at_least_one("num_targets", self.num_targets)
+        _at_least("num_targets", self.num_targets, 1)
 
     def target(self, y: Tensor) -> Tensor:
-        return _rows("targets", y if y.is_floating_point() else y.float(), self.num_targets)
+        return _rows("targets", y if y.is_floating_point() else y.float(), self.num_targets, any_rank=True)
 
     def output(self, raw: Tensor) -> Tensor:
-        return _rows("model output", raw, self.num_targets)
+        return _rows("model output", raw, self.num_targets, any_rank=True)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        return (output - target).square().mean(1)
+        if output.shape != target.shape:
+            raise ShapeError(
+                f"model output and targets must have one shape; got {tuple(output.shape)} and {tuple(target.shape)}."
+            )
+        return (output - target).square().flatten(1).mean(1)
 
-    def mean(self, output: Tensor) -> Tensor:
-        return output
+    def residual(self, output: Tensor, target: Tensor) -> Tensor:
+        return output - target
 
     def hits(self, output: Tensor, target: Tensor) -> None:
         return None
 
 
-def _at_least_one(name: str, value: int) -> None:
-    if value < 1:
-        raise SettingError(f"{name} must be at least 1; got {value}.")
+@dataclass(frozen=True)
+class PerRow:
+    """Any loss of a row, for targets that cannot be blended: the losses are mixed in their place.
+
+    loss of a mixed row: lam_y row_loss(f, y_i) + (1 - lam_y) row_loss(f, y_j), f the output for the row mixed of i and
+    j. Where nothing is mixed, row_loss(f, y). There is no accuracy, and no method that needs p - y (`mixup_e`).
+
+    row_loss: takes outputs (n, ...) as the model gave them (half precision widened to float32) and targets (n, ...) as
+    they came with the batch, each a tensor or a tree, and returns the rows' losses (n,).
+
+    >>> def first_two(output, y):
+    ...     return (output - y).abs().mean(1)
+    >>> task = PerRow(first_two)
+    >>> task.loss(torch.zeros(2, 3), task.target(torch.ones(2, 3)))
+    tensor([1., 1.])
+    """
+
+    row_loss: Callable[[Any, Any], Tensor]
+
+    def target(self, y: Any) -> Shares:
+        first = leaves(y)[0]
+        return Shares(((torch.ones(len(first), device=first.device), y),))
+
+    def output(self, raw: Any) -> Any:
+        return map_leaves(_widened, raw)
+
+    def loss(self, output: Any, target: Shares) -> Tensor:
+        return torch.stack([share * self._of_rows(output, y, len(share)) for share, y in target.parts]).sum(0)
+
+    def residual(self, output: Any, target: Any) -> Any:
+        raise SettingError(
+            f"this method needs the difference between what is expected and the target, which the task {self!r} "
+            "does not have; use a method that takes the loss alone, such as mixup() or sk_mixup()."
+        )
+
+    def hits(self, output: Any, target: Any) -> None:
+        return None
+
+    def _of_rows(self, output: Any, y: Any, n: int) -> Tensor:
+        loss = self.row_loss(output, y)
+        if loss.shape != (n,):
+            raise ShapeError(
+                f"row_loss must return the loss of each row, of shape ({n},); got {tuple(loss.shape)}: take "
+                "reduction='none', and the mean over whatever else a row has."
+            )
+        return loss
 
 
-def _rows(what: str, rows: Tensor, width: int) -> Tensor:
-    """(n,) of width one or (n, width) -> (n, width), half precision widened to float32."""
+@dataclass(frozen=True)
+class MultiTask:
+    """Several targets: y is a dict, and the model returns a dict, with an entry for each of the tasks.
+
+    loss: sum over the tasks of their weight times their loss; weights are 1 unless given. Partners and coefficients are
+    the same for all; each task decides whether its targets or its losses are mixed. hits: of the first task that has
+    decisions. residual: the tasks', by name, times their weight.
+
+    >>> task = MultiTask({"kind": Classification(3), "size": Regression()}, weights={"size": 0.5})
+    >>> sorted(task.target({"kind": torch.tensor([2, 0]), "size": torch.tensor([1.5, 2.5])}))
+    ['kind', 'size']
+    """
+
+    tasks: Mapping[str, Task] = field(hash=False)
+    weights: Mapping[str, float] | None = field(default=None, hash=False)
+
+    def __post_init__(self) -> None:
+        if not self.tasks:
+            raise SettingError("tasks must be a dict with at least one task; got none.")
+        for name, weight in (self.weights or {}).items():
+            if name not in self.tasks:
+                raise UnknownNameError("task", name, self.tasks)
+            _at_least(f"the weight of {name!r}", weight, 0)
+
+    def target(self, y: Mapping[str, Any]) -> dict[str, Any]:
+        _check_names("targets", y, self.tasks)
+        return {name: task.target(y[name]) for name, task in self.tasks.items()}
+
+    def output(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        _check_names("model output", raw, self.tasks)
+        return {name: task.output(raw[name]) for name, task in self.tasks.items()}
+
+    def loss(self, output: Mapping[str, Any], target: Mapping[str, Any]) -> Tensor:
+        losses = [self._weight(name) * task.loss(output[name], target[name]) for name, task in self.tasks.items()]
+        return torch.stack(losses).sum(0)
+
+    def residual(self, output: Mapping[str, Any], target: Mapping[str, Any]) -> dict[str, Any]:
+        def weighted(name: str, task: Task) -> Any:
+            rows = task.residual(output[name], target[name])
+            return map_leaves(lambda leaf: self._weight(name) * leaf, rows)
+
+        return {name: weighted(name, task) for name, task in self.tasks.items()}
+
+    def hits(self, output: Mapping[str, Any], target: Mapping[str, Any]) -> Tensor | None:
+        decided = (task.hits(output[name], target[name]) for name, task in self.tasks.items())
+        return next((hits for hits in decided if hits is not None), None)
+
+    def _weight(self, name: str) -> float:
+        return (self.weights or {}).get(name, 1.0)
+
+
+def _at_least(name: str, value: float, least: int) -> None:
+    if not least <= value < float("inf"):
+        raise SettingError(f"{name} must be at least {least}; got {value}.")
+
+
+def _check_names(what: str, given: Any, names: Mapping[str, Any]) -> None:
+    keys = given.keys() if isinstance(given, Mapping) else ()
+    if missing := [name for name in names if name not in keys]:
+        found = f"one with {', '.join(map(str, keys))}" if keys else f"a {type(given).__name__}"
+        raise ShapeError(f"{what}: expected a dict with {', '.join(names)}; got {found}: add {', '.join(missing)}.")
+
+
+def _rows(what: str, rows: Tensor, width: int, any_rank: bool = False) -> Tensor:
+    """(n,) of width one, (n, width) or, of any rank, (n, ..., width) -> the same with the width last; half widened."""
     if rows.ndim == 1 and width == 1:
         rows = rows[:, None]
-    if rows.ndim != 2 or rows.shape[1] != width or not rows.is_floating_point():
+    fits = rows.ndim == 2 or (any_rank and rows.ndim > 2)
+    if not fits or rows.shape[-1] != width or not rows.is_floating_point():
         raise ShapeError(
             f"{what}: expected floating rows of shape (n, {width}), got {tuple(rows.shape)} of "
             f"{str(rows.dtype).removeprefix('torch.')}; check the width of the last layer and the task."
         )
+    return _widened(rows)
+
+
+def _widened(rows: Tensor) -> Tensor:
+    """Half precision as float32; the rest as it is."""
     return rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows
+
+
+@lru_cache(maxsize=64)
+def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The values as a tensor, made once for a device, which is not waited for again."""
+    return torch.tensor(values, dtype=dtype, device=device)
 
 
 def _unit_rows(y: Tensor, width: int) -> Tensor:

@@ -5,9 +5,7 @@ n images of C channels, H x W pixels. Decoded files stay in memory as uint8; onl
 
 import gzip
 import io
-import os
 import zlib
-from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from calmix.data.folders import find_folder
 from calmix.data.splits import About, Rows, Split, Splits, cut_train, split_rows, split_sizes
 from calmix.errors import DataError
 
@@ -56,7 +55,7 @@ def fashion_mnist(seed: int = 0, train_size: int | None = None, data_dir: Path |
     Raises DataError if the files are missing or broken.
     """
     advice = "give data_dir, set CALMIX_DATA, or install Debian's package dataset-fashion-mnist"
-    folder = _find("fashion_mnist", "train-images-idx3-ubyte*", data_dir, [DEBIAN], advice)
+    folder = find_folder("fashion_mnist", "train-images-idx3-ubyte*", data_dir, [DEBIAN], advice)
     about = About("fashion_mnist", "classification", "image", FASHION, (), False, f"Fashion-MNIST, {folder}")
     return _image_splits(_idx_pair(folder, "train"), _idx_pair(folder, "t10k"), seed, train_size, about)
 
@@ -69,7 +68,7 @@ def cifar10(seed: int = 0, train_size: int | None = None, data_dir: Path | None 
 
     Raises DataError if the files are missing or broken.
     """
-    folder = _find("cifar10", "train-*.parquet", data_dir, [], "give data_dir or set CALMIX_DATA")
+    folder = find_folder("cifar10", "train-*.parquet", data_dir, [], "give data_dir or set CALMIX_DATA")
     about = About("cifar10", "classification", "image", CIFAR10, (), True, f"CIFAR-10, {folder}")
     return _image_splits(_shards(folder, "train"), _shards(folder, "test"), seed, train_size, about)
 
@@ -108,17 +107,6 @@ def _image_splits(
 def _floats(images: Images) -> torch.Tensor:
     """A fresh float32 tensor in [0, 1]."""
     return torch.tensor(images, dtype=torch.float32).div_(255)
-
-
-def _find(name: str, pattern: str, data_dir: Path | None, more: Iterable[Path], advice: str) -> Path:
-    """The first folder that holds such a file: data_dir alone where given, else the usual places."""
-    root = os.environ.get("CALMIX_DATA")
-    places = [Path(data_dir)] if data_dir else [*([Path(root, name), Path(root)] if root else []), *more]
-    for place in places:
-        if any(place.glob(pattern)):
-            return place
-    looked = ", ".join(map(str, places)) or "no folder: CALMIX_DATA is not set"
-    raise DataError(f"{name}: no file {pattern} found (looked in {looked}); {advice}.")
 
 
 def _idx_pair(folder: Path, stem: str) -> tuple[Images, Rows]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from calmix.data.bundled import breast_cancer, diabetes, wine
 from calmix.data.images import cifar10, digits, fashion_mnist
+from calmix.data.series import exchange_rate
 from calmix.data.splits import TASKS, Splits
 from calmix.errors import DataError, SettingError, UnknownNameError
 
@@ -17,6 +18,7 @@ DATASETS: dict[str, Callable[..., Splits]] = {
     "diabetes": diabetes,
     "fashion_mnist": fashion_mnist,
     "cifar10": cifar10,
+    "exchange_rate": exchange_rate,
 }
 
 
@@ -59,7 +61,9 @@ def load(
             )
         return _named(data, seed, train_size, task, data_dir)
     if data_dir is not None:
-        raise SettingError(f"data_dir is for fashion_mnist and cifar10; {data!r} is not one of them: leave it out.")
+        raise SettingError(
+            f"data_dir is for sets that have names and files; {data!r} is not one of them: leave it out."
+        )
     path = Path(data).expanduser()
     if not path.suffix and len(path.parts) == 1:
         raise UnknownNameError("data set", data, [*DATASETS, "path/to/table.csv"])

@@ -22,8 +22,8 @@ SHARES = (6, 1, 1, 2)  # tenths of the rows for train, validation, calibration, 
 class Split:
     """One part of a data set."""
 
-    x: Tensor  # (n, d) float32 for tables; (n, C, H, W) float32 for images
-    y: Tensor  # (n,) int64 class ids; (n, 1) float32 standardised target for regression
+    x: Tensor  # (n, d) float32 for tables; (n, C, H, W) float32 for images; (n, t, d) float32 for series
+    y: Tensor  # (n,) int64 class ids; (n, 1) or (n, targets) float32 standardised targets for regression
 
     def __len__(self) -> int:
         return len(self.y)
@@ -35,11 +35,12 @@ class About:
 
     name: str
     task: str  # one of TASKS
-    kind: str  # "table" | "image"
+    kind: str  # "table" | "image" | "series"
     classes: tuple[str, ...]  # names in the order of the class ids; () for regression
     features: tuple[str, ...]  # columns after encoding; () for images
     natural: bool  # natural images: random crop and flip make sense
     source: str  # one line, where it comes from
+    targets: int = 1  # regression: values a row
     target_mean: float = 0.0  # regression: y * target_std + target_mean is in the original unit
     target_std: float = 1.0
     notices: tuple[str, ...] = ()  # what the user should be told, in full sentences

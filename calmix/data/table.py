@@ -165,7 +165,7 @@ def table_splits(
     xs, names = _encoded(features, parts)
     ys, mean, std = _targets(goal, labels, parts)
     splits = [Split(torch.tensor(x, dtype=torch.float32), torch.tensor(y)) for x, y in zip(xs, ys, strict=True)]
-    about = About(name, task, "table", classes, names, False, source, mean, std, tuple(notices))
+    about = About(name, task, "table", classes, names, False, source, 1, mean, std, tuple(notices))
     return Splits(*splits, about=about)
 
 

@@ -97,6 +97,7 @@ def write_results(
     """results.json and results.csv from the finished runs."""
     about = splits.about
     names = metrics_of(about.task)
+    controls = [name for name in map("refreshed.{}".format, names) if all(record.has(name) for record in records)]
     results = {
         "data": {
             **dataclasses.asdict(about),
@@ -113,7 +114,8 @@ def write_results(
         "summary": summarise(records, names, comparison.reference),
     }
     write_json(out / "results.json", results)
-    write_whole(out / "results.csv", lambda file: file.write(_table(records, names).encode()))
+    table = _table(records, [*names, *controls])
+    write_whole(out / "results.csv", lambda file: file.write(table.encode()))
     return results
 
 

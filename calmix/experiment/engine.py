@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
+from typing import Any
 
 import torch
 
@@ -84,4 +85,11 @@ def _set_up_worker(threads: int, news: "Queue[News]") -> None:
 
 
 def _run_in_worker(recipe: Recipe, out: Path) -> None:
-    _run_and_save(recipe, out, lambda *news: _news.put(news))
+    _run_and_save(recipe, out, _tell)
+
+
+def _tell(*news: Any) -> None:
+    parent = parent_process()
+    if parent is None or not parent.is_alive():
+        os._exit(1)  # killed, it could not stop us
+    _news.put(news)

@@ -50,12 +50,12 @@ def task_of(about: About) -> Task:
     """The task that a data set poses."""
     if about.task == "classification":
         return Classification(len(about.classes))
-    return Binary() if about.task == "binary" else Regression()
+    return Binary() if about.task == "binary" else Regression(about.targets)
 
 
 def outputs_of(about: About) -> int:
     """How many outputs a network for this data set has."""
-    return len(about.classes) if about.task == "classification" else 1
+    return len(about.classes) if about.task == "classification" else about.targets
 
 
 @lru_cache(maxsize=1)

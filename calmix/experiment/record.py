@@ -26,7 +26,8 @@ from calmix.errors import DataError
 
 @dataclass(frozen=True)
 class Record:
-    """What a run left: fractions, not per cent; metrics holds "scaled", those after temperature, in classification."""
+    """What a run left: fractions, not per cent; metrics holds "scaled", those after temperature, in classification,
+    and "refreshed", those after batch norm was re-estimated, for networks that have it."""
 
     method: str
     repr: str
@@ -47,6 +48,14 @@ class Record:
         for name in path.split("."):
             found = found[name]
         return found
+
+    def has(self, path: str) -> bool:
+        """Whether there is such a metric."""
+        try:
+            self.value(path)
+        except KeyError:
+            return False
+        return True
 
 
 Predictions = Mapping[str, np.ndarray]  # logits, probs, labels, calibration_logits, ...; or mean, targets

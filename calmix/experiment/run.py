@@ -1,5 +1,6 @@
 """One run: from a recipe to a record and its predictions."""
 
+import copy
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from calmix.core.batch_norm import has_batch_norm, refresh_batch_norm
 from calmix.core.loss import TrainingLoss
 from calmix.data import About, Split, Splits
 from calmix.errors import CalmixError
@@ -32,7 +34,11 @@ class Finished(NamedTuple):
 
 
 def run(recipe: Recipe, on_epoch: OnEpoch = lambda epoch: None) -> Finished:
-    """Train and evaluate a recipe. Runs of one seed share splits, initial weights and order, whatever the method."""
+    """Train and evaluate a recipe. Runs of one seed share splits, initial weights and order, whatever the method.
+
+    metrics["refreshed"] are those of the same network with batch norm re-estimated on the clean training rows: the
+    control that tells what a method does from what its rows did to the running statistics.
+    """
     splits = recipe.source.splits(recipe.seed)
     model = initial_model(recipe, splits)
     task = task_of(splits.about)
@@ -41,6 +47,10 @@ def run(recipe: Recipe, on_epoch: OnEpoch = lambda epoch: None) -> Finished:
     fitted = fit(model, splits, recipe.method, task, recipe.fit, recipe.seed, on_epoch)
     seconds = time.perf_counter() - start
     metrics, temperature, predictions = evaluate(fitted.model, splits)
+    if not recipe.fit.refresh_batch_norm and has_batch_norm(fitted.model):
+        refreshed = copy.deepcopy(fitted.model)
+        refresh_batch_norm(refreshed, Batches(splits.train, recipe.fit.batch_size))
+        metrics["refreshed"] = evaluate(refreshed, splits)[0]
     record = Record(
         method=recipe.label,
         repr=repr(recipe.method),

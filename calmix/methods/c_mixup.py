@@ -8,6 +8,7 @@ from torch import Tensor
 from calmix.core.coefficient import Beta, require_positive
 from calmix.core.method import Method, Pairs, Step
 from calmix.core.objective import MixedLoss
+from calmix.core.space import side_by_side
 from calmix.errors import SettingError
 
 _CHUNK = 2**22  # kernel values held at a time
@@ -28,16 +29,17 @@ class TargetNeighbours:
         require_positive("bandwidth", self.bandwidth)
 
     def __call__(self, step: Step, generator: torch.Generator | None) -> Pairs:
-        rows = torch.arange(step.size, device=step.target.device)
+        rows = torch.arange(step.size, device=step.device)
+        target = side_by_side(step.target)
         if not self.whole_set:
-            return Pairs(rows, self.sample(step.target, step.target, generator))
+            return Pairs(rows, self.sample(target, target, generator))
         if step.rows is None or step.batch.index is None:
             raise SettingError(
                 "c_mixup draws partners from the whole training set: give it to the training loss, "
                 "TrainingLoss(..., data=(x, y)), and pass index=index in every step; or use c_mixup(whole_set=False)."
             )
-        known = step.rows.targets(step.task, step.target.device)
-        return Pairs(rows, step.size + rows, step.rows.fetch(self.sample(step.target, known, generator)))
+        known = side_by_side(step.rows.targets(step.task, step.device))
+        return Pairs(rows, step.size + rows, step.rows.fetch(self.sample(target, known, generator)))
 
     def sample(self, target: Tensor, known: Tensor, generator: torch.Generator | None) -> Tensor:
         """Positions (n,) among `known` (N, K), one for each row of `target` (n, K)."""

@@ -32,12 +32,14 @@ class OptimalAssignment:
             from scipy.optimize import linear_sum_assignment
         except ImportError:
             raise SettingError("k_mixup needs scipy; install it with: pip install 'calmix[train]'.") from None
-        device = step.target.device
+        device = step.device
         order = torch.randperm(step.size, generator=generator, device=device)
         k = max(1, min(self.k, step.size // 2))
         rows, partner = self.space(step).float(), torch.empty_like(order)
+        rows = rows - rows.nanmean(0)  # far from the origin the distances would drown in rounding
         for left, right in zip(order.split(k), order.roll(k).split(k), strict=True):
             cost = torch.cdist(rows[left], rows[right]).square()
+            cost = torch.where(cost.isnan(), cost.nanmean(), cost).nan_to_num()  # unknown rows are at the mean distance
             partner[left] = right[torch.as_tensor(linear_sum_assignment(cost.cpu().numpy())[1], device=device)]
         return Pairs(torch.arange(step.size, device=device), partner)
 

@@ -14,10 +14,11 @@ from torch import Tensor
 from calmix.core.clean import CleanGrad
 from calmix.core.coefficient import require_positive
 from calmix.core.method import Method, Outcome, Pairing, Pairs, Step
-from calmix.core.mix import Mix, map_leaves
+from calmix.core.mix import Mix
 from calmix.core.pairing import Shuffle
 from calmix.core.random import beta
 from calmix.core.site import Each, find_site, hooked, uncompiled
+from calmix.core.tree import cat_rows, map_leaves, take_rows
 from calmix.errors import SettingError, SiteError
 
 _TRIES = 64  # pairs of lam drawn at once, of which the first that is far enough apart counts
@@ -100,14 +101,12 @@ class DecoupledLoss:
     def __call__(self, step: Step, mix: Mix) -> Outcome:
         with _remixing(step, mix) as step:
             output = step.output(replace(mix, later=()))
-        anchor, partner = unmix(output, (mix, *mix.later)[-1])
-        rows = len(anchor)
-        targets = step.target[mix.anchor[:rows]], step.target[mix.partner[:rows]]
-        terms = {
-            "anchor": step.task.loss(anchor, targets[0]).mean() / 2,
-            "partner": step.task.loss(partner, targets[1]).mean() / 2,
-        }
-        return Outcome(terms, torch.cat([anchor, partner]), torch.cat(targets))
+        last, rows = (mix, *mix.later)[-1], len(mix.anchor) // 2
+        outputs = [map_leaves(lambda leaf, side=side: unmix(leaf, last)[side], output) for side in (0, 1)]
+        targets = [take_rows(step.target, row[:rows]) for row in (mix.anchor, mix.partner)]
+        anchor, partner = map(step.task.loss, outputs, targets)
+        terms = {"anchor": anchor.mean() / 2, "partner": partner.mean() / 2}
+        return Outcome(terms, cat_rows(*outputs), cat_rows(*targets))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,10 +11,11 @@ from torch import Tensor
 from calmix.core.clean import CleanGrad, CleanPass
 from calmix.core.coefficient import Beta, require_positive, require_share
 from calmix.core.method import Coefficient, Method, Outcome, Step
-from calmix.core.mix import Mix, map_leaves
+from calmix.core.mix import Mix
 from calmix.core.objective import MixedLoss, require_weight
 from calmix.core.pairing import Shuffle
 from calmix.core.site import AnyOf
+from calmix.core.tree import map_leaves, row_dot, take_rows
 from calmix.errors import SettingError, ShapeError
 
 
@@ -92,34 +94,34 @@ class DirectionalPenalty:
         """The step on the share of the rows that the penalty takes, with a clean pass of its own."""
         if self.share == 1:
             return step
-        rows = min(step.size, max(2, math.ceil(self.share * step.size)))
-        x = map_leaves(lambda leaf: leaf[:rows], step.batch.x)
-        return replace(step, target=step.target[:rows], clean=CleanPass(step.model, x, self._grad))
+        rows = slice(min(step.size, max(2, math.ceil(self.share * step.size))))
+        clean = CleanPass(step.model, take_rows(step.batch.x, rows), self._grad)
+        return replace(step, target=take_rows(step.target, rows), clean=clean)
 
 
-def _jacobian(step: Step, output: Tensor) -> Tensor:
+def _jacobian(step: Step, output: Any) -> Tensor:
     x = step.clean.x
     if not isinstance(x, Tensor) or not x.is_floating_point():
         raise ShapeError("directional derivatives need x to be one floating tensor; use the variant 'logit_detached'.")
-    residual = (step.task.mean(output) - step.target).detach()
-    (gradient,) = torch.autograd.grad((output * residual).sum(), x, create_graph=True)
+    residual = map_leaves(torch.detach, step.task.residual(output, step.target))
+    (gradient,) = torch.autograd.grad(row_dot(residual, output).sum(), x, create_graph=True)
     mean = step.batch.x.mean(0, keepdim=True)
     return (gradient * (mean - x.detach())).flatten(1).sum(1)
 
 
-def _jacobian_abs(step: Step, output: Tensor) -> Tensor:
+def _jacobian_abs(step: Step, output: Any) -> Tensor:
     return _jacobian(step, output).abs()
 
 
-def _logit(step: Step, output: Tensor) -> Tensor:
-    return ((step.task.mean(output) - step.target) * output).sum(1)
+def _logit(step: Step, output: Any) -> Tensor:
+    return row_dot(step.task.residual(output, step.target), output)
 
 
-def _logit_detached(step: Step, output: Tensor) -> Tensor:
-    return ((step.task.mean(output) - step.target).detach() * output).sum(1)
+def _logit_detached(step: Step, output: Any) -> Tensor:
+    return row_dot(map_leaves(torch.detach, step.task.residual(output, step.target)), output)
 
 
-_SLOPES: dict[str, Callable[[Step, Tensor], Tensor]] = {
+_SLOPES: dict[str, Callable[[Step, Any], Tensor]] = {
     "jacobian": _jacobian,
     "jacobian_abs": _jacobian_abs,
     "logit": _logit,

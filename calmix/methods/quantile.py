@@ -30,6 +30,7 @@ class QuantileBand:
 
     def __call__(self, step: Step, generator: torch.Generator | None) -> Pairs:
         n, rows = step.size, self.space(step).float()
+        rows = rows - rows.nanmean(0)  # far from the origin the distances would drown in rounding
         anchor = torch.arange(n, device=rows.device)
         if n == 1:
             return Pairs(anchor, anchor)

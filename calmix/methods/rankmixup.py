@@ -84,6 +84,8 @@ class RankingLoss:
     def __call__(self, step: Step, mix: Mix) -> Outcome:
         if not isinstance(step.task, Classification):
             raise SettingError(f"rankmixup ranks the confidences of classes; the task {step.task!r} has none.")
+        if step.task.ignore_index is not None:
+            raise SettingError("rankmixup ranks rows by their label; leave out rows without one, and ignore_index.")
         clean = step.task.output(step.clean.output)  # (n, K)
         mixed, target = step.output(mix), mixed_target(step.target, mix)
         mixed, target = (rows.unflatten(0, (-1, step.size)) for rows in (mixed, target))  # (k, n, K)
@@ -98,11 +100,11 @@ def _mrl(clean: Tensor, mixed: Tensor, target: Tensor, margin: float) -> Tensor:
 
 
 def _mndcg(clean: Tensor, mixed: Tensor, target: Tensor, margin: float) -> Tensor:
-    relevance, order = target.amax(2).sort(0, descending=True)  # (k, n)
+    relevance, order = target.amax(2).to(clean.dtype).sort(0, descending=True)  # (k, n)
     confidence = mixed.softmax(2).amax(2).gather(0, order)
     confidence = torch.cat([clean.softmax(1).amax(1)[None], confidence])  # (k + 1, n)
     relevance = torch.cat([torch.ones_like(relevance[:1]), relevance])
-    discount = 1 / torch.log2(torch.arange(len(relevance), device=clean.device) + 2.0)
+    discount = 1 / torch.log2(torch.arange(2, 2 + len(relevance), device=clean.device, dtype=clean.dtype))
     ratio = (discount @ confidence) / (discount @ relevance)  # (n,)
     return (1 - torch.minimum(ratio, 1 / ratio)).mean()
 

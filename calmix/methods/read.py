@@ -93,7 +93,7 @@ def _checked(what: str, value: Any, parameter: inspect.Parameter) -> Any:
         return value
     if kinds[0] in KINDS or Method in kinds:
         value = PARTS[value]() if isinstance(value, str) and value in PARTS else value
-        if not isinstance(value, KINDS.get(kinds[0], (Method, Scheduled))):
+        if not isinstance(value, KINDS.get(kinds[0], kinds)):
             known = ", ".join(f"{part.__name__}()" for part in KINDS[kinds[0]]) if kinds[0] in KINDS else "the methods"
             raise SettingError(f"{what} must be one of {known}; got {value!r}.")
         return value

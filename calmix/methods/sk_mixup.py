@@ -29,8 +29,8 @@ def sk_mixup(
     Deviation: batch-norm statistics are not moved by the clean pass.
     Cost: 1 forward, 1 backward; with `Embedding()` 1 more forward, without a graph and without the last layer.
 
-    remember: ours; z is the row's embedding as of the last mixed row in which it had the larger share, so that there is
-    no further forward. The training loss must be told the rows' positions, `index`; see `Remembered`.
+    remember: ours; z is what the mixed rows of earlier steps have told of the row's embedding, so that there is no
+    further forward. The training loss must be told the rows' positions, `index`; see `Remembered` and `Memory`.
     """
     space = remembering(space) if remember else space
     kernel = SimilarityKernel(tau_max, tau_std, alpha, space)

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 from calmix.core.coefficient import Folded, Sometimes
-from calmix.core.method import Method, Scheduled
+from calmix.core.method import Coefficient, Method, Scheduled
 from calmix.core.pairing import Shuffle
 from calmix.errors import SettingError
 from calmix.methods.cutmix import Boxes
 from calmix.methods.erm import erm
+from calmix.methods.mit import Twice
 
 
 def sometimes(method: Method, p: float = 0.5, per_row: bool = False) -> Method:
@@ -17,16 +18,25 @@ def sometimes(method: Method, p: float = 0.5, per_row: bool = False) -> Method:
     >>> sometimes(mixup(), p=0.8).coefficient
     Sometimes(coefficient=Beta(alpha=1.0, per_row=False), p=0.8, per_row=False)
     """
+    _require_single_mixes("sometimes", method)
     return replace(method, coefficient=Sometimes(method.coefficient, p, per_row))
 
 
 def folded(method: Method) -> Method:
     """`method` with max(lam, 1 - lam) for lam: the anchor keeps at least half."""
-    if isinstance(method.coefficient, Boxes):  # the area is folded, not the map
-        return replace(
-            method, coefficient=replace(method.coefficient, coefficient=Folded(method.coefficient.coefficient))
-        )
-    return replace(method, coefficient=Folded(method.coefficient))
+    _require_single_mixes("folded", method)
+    return replace(method, coefficient=_folded(method.coefficient))
+
+
+def _folded(coefficient: Coefficient) -> Coefficient:
+    if isinstance(coefficient, Boxes | Sometimes):  # of boxes the area is folded, not the map
+        return replace(coefficient, coefficient=_folded(coefficient.coefficient))
+    return Folded(coefficient)
+
+
+def _require_single_mixes(wrapper: str, method: Method) -> None:
+    if isinstance(method.pairing, Twice):
+        raise SettingError(f"{wrapper} would give both mixes of a pair one lam, which mit cannot take apart again.")
 
 
 def without_self_pairs(method: Method) -> Method:

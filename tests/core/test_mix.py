@@ -1,11 +1,13 @@
 """Blending rows, mixing at a site, and what is left behind (nothing)."""
 
 from collections import namedtuple
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -46,6 +48,187 @@ def test_half_precision_is_the_rounded_float32_result(lam: list[float], dtype: t
     x = torch.randn(len(lam), 5, generator=torch.Generator().manual_seed(len(lam))).to(dtype)
     mix = mix_of(list(range(len(lam))), list(range(len(lam)))[::-1], lam)
     assert torch.equal(blend(x, mix, mix.lam_x), blend(x.float(), mix, mix.lam_x).to(dtype))
+
+
+# ------------------------------------------------------------------------------------- by whichever path
+
+N, LONG = 6, 40_000  # rows, and entries of a row that is long enough to be blended by itself
+LAYOUTS: dict[str, Callable[[torch.dtype], Tensor]] = {
+    "vector": lambda dtype: noise(N).to(dtype),
+    "matrix": lambda dtype: noise(N, 5).to(dtype),
+    "images": lambda dtype: noise(N, 3, 4, 5).to(dtype),
+    "channels last": lambda dtype: noise(N, 3, 4, 5).to(dtype, memory_format=torch.channels_last),
+    "channels last, 3d": lambda dtype: noise(N, 3, 2, 4, 5).to(dtype, memory_format=torch.channels_last_3d),
+    "one channel": lambda dtype: noise(N, 1, 4, 5).to(dtype, memory_format=torch.channels_last),
+    "long rows": lambda dtype: noise(N, LONG).to(dtype),
+    "long channels last": lambda dtype: noise(N, 4, 100, 100).to(dtype, memory_format=torch.channels_last),
+    "every second row": lambda dtype: noise(2 * N, 5).to(dtype)[::2],
+    "rows in the middle": lambda dtype: noise(N + 3, 5).to(dtype)[2:-1],
+    "every second column": lambda dtype: noise(N, 10).to(dtype)[:, ::2],
+    "transposed": lambda dtype: noise(5, N).to(dtype).T,
+    "one row repeated": lambda dtype: noise(1, 5).to(dtype).expand(N, 5),
+    "permuted entries": lambda dtype: noise(N, 4, 5).to(dtype).transpose(1, 2),
+}
+
+
+def noise(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def some_mix(m: int) -> Mix:
+    """m mixed rows of N, with lam = 0 and 1 among them."""
+    rng = np.random.default_rng(m)
+    lam = rng.random(m)
+    lam[:2] = 1, 0
+    return mix_of(rng.integers(N, size=m).tolist(), rng.integers(N, size=m).tolist(), lam.tolist())
+
+
+def by_hand(rows: Tensor, mix: Mix) -> np.ndarray:
+    lam = mix.lam_x.double().numpy().reshape(-1, *(1,) * (rows.ndim - 1))
+    rows_64 = rows.detach().double().numpy()
+    return lam * rows_64[mix.anchor] + (1 - lam) * rows_64[mix.partner]
+
+
+def is_by_hand(mixed: Tensor, rows: Tensor, mix: Mix) -> bool:
+    error = {torch.float16: 2e-3, torch.bfloat16: 2e-2, torch.float32: 1e-6, torch.float64: 1e-15}[rows.dtype]
+    assert mixed.dtype == rows.dtype
+    return np.allclose(mixed.detach().double().numpy(), by_hand(rows, mix), rtol=error, atol=error)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("m", [4, N, 11])
+def test_every_path_gives_the_convex_combination(layout: str, dtype: torch.dtype, m: int):
+    rows, mix = LAYOUTS[layout](dtype), some_mix(m)
+    kept = rows.clone()
+    direct = blend(rows, mix, mix.lam_x)
+    assert is_by_hand(direct, rows, mix)
+    assert is_by_hand(blend(rows.clone().requires_grad_(), mix, mix.lam_x), rows, mix)
+    buffer = torch.empty_like(direct)
+    assert blend(rows, mix, mix.lam_x, out=buffer) is buffer
+    assert is_by_hand(buffer, rows, mix)
+    contiguous = torch.empty_like(direct, memory_format=torch.contiguous_format)
+    assert is_by_hand(blend(rows, mix, mix.lam_x, out=contiguous), rows, mix)
+    assert torch.equal(rows, kept)
+
+
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "one row repeated"])
+def test_rows_can_be_overwritten_with_their_own_mixes(layout: str):
+    """Also through another view of the same memory."""
+    for view in (lambda rows: rows, lambda rows: rows[:]):
+        rows, mix = LAYOUTS[layout](torch.float32).clone(), some_mix(N)
+        kept = rows.clone()
+        out = view(rows)
+        assert blend(rows, mix, mix.lam_x, out=out) is out
+        assert is_by_hand(rows, kept, mix)
+
+
+def test_a_buffer_is_filled_anew_in_every_step():
+    rows, buffer = LAYOUTS["long rows"](torch.float32), torch.empty(11, LONG)
+    for _ in range(2):
+        for mix in (some_mix(11), replace(some_mix(11), lam_x=torch.rand(11))):
+            assert is_by_hand(blend(rows, mix, mix.lam_x, out=buffer), rows, mix)
+
+
+def test_buffers_that_do_not_fit_are_one_sentence():
+    rows, mix = noise(N, 5), some_mix(4)
+    for shape in ((N, 5), (4, 6), (4,), (1, 5)):
+        with pytest.raises(ShapeError, match=r"out= must have the shape \(4, 5\); got"):
+            blend(rows, mix, mix.lam_x, out=torch.empty(shape, dtype=torch.float64))
+    with pytest.raises(ShapeError, match="rows that are one tensor; leave it out for a tree"):
+        blend({"a": rows}, mix, mix.lam_x, out=torch.empty(4, 5))
+
+
+@pytest.mark.parametrize("layout", ["matrix", "images", "channels last", "channels last, 3d", "long channels last"])
+@pytest.mark.parametrize("m", [4, N])
+def test_the_order_in_memory_is_kept(layout: str, m: int):
+    rows, mix = LAYOUTS[layout](torch.float32), some_mix(m)
+    assert blend(rows, mix, mix.lam_x).stride() == rows.stride()
+
+
+@pytest.mark.parametrize("layout", ["matrix", "channels last", "long rows", "every second column"])
+def test_compiled_it_is_the_same(layout: str):
+    rows, mix = LAYOUTS[layout](torch.float32), some_mix(N)
+    compiled = torch.compile(lambda rows, mix: blend(rows, mix, mix.lam_x), fullgraph=True, backend="aot_eager")
+    assert is_by_hand(compiled(rows, mix), rows, mix)
+
+
+@pytest.mark.parametrize("layout", ["matrix", "channels last", "long rows"])
+def test_gradients_flow_to_both_rows_by_their_shares(layout: str):
+    rows, mix = LAYOUTS[layout](torch.float64).requires_grad_(), some_mix(11)
+    weight = noise(11, *rows.shape[1:]).flip(-1)
+    (gradient,) = torch.autograd.grad((blend(rows, mix, mix.lam_x) * weight).sum(), rows)
+    expected = torch.zeros_like(rows)
+    for i, j, lam, w in zip(mix.anchor, mix.partner, mix.lam_x.double(), weight, strict=True):
+        expected[i] += lam * w
+        expected[j] += (1 - lam) * w
+    assert torch.allclose(gradient, expected)
+
+
+@pytest.mark.parametrize("site", [None, "0", "1"])
+def test_weights_before_and_after_a_site_have_the_gradient_of_the_formula(site: str | None):
+    net, x = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 2)).double(), noise(N, 5)
+    mix = replace(some_mix(8), site=site)
+    at, hidden = 0 if site is None else int(site) + 1, x
+    hidden = net[:at](hidden)
+    lam = mix.lam_x.double()[:, None]
+    expected = net[at:](lam * hidden[mix.anchor] + (1 - lam) * hidden[mix.partner]).square().sum()
+    ours = mixed_output(net, x, mix).square().sum()
+    pairs = [torch.autograd.grad(loss, list(net.parameters())) for loss in (ours, expected)]
+    assert all(torch.allclose(mine, other) and (mine != 0).any() for mine, other in zip(*pairs, strict=True))
+
+
+def test_gradients_flow_to_the_shares():
+    rows, mix = noise(N, 5), some_mix(7)
+    lam = mix.lam_x.double().requires_grad_()
+    (gradient,) = torch.autograd.grad(blend(rows, mix, lam).sum(), lam)
+    assert torch.allclose(gradient, (rows[mix.anchor] - rows[mix.partner]).sum(1))
+
+
+shares = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=12)
+numbers = st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=12)
+
+
+@given(numbers, shares, st.sampled_from([torch.float32, torch.float64]), st.booleans())
+@example([1e6, -1e6], [1.0, 0.0], torch.float32, True)
+def test_a_mixed_row_lies_between_its_two(values: list[float], lam: list[float], dtype: torch.dtype, gradient: bool):
+    rows = torch.tensor(values, dtype=dtype)[:, None].expand(-1, 3).contiguous().requires_grad_(gradient)
+    numbers = torch.arange(len(lam))
+    mix = mix_of((numbers % len(values)).tolist(), ((numbers * 5 + 1) % len(values)).tolist(), lam)
+    mixed, a, b = blend(rows, mix, mix.lam_x), rows[mix.anchor], rows[mix.partner]
+    room = 4 * torch.finfo(dtype).eps * (a.abs() + b.abs())
+    assert (mixed >= torch.minimum(a, b) - room).all()
+    assert (mixed <= torch.maximum(a, b) + room).all()
+
+
+@given(shares, st.booleans())
+def test_swapping_the_two_rows_and_their_shares_changes_nothing(lam: list[float], gradient: bool):
+    m = len(lam)
+    rows, mix = noise(N, 4).requires_grad_(gradient), some_mix(max(m, 2))
+    mix = Mix(mix.anchor[:m], mix.partner[:m], torch.tensor(lam).double(), torch.tensor(lam).double())
+    swapped = Mix(mix.partner, mix.anchor, 1 - mix.lam_x, 1 - mix.lam_y)
+    assert torch.allclose(blend(rows, mix, mix.lam_x), blend(rows, swapped, swapped.lam_x), rtol=0, atol=1e-14)
+
+
+@given(shares, st.floats(-3, 3), st.floats(-3, 3))
+def test_blending_is_linear_in_the_rows(lam: list[float], a: float, b: float):
+    m = len(lam)
+    first, second, mix = noise(N, 4), noise(N, 4).flip(0), some_mix(max(m, 2))
+    mix = Mix(mix.anchor[:m], mix.partner[:m], torch.tensor(lam), torch.tensor(lam))
+    together = a * blend(first, mix, mix.lam_x) + b * blend(second, mix, mix.lam_x)
+    assert torch.allclose(blend(a * first + b * second, mix, mix.lam_x), together, rtol=0, atol=1e-12)
+
+
+def test_a_share_for_every_entry_is_blended_entry_by_entry():
+    rows, mix = noise(N, 3, 4, 5), some_mix(7)
+    lam = torch.rand(7, 1, 4, 5, dtype=torch.float64)
+    expected = lam * rows[mix.anchor] + (1 - lam) * rows[mix.partner]
+    for kind in (rows, rows.to(memory_format=torch.channels_last), rows.clone().requires_grad_()):
+        assert torch.allclose(blend(kind, mix, lam), expected)
+    assert torch.allclose(blend(rows.bfloat16(), mix, lam).double(), expected, rtol=0.05, atol=0.05)
+    mask = rows > 0
+    either = (mask[mix.anchor] & (lam > 0.5)) | (mask[mix.partner] & (lam <= 0.5))
+    assert torch.equal(blend(mask, mix, (lam > 0.5).double()), either)
 
 
 def test_channels_last_is_kept():

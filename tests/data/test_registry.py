@@ -12,7 +12,15 @@ from calmix.errors import CalmixError, DataError, SettingError, UnknownNameError
 
 
 def test_the_names():
-    assert list(DATASETS) == ["digits", "breast_cancer", "wine", "diabetes", "fashion_mnist", "cifar10"]
+    assert list(DATASETS) == [
+        "digits",
+        "breast_cancer",
+        "wine",
+        "diabetes",
+        "fashion_mnist",
+        "cifar10",
+        "exchange_rate",
+    ]
     for name, make in DATASETS.items():
         line = (make.__doc__ or "").partition("\n")[0]
         assert make.__name__ == name
@@ -60,7 +68,7 @@ def test_two_classes_are_binary_on_request():
             {},
             UnknownNameError,
             "unknown data set 'zzzz'; known: digits, breast_cancer, wine, diabetes, fashion_mnist, cifar10, "
-            "path/to/table.csv.",
+            "exchange_rate, path/to/table.csv.",
         ),
         (
             "no/such",
@@ -96,7 +104,7 @@ def test_two_classes_are_binary_on_request():
             "a.csv",
             {"data_dir": Path("x")},
             SettingError,
-            "data_dir is for fashion_mnist and cifar10; 'a.csv' is not one of them: leave it out.",
+            "data_dir is for sets that have names and files; 'a.csv' is not one of them: leave it out.",
         ),
         ("wine", {"task": "binery"}, UnknownNameError, "unknown task 'binery'; did you mean 'binary'?"),
         (

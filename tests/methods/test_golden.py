@@ -1,5 +1,8 @@
 """Each method's terms against an independent plain-numpy transcription of its formula, on fixed inputs."""
 
+from dataclasses import dataclass, replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -206,3 +209,254 @@ def test_on_a_centred_linear_network_the_two_families_of_mixup_e_are_opposites()
         slope[variant] = method.objective(step, mix).terms["slope"].item()
     assert slope["jacobian"] == pytest.approx(-slope["logit"])
     assert slope["jacobian"] != 0
+
+
+# -------------------------------------------------------------------------- the methods beside the two papers
+
+
+@dataclass(frozen=True)
+class Given:
+    """The shares that were given, for parts that change them."""
+
+    lam: tuple[float, ...]
+
+    def __call__(
+        self, step: calmix.Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        lam = torch.tensor(self.lam, dtype=torch.float64)
+        return lam, lam
+
+
+def made_step(method: Method, index: Tensor | None = None, rows: calmix.Rows | None = None) -> calmix.Step:
+    return method.step(network(), Classification(K), Batch(torch.tensor(X), torch.tensor(LABELS), index), rows=rows)
+
+
+def said(outcome: Outcome) -> dict[str, float]:
+    return {name: term.item() for name, term in outcome.terms.items()}
+
+
+PAIRS = torch.tensor(ANCHOR), torch.tensor(PARTNER)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        calmix.near_mixup(),
+        calmix.far_mixup(),
+        calmix.k_mixup(),
+        calmix.c_mixup(whole_set=False),
+        calmix.manifold_mixup(),
+        calmix.mixup_idle(),
+        calmix.sk_mixup(tau_max_y=0.3),
+    ],
+    ids=lambda method: str(method.pairing) + str(method.site),
+)
+def test_what_differs_in_its_pairs_shares_or_site_has_mixup_s_loss(method: Method):
+    assert terms(method) == {"mixed": pytest.approx(MIXED)}
+
+
+def shared_terms(method: Method) -> dict[str, float]:
+    """The terms where the method's own coefficient made lam_x and lam_y of LAM."""
+    part: Any = method.coefficient
+    coefficient = replace(part, coefficient=Given(tuple(LAM)))
+    step = made_step(method)
+    return said(method.objective(step, Mix(*PAIRS, *coefficient(step, *PAIRS, None))))
+
+
+def test_input_mixup_takes_the_target_of_the_larger_share():
+    dominant = np.where(LAM >= 0.5, LABELS[ANCHOR], LABELS[PARTNER])
+    assert shared_terms(calmix.input_mixup()) == {
+        "mixed": pytest.approx(cross_entropy(f(MIXED_X), np.eye(K)[dominant]))
+    }
+
+
+def test_target_mixup_takes_the_inputs_as_they_are_and_folds_the_share():
+    lam = np.maximum(LAM, 1 - LAM)[:, None]
+    expected = cross_entropy(f(X[ANCHOR]), lam * Y[ANCHOR] + (1 - lam) * Y[PARTNER])
+    assert shared_terms(calmix.target_mixup()) == {"mixed": pytest.approx(expected)}
+
+
+def hidden_mixed() -> float:
+    """The loss of rows mixed after the tanh."""
+    h = np.tanh(X @ W1.T)
+    return cross_entropy((LAM[:, None] * h[ANCHOR] + (1 - LAM[:, None]) * h[PARTNER]) @ W2.T + B2, MIXED_Y)
+
+
+def at_the_tanh(method: Method) -> dict[str, float]:
+    lam = torch.tensor(LAM)
+    return said(method.objective(made_step(method), Mix(*PAIRS, lam, lam, "1")))
+
+
+def test_manifold_mixup_mixes_hidden_rows():
+    assert at_the_tanh(calmix.manifold_mixup()) == {"mixed": pytest.approx(hidden_mixed())}
+
+
+def test_mixup_e_at_a_hidden_site_mixes_there_and_keeps_its_clean_slope():
+    method = calmix.mixup_e(0.3, 2.0, rescale=False, sites=(None, "1"))
+    expected = {"mixed": hidden_mixed(), "slope": 0.3 * expected_slope("logit_detached", 2.0)}
+    assert at_the_tanh(method) == {name: pytest.approx(value) for name, value in expected.items()}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("share", "rows"), [(0.5, 3), (0.6, 4), (0.01, 2), (1.0, 6)])
+def test_a_share_of_the_slope_is_the_mean_over_the_first_rows(variant: str, share: float, rows: int):
+    s = slopes()
+    q, r = s["q"][:rows], s["r"][:rows]  # r towards the mean of the whole batch
+    mean = {
+        "jacobian": np.where(r < THRESHOLD, r, 0).mean(),
+        "jacobian_abs": np.abs(r).mean(),
+        "logit": -np.where(q < THRESHOLD, q, 0).mean(),
+        "logit_detached": -q.mean(),
+    }[variant]
+    method = variant_of(variant, 0.3, 2.0, rescale=False)
+    penalty: Any = method.objective
+    method = replace(method, objective=replace(penalty, share=share))
+    assert terms(method) == {"mixed": pytest.approx(MIXED), "slope": pytest.approx(0.3 * 2 / 5 * mean)}
+
+
+def test_regmixup_with_a_kernel_has_the_same_two_terms():
+    method = calmix.regmixup(weight=0.7, coefficient=calmix.SimilarityKernel())
+    expected = {"clean": cross_entropy(f(X), Y), "mixed": 0.7 * MIXED}
+    assert terms(method) == {name: pytest.approx(value) for name, value in expected.items()}
+
+
+def test_c_mixup_mixes_with_the_drawn_rows_of_the_whole_set():
+    others, labels = RNG.normal(size=(9, D)), RNG.integers(K, size=9)
+    everything = np.concatenate([X, others]), np.concatenate([LABELS, labels])
+    data = calmix.Rows((torch.tensor(everything[0]), torch.tensor(everything[1])))
+    method = replace(calmix.c_mixup(), coefficient=Given(tuple(LAM)))
+    step, mix = method.draw(made_step(method, torch.arange(N), data), torch.Generator().manual_seed(0))
+    index = step.batch.index
+    assert index is not None
+    i, j = index[mix.anchor].numpy(), index[mix.partner].numpy()
+    assert (i == np.arange(N)).all()
+    assert (j >= N).any()
+    lam, one_hot = LAM[:, None], np.eye(K)[everything[1]]
+    x = lam * everything[0][i] + (1 - lam) * everything[0][j]
+    y = lam * one_hot[i] + (1 - lam) * one_hot[j]
+    assert said(method.objective(step, mix)) == {"mixed": pytest.approx(cross_entropy(f(x), y))}
+
+
+def test_cutmix_is_the_cross_entropy_of_pasted_images_by_area():
+    images = RNG.normal(size=(N, 1, 2, 2))
+    outside = np.array(
+        [[[1, 1], [1, 0]], [[0, 0], [1, 1]], [[1, 1], [1, 1]], [[0, 0], [0, 0]], [[1, 0], [1, 0]], [[0, 1], [1, 1]]]
+    )
+    pasted = np.where(outside[:, None] == 1, images[ANCHOR], images[PARTNER])
+    area = outside.mean((1, 2))
+    target = area[:, None] * Y[ANCHOR] + (1 - area[:, None]) * Y[PARTNER]
+    method = calmix.cutmix()
+    net = nn.Sequential(nn.Flatten(), *network())
+    step = method.step(net, Classification(K), Batch(torch.tensor(images), torch.tensor(LABELS)))
+    mix = Mix(*PAIRS, torch.tensor(outside[:, None], dtype=torch.float32), torch.tensor(area))
+    expected = cross_entropy(f(pasted.reshape(N, D)), target)
+    assert said(method.objective(step, mix)) == {"mixed": pytest.approx(expected)}
+
+
+# -------------------------------------------------------------------------- Mixup Inference in Training
+
+FIRST, SECOND = np.array([0.9, 0.8, 1.0, 0.75, 0.6, 0.7]), np.array([0.3, 0.1, 0.0, 0.25, 0.05, 0.2])
+
+
+def decoupled(first: np.ndarray, second: np.ndarray, l1: np.ndarray, l2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As the authors' code has it, by two coefficients."""
+    l1, l2 = l1[:, None], l2[:, None]
+    coef_1, coef_2 = (1 - l1) / (1 - l2), l2 / l1
+    return (first - coef_1 * second) / (l1 - l2 * coef_1), (second - coef_2 * first) / (1 - l2 - (1 - l1) * coef_2)
+
+
+def mixed_twice(a: np.ndarray, b: np.ndarray, l1: np.ndarray, l2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    l1, l2 = l1[:, None], l2[:, None]
+    return l1 * a + (1 - l1) * b, l2 * a + (1 - l2) * b
+
+
+def twice(l1: np.ndarray, l2: np.ndarray, site: str | None = None) -> Mix:
+    lam = torch.tensor(np.concatenate([l1, l2]))
+    return Mix(PAIRS[0].repeat(2), PAIRS[1].repeat(2), lam, lam, site)
+
+
+def test_mit_l_takes_the_outputs_of_two_mixes_apart():
+    first, second = (f(x) for x in mixed_twice(X[ANCHOR], X[PARTNER], FIRST, SECOND))
+    a, b = decoupled(first, second, FIRST, SECOND)
+    expected = {"anchor": cross_entropy(a, Y[ANCHOR]) / 2, "partner": cross_entropy(b, Y[PARTNER]) / 2}
+    method = calmix.mit_l()
+    made = said(method.objective(made_step(method), twice(FIRST, SECOND)))
+    assert made == {name: pytest.approx(value) for name, value in expected.items()}
+
+
+def test_mit_a_also_takes_hidden_rows_apart_and_mixes_them_anew():
+    again = np.array([0.95, 0.6, 0.8, 0.9, 0.7, 1.0]), np.array([0.05, 0.0, 0.25, 0.3, 0.1, 0.2])
+    first, second = (np.tanh(x @ W1.T) for x in mixed_twice(X[ANCHOR], X[PARTNER], FIRST, SECOND))
+    hidden = mixed_twice(*decoupled(first, second, FIRST, SECOND), *again)
+    first, second = (h @ W2.T + B2 for h in hidden)
+    a, b = decoupled(first, second, *again)
+    expected = {"anchor": cross_entropy(a, Y[ANCHOR]) / 2, "partner": cross_entropy(b, Y[PARTNER]) / 2}
+    method = calmix.mit_a(sites=("1",))
+    mix = replace(twice(FIRST, SECOND), later=(twice(*again, site="1"),))
+    made = said(method.objective(made_step(method), mix))
+    assert made == {name: pytest.approx(value) for name, value in expected.items()}
+
+
+# -------------------------------------------------------------------------- RankMixup
+
+MIXES = 3
+SHARES = np.array([LAM, [0.5, 0.6, 0.9, 0.2, 0.8, 0.7], [0.95, 0.4, 0.1, 0.65, 0.35, 0.55]])
+PARTNERS = np.array(
+    [PARTNER, [1, 2, 3, 4, 5, 0], [4, 5, 3, 2, 0, 1]]
+)  # in some pairs of the latter two the classes agree
+
+
+def rank_terms(method: Method, k: int) -> dict[str, float]:
+    """The terms with the first k of the mixes above."""
+    lam = torch.tensor(SHARES[:k].ravel())
+    mix = Mix(PAIRS[0].repeat(k), torch.tensor(PARTNERS[:k].ravel()), lam, lam)
+    return said(method.objective(made_step(method), mix))
+
+
+def rank_rows(k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (k, n, K) and targets (k, n, K) of the mixes."""
+    lam = SHARES[:k, :, None]
+    return (
+        np.stack([f(x) for x in lam * X + (1 - lam) * X[PARTNERS[:k]]]),
+        lam * Y + (1 - lam) * Y[PARTNERS[:k]],
+    )
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_rankmixup_mrl_keeps_a_margin_below_the_clean_logit(k: int):
+    logits, target = rank_rows(k)
+    excess = np.maximum(0, logits.max(2) - f(X).max(1) + 0.5)
+    one_class = (target == 1).any(2)
+    assert one_class.any()
+    assert (excess[one_class] > 0).any()  # which must not count
+    assert (excess == 0).any()
+    rank = 0.2 * np.where(one_class, 0, excess).mean()
+    expected = {"clean": pytest.approx(cross_entropy(f(X), Y)), "rank": pytest.approx(rank)}
+    assert rank_terms(calmix.rankmixup(weight=0.2, margin=0.5, mixes=k), k) == expected
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_rankmixup_mndcg_ranks_confidence_by_the_share(k: int):
+    logits, target = rank_rows(k)
+    ratios = []
+    for i in range(N):
+        order = sorted(range(k), key=lambda j: -target[j, i].max())
+        relevance = [1.0] + [target[j, i].max() for j in order]
+        confidence = [softmax(f(X))[i].max()] + [softmax(logits[j])[i].max() for j in order]
+        gain, ideal = (sum(v / np.log2(j + 2) for j, v in enumerate(values)) for values in (confidence, relevance))
+        ratios.append(gain / ideal if ideal > gain else ideal / gain)
+    expected = {
+        "clean": pytest.approx(cross_entropy(f(X), Y)),
+        "rank": pytest.approx(0.2 * np.mean(1 - np.array(ratios))),
+    }
+    assert rank_terms(calmix.rankmixup(weight=0.2, variant="mndcg", mixes=k), k) == expected
+
+
+def test_mixes_of_one_class_are_not_ranked():
+    """Their targets are as certain as the clean row's: no margin is asked for."""
+    same = replace(calmix.rankmixup(), pairing=calmix.Shuffle())
+    step = same.step(network(), Classification(K), Batch(torch.tensor(X), torch.full((N,), 1)))
+    lam = torch.full((N,), 0.3)
+    assert said(same.objective(step, Mix(*PAIRS, lam, lam)))["rank"] == 0
+    step = made_step(same)
+    assert said(same.objective(step, Mix(*PAIRS, lam, lam)))["rank"] > 0

@@ -17,6 +17,10 @@ from calmix.methods.read import method_name, read_method
         ("mixup_e(variant=logit, threshold=-1.5)", calmix.mixup_e(variant="logit", threshold=-1.5)),
         ("mixup_e(coefficient=None, threshold=None)", calmix.mixup_e()),
         ("mixup_e(coefficient=Beta(alpha=0.2))", calmix.mixup_e(coefficient=calmix.Beta(0.2))),
+        ("manifold_mixup(sites=(None, 'body'))", calmix.manifold_mixup(sites=(None, "body"))),
+        ("cutmix(coefficient=SimilarityKernel)", calmix.cutmix(coefficient=calmix.SimilarityKernel())),
+        ("scheduled(method=mixup, until=3)", calmix.scheduled(calmix.mixup(), 3)),
+        ("sometimes(method=folded(method=mixup(alpha=2)))", calmix.sometimes(calmix.folded(calmix.mixup(2)))),
     ],
 )
 def test_text_becomes_the_method_it_describes(text: str, method: calmix.Method):
@@ -49,6 +53,9 @@ def test_options_from_elsewhere_win():
         ("mixup_e(coefficient=Inputs())", SettingError, r"coefficient must be one of Beta\(\), SimilarityKernel\(\)"),
         ("mixup(alpha={[1]: 2})", SettingError, "cannot read a value"),
         ("mixup(alpha=1, alpha=2)", SettingError, "cannot read|given twice"),
+        ("manifold_mixup(sites=body)", SettingError, "sites must be a tuple; got 'body'"),
+        ("scheduled(method=mixup)", SettingError, r"scheduled needs until; write scheduled\(until=\.\.\.\)"),
+        ("scheduled(method=3, until=3)", SettingError, "method must be one of the methods; got 3"),
         ("sk_mixup(space=input)", SettingError, r"space must be one of .*Inputs\(\)"),
     ],
 )

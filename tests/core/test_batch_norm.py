@@ -1,0 +1,95 @@
+"""Batch norm's running statistics: re-estimated on clean rows, and frozen while others pass."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import calmix
+from calmix import Classification, TrainingLoss, refresh_batch_norm
+from calmix.core.batch_norm import frozen_statistics
+from calmix.errors import UnknownNameError
+
+
+def network(momentum: float | None = 0.1) -> nn.Sequential:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm1d(4, momentum=momentum)
+    return nn.Sequential(nn.Linear(3, 4), norm, nn.Tanh(), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+
+BATCHES = [3 + torch.randn(n, 3, generator=torch.Generator().manual_seed(n)) for n in (8, 5, 9)]
+
+
+@pytest.mark.parametrize("momentum", [0.1, 0.9, None])
+def test_the_running_statistics_become_the_mean_over_the_batches(momentum: float | None):
+    net = network(momentum)
+    net(100 * torch.randn(6, 3))  # what must be forgotten
+    refresh_batch_norm(net, BATCHES)
+    hidden = [net[0](x) for x in BATCHES]
+    assert torch.allclose(net.get_buffer("1.running_mean"), torch.stack([h.mean(0) for h in hidden]).mean(0), atol=1e-5)
+    assert torch.allclose(net.get_buffer("1.running_var"), torch.stack([h.var(0) for h in hidden]).mean(0), atol=1e-5)
+    # the next norm sees what the first gives in training, normalised by its batches
+    later = [((h - h.mean(0)) / (h.var(0, correction=0) + 1e-5).sqrt()).tanh() for h in hidden]
+    assert torch.allclose(net.get_buffer("3.running_mean"), torch.stack([h.mean(0) for h in later]).mean(0), atol=1e-5)
+    assert net[1].num_batches_tracked == len(BATCHES)
+    assert net[1].momentum == momentum
+
+
+def test_after_it_the_evaluated_model_normalises_what_it_was_refreshed_on():
+    net, x = network(), torch.cat(BATCHES)
+    refresh_batch_norm(net, [x])
+    net.eval()
+    normalised = net[1](net[0](x))
+    assert torch.allclose(normalised.mean(0), torch.zeros(4), atol=1e-5)
+    assert torch.allclose(normalised.var(0), torch.ones(4), atol=1e-3)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_mode_is_restored_and_nothing_is_learnt(training: bool):
+    net = network().train(training)
+    net[2].train(not training)  # a part of its own mind
+    modes = [module.training for module in net.modules()]
+    weights = copy.deepcopy(dict(net.named_parameters()))
+    refresh_batch_norm(net, DataLoader(TensorDataset(torch.cat(BATCHES), torch.zeros(22)), 11))
+    assert [module.training for module in net.modules()] == modes
+    assert all(torch.equal(weight, weights[name]) and weight.grad is None for name, weight in net.named_parameters())
+    assert net[1].num_batches_tracked == 2
+
+
+def test_a_model_without_batch_norm_is_not_run():
+    calls = []
+    net = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2))
+    net.register_forward_pre_hook(lambda *_: calls.append(1))
+    before = copy.deepcopy(net.state_dict())
+    refresh_batch_norm(net, BATCHES)
+    assert calls == []
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert net.training
+
+
+def test_frozen_statistics_stay_and_move_again_afterwards():
+    net, x = network(), BATCHES[0]
+    before = copy.deepcopy(net.state_dict())
+    with frozen_statistics(net):
+        frozen = net(x)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert torch.equal(net(x), frozen)  # by batch statistics either way
+    assert not torch.equal(net.get_buffer("1.running_mean"), before["1.running_mean"])
+
+
+def trained_on(batch_norm: str, x: Tensor) -> Tensor:
+    """The running mean of inputs after one step of Mixup with far-away partners."""
+    net = nn.Sequential(nn.BatchNorm1d(3, momentum=1.0), nn.Linear(3, 2))
+    method = calmix.regmixup(coefficient=calmix.Beta(1e9))  # half and half
+    TrainingLoss(method, Classification(2), batch_norm=batch_norm)(net, x, torch.arange(len(x)) % 2)
+    return net.get_buffer("0.running_var")
+
+
+def test_a_step_moves_them_by_the_rows_it_was_told_to():
+    x = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(trained_on("clean", x), torch.ones(3), atol=0.1)
+    assert torch.allclose(trained_on("mixed", x), torch.full((3,), 0.5), atol=0.1)  # of the mean of two rows
+    with pytest.raises(UnknownNameError, match="unknown batch_norm 'mixd'; did you mean 'mixed'"):
+        TrainingLoss(calmix.mixup(), Classification(2), batch_norm="mixd")

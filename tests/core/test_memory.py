@@ -1,0 +1,308 @@
+"""Embeddings that are remembered from step to step: what of, for whom, and for how long."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import calmix
+from calmix import (
+    Batch,
+    Classification,
+    Embedding,
+    Indexed,
+    Inputs,
+    Memory,
+    Mix,
+    Regression,
+    Remembered,
+    SimilarityKernel,
+    Targets,
+    TrainingLoss,
+    blend,
+)
+from calmix.core.space import pair_distance
+from calmix.errors import SettingError, ShapeError
+
+N, D = 40, 3
+HALF = {"rtol": 2e-3, "atol": 2e-3}  # what float16 keeps
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+X, Y = torch.randn(N, D, generator=seeded(1)), torch.arange(N) % 4
+
+
+def identity() -> nn.Linear:
+    """A network whose embedding is its input."""
+    torch.manual_seed(0)
+    return nn.Linear(D, 4)
+
+
+def loss(method: calmix.Method | None = None, seed: int = 0, **options: Any) -> TrainingLoss:
+    return TrainingLoss(method or calmix.sk_mixup(remember=True), Classification(4), seed, **options)
+
+
+def remembered(training_loss: TrainingLoss) -> Tensor:
+    """What is remembered of every row (N, d), in float32."""
+    state = training_loss.state_dict()["_extra_state"]["memory"]
+    assert state.dtype == torch.float16
+    return state.float()
+
+
+def close(ours: Tensor, theirs: Any) -> bool:
+    return np.allclose(ours.numpy(), np.asarray(theirs), equal_nan=True, **HALF)
+
+
+# ------------------------------------------------------------------------------------ what is remembered
+
+
+def shown_by(mix: Mix, n: int) -> list[tuple[float, int, int] | None]:
+    """For each row its largest share, that mixed row, and the row of the smaller share; None where it was not shown."""
+    shown: list[tuple[float, int, int] | None] = [None] * n
+    for number, (i, j, lam) in enumerate(
+        zip(mix.anchor.tolist(), mix.partner.tolist(), mix.lam_x.tolist(), strict=True)
+    ):
+        row, other, share = (i, j, lam) if lam >= 0.5 else (j, i, 1 - lam)
+        best = shown[row]
+        if best is None or share >= best[0]:
+            shown[row] = share, number, other
+    return shown
+
+
+def test_at_first_it_is_the_mixed_row_in_which_the_row_had_the_larger_share():
+    training_loss, index = loss(), torch.arange(N).flip(0)
+    training_loss(identity(), X[index], Y[index], index)
+    mix = training_loss.mix
+    assert mix is not None
+    mixed, expected = blend(X[index], mix, mix.lam_x), torch.full((N, D), torch.nan)
+    shown = shown_by(mix, N)
+    for row, best in enumerate(shown):
+        if best is not None:
+            expected[index[row]] = mixed[best[1]]
+    assert 5 < sum(best is None for best in shown) < N - 5
+    assert close(remembered(training_loss), expected)
+
+
+def test_step_after_step_the_memory_is_that_of_the_formula():
+    training_loss, net, memory = loss(), identity(), np.full((N, D), np.nan)
+    for step in range(30):
+        index = torch.randperm(N, generator=seeded(step))[:16]
+        training_loss(net, X[index], Y[index], index)
+        mix = training_loss.mix
+        assert mix is not None
+        mixed, old = blend(X[index], mix, mix.lam_x).numpy(), memory.copy()
+        for row, best in enumerate(shown_by(mix, 16)):
+            if best is None:
+                continue
+            s, number, other = best
+            i, j = int(index[row]), int(index[other])
+            estimate = mixed[number] if np.isnan(old[j]).any() else (mixed[number] - (1 - s) * old[j]) / s
+            memory[i] = estimate if np.isnan(old[i]).any() else old[i] + (2 * s - 1) * (estimate - old[i])
+        assert np.allclose(remembered(training_loss), memory, equal_nan=True, rtol=0.02, atol=0.02)
+        memory = remembered(training_loss).double().numpy()  # rounded as ours
+    assert not np.isnan(memory).any()
+
+
+def test_of_a_linear_network_it_learns_the_embeddings_from_mixed_rows_alone():
+    net = nn.Sequential(nn.Linear(D, 5), nn.Linear(5, 4))
+    training_loss, steps = loss(), 150
+    for _ in range(steps):
+        training_loss(net, X, Y, torch.arange(N))
+    exact = net[0](X).detach()
+    assert (remembered(training_loss) - exact).abs().mean() < 0.02 * exact.std()
+
+
+def test_where_rows_are_not_mixed_the_kernel_is_the_exact_one():
+    """With lam 0 and 1 alone, what is remembered are the embeddings themselves."""
+    net = nn.Sequential(nn.Linear(D, 6), nn.Tanh(), nn.Linear(6, 4))
+    method = calmix.sk_mixup(tau_max=1e-30, tau_std=100.0, remember=True)
+    training_loss, index = loss(method), torch.arange(N)
+    for _ in range(12):
+        training_loss(net, X, Y, index)
+        assert training_loss.mix is not None
+        assert set(training_loss.mix.lam_x.tolist()) == {0.0, 1.0}
+    step = method.step(net, Classification(4), Batch(X, Y, index), memory=training_loss._memory)
+    known, exact = Remembered()(step), Embedding()(step)
+    assert close(known.float(), exact)
+    pairs = index, torch.randperm(N, generator=seeded())
+    assert torch.allclose(pair_distance(known, *pairs), pair_distance(exact, *pairs), atol=0.01)
+
+
+def test_a_named_site_is_remembered_flattened():
+    net = nn.Sequential(nn.Unflatten(1, (1, D)), nn.Conv1d(1, 2, 1), nn.Flatten(), nn.Linear(2 * D, 4))
+    training_loss = loss(calmix.sk_mixup(tau_max=1e-30, tau_std=100.0, space=Remembered("1")))
+    for _ in range(12):
+        training_loss(net, X, Y, torch.arange(N))
+    assert close(remembered(training_loss), net[1](net[0](X)).flatten(1).detach())
+
+
+def test_it_costs_no_further_forward():
+    calls, net = [], identity()
+    net.register_forward_hook(lambda *_: calls.append(1))
+    training_loss = loss()
+    for _ in range(3):
+        training_loss(net, X, Y, torch.arange(N))
+    assert len(calls) == 3
+    assert not net._forward_pre_hooks
+    assert len(net._forward_hooks) == 1
+
+
+def test_nothing_is_remembered_where_nobody_asks_or_in_eval():
+    training_loss = loss(calmix.mixup())
+    training_loss(identity(), X, Y, torch.arange(N))
+    assert training_loss.state_dict()["_extra_state"]["memory"] is None
+    training_loss = loss().eval()
+    training_loss(identity(), X, Y, torch.arange(N))
+    assert training_loss.state_dict()["_extra_state"]["memory"] is None
+
+
+# -------------------------------------------------------------------------------------- rows not met yet
+
+
+def test_a_pair_with_an_unseen_row_is_at_the_mean_distance():
+    rows = torch.tensor([[0.0], [1.0], [torch.nan], [3.0]])
+    distance = pair_distance(rows, torch.tensor([0, 0, 0, 2]), torch.tensor([1, 3, 2, 2]))
+    assert torch.allclose(distance, torch.tensor([0.2, 1.8, 1.0, 1.0]))
+    assert SimilarityKernel(tau_max=0.7).tau(distance)[2:].tolist() == pytest.approx([0.7, 0.7])
+    nobody = torch.full((4, 1), torch.nan)
+    assert pair_distance(nobody, torch.arange(4), torch.arange(4).flip(0)).tolist() == [1, 1, 1, 1]
+
+
+def test_the_first_step_draws_beta_of_tau_max():
+    training_loss = loss(calmix.sk_mixup(tau_max=0.6, remember=True))
+    x, index = torch.randn(4000, D, generator=seeded(2)), torch.arange(4000)
+    training_loss(identity(), x, index % 4, index)
+    assert training_loss.mix is not None
+    assert stats.kstest(training_loss.mix.lam_x.numpy(), stats.beta(0.6, 0.6).cdf).pvalue > 1e-3
+
+
+def test_similar_pairs_are_mixed_more_once_they_are_known():
+    near = torch.cat([0.01 * torch.randn(20, D, generator=seeded(3)), 9 * torch.randn(20, D, generator=seeded(4))])
+    training_loss, net, depth = loss(), identity(), {"near": [], "far": []}
+    for step in range(60):
+        training_loss(net, near, Y, torch.arange(N))
+        mix = training_loss.mix
+        assert mix is not None
+        shallow = torch.minimum(mix.lam_x, 1 - mix.lam_x)
+        if step > 20:
+            depth["near"].append(shallow[(mix.anchor < 20) & (mix.partner < 20)].mean())
+            depth["far"].append(shallow[(mix.anchor >= 20) & (mix.partner >= 20)].mean())
+    assert torch.stack(depth["near"]).nanmean() > 2 * torch.stack(depth["far"]).nanmean()
+
+
+# ----------------------------------------------------------------------------------------- room and state
+
+
+def test_it_grows_with_the_positions_it_meets_and_forgets_nothing():
+    memory, mix = Memory(), Mix(torch.tensor([0, 1]), torch.tensor([1, 0]), torch.ones(2), torch.ones(2))
+    assert memory.recall(torch.tensor([5]), None) is None
+    for positions in ([0, 3], [7, 2], [100, 5]):
+        memory.keep(torch.tensor(positions), mix, torch.tensor(positions)[:, None].float())
+    state = memory.state()
+    assert state is not None
+    assert len(state) >= 101
+    known = [0, 3, 7, 2, 100, 5]
+    assert state[known, 0].tolist() == known
+    assert state[[1, 4, 6, 50]].isnan().all()
+    further = memory.recall(torch.tensor([3, 5000]), None)
+    assert further is not None
+    assert further[0] == 3
+    assert further[1].isnan()
+
+
+def test_with_the_training_set_the_room_is_known_beforehand():
+    training_loss = loss(data=(X, Y))
+    index = torch.tensor([3, 1])
+    training_loss(identity(), X[index], Y[index], index)
+    assert remembered(training_loss).shape == (N, D)
+    with pytest.raises(ShapeError, match="index holds the position 40, but the training set has 40 rows"):
+        training_loss(identity(), X[index], Y[index], torch.tensor([3, 40]))
+
+
+@pytest.mark.parametrize(
+    ("index", "error", "message"),
+    [
+        (None, SettingError, r"call training_loss\(model, x, y, index=index\), with Indexed\(dataset\)"),
+        (torch.rand(4), ShapeError, r"index must be the rows' positions, integers \(n,\); got \(4,\)"),
+        (torch.zeros(4, 1, dtype=torch.int64), ShapeError, r"positions, integers \(n,\); got \(4, 1\)"),
+    ],
+)
+def test_an_index_that_is_none_is_one_sentence(index: Tensor | None, error: type[Exception], message: str):
+    training_loss = loss()
+    for _ in range(2):
+        with pytest.raises(error, match=message):
+            training_loss(identity(), X[:4], Y[:4], index)
+        training_loss(identity(), X[:4], Y[:4], torch.arange(4))
+
+
+def test_saved_mid_training_it_goes_on_with_the_same_memory():
+    net, training_loss = identity(), loss()
+    for _ in range(3):
+        training_loss(net, X, Y, torch.arange(N))
+    file = io.BytesIO()
+    torch.save(training_loss.state_dict(), file)
+    ahead = [training_loss(net, X, Y, torch.arange(N)).item() for _ in range(4)]
+    file.seek(0)
+    resumed = loss(seed=9)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    assert [resumed(net, X, Y, torch.arange(N)).item() for _ in range(4)] == ahead
+    assert torch.equal(remembered(resumed), remembered(training_loss))
+    assert len(set(ahead)) == 4
+
+
+def test_in_the_host_s_memory_it_is_the_same():
+    states, mixes = [], []
+    for host in (False, True):
+        training_loss, net = loss(calmix.sk_mixup(space=Remembered(host=host))), identity()
+        for _ in range(5):
+            training_loss(net, X, Y, torch.arange(N))
+        assert training_loss.mix is not None
+        states.append(remembered(training_loss))
+        mixes.append(training_loss.mix.lam_x)
+        assert states[-1].device.type == "cpu"
+    assert torch.equal(*states)
+    assert torch.equal(*mixes)
+
+
+def test_large_embeddings_stay_finite():
+    training_loss = loss()
+    for _ in range(3):
+        training_loss(identity(), 1e6 * X, Y, torch.arange(N))
+    known = remembered(training_loss)
+    assert torch.isfinite(known[~known.isnan()]).all()
+
+
+def test_with_a_loader_over_indexed_rows_every_row_is_remembered_as_itself():
+    data = TensorDataset(X, Y)
+    training_loss = loss(calmix.sk_mixup(tau_max=1e-30, tau_std=100.0, remember=True))
+    loader = DataLoader(Indexed(data), batch_size=7, shuffle=True, generator=seeded())
+    net = identity()
+    for _ in range(20):
+        for x, y, index in loader:
+            assert torch.equal(x, X[index])
+            training_loss(net, x, y, index)
+    assert close(remembered(training_loss)[:N], X)
+    assert len(Indexed(data)) == N
+    assert Indexed(data)[3][2] == 3
+
+
+def test_spaces_that_cost_nothing_need_no_memory():
+    for space in (Inputs(), Targets()):
+        with pytest.raises(
+            SettingError, match=r"remember=True is for embeddings; .* costs no forward, so leave it out"
+        ):
+            calmix.sk_mixup(space=space, remember=True)
+    assert calmix.sk_mixup(space=Embedding("body"), remember=True).coefficient == SimilarityKernel(
+        space=Remembered("body")
+    )
+    x, y = X, X[:, :1]
+    step = calmix.sk_mixup(remember=True).step(nn.Linear(D, 1), Regression(), Batch(x, y))
+    assert torch.equal(calmix.ByTask(remember=True)(step), y)  # regression looks at the targets

@@ -1,0 +1,244 @@
+"""Methods made from methods."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import calmix
+from calmix import (
+    Classification,
+    Method,
+    Mix,
+    Sometimes,
+    TrainingLoss,
+    folded,
+    scheduled,
+    sometimes,
+    without_self_pairs,
+)
+from calmix.core.method import Scheduled
+from calmix.errors import SettingError, UnknownNameError
+from calmix.methods.read import read_method
+
+N, SIDE = 16, 16
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 5), nn.Tanh(), nn.Linear(5, 4))
+
+
+def mixes(method: Method | Scheduled, steps: int, seed: int = 0, n: int = N) -> list[Mix]:
+    generator = torch.Generator().manual_seed(1)
+    x, y = torch.randn(n, 1, SIDE, SIDE, generator=generator), torch.arange(n) % 4
+    training_loss, net, made = TrainingLoss(method, Classification(4), seed), network(), []
+    for _ in range(steps):
+        training_loss(net, x, y)
+        assert training_loss.mix is not None
+        made.append(training_loss.mix)
+    return made
+
+
+def unmixed(share: Tensor) -> float:
+    return float((share == 1).double().mean())
+
+
+# --------------------------------------------------------------------------------------------- sometimes
+
+
+@pytest.mark.parametrize("p", [0.2, 0.7])
+def test_a_share_of_the_batches_is_left_unmixed(p: float):
+    made = mixes(sometimes(calmix.mixup(per_row=True), p), 600)
+    shares = [unmixed(mix.lam_x) for mix in made]
+    assert set(shares) == {0.0, 1.0}
+    assert all(torch.equal(mix.lam_x, mix.lam_y) for mix in made)
+    assert abs(sum(shares) / 600 - (1 - p)) < 4 * math.sqrt(p * (1 - p) / 600)
+
+
+@pytest.mark.parametrize("p", [0.2, 0.7])
+def test_a_share_of_the_rows_is_left_unmixed(p: float):
+    made = mixes(sometimes(calmix.mixup(per_row=True), p, per_row=True), 100)
+    lam = torch.cat([mix.lam_x for mix in made])
+    assert abs(unmixed(lam) - (1 - p)) < 4 * math.sqrt(p * (1 - p) / lam.numel())
+    assert any(0 < unmixed(mix.lam_x) < 1 for mix in made)
+
+
+@pytest.mark.parametrize("per_row", [False, True])
+def test_cutmix_is_left_out_as_a_whole(per_row: bool):
+    rows = 0
+    for mix in mixes(sometimes(calmix.cutmix(), 0.5, per_row), 100):
+        whole = (mix.lam_x == 1).flatten(1).all(1)
+        assert torch.allclose(mix.lam_x.mean((1, 2, 3)), mix.lam_y)  # both or neither
+        rows += int(whole.sum())
+    assert 0.4 < rows / (100 * N) < 0.75  # some boxes are empty
+
+
+def test_with_p_1_it_is_the_method():
+    """The same numbers, after the one draw that decides."""
+    for per_row in (False, True):
+        method = calmix.mixup(per_row=True)
+        x, y = torch.randn(N, 1, SIDE, SIDE), torch.arange(N) % 4
+        step = method.step(network(), Classification(4), calmix.Batch(x, y))
+        anchor, generators = torch.arange(N), [torch.Generator().manual_seed(3) for _ in range(2)]
+        torch.rand(N if per_row else 1, generator=generators[1])
+        always = sometimes(method, 1.0, per_row).coefficient(step, anchor, anchor, generators[0])[0]
+        assert torch.equal(always, method.coefficient(step, anchor, anchor, generators[1])[0])
+
+
+def test_an_unmixed_batch_is_plain_training():
+    x, y, net = torch.randn(N, 1, SIDE, SIDE), torch.arange(N) % 4, network()
+    plain = TrainingLoss(calmix.erm(), Classification(4))(net, x, y)
+    training_loss = TrainingLoss(sometimes(calmix.sk_mixup(), 1e-9), Classification(4))
+    assert torch.equal(training_loss(net, x, y), plain)
+
+
+# ------------------------------------------------------------------------------------------------ folded
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        calmix.mixup(per_row=True),
+        calmix.sk_mixup(),
+        calmix.manifold_mixup(per_row=True),
+        calmix.rankmixup(per_row=True),
+    ],
+)
+def test_folded_shares_are_at_least_a_half(method: Method):
+    for before, after in zip(mixes(method, 20), mixes(folded(method), 20), strict=True):
+        assert torch.equal(after.lam_x, torch.maximum(before.lam_x, 1 - before.lam_x))
+        assert torch.equal(after.lam_x, after.lam_y)
+        assert torch.equal(after.partner, before.partner)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        folded(calmix.cutmix(per_row=True)),
+        folded(sometimes(calmix.cutmix(per_row=True), 0.9, per_row=True)),
+        sometimes(folded(calmix.cutmix(per_row=True)), 0.9, per_row=True),
+    ],
+)
+def test_folded_cutmix_pastes_at_most_half_of_the_image(method: Method):
+    pasted = torch.cat([1 - mix.lam_x.mean((1, 2, 3)) for mix in mixes(method, 40)])
+    counted = torch.cat([1 - mix.lam_y for mix in mixes(method, 40)])
+    assert torch.allclose(pasted, counted, atol=1e-6)  # the boxes are folded, and the targets with them
+    assert pasted.max() <= 0.5
+    assert (pasted > 0).double().mean() > 0.4
+    assert max(float((1 - mix.lam_y).max()) for mix in mixes(calmix.cutmix(per_row=True), 40)) > 0.5
+
+
+@pytest.mark.parametrize("wrapper", [sometimes, folded])
+def test_pairs_that_must_be_taken_apart_again_are_refused(wrapper):
+    for method in (calmix.mit_l(), calmix.mit_a()):
+        with pytest.raises(SettingError, match="one lam, which mit cannot take apart again"):
+            wrapper(method)
+
+
+# ------------------------------------------------------------------------------------ without self-pairs
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 16])
+def test_no_row_meets_itself_and_each_is_a_partner_once(n: int):
+    for mix in mixes(without_self_pairs(calmix.mixup()), 50, n=n):
+        assert torch.equal(mix.anchor, torch.arange(n))
+        assert torch.equal(mix.partner.sort().values, mix.anchor)
+        assert (mix.partner != mix.anchor).all()
+    if n > 3:
+        assert any((mix.partner == mix.anchor).any() for mix in mixes(calmix.mixup(), 50, n=n))
+
+
+def test_a_row_that_is_alone_still_meets_itself():
+    assert mixes(without_self_pairs(calmix.mixup()), 3, n=1)[0].partner.tolist() == [0]
+
+
+def test_every_other_row_is_equally_likely():
+    partner = torch.stack([mix.partner for mix in mixes(without_self_pairs(calmix.mixup()), 2000, n=5)])
+    for row in range(5):
+        frequency = partner[:, row].bincount(minlength=5) / 2000
+        assert frequency[row] == 0
+        assert (frequency[torch.arange(5) != row] - 0.25).abs().max() < 0.05
+
+
+def test_methods_that_do_not_shuffle_are_refused_by_name():
+    for method in (calmix.k_mixup(), calmix.near_mixup(), calmix.mit_l(), calmix.erm()):
+        with pytest.raises(
+            SettingError, match=r"for methods that shuffle; this one pairs by (Optim|Quant|Twice|Alone)"
+        ):
+            without_self_pairs(method)
+
+
+# --------------------------------------------------------------------------------------------- scheduled
+
+
+def test_a_schedule_switches_at_its_epoch():
+    schedule = scheduled(scheduled(calmix.mixup(), 2, calmix.cutmix()), 5, calmix.sk_mixup())
+    expected = [calmix.mixup()] * 2 + [calmix.cutmix()] * 3 + [calmix.sk_mixup()] * 2
+    assert [schedule.at(epoch) for epoch in range(7)] == expected
+    assert scheduled(calmix.mixup(), 0).at(0) == calmix.erm()
+    assert calmix.mixup().at(7) == calmix.mixup()
+    with pytest.raises(SettingError, match="until must be a number of epochs, at least 0; got -1"):
+        scheduled(calmix.mixup(), -1)
+
+
+def test_the_training_loss_follows_its_epoch_and_keeps_it_in_its_state():
+    x, y, net = torch.randn(N, 1, SIDE, SIDE), torch.arange(N) % 4, network()
+    training_loss = TrainingLoss(scheduled(calmix.mixup(), 3), Classification(4))
+    plain = TrainingLoss(calmix.erm(), Classification(4))(net, x, y)
+    seen = []
+    for epoch in range(5):
+        training_loss.epoch = epoch
+        loss = training_loss(net, x, y)
+        seen.append(sorted(training_loss.terms))
+        assert torch.equal(loss, plain) == (epoch >= 3)
+    assert seen == [["mixed"]] * 3 + [["clean"]] * 2
+    resumed = TrainingLoss(scheduled(calmix.mixup(), 3), Classification(4))
+    assert resumed.epoch == 0
+    resumed.load_state_dict(training_loss.state_dict())
+    assert resumed.epoch == 4
+    assert torch.equal(resumed(net, x, y), plain)
+
+
+# ----------------------------------------------------------------------------------------------- as text
+
+
+@pytest.mark.parametrize(
+    ("text", "method"),
+    [
+        ("sometimes(method=mixup, p=0.8)", sometimes(calmix.mixup(), 0.8)),
+        ("sometimes(method=cutmix(per_row=True), per_row=True)", sometimes(calmix.cutmix(per_row=True), 0.5, True)),
+        ("folded(method=sk_mixup(tau_std=1))", folded(calmix.sk_mixup(tau_std=1))),
+        ("without_self_pairs(method=mixup)", without_self_pairs(calmix.mixup())),
+        ("scheduled(method=mixup, until=80)", scheduled(calmix.mixup(), 80)),
+        (
+            "scheduled(method=sometimes(method=mixup), until=2, then=scheduled(method=folded(method=mixup), until=4))",
+            scheduled(sometimes(calmix.mixup()), 2, scheduled(folded(calmix.mixup()), 4)),
+        ),
+        (
+            "mixup_e(coefficient=Sometimes(coefficient=Beta(alpha=2), p=0.5))",
+            calmix.mixup_e(coefficient=Sometimes(calmix.Beta(2), 0.5)),
+        ),
+    ],
+)
+def test_wrapped_methods_are_read_from_text(text: str, method: Method | Scheduled):
+    assert read_method(text) == method
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sometimes", r"sometimes needs method; write sometimes\(method=\.\.\.\)"),
+        ("scheduled(method=mixup)", r"scheduled needs until"),
+        ("sometimes(method=Beta())", "method must be one of the methods; got Beta"),
+        ("sometimes(method=scheduled(method=mixup, until=3))", "method must be one of the methods; got Scheduled"),
+        ("sometimes(method=mixup, p=0)", "p must be a number above 0 and at most 1; got 0"),
+        ("scheduled(method=mixup, until=-1)", "until must be a number of epochs"),
+    ],
+)
+def test_wrappers_that_cannot_be_read_are_one_sentence(text: str, message: str):
+    with pytest.raises(SettingError, match=message):
+        read_method(text)
+    with pytest.raises(UnknownNameError, match="unknown part 'mixupp'; did you mean 'mixup"):
+        read_method("folded(method=mixupp())")
