@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from calmix import METHODS
 from calmix.cli import main
 
 QUICK = ["--epochs", "2", "--seeds", "2", "--workers", "1", "--methods", "erm", "sk_mixup"]
@@ -147,6 +148,19 @@ def test_lists_name_everything(capsys: pytest.CaptureFixture[str]):
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()][:-1] == list(DATASETS)
 
 
+def test_all_methods_are_those_that_the_data_allow(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    options = ["--methods", "ALL", "--epochs", "1", "--seeds", "1", "--train-size"]
+    main(["compare", "digits", *options, "100", "--out", str(tmp_path / "digits")])
+    assert "left out" not in capsys.readouterr().err
+    main(["compare", "diabetes", *options, "60", "--out", str(tmp_path / "diabetes")])
+    said = capsys.readouterr().err
+    assert "cutmix is left out: cutmix pastes boxes" in said
+    assert "rankmixup is left out: rankmixup ranks" in said
+    for data, left_out in (("digits", set()), ("diabetes", {"cutmix", "rankmixup"})):
+        runs = json.loads((tmp_path / data / "results.json").read_text())["runs"]
+        assert {run["method"] for run in runs} == set(METHODS) - left_out
+
+
 def test_the_installed_command_answers():
     result = subprocess.run(
         [sys.executable, "-m", "calmix.cli", "--version"], capture_output=True, text=True, check=False
@@ -186,6 +200,15 @@ def test_the_installed_command_answers():
         (["compare", "digits", "--reference", "sk"], "unknown method to refer to 'sk'"),
         (["train", "wine", "--seed", "-1"], "seed must be at least 0; got -1"),
         (["report", "no/such/folder"], "no/such/folder"),
+        (["compare", "digits", "--batch-norm", "mix"], "unknown batch_norm 'mix'; did you mean 'mixed'"),
+        (["compare", "wine", "--methods", "erm", "cutmix"], "images (C, H, W); got rows of the shape (13,): use mixup"),
+        (["train", "wine", "--method", "manifold_mixup(sites=('neck',))"], "no module 'neck'; its modules are: body,"),
+        (["compare", "diabetes", "--methods", "rankmixup"], "rankmixup ranks the confidences of classes"),
+        (
+            ["compare", "digits", "--methods", "mixup_e(share=2.0)"],
+            "share must be a number above 0 and at most 1; got 2",
+        ),
+        (["compare", "digits", "--methods", "mixup_e(eta=-1.0)"], "eta must be a number of at least 0; got -1.0"),
         (["compare", "no/such/table.csv", "--target", "y"], "no/such/table.csv"),
     ],
 )

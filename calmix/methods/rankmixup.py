@@ -130,7 +130,8 @@ def rankmixup(
     Defaults: alpha = 2, weight = 0.1, margin = 2 on logits, 1 mix for `mrl` and 3 for `mndcg`: the code's for CIFAR
     (Tiny-ImageNet: alpha = 1, margin = 1). Classification only.
     Deviation: the clean forward is the step's clean pass, which does not move batch norm's statistics (there it does).
-    With several mixes `mrl` takes the mean over them (there it is run with one).
+    With several mixes `mrl` takes the mean over them (there it is run with one), and each row's margin is masked by its
+    own target (there a broadcast multiplies the means of both).
     Cost: 2 forwards, 2 backwards; `mndcg` 4 and 4 (one forward of three times the rows).
     """
     mixes = {"mndcg": 3}.get(variant, 1) if mixes is None else mixes

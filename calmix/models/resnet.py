@@ -23,13 +23,15 @@ class SmallResNet(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(channels, width, 3, stride, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
         )
-        self.blocks = nn.Sequential(Block(width, width), Block(width, 2 * width, 2), Block(2 * width, 4 * width, 2))
+        self.layer1 = Block(width, width)
+        self.layer2 = Block(width, 2 * width, 2)
+        self.layer3 = Block(2 * width, 4 * width, 2)
         self.head = nn.Linear(4 * width, outputs)
         # convolutions follow the memory format of their weights, whatever the input's
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.blocks(self.stem(x)).mean((2, 3)))
+        return self.head(self.layer3(self.layer2(self.layer1(self.stem(x)))).mean((2, 3)))
 
 
 class Block(nn.Module):

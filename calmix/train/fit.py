@@ -80,7 +80,7 @@ def fit(
             model.load_state_dict(keeper.state)
         model.cpu()
         if settings.refresh_batch_norm:
-            refresh_batch_norm(model, Batches(splits.train, settings.batch_size, of_order))
+            refresh_batch_norm(model, Batches(splits.train, settings.batch_size))
     return Fitted(model.eval(), module.history, keeper.epoch)
 
 

@@ -67,6 +67,8 @@ LAYOUTS: dict[str, Callable[[torch.dtype], Tensor]] = {
     "every second column": lambda dtype: noise(N, 10).to(dtype)[:, ::2],
     "transposed": lambda dtype: noise(5, N).to(dtype).T,
     "one row repeated": lambda dtype: noise(1, 5).to(dtype).expand(N, 5),
+    "windows with gaps": lambda dtype: noise(40).to(dtype).as_strided((N, 5), (5, 2)),
+    "images with gaps": lambda dtype: noise(80).to(dtype).as_strided((N, 2, 2, 2), (8, 8, 4, 2)),
     "permuted entries": lambda dtype: noise(N, 4, 5).to(dtype).transpose(1, 2),
 }
 
@@ -112,7 +114,9 @@ def test_every_path_gives_the_convex_combination(layout: str, dtype: torch.dtype
     assert torch.equal(rows, kept)
 
 
-@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "one row repeated"])
+@pytest.mark.parametrize(
+    "layout", [layout for layout in LAYOUTS if layout != "one row repeated" and "gaps" not in layout]
+)
 def test_rows_can_be_overwritten_with_their_own_mixes(layout: str):
     """Also through another view of the same memory."""
     for view in (lambda rows: rows, lambda rows: rows[:]):
@@ -121,6 +125,11 @@ def test_rows_can_be_overwritten_with_their_own_mixes(layout: str):
         out = view(rows)
         assert blend(rows, mix, mix.lam_x, out=out) is out
         assert is_by_hand(rows, kept, mix)
+
+
+def test_a_single_row_need_not_say_where_the_next_one_would_be():
+    row, mix = noise(5).as_strided((1, 5), (1000, 1)), mix_of([0, 0], [0, 0], [0.3, 1.0])
+    assert torch.allclose(blend(row, mix, mix.lam_x), row.expand(2, 5))
 
 
 def test_a_buffer_is_filled_anew_in_every_step():
@@ -178,8 +187,9 @@ def test_weights_before_and_after_a_site_have_the_gradient_of_the_formula(site: 
     assert all(torch.allclose(mine, other) and (mine != 0).any() for mine, other in zip(*pairs, strict=True))
 
 
-def test_gradients_flow_to_the_shares():
-    rows, mix = noise(N, 5), some_mix(7)
+@pytest.mark.parametrize("width", [5, LONG])
+def test_gradients_flow_to_the_shares(width: int):
+    rows, mix = noise(N, width), some_mix(7)
     lam = mix.lam_x.double().requires_grad_()
     (gradient,) = torch.autograd.grad(blend(rows, mix, lam).sum(), lam)
     assert torch.allclose(gradient, (rows[mix.anchor] - rows[mix.partner]).sum(1))
@@ -219,12 +229,26 @@ def test_blending_is_linear_in_the_rows(lam: list[float], a: float, b: float):
     assert torch.allclose(blend(a * first + b * second, mix, mix.lam_x), together, rtol=0, atol=1e-12)
 
 
-def test_a_share_for_every_entry_is_blended_entry_by_entry():
-    rows, mix = noise(N, 3, 4, 5), some_mix(7)
-    lam = torch.rand(7, 1, 4, 5, dtype=torch.float64)
+@pytest.mark.parametrize("layout", ["matrix", "long rows", "long channels last"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_rounded_once_and_at_the_end(layout: str, dtype: torch.dtype):
+    rows, mix = LAYOUTS[layout](dtype), some_mix(11)
+    exact = blend(rows.float(), mix, mix.lam_x).to(dtype)
+    for kind in (dtype, torch.float32):
+        buffer = torch.empty_like(exact, dtype=kind)
+        for mixed in (blend(rows, mix, mix.lam_x), blend(rows, mix, mix.lam_x, out=buffer)):
+            assert (mixed != exact).float().mean() < 1e-3  # but for ties
+
+
+@pytest.mark.parametrize("size", [(4, 5), (150, 160)])
+def test_a_share_for_every_entry_is_blended_entry_by_entry(size: tuple[int, int]):
+    rows, mix = noise(N, 3, *size), some_mix(7)
+    lam = torch.rand(7, 1, *size, dtype=torch.float64)
     expected = lam * rows[mix.anchor] + (1 - lam) * rows[mix.partner]
     for kind in (rows, rows.to(memory_format=torch.channels_last), rows.clone().requires_grad_()):
         assert torch.allclose(blend(kind, mix, lam), expected)
+        assert torch.allclose(blend(kind, mix, lam.float()), expected, atol=1e-6)
+        assert torch.allclose(blend(kind.detach(), mix, lam, out=torch.empty_like(expected)), expected)
     assert torch.allclose(blend(rows.bfloat16(), mix, lam).double(), expected, rtol=0.05, atol=0.05)
     mask = rows > 0
     either = (mask[mix.anchor] & (lam > 0.5)) | (mask[mix.partner] & (lam <= 0.5))

@@ -202,6 +202,17 @@ def test_bad_input_writes_nothing(tmp_path: Path):
     assert not out.exists()
 
 
+def test_a_run_is_also_judged_with_batch_norm_re_estimated():
+    source, fit = Source("digits", train_size=200), Fit(epochs=1)
+    mixed, _, _ = run(Recipe(source, "mixup", calmix.mixup(), fit=fit))
+    refreshed, _, _ = run(Recipe(source, "mixup", calmix.mixup(), fit=replace(fit, refresh_batch_norm=True)))
+    for name in ("accuracy", "ece", "nll"):
+        assert mixed.value(f"refreshed.{name}") == pytest.approx(refreshed.value(name), abs=1e-6)
+    assert mixed.value("refreshed.nll") < mixed.value("nll")  # a few steps leave the statistics where they began
+    assert not refreshed.has("refreshed.nll")
+    assert not run(RECIPE).record.has("refreshed.nll")  # no batch norm
+
+
 def test_an_error_in_a_worker_arrives_as_itself(tmp_path: Path):
     diverging = Comparison(Source("diabetes"), {"erm": calmix.erm()}, fit=Fit(epochs=30, learning_rate=1e6), seeds=2)
     with pytest.raises(SettingError, match="diverged"):

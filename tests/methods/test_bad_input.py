@@ -82,3 +82,11 @@ def test_ranks_of_classes_need_classes():
 def test_in_a_setting(make: Callable[[], object], message: str):
     with pytest.raises(CalmixError, match=message):
         make()
+
+
+def test_embeddings_remembered_before_the_rows_are_mixed():
+    net = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4))
+    kernel = calmix.SimilarityKernel(space=calmix.Remembered("0"))
+    training_loss = TrainingLoss(calmix.manifold_mixup(sites=("0",), coefficient=kernel), Classification(4))
+    with pytest.raises(SettingError, match=r"remembered at '0' may come before.*at '0'; remember those of the last"):
+        training_loss(net, X, Y, torch.arange(8))
