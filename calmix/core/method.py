@@ -57,8 +57,8 @@ class Step:
                 return self.task.output(mixed_output(self.model, self.batch.x, mix))
             if mix.site is not None and memory.asked != (None,):
                 raise SettingError(
-                    f"embeddings remembered at {memory.asked[0]!r} may come before the rows are mixed, at {mix.site!r}; "
-                    "remember those of the last layer, Remembered(), or mix the inputs."
+                    f"embeddings remembered at {memory.asked[0]!r} may come before the rows are mixed, at "
+                    f"{mix.site!r}; remember those of the last layer, Remembered(), or mix the inputs."
                 )
             with embedded(self.model, *memory.asked) as watch:
                 output = mixed_output(watch.model, self.batch.x, mix)

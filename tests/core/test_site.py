@@ -62,7 +62,7 @@ def mlp(*norms: nn.Module) -> nn.Sequential:
         (Wrapped(Wrapped(mlp())), "net.net.0 net.net.2"),
         (nn.DataParallel(Branched()), "module.embed module.left module.right"),
         (nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), "1"),
-        (SmallResNet((1, 8, 8), 3), "stem blocks"),
+        (SmallResNet((1, 8, 8), 3), "stem layer1 layer2 layer3"),
     ],
 )
 def test_stages_are_the_parts_before_the_last(net: nn.Module, names: str):
