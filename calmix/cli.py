@@ -62,7 +62,7 @@ def _parser() -> Any:
             "--keep", nargs="*", type=str, default=[], help="columns to use although they look like ids"
         )
         parser.add_argument("--train-size", type=int, help="cut the training split to this many rows (stratified)")
-        parser.add_argument("--data-dir", type=Path, help="the folder of fashion_mnist's or cifar10's files")
+        parser.add_argument("--data-dir", type=Path, help="the folder of a named set's files, see `calmix datasets`")
         parser.add_argument("--model", type=str, help="mlp or resnet (default: resnet for images, mlp for tables)")
         parser.add_argument("--epochs", type=int, default=Fit.epochs)
         parser.add_argument("--batch-size", type=int, default=Fit.batch_size)

@@ -208,7 +208,7 @@ def test_the_installed_command_answers():
             ["compare", "digits", "--methods", "mixup_e(share=2.0)"],
             "share must be a number above 0 and at most 1; got 2",
         ),
-        (["compare", "digits", "--methods", "mixup_e(eta=-1.0)"], "eta must be a number of at least 0; got -1.0"),
+        (["compare", "digits", "--methods", "mixup_e(eta=-1.0)"], "eta must be at least 0; got -1.0"),
         (["compare", "no/such/table.csv", "--target", "y"], "no/such/table.csv"),
     ],
 )

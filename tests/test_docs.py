@@ -21,12 +21,14 @@ def test_the_readme_s_loop_and_composition_run():
     names: dict[str, Any] = {
         "model": model,
         "optimizer": torch.optim.SGD(model.parameters(), lr=0.1),
+        "dataset": [(torch.randn(4), k % 10) for k in range(40)],
         "loader": [(torch.randn(8, 4), torch.randint(10, (8,)))] * 3,
     }
     before = model.weight.detach().clone()
     for code in blocks("README.md"):
         exec(code, names)
     assert not torch.equal(model.weight, before)
+    assert torch.isfinite(names["loss"])
     assert isinstance(names["method"], calmix.Method)
 
 

@@ -47,6 +47,11 @@ def refresh_batch_norm(model: nn.Module, loader: Iterable[Any]) -> None:
     """
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     modes = {module: module.training for module in model.modules()}
-    update_bn(loader, model, device=device)
-    for module, training in modes.items():  # of each by itself: parts of a model may be kept in eval()
-        module.training = training
+    momenta = {module: module.momentum for module in model.modules() if isinstance(module, _NormBase)}
+    try:
+        update_bn(loader, model, device=device)
+    finally:
+        for module, training in modes.items():  # of each by itself: parts of a model may be kept in eval()
+            module.training = training
+        for module, momentum in momenta.items():
+            module.momentum = momentum

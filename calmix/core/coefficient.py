@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from calmix.core import require
 from calmix.core.method import Coefficient, Space, Step
 from calmix.core.random import beta, warp
 from calmix.core.space import ByTask, pair_distance
@@ -33,7 +34,7 @@ class Beta:
     per_row: bool = False
 
     def __post_init__(self) -> None:
-        require_positive("alpha", self.alpha)
+        require.positive("alpha", self.alpha)
 
     def __call__(
         self, step: Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
@@ -69,7 +70,9 @@ class SimilarityKernel:
 
     def __post_init__(self) -> None:
         for name in ("tau_max", "tau_std", "alpha"):
-            require_positive(name, getattr(self, name))
+            require.positive(name, getattr(self, name))
+        if not callable(self.space):
+            raise SettingError(f"space must be a part such as Embedding() or Inputs(); got {self.space!r}.")
 
     def tau(self, distance: Tensor) -> Tensor:
         """tau (m,) for normalised distances d (m,)."""
@@ -118,6 +121,7 @@ class InputsOnly:
         self, step: Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
         lam, _ = self.coefficient(step, anchor, partner, generator)
+        _require_one_share(lam, self)
         return lam, (lam >= 0.5).to(lam.dtype)
 
 
@@ -144,7 +148,14 @@ class Folded:
         self, step: Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
         lam_x, lam_y = self.coefficient(step, anchor, partner, generator)
+        _require_one_share(lam_x, self)
         return torch.maximum(lam_x, 1 - lam_x), torch.maximum(lam_y, 1 - lam_y)
+
+
+def _require_one_share(lam: Tensor, part: Coefficient) -> None:
+    if lam.ndim > 1:
+        name = type(part).__name__
+        raise SettingError(f"{name} takes one share a row, not a map of them; put it inside: Boxes({name}(...)).")
 
 
 @dataclass(frozen=True)
@@ -156,7 +167,7 @@ class Sometimes:
     per_row: bool = False
 
     def __post_init__(self) -> None:
-        require_share("p", self.p)
+        require.share("p", self.p)
 
     def __call__(
         self, step: Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
@@ -165,15 +176,3 @@ class Sometimes:
         mixed = drawn < self.p
         lam_x, lam_y = self.coefficient(step, anchor, partner, generator)
         return torch.where(mixed.view(-1, *(1,) * (lam_x.ndim - 1)), lam_x, 1.0), torch.where(mixed, lam_y, 1.0)
-
-
-def require_positive(name: str, value: float) -> None:
-    """A SettingError unless `value` is a positive, finite number."""
-    if not 0 < value < float("inf"):
-        raise SettingError(f"{name} must be a positive number; got {value}.")
-
-
-def require_share(name: str, value: float) -> None:
-    """A SettingError unless `value` is in (0, 1]."""
-    if not 0 < value <= 1:
-        raise SettingError(f"{name} must be a number above 0 and at most 1; got {value}.")

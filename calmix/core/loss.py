@@ -13,7 +13,7 @@ from calmix.core.mix import Batch, Mix
 from calmix.core.pairing import Alone
 from calmix.core.rows import Rows
 from calmix.core.task import Task
-from calmix.core.tree import map_leaves
+from calmix.core.tree import leaves, map_leaves
 from calmix.errors import SettingError, ShapeError, UnknownNameError
 
 
@@ -39,8 +39,8 @@ class TrainingLoss(nn.Module):
         epoch: of `Scheduled` methods, counted from 0; set it at the beginning of an epoch.
 
     Call: `training_loss(model, x, y, index=None)` with x (n, ...) (or a dict, tuple, dataclass of such), y as the
-    task describes and index (n,) the rows' positions in the training set for methods that remember them. Leave index
-    on the CPU where it is, unless `data` is given: a look at it then costs no wait.
+    task describes and index (n,) the rows' positions in the training set for methods that remember them. On a GPU
+    nothing in a step waits for the device if `data` is given, and data and index are on it.
 
     Raises:
         ShapeError: x and y differ in length; a target or output that does not fit the task; integer inputs.
@@ -58,6 +58,10 @@ class TrainingLoss(nn.Module):
         self, method: Method | Scheduled, task: Task, seed: int = 0, batch_norm: str = "mixed", data: Any = None
     ) -> None:
         super().__init__()
+        if not isinstance(method, Method | Scheduled):
+            raise SettingError(f"method must be a method, such as calmix.mixup(); got {method!r}.")
+        if not all(callable(getattr(task, name, None)) for name in ("target", "output", "loss")):
+            raise SettingError(f"task must be a task, such as calmix.Classification(10); got {task!r}.")
         if batch_norm not in BATCH_NORM:
             raise UnknownNameError("batch_norm", batch_norm, BATCH_NORM)
         self.method = method
@@ -76,6 +80,7 @@ class TrainingLoss(nn.Module):
     def forward(self, model: Callable[[Any], Any], x: Any, y: Any, index: Tensor | None = None) -> Tensor:
         if not self.training:
             target = self.task.target(y)
+            _check_rows((x, target), len(leaves(target)[0]))
             output = self.task.output(model(x))
             self.mix, outcome = None, Outcome({"clean": self.task.loss(output, target).mean()}, output, target)
         else:
@@ -88,7 +93,8 @@ class TrainingLoss(nn.Module):
         method = self.method.at(self.epoch)
         batch_norm = "mixed" if method.pairing == Alone() else self.batch_norm  # alone there is nothing to tell apart
         step = method.step(model, self.task, batch, batch_norm, self._rows, self._memory)
-        map_leaves(lambda leaf: _check_length(leaf, step.size), (batch.x, step.target))
+        _check_rows((batch.x, step.target), step.size, batch.index)
+        self._memory.begin_step()
         step, self.mix = method.draw(step, self._generator_on(step.device))
         if batch_norm != "mixed":
             _ = step.clean.output  # it moves the statistics, whoever else uses it
@@ -122,14 +128,15 @@ class TrainingLoss(nn.Module):
 
     def _generator_on(self, device: torch.device) -> torch.Generator:
         if self._generator is None or self._generator.device != device:
-            self._generator = torch.Generator(device).manual_seed(self.seed + _rank())
+            generator = torch.Generator(device).manual_seed(self.seed + _rank())
             if self._saved_state is not None:
-                if self._saved_state.shape != self._generator.get_state().shape:
+                if self._saved_state.shape != generator.get_state().shape:
                     raise SettingError(
-                        f"the random state was not saved on a device like {device}; resume on one like that."
+                        f"the random state was not saved on a device like {device}; resume on one like that, or leave "
+                        "the training loss's state out to draw anew."
                     )
-                self._generator.set_state(self._saved_state)
-                self._saved_state = None
+                generator.set_state(self._saved_state)
+            self._generator, self._saved_state = generator, None
         return self._generator
 
 
@@ -138,9 +145,13 @@ def _rank() -> int:
     return torch.distributed.get_rank() if distributed else 0
 
 
-def _check_length(leaf: Tensor, size: int) -> Tensor:
+def _check_rows(tree: Any, size: int, index: Any = None) -> None:
+    """A ShapeError unless all tensors of the tree, and the index, have `size` rows, at least one."""
     if size == 0:
         raise ShapeError("the batch has no rows; give at least one.")
-    if leaf.ndim == 0 or len(leaf) != size:
-        raise ShapeError(f"x and y must have the same number of rows; got {tuple(leaf.shape)} and {size} targets.")
-    return leaf
+    for leaf in leaves(tree):
+        if leaf.ndim == 0 or len(leaf) != size:
+            raise ShapeError(f"x and y must have the same number of rows; got {tuple(leaf.shape)} and {size} targets.")
+    if index is not None and not (isinstance(index, Tensor) and index.shape == (size,)):
+        given = tuple(index.shape) if isinstance(index, Tensor) else type(index).__name__
+        raise ShapeError(f"index must be a tensor with the position of each of the {size} rows; got {given}.")

@@ -13,9 +13,10 @@ from calmix.core.clean import CleanGrad, CleanPass
 from calmix.core.memory import Memory
 from calmix.core.mix import Batch, Mix, mixed_output
 from calmix.core.rows import Rows, joined
-from calmix.core.site import embedded, uncompiled
+from calmix.core.site import uncompiled
 from calmix.core.task import Task
 from calmix.core.tree import leaves
+from calmix.core.watch import embedded
 from calmix.errors import SettingError
 
 
@@ -27,6 +28,7 @@ class Step:
     asked for.
     batch_norm: which passes move batch norm's running statistics, see `TrainingLoss`.
     rows: the training set, and memory: what is remembered of it, where a training loss holds them.
+    others: how many rows at the end a pairing brought in from beyond the batch.
     """
 
     model: Callable[[Any], Any]
@@ -37,11 +39,17 @@ class Step:
     batch_norm: str = "mixed"
     rows: Rows | None = None
     memory: Memory | None = None
+    others: int = 0
 
     @property
     def size(self) -> int:
-        """n, the number of rows of the batch."""
+        """n, the number of rows."""
         return len(leaves(self.target)[0])
+
+    @property
+    def own(self) -> int:
+        """The number of rows that the batch had by itself."""
+        return self.size - self.others
 
     @property
     def device(self) -> torch.device:
@@ -165,7 +173,8 @@ class Method:
         anchor, partner, others = self.pairing(step, generator)
         if others is not None:
             batch = joined(step.batch, others)
-            step = self.step(step.model, step.task, batch, step.batch_norm, step.rows, step.memory)
+            longer = self.step(step.model, step.task, batch, step.batch_norm, step.rows, step.memory)
+            step = replace(longer, others=longer.size - step.size)
         sites = self.site(step, generator) if callable(self.site) else (self.site,)
         first, *later = (Mix(anchor, partner, *self.coefficient(step, anchor, partner, generator), s) for s in sites)
         return step, replace(first, later=tuple(later))
@@ -180,8 +189,8 @@ class Scheduled:
     then: "Method | Scheduled"
 
     def __post_init__(self) -> None:
-        if self.until < 0:
-            raise SettingError(f"until must be a number of epochs, at least 0; got {self.until}.")
+        if not isinstance(self.until, int) or self.until < 0:
+            raise SettingError(f"until must be a whole number of epochs, at least 0; got {self.until}.")
 
     def at(self, epoch: int) -> Method:
         """The method of an epoch, counted from 0."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from calmix.core.site import find_site, hooked, uncompiled
+from calmix.core.site import find_site, hooked, hooks_run, uncompiled
 from calmix.core.tree import map_leaves, take_rows
 from calmix.errors import ShapeError, SiteError
 
@@ -112,6 +112,8 @@ def mixed_output(model: Callable[[Any], Any], x: Any, mix: Mix) -> Any:
     Raises:
         SiteError: `mix.site` is not a module of the model, or the forward never reached it.
     """
+    if mix.later:
+        raise SiteError("rows mixed at several sites in one step have to be taken apart in between, as in mit_a.")
     if mix.site is None:
         return model(blend(x, mix, mix.lam_x))
     model, reached = uncompiled(model), False
@@ -121,7 +123,7 @@ def mixed_output(model: Callable[[Any], Any], x: Any, mix: Mix) -> Any:
         reached = True
         return blend(output, mix, mix.lam_x)
 
-    with hooked(find_site(model, mix.site), blend_output):
+    with hooks_run(), hooked(find_site(model, mix.site), blend_output):
         output = model(x)
     if not reached:
         raise SiteError(f"the forward never reached the site {mix.site!r}; name a module that every forward runs.")

@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from calmix.core import require
 from calmix.core.clean import CleanGrad, CleanPass
 from calmix.core.method import Objective, Outcome, Step
 from calmix.core.mix import Mix, mixed_target
 from calmix.core.tree import cat_rows, take_rows
-from calmix.errors import SettingError
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class IdleCleanPass:
         return self.objective.clean_grad
 
     def __call__(self, step: Step, mix: Mix) -> Outcome:
-        _ = CleanPass(step.model, step.batch.x, moves_statistics=True).output
+        if step.batch_norm == "mixed":  # else the step has such a pass of its own
+            _ = CleanPass(step.model, step.batch.x, moves_statistics=True).output
         return self.objective(step, mix)
 
 
@@ -72,21 +73,19 @@ class CleanAndMixedLoss:
         return CleanGrad.NOTHING if self.joint else CleanGrad.WEIGHTS
 
     def __post_init__(self) -> None:
-        require_weight("weight", self.weight)
+        require.at_least("weight", self.weight, 0)
 
     def __call__(self, step: Step, mix: Mix) -> Outcome:
-        both = _after_clean_rows(mix, step.size)
+        both = _after_clean_rows(mix, step.own)
         target = mixed_target(step.target, both)
-        output = step.output(both) if self.joint else cat_rows(step.task.output(step.clean.output), step.output(mix))
-        sides = slice(step.size), slice(step.size, None)
+        if self.joint:
+            output = step.output(both)
+        else:
+            clean = take_rows(step.task.output(step.clean.output), slice(step.own))
+            output = cat_rows(clean, step.output(mix))
+        sides = slice(step.own), slice(step.own, None)
         clean, mixed = (step.task.loss(take_rows(output, rows), take_rows(target, rows)).mean() for rows in sides)
         return Outcome({"clean": clean, "mixed": self.weight * mixed}, output, target)
-
-
-def require_weight(name: str, value: float) -> None:
-    """A SettingError unless `value` is a finite number of at least 0."""
-    if not 0 <= value < float("inf"):
-        raise SettingError(f"{name} must be a number of at least 0; got {value}.")
 
 
 def _after_clean_rows(mix: Mix, n: int) -> Mix:

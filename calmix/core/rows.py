@@ -39,6 +39,10 @@ class Rows:
             raise SettingError(
                 f"data must be the training set, as (x, y) tensors or with len() and [i]; got {type(data).__name__}."
             )
+        if self._tensors and len({len(leaf) for leaf in leaves(data)}) != 1:
+            raise SettingError("data=(x, y): x and y must have the same number of rows.")
+        if isinstance(data, tuple | list) and len(data) == 2 and not self._tensors and not isinstance(data[0], tuple):
+            raise SettingError("data must be the tuple (x, y) of tensors, or a data set with rows (x, y).")
         self._targets: Any = None
 
     def __len__(self) -> int:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from calmix.core import require
 from calmix.core.mix import Shares
 from calmix.core.tree import leaves, map_leaves
 from calmix.errors import SettingError, ShapeError, UnknownNameError
@@ -76,8 +77,8 @@ class Classification:
     ignore_index: int | None = None
 
     def __post_init__(self) -> None:
-        _at_least("num_classes", self.num_classes, 1)
-        _at_least("focal", self.focal, 0)
+        require.at_least("num_classes", self.num_classes, 1)
+        require.at_least("focal", self.focal, 0)
         if not 0 <= self.label_smoothing <= 1:
             raise SettingError(f"label_smoothing must be a number from 0 to 1; got {self.label_smoothing}.")
         if self.weight is not None:
@@ -87,14 +88,14 @@ class Classification:
                     f"got {self.weight!r}: of a tensor or list, give tuple(map(float, weight))."
                 )
             for weight in self.weight:
-                _at_least("each weight", weight, 0)
+                require.at_least("each weight", weight, 0)
 
     def __repr__(self) -> str:
         given = [f for f in fields(self) if getattr(self, f.name) != f.default]
         return f"Classification({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in given)})"
 
     def target(self, y: Tensor) -> Tensor:
-        if y.is_floating_point():
+        if not isinstance(y, Tensor) or y.is_floating_point():
             return _rows("targets", y, self.num_classes)
         if y.ndim != 1:
             raise ShapeError(
@@ -111,6 +112,7 @@ class Classification:
         return _rows("model output", raw, self.num_classes)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        _check_alike(output, target)
         log_p, expected = F.log_softmax(output, dim=1), target
         if self.label_smoothing:
             share = self.label_smoothing / self.num_classes
@@ -169,7 +171,7 @@ class Multilabel:
     num_labels: int
 
     def __post_init__(self) -> None:
-        _at_least("num_labels", self.num_labels, 1)
+        require.at_least("num_labels", self.num_labels, 1)
 
     def target(self, y: Tensor) -> Tensor:
         return _unit_rows(y, self.num_labels)
@@ -200,19 +202,17 @@ class Regression:
     num_targets: int = 1
 
     def __post_init__(self) -> None:
-        _at_least("num_targets", self.num_targets, 1)
+        require.at_least("num_targets", self.num_targets, 1)
 
     def target(self, y: Tensor) -> Tensor:
-        return _rows("targets", y if y.is_floating_point() else y.float(), self.num_targets, any_rank=True)
+        whole = isinstance(y, Tensor) and not y.is_floating_point()
+        return _rows("targets", y.float() if whole else y, self.num_targets, any_rank=True)
 
     def output(self, raw: Tensor) -> Tensor:
         return _rows("model output", raw, self.num_targets, any_rank=True)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        if output.shape != target.shape:
-            raise ShapeError(
-                f"model output and targets must have one shape; got {tuple(output.shape)} and {tuple(target.shape)}."
-            )
+        _check_alike(output, target)
         return (output - target).square().flatten(1).mean(1)
 
     def residual(self, output: Tensor, target: Tensor) -> Tensor:
@@ -292,7 +292,7 @@ class MultiTask:
         for name, weight in (self.weights or {}).items():
             if name not in self.tasks:
                 raise UnknownNameError("task", name, self.tasks)
-            _at_least(f"the weight of {name!r}", weight, 0)
+            require.at_least(f"the weight of {name!r}", weight, 0)
 
     def target(self, y: Mapping[str, Any]) -> dict[str, Any]:
         _check_names("targets", y, self.tasks)
@@ -321,11 +321,6 @@ class MultiTask:
         return (self.weights or {}).get(name, 1.0)
 
 
-def _at_least(name: str, value: float, least: int) -> None:
-    if not least <= value < float("inf"):
-        raise SettingError(f"{name} must be at least {least}; got {value}.")
-
-
 def _check_names(what: str, given: Any, names: Mapping[str, Any]) -> None:
     keys = given.keys() if isinstance(given, Mapping) else ()
     if missing := [name for name in names if name not in keys]:
@@ -335,6 +330,8 @@ def _check_names(what: str, given: Any, names: Mapping[str, Any]) -> None:
 
 def _rows(what: str, rows: Tensor, width: int, any_rank: bool = False) -> Tensor:
     """(n,) of width one, (n, width) or, of any rank, (n, ..., width) -> the same with the width last; half widened."""
+    if not isinstance(rows, Tensor):
+        raise ShapeError(f"{what}: expected a tensor, got {type(rows).__name__}; pick or convert it before.")
     if rows.ndim == 1 and width == 1:
         rows = rows[:, None]
     fits = rows.ndim == 2 or (any_rank and rows.ndim > 2)
@@ -358,14 +355,22 @@ def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.devic
 
 
 def _unit_rows(y: Tensor, width: int) -> Tensor:
-    if not y.is_floating_point():
+    if isinstance(y, Tensor) and not y.is_floating_point():
         if y.dtype != torch.bool:
             _check_range(y, 2)
         y = y.float()
     return _rows("targets", y, width)
 
 
+def _check_alike(output: Tensor, target: Tensor) -> None:
+    if output.shape != target.shape:
+        raise ShapeError(
+            f"model output and targets must have one shape; got {tuple(output.shape)} and {tuple(target.shape)}."
+        )
+
+
 def _cross_entropy_of_yes(output: Tensor, target: Tensor) -> Tensor:
+    _check_alike(output, target)
     return F.binary_cross_entropy_with_logits(output, target.to(output.dtype), reduction="none").mean(1)
 
 

@@ -24,7 +24,8 @@ def relative_cost(method: Method | Scheduled, model: nn.Module, task: Task, trai
 
     Both train a copy of `model` on the same batch, turn by turn in the same process, so that both meet the same
     machine; the median of the rounds' ratios is reported. CPU time in one thread on the CPU, wall-clock time between
-    synchronisations on a GPU. Forward, backward and optimiser step count, in float32; loading and augmentation do not.
+    synchronisations on a GPU. Forward, backward and optimiser step count, in float32; loading and augmentation do
+    not. Of a scheduled method it is the first epoch's step.
     """
     if method == erm():
         return 1.0

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from calmix.core.coefficient import Beta, require_positive
+from calmix.core import require
+from calmix.core.coefficient import Beta
 from calmix.core.method import Method, Pairs, Step
 from calmix.core.objective import MixedLoss
 from calmix.core.space import side_by_side
@@ -26,7 +27,7 @@ class TargetNeighbours:
     whole_set: bool = True
 
     def __post_init__(self) -> None:
-        require_positive("bandwidth", self.bandwidth)
+        require.positive("bandwidth", self.bandwidth)
 
     def __call__(self, step: Step, generator: torch.Generator | None) -> Pairs:
         rows = torch.arange(step.size, device=step.device)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from calmix.core import require
 from calmix.core.coefficient import Beta
 from calmix.core.method import Method, Pairs, Space, Step
 from calmix.core.objective import MixedLoss
@@ -24,8 +25,7 @@ class OptimalAssignment:
     space: Space = Inputs()
 
     def __post_init__(self) -> None:
-        if self.k < 1:
-            raise SettingError(f"k must be at least 1; got {self.k}.")
+        require.at_least("k", self.k, 1)
 
     def __call__(self, step: Step, generator: torch.Generator | None) -> Pairs:
         try:

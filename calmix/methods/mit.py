@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from calmix.core import require
 from calmix.core.clean import CleanGrad
-from calmix.core.coefficient import require_positive
 from calmix.core.method import Method, Outcome, Pairing, Pairs, Step
-from calmix.core.mix import Mix
+from calmix.core.mix import Mix, blend
 from calmix.core.pairing import Shuffle
 from calmix.core.random import beta
-from calmix.core.site import Each, find_site, hooked, uncompiled
+from calmix.core.site import Each, find_site, hooked, hooks_run, uncompiled
 from calmix.core.tree import cat_rows, map_leaves, take_rows
 from calmix.errors import SettingError, SiteError
 
@@ -47,7 +47,7 @@ class Apart:
     per_row: bool = False
 
     def __post_init__(self) -> None:
-        require_positive("alpha", self.alpha)
+        require.positive("alpha", self.alpha)
         if not 0 < self.margin < 1:
             raise SettingError(f"margin must be a number between 0 and 1; got {self.margin}.")
 
@@ -68,12 +68,12 @@ class Apart:
 
 
 def unmix(rows: Tensor, mix: Mix) -> tuple[Tensor, Tensor]:
-    """The anchors' and the partners' rows (m, ...) from both of their mixes (2m, ...).
+    """The anchors' and the partners' rows (m, ...), at least float32, from both of their mixes (2m, ...).
 
     Solves z_1 = lam_1 a + (1 - lam_1) b, z_2 = lam_2 a + (1 - lam_2) b for a and b.
     """
-    first, second = rows.chunk(2)
-    lam_1, lam_2 = (lam.to(rows.dtype).view(-1, *(1,) * (rows.ndim - 1)) for lam in mix.lam_x.chunk(2))
+    first, second = (rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows).chunk(2)
+    lam_1, lam_2 = (lam.to(first.dtype).view(-1, *(1,) * (rows.ndim - 1)) for lam in mix.lam_x.chunk(2))
     gap = lam_1 - lam_2
     anchor = ((1 - lam_2) * first - (1 - lam_1) * second) / gap
     partner = (lam_1 * second - lam_2 * first) / gap
@@ -81,10 +81,12 @@ def unmix(rows: Tensor, mix: Mix) -> tuple[Tensor, Tensor]:
 
 
 def remix(rows: Tensor, before: Mix, after: Mix) -> Tensor:
-    """Rows (2m, ...) mixed as `before` says, taken apart and mixed as `after` says."""
-    anchor, partner = (part.repeat(2, *(1,) * (rows.ndim - 1)) for part in unmix(rows, before))
-    share = after.lam_x.to(rows.dtype).view(-1, *(1,) * (rows.ndim - 1))
-    return torch.lerp(partner, anchor, share)
+    """Rows (2m, ...) mixed as `before` says, taken apart and mixed as `after` says; a mask stays as it is."""
+    if rows.dtype == torch.bool:
+        return rows
+    both = torch.cat(unmix(rows, before))
+    anchor = torch.arange(len(rows) // 2, device=rows.device).repeat(2)
+    return blend(both, replace(after, anchor=anchor, partner=anchor + len(rows) // 2), after.lam_x).to(rows.dtype)
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def _remixing(step: Step, mix: Mix) -> Iterator[Step]:
 
         return hook
 
-    with ExitStack() as hooks:
+    with hooks_run(), ExitStack() as hooks:
         for number, later in enumerate(mix.later, start=1):
             hooks.enter_context(hooked(find_site(model, str(later.site)), remixer(number)))
         yield replace(step, model=model)

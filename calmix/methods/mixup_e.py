@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from calmix.core import require
 from calmix.core.clean import CleanGrad, CleanPass
-from calmix.core.coefficient import Beta, require_positive, require_share
+from calmix.core.coefficient import Beta
 from calmix.core.method import Coefficient, Method, Outcome, Step
 from calmix.core.mix import Mix
-from calmix.core.objective import MixedLoss, require_weight
+from calmix.core.objective import MixedLoss
 from calmix.core.pairing import Shuffle
 from calmix.core.site import AnyOf
 from calmix.core.tree import map_leaves, row_dot, take_rows
@@ -55,9 +56,9 @@ class DirectionalPenalty:
     def __post_init__(self) -> None:
         if self.variant not in _SLOPES:
             raise SettingError(f"variant must be one of {', '.join(_SLOPES)}; got {self.variant!r}.")
-        require_weight("eta", self.eta)
-        require_share("share", self.share)
-        require_positive("alpha", self.alpha)
+        require.at_least("eta", self.eta, 0)
+        require.share("share", self.share)
+        require.positive("alpha", self.alpha)
         if self.threshold is not None and self.variant not in _THRESHOLDED:
             raise SettingError(
                 f"the variant {self.variant!r} has no threshold; leave it out, or use one of {', '.join(_THRESHOLDED)}."
@@ -92,9 +93,9 @@ class DirectionalPenalty:
 
     def _shared(self, step: Step) -> Step:
         """The step on the share of the rows that the penalty takes, with a clean pass of its own."""
-        if self.share == 1:
+        if self.share == 1 and not step.others:
             return step
-        rows = slice(min(step.size, max(2, math.ceil(self.share * step.size))))
+        rows = slice(min(step.own, max(2, math.ceil(self.share * step.own))))
         clean = CleanPass(step.model, take_rows(step.batch.x, rows), self._grad)
         return replace(step, target=take_rows(step.target, rows), clean=clean)
 

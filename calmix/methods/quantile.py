@@ -35,6 +35,7 @@ class QuantileBand:
         if n == 1:
             return Pairs(anchor, anchor)
         distance = torch.cdist(rows, rows)  # (n, n)
+        distance = torch.where(distance.isnan(), distance.nanmean(), distance).nan_to_num()  # unknown: the mean
         others = distance.flatten()[:-1].view(n - 1, n + 1)[:, 1:].flatten()  # without the diagonal
         low, high = (_quantile(others, level) for level in (self.low, self.high))
         keys = torch.rand(n, n, generator=generator, device=rows.device)

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from calmix.core import require
 from calmix.core.clean import CleanGrad
 from calmix.core.coefficient import Beta
 from calmix.core.method import Coefficient, Method, Outcome, Pairing, Pairs, Step
 from calmix.core.mix import Mix, mixed_target
-from calmix.core.objective import require_weight
 from calmix.core.pairing import Shuffle
 from calmix.core.task import Classification
 from calmix.errors import SettingError
@@ -28,11 +28,12 @@ class SeveralPairings:
     times: int
 
     def __post_init__(self) -> None:
-        if self.times < 1:
-            raise SettingError(f"mixes must be at least 1; got {self.times}.")
+        require.at_least("mixes", self.times, 1)
 
     def __call__(self, step: Step, generator: torch.Generator | None) -> Pairs:
         pairs = [self.pairing(step, generator) for _ in range(self.times)]
+        if any(p.others is not None for p in pairs):
+            raise SettingError(f"several mixes need partners from the batch; {self.pairing!r} brings others.")
         return Pairs(torch.cat([p.anchor for p in pairs]), torch.cat([p.partner for p in pairs]))
 
 
@@ -71,7 +72,7 @@ class RankingLoss:
     variant: str
 
     def __post_init__(self) -> None:
-        require_weight("weight", self.weight)
+        require.at_least("weight", self.weight, 0)
         if self.variant not in _RANKINGS:
             raise SettingError(f"variant must be one of {', '.join(_RANKINGS)}; got {self.variant!r}.")
         if self.margin is not None and self.variant == "mndcg":

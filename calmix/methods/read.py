@@ -48,7 +48,7 @@ def method_name(text: str) -> str:
 def _parse(text: str) -> ast.expr:
     try:
         return ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise SettingError(
             f"cannot read {text!r}; write name or name(option=value, ...), e.g. 'sk_mixup(tau_max=0.3)'."
         ) from None
@@ -92,7 +92,8 @@ def _checked(what: str, value: Any, parameter: inspect.Parameter) -> Any:
     if value is None and type(None) in kinds:
         return value
     if kinds[0] in KINDS or Method in kinds:
-        value = PARTS[value]() if isinstance(value, str) and value in PARTS else value
+        if isinstance(value, str) and value in PARTS:
+            value = _call(ast.Call(ast.Name(value), [], []), PARTS, "part", value)
         if not isinstance(value, KINDS.get(kinds[0], kinds)):
             known = ", ".join(f"{part.__name__}()" for part in KINDS[kinds[0]]) if kinds[0] in KINDS else "the methods"
             raise SettingError(f"{what} must be one of {known}; got {value!r}.")

@@ -23,7 +23,8 @@ def sk_mixup(
     the targets have a tau, and so a lam, of their own: the quantile at the same u.
     Source: Bouniot et al., Tailoring Mixup to Data for Calibration, ICLR 2025 (arXiv 2311.01434).
     Defaults: tau_max = 1, tau_std = 0.25, the paper's for CIFAR-10 and CIFAR-100 (Tiny-ImageNet: 1 and 1.25; ImageNet
-    with ResNet-50: 0.1 and 0.25; regression on Airfoil: 0.0001 and 0.5, on Exchange-Rate: 5 and 1). tau_max_y,
+    with ResNet-50: 0.1 and 0.25; regression on Airfoil: 0.0001 and 0.5, on Exchange-Rate: 5 and 1; both as
+    runs in `calmix.experiment.published`). tau_max_y,
     tau_std_y: those of the inputs. `space` says where z lives: `Embedding()` (penultimate features, the paper's for
     classification), `Targets()` (the paper's for regression), `Inputs()`; `ByTask()` chooses as the paper does.
     Deviation: batch-norm statistics are not moved by the clean pass.

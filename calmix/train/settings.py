@@ -46,7 +46,7 @@ class Fit:
         if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise SettingError(f"learning_rate must be a positive number; got {self.learning_rate}.")
         if not 0 <= self.weight_decay < float("inf"):
-            raise SettingError(f"weight_decay must be a number of at least 0; got {self.weight_decay}.")
+            raise SettingError(f"weight_decay must be at least 0; got {self.weight_decay}.")
         choices = {
             "optimizer": OPTIMIZERS,
             "schedule": SCHEDULES,

@@ -93,3 +93,16 @@ def test_a_step_moves_them_by_the_rows_it_was_told_to():
     assert torch.allclose(trained_on("mixed", x), torch.full((3,), 0.5), atol=0.1)  # of the mean of two rows
     with pytest.raises(UnknownNameError, match="unknown batch_norm 'mixd'; did you mean 'mixed'"):
         TrainingLoss(calmix.mixup(), Classification(2), batch_norm="mixd")
+
+
+def test_after_a_failing_loader_nothing_is_left_changed():
+    model = nn.Sequential(nn.BatchNorm1d(2)).eval()
+
+    def loader():
+        yield torch.randn(4, 2)
+        raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        refresh_batch_norm(model, loader())
+    assert model[0].momentum == 0.1
+    assert not model[0].training

@@ -1,11 +1,14 @@
 """The clean pass: run once at most, what it captures, what it leaves alone."""
 
 import copy
+from dataclasses import replace
+from typing import cast
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+import calmix
 from calmix import CleanGrad, CleanPass
 from calmix.core.clean import frozen_statistics
 from calmix.errors import SiteError
@@ -128,3 +131,36 @@ def test_norms_that_never_tracked_or_do_not_train_are_not_touched():
     with frozen_statistics(nn.ModuleList([untracked, evaluated])):
         assert evaluated.track_running_stats  # it must keep using its running statistics
     assert not untracked.track_running_stats
+
+
+def test_a_head_of_one_output_is_found_whatever_its_shape():
+    class Squeezed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = nn.Linear(4, 8), nn.Linear(8, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.body(x)).squeeze(-1)
+
+    net = Squeezed()
+    for n in (8, 5):  # with eight rows the output is as long as the body is wide
+        x = torch.randn(n, 4)
+        assert torch.equal(CleanPass(net, x).embedding(), net.body(x))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_models_compiled_in_place_or_in_part_show_their_embeddings():
+    def network() -> nn.Sequential:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3))
+
+    x, plain, in_place = torch.randn(5, 4), network(), network()
+    in_place.compile(backend="eager")
+    wrapped = nn.Sequential(cast(nn.Module, torch.compile(network(), backend="eager")))
+    for net in (in_place, wrapped):
+        net(x)  # traced without hooks
+        assert torch.allclose(CleanPass(net, x).embedding(), plain[:2](x))
+        mix = calmix.Mix(torch.arange(5), torch.arange(5).flip(0), torch.rand(5), torch.rand(5), "0")
+        site = next(name for name, module in net.named_modules() if isinstance(module, nn.Linear))
+        mixed = calmix.mixed_output(net, x, replace(mix, site=site))
+        assert torch.allclose(mixed, calmix.mixed_output(plain, x, mix))

@@ -170,10 +170,10 @@ def test_batches_that_cannot_be_mixed_are_one_sentence(x: object, y: Tensor, mes
         (lambda: calmix.mixup(alpha=float("nan")), "alpha must be a positive number; got nan"),
         (lambda: calmix.sk_mixup(tau_max=-1), "tau_max must be a positive number; got -1"),
         (lambda: calmix.sk_mixup(tau_std=float("inf")), "tau_std must be a positive number; got inf"),
-        (lambda: calmix.mixup_e(eta=-0.1), "eta must be a number of at least 0; got -0.1"),
+        (lambda: calmix.mixup_e(eta=-0.1), "eta must be at least 0; got -0.1"),
         (lambda: calmix.mixup_e(variant="v3"), "variant must be one of jacobian, .*; got 'v3'"),
         (lambda: calmix.mixup_e(threshold=1.0), "'logit_detached' has no threshold"),
-        (lambda: calmix.regmixup(weight=-1), "weight must be a number of at least 0; got -1"),
+        (lambda: calmix.regmixup(weight=-1), "weight must be at least 0; got -1"),
     ],
 )
 def test_settings_out_of_range_are_one_sentence(make, message: str):

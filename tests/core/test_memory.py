@@ -52,9 +52,9 @@ def loss(method: calmix.Method | None = None, seed: int = 0, **options: Any) -> 
 
 def remembered(training_loss: TrainingLoss) -> Tensor:
     """What is remembered of every row (N, d), in float32."""
-    state = training_loss.state_dict()["_extra_state"]["memory"]
-    assert state.dtype == torch.float16
-    return state.float()
+    (table,) = training_loss.state_dict()["_extra_state"]["memory"].values()
+    assert table.dtype == torch.float16
+    return table[:-1].float()  # the last row is for what is not to be kept
 
 
 def close(ours: Tensor, theirs: Any) -> bool:
@@ -158,10 +158,10 @@ def test_it_costs_no_further_forward():
 def test_nothing_is_remembered_where_nobody_asks_or_in_eval():
     training_loss = loss(calmix.mixup())
     training_loss(identity(), X, Y, torch.arange(N))
-    assert training_loss.state_dict()["_extra_state"]["memory"] is None
+    assert training_loss.state_dict()["_extra_state"]["memory"] == {}
     training_loss = loss().eval()
     training_loss(identity(), X, Y, torch.arange(N))
-    assert training_loss.state_dict()["_extra_state"]["memory"] is None
+    assert training_loss.state_dict()["_extra_state"]["memory"] == {}
 
 
 # -------------------------------------------------------------------------------------- rows not met yet
@@ -206,8 +206,7 @@ def test_it_grows_with_the_positions_it_meets_and_forgets_nothing():
     assert memory.recall(torch.tensor([5]), None) is None
     for positions in ([0, 3], [7, 2], [100, 5]):
         memory.keep(torch.tensor(positions), mix, torch.tensor(positions)[:, None].float())
-    state = memory.state()
-    assert state is not None
+    state = memory.state()[None]
     assert len(state) >= 101
     known = [0, 3, 7, 2, 100, 5]
     assert state[known, 0].tolist() == known
@@ -223,7 +222,7 @@ def test_with_the_training_set_the_room_is_known_beforehand():
     index = torch.tensor([3, 1])
     training_loss(identity(), X[index], Y[index], index)
     assert remembered(training_loss).shape == (N, D)
-    with pytest.raises(ShapeError, match="index holds the position 40, but the training set has 40 rows"):
+    with pytest.raises(ShapeError, match=r"positions in the training set's 40 rows; got 3\.\.40"):
         training_loss(identity(), X[index], Y[index], torch.tensor([3, 40]))
 
 
@@ -231,8 +230,8 @@ def test_with_the_training_set_the_room_is_known_beforehand():
     ("index", "error", "message"),
     [
         (None, SettingError, r"call training_loss\(model, x, y, index=index\), with Indexed\(dataset\)"),
-        (torch.rand(4), ShapeError, r"index must be the rows' positions, integers \(n,\); got \(4,\)"),
-        (torch.zeros(4, 1, dtype=torch.int64), ShapeError, r"positions, integers \(n,\); got \(4, 1\)"),
+        (torch.rand(4), ShapeError, r"positions, integers \(n,\); got torch.float32 \(4,\)"),
+        (torch.zeros(4, 1, dtype=torch.int64), ShapeError, r"the position of each of the 4 rows; got \(4, 1\)"),
     ],
 )
 def test_an_index_that_is_none_is_one_sentence(index: Tensor | None, error: type[Exception], message: str):
@@ -270,6 +269,37 @@ def test_in_the_host_s_memory_it_is_the_same():
         assert states[-1].device.type == "cpu"
     assert torch.equal(*states)
     assert torch.equal(*mixes)
+
+
+def test_a_row_that_is_twice_in_a_batch_is_learnt_from_its_larger_share():
+    for lam in (0.9, 0.1):  # of the first copy, mixed with the second: the one that is not shown must not undo it
+        memory, share = Memory(), torch.tensor([lam, 0.5])
+        assert memory.recall(torch.tensor([7, 7]), None) is None
+        memory.keep(
+            torch.tensor([7, 7]), Mix(torch.tensor([0, 0]), torch.tensor([1, 1]), share, share), torch.ones(2, 3)
+        )
+        assert memory.state()[None][7].tolist() == [1, 1, 1]
+
+
+def test_two_sites_in_one_step_and_another_network_are_one_sentence():
+    memory, mix = Memory(), Mix(torch.tensor([0]), torch.tensor([0]), torch.ones(1), torch.ones(1))
+    memory.recall(torch.tensor([0]), "a")
+    with pytest.raises(SettingError, match="at one site; got 'a' and None"):
+        memory.recall(torch.tensor([0]), None)
+    memory.keep(torch.tensor([0]), mix, torch.ones(1, 3))
+    with pytest.raises(ShapeError, match="embeddings of 4 entries, but 3 were remembered"):
+        memory.keep(torch.tensor([0]), mix, torch.ones(1, 4))
+    memory.begin_step()
+    assert memory.recall(torch.tensor([0]), "b") is None  # a table of its own
+
+
+def test_a_loaded_memory_is_a_copy():
+    ours, theirs = loss(), loss()
+    ours(identity(), X, Y, torch.arange(N))
+    theirs.load_state_dict(ours.state_dict())
+    before = remembered(ours).clone()
+    theirs(identity(), X + 5, Y, torch.arange(N))
+    assert close(remembered(ours), before)
 
 
 def test_large_embeddings_stay_finite():

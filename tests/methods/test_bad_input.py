@@ -1,6 +1,7 @@
 """What a method says to what it cannot do: one sentence, before anything is trained."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -28,6 +29,8 @@ def step(method: Method, y: torch.Tensor = Y, **options: object) -> None:
         (lambda: calmix.sk_mixup(space=calmix.Embedding("middle")), SiteError, "its modules are: 0, 1, 2"),
         (calmix.c_mixup, SettingError, r"data=\(x, y\).*pass index=index.*whole_set=False"),
         (lambda: calmix.sk_mixup(remember=True), SettingError, r"index=index.*Indexed\(dataset\)"),
+        (lambda: replace(calmix.mixup(), site=calmix.Each()), SiteError, "taken apart in between, as in mit_a"),
+        (lambda: calmix.manifold_mixup(sites=(None,) * 50 + ("middle",)), SiteError, "its modules are: 0, 1, 2"),
         (calmix.cutmix, ShapeError, r"images \(C, H, W\); got rows of the shape \(6,\): use mixup"),
     ],
 )
@@ -35,6 +38,46 @@ def test_in_a_step(make: Callable[[], Method], error: type[CalmixError], message
     with pytest.raises(error, match=message) as caught:
         step(make())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("part", [calmix.Folded, calmix.InputsOnly])
+def test_what_takes_one_share_a_row_does_not_take_a_map(part: Callable[..., calmix.Coefficient]):
+    method = replace(calmix.cutmix(), coefficient=part(calmix.Boxes(calmix.Beta())))
+    net = nn.Sequential(nn.Flatten(), nn.Linear(6, 4))
+    with pytest.raises(SettingError, match=rf"put it inside: Boxes\({part.__name__}\("):
+        TrainingLoss(method, Classification(4))(net, X.view(8, 1, 3, 2), Y)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "index", "message"),
+    [
+        (X, Y.tolist(), None, "expected a tensor, got list"),
+        (X.numpy(), Y, None, "a batch holds tensors.*got ndarray"),
+        (X, Y, torch.arange(7), r"the position of each of the 8 rows; got \(7,\)"),
+        (X, Y, list(range(8)), "the position of each of the 8 rows; got list"),
+        (X[:1], Y, None, "the same number of rows"),
+    ],
+)
+@pytest.mark.parametrize("train", [True, False])
+def test_batches_that_do_not_fit(x: object, y: object, index: object, message: str, train: bool):
+    training_loss = TrainingLoss(calmix.mixup(), Classification(4)).train(train)
+    if index is None or train:
+        with pytest.raises(ShapeError, match=message):
+            training_loss(nn.Linear(6, 4), x, y, index)
+
+
+def test_a_model_that_returns_a_tuple_or_one_row():
+    for model, message in ((lambda x: (x, x), "expected a tensor, got tuple"), (lambda x: x[:1, :4], "one shape")):
+        with pytest.raises(ShapeError, match=message):
+            TrainingLoss(calmix.mixup(), Classification(4))(model, X, Y)
+
+
+def test_a_random_state_of_another_device_is_refused_every_time():
+    training_loss = TrainingLoss(calmix.mixup(), Classification(4))
+    training_loss.set_extra_state({"seed": 0, "rank": 0, "generator": torch.zeros(16, dtype=torch.uint8)})
+    for _ in range(2):
+        with pytest.raises(SettingError, match="not saved on a device like cpu"):
+            training_loss(nn.Linear(6, 4), X, Y)
 
 
 def test_c_mixup_with_the_training_set_but_no_index():
@@ -56,8 +99,8 @@ def test_ranks_of_classes_need_classes():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: calmix.mixup_e(eta=-0.1), "eta must be a number of at least 0; got -0.1"),
-        (lambda: calmix.mixup_e(eta=float("nan")), "eta must be a number"),
+        (lambda: calmix.mixup_e(eta=-0.1), "eta must be at least 0; got -0.1"),
+        (lambda: calmix.mixup_e(eta=float("nan")), "eta must be at least 0; got nan"),
         (lambda: calmix.mixup_e(share=0.0), "share must be a number above 0 and at most 1; got 0.0"),
         (lambda: calmix.sk_mixup_e(share=1.5), "share must be a number above 0 and at most 1; got 1.5"),
         (lambda: calmix.sk_mixup(remember=True, space=calmix.Inputs()), r"remember=True is for embeddings; Inputs\(\)"),
@@ -70,12 +113,18 @@ def test_ranks_of_classes_need_classes():
         (lambda: calmix.rankmixup(mixes=0), "mixes must be at least 1; got 0"),
         (lambda: calmix.manifold_mixup(sites=()), "sites must be a tuple of module names"),
         (lambda: calmix.sometimes(calmix.mixup(), p=2.0), "p must be a number above 0 and at most 1; got 2.0"),
-        (lambda: calmix.scheduled(calmix.mixup(), until=-1), "until must be a number of epochs"),
+        (lambda: calmix.scheduled(calmix.mixup(), until=-1), "until must be a whole number of epochs"),
         (lambda: calmix.without_self_pairs(calmix.near_mixup()), "this one pairs by QuantileBand"),
         (
             lambda: TrainingLoss(calmix.mixup(), Classification(3), batch_norm="mix"),
             "unknown batch_norm 'mix'; did you",
         ),
+        (lambda: calmix.mixup(alpha=1e300), "alpha must lie between 1e-30 and 1e[+]30"),
+        (lambda: calmix.sk_mixup(space="embedding"), r"space must be a part such as Embedding\(\)"),  # pyright: ignore
+        (lambda: TrainingLoss(calmix.mixup, Classification(3)), r"method must be a method, such as calmix.mixup\(\)"),  # pyright: ignore
+        (lambda: TrainingLoss(calmix.mixup(), 3), r"task must be a task, such as calmix.Classification\(10\); got 3"),  # pyright: ignore
+        (lambda: TrainingLoss(calmix.mixup(), Classification(3), data=(X, Y[:5])), "the same number of rows"),
+        (lambda: TrainingLoss(calmix.mixup(), Classification(3), data=[X, Y]), r"data must be the tuple \(x, y\)"),
         (lambda: TrainingLoss(calmix.mixup(), Classification(3), data=3), r"data must be the training set.*got int"),
     ],
 )

@@ -1,6 +1,7 @@
 """Who is mixed with whom: partners by distance, by target and by assignment."""
 
 import sys
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -267,3 +268,27 @@ def test_rows_that_are_not_known_yet_are_assigned_too():
     assert torch.equal(partner.sort().values, torch.arange(12))
     with pytest.raises(SettingError, match="k must be at least 1; got 0"):
         calmix.k_mixup(k=0)
+
+
+def test_partners_from_beyond_the_batch_are_not_clean_rows_of_it():
+    x, y, index = torch.randn(16, 6), torch.randn(16), torch.arange(16)
+    net = nn.Linear(6, 1)
+    for method in (calmix.regmixup(), calmix.regmixup(coefficient=calmix.Beta())):
+        method = replace(method, pairing=calmix.TargetNeighbours())
+        training_loss = calmix.TrainingLoss(method, calmix.Regression(), data=(x, y))
+        training_loss(net, x[:5], y[:5], index[:5])
+        clean = (net(x[:5]).squeeze(1) - y[:5]).square().mean()
+        assert torch.allclose(training_loss.terms["clean"], clean)
+
+
+def test_unknown_rows_are_at_the_mean_distance():
+    class Known:
+        def __call__(self, step: calmix.Step) -> Tensor:
+            return torch.tensor([[0.0], [1.0], [10.0], [torch.nan]])
+
+    step = calmix.mixup().step(
+        nn.Linear(1, 4), calmix.Classification(4), calmix.Batch(torch.zeros(4, 1), torch.arange(4))
+    )
+    for _ in range(20):
+        partner = calmix.QuantileBand(0.0, 0.15, Known())(step, None).partner
+        assert partner.tolist() == [1, 0, 2, 3]  # of the pairs only one is near; the unknown row is near to none

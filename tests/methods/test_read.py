@@ -54,6 +54,8 @@ def test_options_from_elsewhere_win():
         ("mixup(alpha={[1]: 2})", SettingError, "cannot read a value"),
         ("mixup(alpha=1, alpha=2)", SettingError, "cannot read|given twice"),
         ("manifold_mixup(sites=body)", SettingError, "sites must be a tuple; got 'body'"),
+        ("sometimes(method=sometimes)", SettingError, r"sometimes needs method"),
+        ("-" * 3000 + "1", SettingError, "cannot read"),
         ("scheduled(method=mixup)", SettingError, r"scheduled needs until; write scheduled\(until=\.\.\.\)"),
         ("scheduled(method=3, until=3)", SettingError, "method must be one of the methods; got 3"),
         ("sk_mixup(space=input)", SettingError, r"space must be one of .*Inputs\(\)"),

@@ -179,7 +179,7 @@ def test_a_schedule_switches_at_its_epoch():
     assert [schedule.at(epoch) for epoch in range(7)] == expected
     assert scheduled(calmix.mixup(), 0).at(0) == calmix.erm()
     assert calmix.mixup().at(7) == calmix.mixup()
-    with pytest.raises(SettingError, match="until must be a number of epochs, at least 0; got -1"):
+    with pytest.raises(SettingError, match="until must be a whole number of epochs, at least 0; got -1"):
         scheduled(calmix.mixup(), -1)
 
 
@@ -234,7 +234,7 @@ def test_wrapped_methods_are_read_from_text(text: str, method: Method | Schedule
         ("sometimes(method=Beta())", "method must be one of the methods; got Beta"),
         ("sometimes(method=scheduled(method=mixup, until=3))", "method must be one of the methods; got Scheduled"),
         ("sometimes(method=mixup, p=0)", "p must be a number above 0 and at most 1; got 0"),
-        ("scheduled(method=mixup, until=-1)", "until must be a number of epochs"),
+        ("scheduled(method=mixup, until=-1)", "until must be a whole number of epochs"),
     ],
 )
 def test_wrappers_that_cannot_be_read_are_one_sentence(text: str, message: str):

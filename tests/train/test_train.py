@@ -144,7 +144,7 @@ def test_divergence_is_one_sentence():
         ({"epochs": 0}, "epochs must be at least 1; got 0"),
         ({"batch_size": -3}, "batch_size must be at least 1; got -3"),
         ({"learning_rate": 0.0}, "learning_rate must be a positive number; got 0"),
-        ({"weight_decay": -1.0}, "weight_decay must be a number of at least 0"),
+        ({"weight_decay": -1.0}, "weight_decay must be at least 0"),
         ({"optimizer": "adamv"}, "unknown optimizer 'adamv'; did you mean 'adamw'"),
         ({"schedule": "cosinus"}, "unknown schedule 'cosinus'; did you mean 'cosine'"),
         ({"device": "tpu"}, "unknown device 'tpu'"),
