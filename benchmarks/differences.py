@@ -2,6 +2,7 @@
 
 python -m benchmarks.differences results.csv --reference mixup --columns accuracy ece nll refreshed_accuracy
 python -m benchmarks.differences results.csv --pairs "sk_mixup(remember=True)" sk_mixup --columns accuracy ece nll
+python -m benchmarks.differences results.csv --changes refreshed_accuracy accuracy refreshed_ece ece
 """
 
 import argparse
@@ -21,9 +22,15 @@ def main() -> None:
     parser.add_argument("--columns", nargs="+", default=["accuracy", "ece", "nll"])
     parser.add_argument("--reference", help="means, and differences from this method, paired by seed")
     parser.add_argument("--pairs", nargs="+", default=[], help="differences of each first method from each second")
+    parser.add_argument("--changes", nargs="+", default=[], help="each first column minus each second, by method")
     options = parser.parse_args()
     runs = pd.read_csv(options.results).set_index(["method", "seed"])
     methods = list(runs.index.unique("method"))
+    if options.changes:
+        pairs = list(zip(options.changes[::2], options.changes[1::2], strict=True))
+        rows = [[f"`{method}`", *(_change(runs, method, *pair) for pair in pairs)] for method in methods]
+        _show(["method", *(f"{_title(a)} − {_title(b)}" for a, b in pairs)], rows)
+        return
     if options.pairs:
         pairs = list(zip(options.pairs[::2], options.pairs[1::2], strict=True))
         rows = [[f"`{a}` − `{b}`", *(_difference(runs, a, b, name) for name in options.columns)] for a, b in pairs]
@@ -52,14 +59,19 @@ def _mean(runs: pd.DataFrame, method: str, name: str) -> str:
 
 
 def _difference(runs: pd.DataFrame, method: str, reference: str, name: str) -> str:
-    found = paired_difference(_values(runs, method, name), _values(runs, reference, name))
-    text = _signed(found, _digits(name) + (0 if name.endswith("nll") else 1))
-    return f"**{text}**" if found.low > 0 or found.high < 0 else text
+    return _signed(paired_difference(_values(runs, method, name), _values(runs, reference, name)), name)
 
 
-def _signed(found: Interval, digits: int) -> str:
+def _change(runs: pd.DataFrame, method: str, name: str, other: str) -> str:
+    return _signed(paired_difference(_values(runs, method, name), _values(runs, method, other)), name)
+
+
+def _signed(found: Interval, name: str) -> str:
+    """The difference, bold where its interval excludes zero."""
+    digits = 2 if name.endswith(PERCENT) else 3
     mean, low, high = (f"{value:+.{digits}f}".replace("-", "−") for value in (found.mean, found.low, found.high))
-    return f"{mean} [{low}, {high}]"
+    text = f"{mean} [{low}, {high}]"
+    return f"**{text}**" if found.low > 0 or found.high < 0 else text
 
 
 def _digits(name: str) -> int:

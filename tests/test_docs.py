@@ -53,3 +53,18 @@ def test_the_contributor_s_example_is_a_method():
     assert mix is not None
     assert ((mix.lam_y - 0.5) * (mix.lam_x - 0.5) >= 0).all()
     assert (torch.abs(mix.lam_y - 0.5) >= torch.abs(mix.lam_x - 0.5)).all()
+
+
+def test_links_lead_somewhere():
+    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        text = document.read_text(encoding="utf-8")
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            path, _, anchor = link.partition("#")
+            if link.startswith("http"):
+                continue
+            target = (document.parent / path).resolve() if path else document
+            assert target.exists(), f"{document.name}: {link}"
+            if anchor:
+                heads = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+                slugs = {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+                assert anchor in slugs, f"{document.name}: {link}"
