@@ -12,7 +12,7 @@ import scipy
 import torch
 
 import calmix
-from benchmarks.blends import blend_costs, peer_costs
+from benchmarks.blends import blend_costs, method_costs, peer_costs
 from benchmarks.draws import draw_costs
 from benchmarks.growth import growth
 from benchmarks.render import RESULTS, SECTIONS, machine_line
@@ -24,17 +24,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What calmix costs, as ratios.")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the file of the numbers (default: %(default)s)")
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with torchvision, timm, torch-uncertainty")
+    parser.add_argument("--only", choices=SECTIONS, help="measure one section anew, and keep the others' numbers")
     arguments = parser.parse_args()
 
-    run: dict[str, Any] = {"machine": machine(), "peers": peer_costs(arguments.peers or None)}
+    if arguments.only:
+        run: dict[str, Any] = json.loads(arguments.out.read_text(encoding="utf-8"))
+    else:
+        run = {"machine": machine(), "peers": peer_costs(arguments.peers or None)}
     print(machine_line(run), "\n")
     measures: dict[str, Callable[[], Any]] = {
         "steps": step_costs,
         "blends": blend_costs,
+        "methods": method_costs,
         "draws": draw_costs,
         "growth": growth,
     }
     for section, tables in SECTIONS.items():
+        if arguments.only not in (None, section):
+            continue
         run[section] = measures[section]()
         for table in tables(run):
             print(table.plain(), flush=True)

@@ -14,8 +14,23 @@ from torch import Tensor, nn
 from benchmarks.cases import CASES, CLASSES, SECONDS, UNIT, Case
 from benchmarks.peers import PEERS
 from benchmarks.timing import Absent, Call, compare, devices
-from calmix import Batch, Classification, blend, mixed_target, mixup
+from calmix import Batch, Classification, Memory, Mix, blend, mixed_target, mixup
+from calmix.methods.read import read_method
 
+# draws that need no network: distances between inputs, or remembered embeddings
+DRAWS = (
+    "mixup",
+    "mixup(per_row=True)",
+    "sk_mixup(remember=True)",
+    "sk_mixup(space=Inputs())",
+    "input_mixup",
+    "cutmix",
+    "cutmix(per_row=True)",
+    "near_mixup(space=Inputs())",
+    "c_mixup(whole_set=False)",
+    "k_mixup",
+)
+WIDTH = 64  # entries of a remembered embedding
 BLENDS = ("blend(x, mix, lam)", "blend(x, mix, lam, out=kept)")  # those that have a target
 COMPILED = ", compiled"
 
@@ -27,6 +42,38 @@ def blend_costs() -> list[dict[str, Any]]:
         for device in devices()
         for case in CASES
     ]
+
+
+def method_costs() -> list[dict[str, Any]]:
+    """A record a device and shape: draw and blend of every method that mixes inputs, in units of x.clone(), float32."""
+    cases = [case for case in CASES if case.dtype == "float32" and not case.channels_last]
+    return [
+        case.record(device) | {"results": [asdict(each) for each in compare(_draws(case, device), device, SECONDS)]}
+        for device in devices()
+        for case in cases
+    ]
+
+
+def _draws(case: Case, device: str) -> dict[str, Call]:
+    torch.manual_seed(0)
+    x, y = case.batch(device)
+    generator, index = torch.Generator(device).manual_seed(0), torch.arange(len(y), device=device)
+    memory, rows = Memory(len(y)), torch.arange(len(y), device=device)
+    memory.recall(index, None)
+    ones = torch.ones(len(y), device=device)
+    memory.keep(index, Mix(rows, rows, ones, ones), torch.randn(len(y), WIDTH, device=device))
+
+    def way(text: str) -> Call:
+        method = read_method(text).at(0)
+        step = method.step(nn.Identity(), Classification(CLASSES), Batch(x, y, index), memory=memory)
+
+        def drawn() -> Tensor:
+            _, mix = method.draw(step, generator)
+            return blend(x, mix, mix.lam_x)
+
+        return drawn
+
+    return {UNIT: x.clone} | {text: way(text) for text in DRAWS}
 
 
 def peer_costs(python: str | None) -> dict[str, Any]:

@@ -73,6 +73,12 @@ def blend_tables(run: dict[str, Any]) -> list[Table]:
     return [*tables, _target_table(records)]
 
 
+def method_tables(run: dict[str, Any]) -> list[Table]:
+    """One row a method, one column a device and shape."""
+    columns = {f"{_times(record['shape'])}, {record['device']}": record["results"][1:] for record in run["methods"]}
+    return [_table(f"Draw and blend, eager, float32, in units of {UNIT}", "method", columns)]
+
+
 def draw_tables(run: dict[str, Any]) -> list[Table]:
     """One row a function."""
     values, results = run["draws"]["values"], run["draws"]["results"]
@@ -105,6 +111,7 @@ def growth_tables(run: dict[str, Any]) -> list[Table]:
 SECTIONS: dict[str, Callable[[dict[str, Any]], list[Table]]] = {
     "steps": step_tables,
     "blends": blend_tables,
+    "methods": method_tables,
     "draws": draw_tables,
     "growth": growth_tables,
 }

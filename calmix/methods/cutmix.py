@@ -35,16 +35,20 @@ class Boxes:
             given = f"rows of the shape {tuple(x.shape[1:])}" if isinstance(x, Tensor) else type(x).__name__
             raise ShapeError(f"cutmix pastes boxes into images (C, H, W); got {given}: use mixup instead.")
         lam, _ = self.coefficient(step, anchor, partner, generator)
-        drawn = len(anchor) if self.per_row else 1
-        inside = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=lam.device)
-        for dim, size in ((2, x.shape[2]), (3, x.shape[3])):
-            half = (size * (1 - lam).sqrt()).floor().div(2, rounding_mode="floor")  # (m,)
-            centre = torch.randint(size, (drawn,), generator=generator, device=lam.device)
-            pixel = torch.arange(size, device=lam.device)[:, None]
-            within = (pixel >= centre - half) & (pixel < centre + half)  # (size, m)
-            inside = inside & within.T.view(-1, 1, *((size, 1) if dim == 2 else (1, size)))
-        share = (~inside).to(lam.dtype)
-        return share, share.mean((1, 2, 3))
+        boxes = len(anchor) if self.per_row or lam.stride(0) else 1  # one lam and one centre are one box
+        side, drawn = (1 - lam[:boxes]).sqrt(), boxes if self.per_row else 1
+        rows, columns = (self._within(size, side, drawn, generator) for size in x.shape[2:])
+        inside = rows[:, None, :, None] & columns[:, None, None, :]  # (boxes, 1, H, W)
+        area = rows.sum(1) * columns.sum(1) / inside[0].numel()
+        return (~inside).to(lam.dtype).expand(len(anchor), -1, -1, -1), (1 - area).to(lam.dtype).expand(len(anchor))
+
+    @staticmethod
+    def _within(size: int, side: Tensor, drawn: int, generator: torch.Generator | None) -> Tensor:
+        """Which of `size` pixels a box of the relative side (boxes,) covers, around a pixel drawn for it."""
+        half = (size * side).floor().div(2, rounding_mode="floor")
+        centre = torch.randint(size, (drawn,), generator=generator, device=side.device)
+        pixel = torch.arange(size, device=side.device)
+        return (pixel >= (centre - half)[:, None]) & (pixel < (centre + half)[:, None])
 
 
 def cutmix(alpha: float = 1.0, per_row: bool = False, coefficient: Coefficient | None = None) -> Method:
