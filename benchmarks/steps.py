@@ -7,7 +7,6 @@ import torch
 
 from benchmarks.timing import Call, Result, absent, compare, devices
 from calmix import METHODS, CalmixError, Classification, TrainingLoss
-from calmix.errors import SettingError
 from calmix.methods.read import read_method
 from calmix.models import SmallResNet
 
@@ -56,14 +55,10 @@ def _step(text: str, shape: tuple[int, int, int], device: str) -> Call:
     """One training step of the method that `text` describes."""
     torch.manual_seed(0)
     data = torch.randn(ROWS, *shape, device=device), torch.randint(CLASSES, (ROWS,), device=device)
-    x, y, index = data[0][:BATCH], data[1][:BATCH], torch.arange(BATCH)
+    x, y, index = data[0][:BATCH], data[1][:BATCH], torch.arange(BATCH, device=device)
     model = SmallResNet(shape, CLASSES).to(device).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, nesterov=True)
-    loss = TrainingLoss(read_method(text), Classification(CLASSES))
-    try:
-        loss(model, x, y, index)
-    except SettingError:  # it looks beyond the batch
-        loss, index = TrainingLoss(loss.method, loss.task, data=data), index.to(device)
+    loss = TrainingLoss(read_method(text), Classification(CLASSES), data=data)
 
     def step() -> None:
         optimizer.zero_grad()

@@ -27,7 +27,7 @@ from calmix.core.method import (
     Step,
 )
 from calmix.core.mix import Batch, Mix, blend, mixed_output, mixed_target
-from calmix.core.objective import CleanAndMixedLoss, CleanLoss, IdleCleanPass, MixedLoss
+from calmix.core.objective import CleanAndMixedLoss, CleanLoss, MixedLoss
 from calmix.core.pairing import Alone, Shuffle
 from calmix.core.random import beta, warp
 from calmix.core.rows import Indexed, Rows
@@ -61,6 +61,7 @@ from calmix.methods.cutmix import Boxes
 from calmix.methods.k_mixup import OptimalAssignment
 from calmix.methods.mit import Apart, DecoupledLoss, Twice
 from calmix.methods.mixup_e import DirectionalPenalty
+from calmix.methods.mixup_idle import IdleCleanPass
 from calmix.methods.quantile import QuantileBand
 from calmix.methods.rankmixup import RankingLoss, SeveralCoefficients, SeveralPairings
 from calmix.methods.wrappers import folded, scheduled, sometimes, without_self_pairs

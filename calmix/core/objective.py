@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from calmix.core import require
-from calmix.core.clean import CleanGrad, CleanPass
-from calmix.core.method import Objective, Outcome, Step
+from calmix.core.clean import CleanGrad
+from calmix.core.method import Outcome, Step
 from calmix.core.mix import Mix, mixed_target
 from calmix.core.tree import cat_rows, take_rows
 
@@ -35,25 +35,6 @@ class MixedLoss:
     def __call__(self, step: Step, mix: Mix) -> Outcome:
         output, target = step.output(mix), mixed_target(step.target, mix)
         return Outcome({"mixed": step.task.loss(output, target).mean()}, output, target)
-
-
-@dataclass(frozen=True)
-class IdleCleanPass:
-    """`objective` after a clean forward in training mode that nobody uses: all it does is move batch norm's statistics.
-
-    The control for methods whose published clean pass moves them, too.
-    """
-
-    objective: Objective = MixedLoss()
-
-    @property
-    def clean_grad(self) -> CleanGrad:
-        return self.objective.clean_grad
-
-    def __call__(self, step: Step, mix: Mix) -> Outcome:
-        if step.batch_norm == "mixed":  # else the step has such a pass of its own
-            _ = CleanPass(step.model, step.batch.x, moves_statistics=True).output
-        return self.objective(step, mix)
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,7 @@ def open_folder(out: Path, comparison: Comparison) -> None:
 def _table(records: Sequence[Record], names: Sequence[str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    extra = ("temperature", "train_seconds", "relative_cost", "epoch")
+    extra = ("temperature", "train_seconds", "relative_cost", "epoch", "train_loss")
     writer.writerow(["method", "seed", *(name.replace(".", "_") for name in names), *extra])
     for record in records:
         values = [record.value(name) for name in names]

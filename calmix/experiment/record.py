@@ -40,6 +40,11 @@ class Record:
     history: list[dict[str, Any]]
     recipe: str  # repr of the Recipe, to tell whether a stored run is the one asked for
 
+    @property
+    def train_loss(self) -> float:
+        """The mean loss of the last epoch's training steps: on mixed rows, where the method mixes."""
+        return self.history[-1]["train"]["loss"]
+
     def value(self, path: str) -> float:
         """A metric by name, e.g. "ece" or "scaled.ece"; "cost" is the relative cost."""
         if path == "cost":

@@ -46,6 +46,7 @@ def run(recipe: Recipe, on_epoch: OnEpoch = lambda epoch: None) -> Finished:
     start = time.perf_counter()
     fitted = fit(model, splits, recipe.method, task, recipe.fit, recipe.seed, on_epoch)
     seconds = time.perf_counter() - start
+    fitted.model.to(recipe.fit.accelerator)  # where it was trained; evaluated there, too
     metrics, temperature, predictions = evaluate(fitted.model, splits)
     if not recipe.fit.refresh_batch_norm and has_batch_norm(fitted.model):
         refreshed = copy.deepcopy(fitted.model)
@@ -63,7 +64,7 @@ def run(recipe: Recipe, on_epoch: OnEpoch = lambda epoch: None) -> Finished:
         history=fitted.history,
         recipe=repr(recipe),
     )
-    return Finished(record, predictions, fitted.model)
+    return Finished(record, predictions, fitted.model.cpu())
 
 
 def initial_model(recipe: Recipe, splits: Splits) -> nn.Module:

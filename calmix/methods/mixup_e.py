@@ -159,8 +159,8 @@ def mixup_e(
     Cost: 2 forwards, 2 backwards; the jacobian variants 1 more backward, through the backward.
 
     coefficient: takes the place of Beta(alpha, alpha), e.g. `SimilarityKernel()`; see `sk_mixup_e`.
-    share: ours; the clean forward and the penalty on this share of the rows: an unbiased estimate of the mean at that
-    share of the cost.
+    share: ours; the clean forward and the penalty on the first rows of the batch, this share of them: where batches are
+    shuffled an unbiased estimate of the mean, at that share of the cost.
     sites: mix at one of these modules' outputs (None: the inputs), drawn in every step, as in `manifold_mixup`; the
     authors' mixupe_plus_hidden is sites=(None, 'layer1', 'layer2').
     """

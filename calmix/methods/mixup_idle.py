@@ -1,9 +1,32 @@
 """Mixup beside an idle clean forward: the control for methods that have one."""
 
+from dataclasses import dataclass
+
+from calmix.core.clean import CleanGrad, CleanPass
 from calmix.core.coefficient import Beta
-from calmix.core.method import Method
-from calmix.core.objective import IdleCleanPass
+from calmix.core.method import Method, Objective, Outcome, Step
+from calmix.core.mix import Mix
+from calmix.core.objective import MixedLoss
 from calmix.core.pairing import Shuffle
+
+
+@dataclass(frozen=True)
+class IdleCleanPass:
+    """`objective` after a clean forward in training mode that nobody uses: all it does is move batch norm's statistics.
+
+    The control for methods whose published clean pass moves them, too.
+    """
+
+    objective: Objective = MixedLoss()
+
+    @property
+    def clean_grad(self) -> CleanGrad:
+        return self.objective.clean_grad
+
+    def __call__(self, step: Step, mix: Mix) -> Outcome:
+        if step.batch_norm == "mixed":  # else the step has such a pass of its own
+            _ = CleanPass(step.model, step.batch.x, moves_statistics=True).output
+        return self.objective(step, mix)
 
 
 def mixup_idle(alpha: float = 1.0, per_row: bool = False) -> Method:

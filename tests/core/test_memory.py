@@ -1,6 +1,7 @@
 """Embeddings that are remembered from step to step: what of, for whom, and for how long."""
 
 import io
+import warnings
 from typing import Any
 
 import numpy as np
@@ -336,3 +337,28 @@ def test_spaces_that_cost_nothing_need_no_memory():
     x, y = X, X[:, :1]
     step = calmix.sk_mixup(remember=True).step(nn.Linear(D, 1), Regression(), Batch(x, y))
     assert torch.equal(calmix.ByTask(remember=True)(step), y)  # regression looks at the targets
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_compiled_model_remembers_what_the_plain_one_does_and_says_when_it_cannot():
+    x, y = torch.randn(4, 24, 5, generator=seeded(1)), torch.arange(24) % 4
+
+    def network() -> nn.Sequential:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4))
+
+    for traced_before in (False, True):
+        torch._dynamo.reset()
+        plain, compiled = network(), torch.compile(network(), backend="aot_eager")
+        ours, theirs = loss(), loss()
+        if traced_before:
+            compiled(x[0])
+            plain(x[0])
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            for rows in x:
+                index = torch.randperm(40, generator=seeded(2))[:24]
+                assert torch.allclose(ours(compiled, rows, y, index), theirs(plain, rows, y, index), atol=1e-5)
+        assert close(remembered(ours), remembered(theirs))
+        advice = [str(warning.message) for warning in said if "compile the model anew" in str(warning.message)]
+        assert len(advice) == (1 if traced_before else 0)
