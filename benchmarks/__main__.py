@@ -15,6 +15,7 @@ import calmix
 from benchmarks.blends import blend_costs, method_costs, peer_costs
 from benchmarks.draws import draw_costs
 from benchmarks.growth import growth
+from benchmarks.metrics import metric_costs
 from benchmarks.render import RESULTS, SECTIONS, machine_line
 from benchmarks.steps import step_costs
 
@@ -38,6 +39,7 @@ def main() -> None:
         "methods": method_costs,
         "draws": draw_costs,
         "growth": growth,
+        "metrics": metric_costs,
     }
     for section, tables in SECTIONS.items():
         if arguments.only not in (None, section):

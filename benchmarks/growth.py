@@ -27,7 +27,7 @@ def growth() -> dict[str, Any]:
     for n in SIZES:
         calls = _calls(n)
         results = [asdict(each) for each in compare(calls)]
-        sizes.append({"rows": n, "results": results, "peak_bytes": {name: _peak(calls[name]) for name in calls}})
+        sizes.append({"rows": n, "results": results, "peak_bytes": {name: peak(calls[name]) for name in calls}})
     return {"width": WIDTH, "sizes": sizes}
 
 
@@ -49,7 +49,7 @@ def _draw_and_blend(text: str, x: Tensor, y: Tensor) -> Call:
     return call
 
 
-def _peak(call: Call) -> int:
+def peak(call: Call) -> int:
     """Most bytes that the call holds at once, its result included: the allocator's own account."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         call()

@@ -108,12 +108,33 @@ def growth_tables(run: dict[str, Any]) -> list[Table]:
     return [_from_cells(title, "one step", cells, _notes(sizes[0]["results"]))]
 
 
+def metric_tables(run: dict[str, Any]) -> list[Table]:
+    """One row a function; and the long pass."""
+    record = run["metrics"]
+    values, results, long = record["rows"] * record["classes"], record["results"], record["pass"]
+    cells = {
+        result["name"]: {
+            "ratio": _of(result, _ratio),
+            "ns a probability": _of(result, lambda timed: f"{timed['seconds'] / values * 1e9:.2f}"),
+            "peak, MB": f"{record['peak_bytes'][result['name']] / 1e6:.1f}",
+        }
+        for result in results
+    }
+    size = f"{record['rows']:,} rows by {record['classes']:,} classes ({4 * values / 1e6:.0f} MB), float32, on cpu"
+    seconds = {name: {"CPU seconds": f"{long[name]:.2f}"} for name in ("update", "compute")}
+    return [
+        _from_cells(f"Metrics of {size}, in units of reading them", "function", cells, _notes(results)),
+        _from_cells(f"One streaming pass over {long['rows']:,} rows by {record['classes']:,} classes", "", seconds, []),
+    ]
+
+
 SECTIONS: dict[str, Callable[[dict[str, Any]], list[Table]]] = {
     "steps": step_tables,
     "blends": blend_tables,
     "methods": method_tables,
     "draws": draw_tables,
     "growth": growth_tables,
+    "metrics": metric_tables,
 }
 
 

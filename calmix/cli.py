@@ -50,6 +50,7 @@ def _parser() -> Any:
 
     from calmix import __version__
     from calmix.core.batch_norm import BATCH_NORM
+    from calmix.data import CORRUPTIONS, OUTSIDE
     from calmix.train.settings import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, SELECTIONS, Fit
 
     def data_and_training(parser: Any) -> None:
@@ -62,6 +63,12 @@ def _parser() -> Any:
             "--keep", nargs="*", type=str, default=[], help="columns to use although they look like ids"
         )
         parser.add_argument("--train-size", type=int, help="cut the training split to this many rows (stratified)")
+        parser.add_argument(
+            "--label-noise",
+            type=str,
+            metavar="SPEC",
+            help="wrong training labels: symmetric:RATE, or human:KIND (cifar10)",
+        )
         parser.add_argument("--data-dir", type=Path, help="the folder of a named set's files, see `calmix datasets`")
         parser.add_argument("--model", type=str, help="mlp or resnet (default: resnet for images, mlp for tables)")
         parser.add_argument("--epochs", type=int, default=Fit.epochs)
@@ -85,6 +92,21 @@ def _parser() -> Any:
         parser.add_argument("--device", type=str, default=Fit.device, help=", ".join(DEVICES))
         parser.add_argument("--precision", type=str, default=Fit.precision, help=", ".join(PRECISIONS))
         parser.add_argument("--set", nargs="+", action="extend", type=str, default=[], metavar="METHOD.OPTION=VALUE")
+        parser.add_argument(
+            "--ood",
+            nargs="+",
+            type=str,
+            default=[],
+            metavar="NAME",
+            help=f"also judge on images of no class: {', '.join(OUTSIDE)}",
+        )
+        parser.add_argument(
+            "--corruptions",
+            nargs="*",
+            type=str,
+            metavar="FAMILY",
+            help=f"also judge on corrupted images: ALL, or {', '.join(CORRUPTIONS)}",
+        )
         parser.add_argument("--out", type=Path, help="where results go (default: calmix-runs/DATA)")
         parser.add_argument("--config", action="config", help="a YAML file with any of these options")
 
@@ -97,7 +119,7 @@ def _parser() -> Any:
     compare.add_argument("--methods", nargs="+", type=str, default=list(DEFAULT_METHODS), metavar="METHOD")
     compare.add_argument("--seeds", type=int, default=5, help="how many seeds (0, 1, ...); runs of a seed are paired")
     compare.add_argument(
-        "--reference", type=str, metavar="METHOD", help="what differences are taken from (default: erm)"
+        "--reference", type=str, metavar="METHOD", help="what marks refer to (default: mixup, else erm)"
     )
     compare.add_argument("--resume", action="store_true", help="go on where a stopped comparison was")
     compare.add_argument("--workers", type=int, help="runs at a time (default: one a CPU core; one on a GPU)")
@@ -109,11 +131,47 @@ def _parser() -> Any:
     train.add_argument("--seed", type=int, default=0)
     commands.add_subcommand("train", train, help="one network, its metrics and its weights")
 
+    evaluate = Parser(description="Judge predictions of any model, from any framework: every metric, and a report.")
+    evaluate.add_argument(
+        "predictions",
+        type=Path,
+        help="an .npz, .csv or .parquet file: probs or logits and labels; or mean, std and targets",
+    )
+    evaluate.add_argument(
+        "--calibration", type=Path, metavar="FILE", help="predictions of other rows, to fit temperature and its kin on"
+    )
+    evaluate.add_argument("--logits", action="store_true", help="what the files call probabilities are logits")
+    evaluate.add_argument(
+        "--ood", nargs="+", type=Path, default=[], metavar="FILE", help="predictions for rows that are of no class"
+    )
+    evaluate.add_argument("--votes", type=Path, metavar="FILE.npy", help="how often people chose each class, by row")
+    evaluate.add_argument("--bins", type=int, default=15)
+    evaluate.add_argument("--out", type=Path, help="where results go (default: calmix-runs/PREDICTIONS)")
+    commands.add_subcommand("evaluate", evaluate, help="judge predictions of any model")
+
+    diagnose = Parser(description="Do wrong labels grow with distance, and what does each method do about it?")
+    data_and_training(diagnose)
+    diagnose.add_argument("--methods", nargs="+", type=str, default=["mixup", "sk_mixup"], metavar="METHOD")
+    diagnose.add_argument("--seeds", type=int, default=3, help="how many seeds (0, 1, ...); claims need ten")
+    diagnose.add_argument("--pairs", type=int, default=3000, help="random pairs of training rows a seed")
+    diagnose.add_argument("--oracle-rows", type=int, default=20_000, help="at most so many rows teach the oracle")
+    diagnose.add_argument("--oracle-epochs", type=int, help="(default: as many as make 100,000 rows, 5 to 100)")
+    diagnose.add_argument("--labels-only", action="store_true", help="leave out derivatives and decision surfaces")
+    diagnose.add_argument("--resume", action="store_true", help="go on where a stopped diagnosis was")
+    commands.add_subcommand("diagnose", diagnose, help="the theory made visible on your data")
+
     commands.add_subcommand("methods", Parser(description="List the methods."), help="list the methods")
     commands.add_subcommand("datasets", Parser(description="List the data sets."), help="list the data sets")
-    report = Parser(description="Draw a comparison's report again, without training.")
-    report.add_argument("folder", type=Path, help="the folder that `calmix compare` wrote")
-    report.add_argument("--reference", type=str, metavar="METHOD", help="take differences from another method")
+    report = Parser(description="Draw a comparison's report again, without training; or rank methods over several.")
+    report.add_argument(
+        "folders",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="the folder that `calmix compare` wrote; several: ranks over their data sets",
+    )
+    report.add_argument("--reference", type=str, metavar="METHOD", help="of one folder: mark against another method")
+    report.add_argument("--out", type=Path, help="of several folders: where ranks go (default: calmix-runs/ranks)")
     commands.add_subcommand("report", report, help="draw a report again")
     return parser
 
@@ -126,7 +184,8 @@ def _compare(options: Any, arguments: Sequence[str]) -> None:
     from calmix.report import print_table, write_report
 
     methods = _methods(options.methods, options.set)
-    comparison = Comparison(_source(options), methods, options.model, _fit(options), options.seeds, options.reference)
+    source, shift = _source(options), _shift(options)
+    comparison = Comparison(source, methods, options.model, _fit(options), options.seeds, options.reference, shift)
     out = options.out or _default_out(options.data)
     _say_notices(comparison.source)
     if "ALL" in options.methods:
@@ -143,7 +202,7 @@ def _train(options: Any, arguments: Sequence[str]) -> None:
     from calmix.report import print_table, write_report
 
     [(label, method)] = _methods([options.method], options.set).items()
-    recipe = Recipe(_source(options), label, method, options.model, _fit(options), options.seed)
+    recipe = Recipe(_source(options), label, method, options.model, _fit(options), options.seed, _shift(options))
     name = f"{Path(options.data).name.split('.')[0]}-{method_name(label)}-seed{recipe.seed}"
     out = options.out or _default_out(name)
     _say_notices(recipe.source, recipe.seed)
@@ -151,6 +210,41 @@ def _train(options: Any, arguments: Sequence[str]) -> None:
         results = train(recipe, out, ["calmix", *arguments], lambda epoch: tick(label, recipe.seed, epoch))
     print_table(results)
     print(f"report: {write_report(out)}\nweights: {out / 'model.pt'}")
+
+
+def _evaluate(options: Any, arguments: Sequence[str]) -> None:
+    from calmix.evaluation import evaluate, read_given
+    from calmix.experiment.compare import refuse_finished
+    from calmix.report import print_evaluation, write_evaluation
+
+    out = options.out or _default_out(str(options.predictions))
+    refuse_finished(out, "give another --out")
+    outside = {path.name.split(".")[0]: path for path in options.ood}
+    given = read_given(options.predictions, options.calibration, outside, options.votes, options.logits)
+    evaluation = evaluate(given, options.bins)
+    page = write_evaluation(out, evaluation, ["calmix", *arguments])
+    print_evaluation(evaluation)
+    print(f"metrics: {out / 'metrics.json'}\nreport: {page}")
+
+
+def _diagnose(options: Any, arguments: Sequence[str]) -> None:
+    from calmix.experiment.diagnosis import Diagnosis, OracleSettings, diagnose, explain
+    from calmix.report.diagnosis import sentences, write_diagnosis
+
+    if options.ood or options.corruptions is not None:
+        raise SettingError("a diagnosis looks at mixes of training rows; leave out --ood and --corruptions.")
+    methods, oracle = _methods(options.methods, options.set), OracleSettings(options.oracle_rows, options.oracle_epochs)
+    diagnosis = Diagnosis(_source(options), methods, options.model, _fit(options), options.seeds, oracle, options.pairs)
+    out = options.out or Path(f"{_default_out(options.data)}-diagnosis")
+    _say_notices(diagnosis.source)
+    plane = diagnosis.source.splits(0).train.x.shape[1:] == (2,)
+    runs = 1 + len(methods) * (1 if options.labels_only else 3 if plane else 2)
+    with _progress(options.seeds * runs, diagnosis.fit.epochs) as tick:
+        results = diagnose(diagnosis, out, options.resume, ["calmix", *arguments], tick)
+        if not options.labels_only:
+            explain(diagnosis, out, options.resume, tick)
+    print("\n\n".join(sentences(results)))
+    print(f"report: {write_diagnosis(out)}")
 
 
 def _methods_list(options: Any, arguments: Sequence[str]) -> None:
@@ -168,16 +262,38 @@ def _datasets_list(options: Any, arguments: Sequence[str]) -> None:
 
 def _report(options: Any, arguments: Sequence[str]) -> None:
     from calmix.experiment import refer
-    from calmix.report import print_table, read_results, write_report
+    from calmix.report import print_table, write_report
+    from calmix.report.diagnosis import write_diagnosis
 
-    read_results(options.folder)  # advice where it holds no comparison
-    print_table(refer(options.folder, options.reference))
-    print(f"report: {write_report(options.folder)}")
+    if len(options.folders) > 1:
+        _ranks(options, arguments)
+        return
+    if options.out is not None:
+        raise SettingError("--out is where ranks over several folders go; one folder's report is written in it.")
+    [folder] = options.folders
+    if (folder / "diagnosis.json").exists():
+        print(f"report: {write_diagnosis(folder)}")
+        return
+    print_table(refer(folder, options.reference))
+    print(f"report: {write_report(folder)}")
+
+
+def _ranks(options: Any, arguments: Sequence[str]) -> None:
+    from calmix.report import print_ranks, read_ranking, write_ranks
+
+    if options.reference is not None:
+        raise SettingError("--reference is for the report of one folder; ranks compare every method with every other.")
+    ranking = read_ranking(options.folders)
+    page = write_ranks(ranking, options.out or Path("calmix-runs/ranks"), ["calmix", *arguments])
+    print_ranks(ranking)
+    print(f"report: {page}")
 
 
 COMMANDS: dict[str, Callable[[Any, Sequence[str]], None]] = {
     "compare": _compare,
     "train": _train,
+    "evaluate": _evaluate,
+    "diagnose": _diagnose,
     "methods": _methods_list,
     "datasets": _datasets_list,
     "report": _report,
@@ -188,9 +304,27 @@ COMMANDS: dict[str, Callable[[Any, Sequence[str]], None]] = {
 
 
 def _source(options: Any) -> Any:
+    from calmix.data import read_label_noise
     from calmix.experiment import Source
 
-    return Source(options.data, options.target, options.task, options.train_size, options.data_dir, tuple(options.keep))
+    return Source(
+        options.data,
+        options.target,
+        options.task,
+        options.train_size,
+        options.data_dir,
+        tuple(options.keep),
+        None if options.label_noise is None else read_label_noise(options.label_noise),
+    )
+
+
+def _shift(options: Any) -> Any:
+    from calmix.data import CORRUPTIONS
+    from calmix.experiment import Shift
+
+    families = options.corruptions  # None where the option is not there, [] where it is bare
+    everything = families is not None and (not families or "ALL" in families)
+    return Shift(tuple(options.ood), tuple(CORRUPTIONS if everything else families or ()))
 
 
 def _fit(options: Any) -> Any:

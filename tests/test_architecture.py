@@ -13,7 +13,8 @@ ROOT = Path(calmix.__file__).parent
 LAYERS = {
     "errors": 0,
     "core": 1, "metrics": 1, "posthoc": 1, "data": 1, "models": 1,
-    "methods": 2,
+    "diagnose": 1.5,  # may import core
+    "methods": 2, "evaluation": 2,
     "train": 3,
     "experiment": 4,
     "report": 5,

@@ -81,8 +81,23 @@ def test_resume_repeats_nothing_and_report_draws_again(tmp_path: Path, capsys: p
     assert "worse than sk_mixup" in capsys.readouterr().out
     main(["report", str(tmp_path)])
     assert "worse than sk_mixup" in capsys.readouterr().out
-    assert "Paired differences from sk_mixup" in (tmp_path / "report.html").read_text()
+    assert "From sk_mixup" in (tmp_path / "report.html").read_text()
     assert "unknown method to refer to 'mixap'" in refused(["report", str(tmp_path), "--reference", "mixap"], capsys)
+    assert "--out is where ranks" in refused(["report", str(tmp_path), "--out", str(tmp_path / "new")], capsys)
+
+
+def test_report_ranks_methods_over_several_comparisons(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folders = [str(tmp_path / data) for data in ("wine", "iris")]
+    for data, folder in zip(("wine", "breast_cancer"), folders, strict=True):
+        main(["compare", data, "--out", folder, *QUICK])
+        assert "seeds can tell" in capsys.readouterr().out  # the verdict: two epochs and two seeds show nothing
+    out = tmp_path / "ranks"
+    main(["report", *folders, "--out", str(out)])
+    assert "2 data sets put no method ahead." in capsys.readouterr().out
+    assert (out / "report.html").exists()
+    assert json.loads((out / "ranks.json").read_text())["methods"] == ["erm", "sk_mixup"]
+    assert "--reference is for the report of one folder" in refused(["report", *folders, "--reference", "erm"], capsys)
+    assert "two or more different folders" in refused(["report", folders[0], folders[0]], capsys)
 
 
 def discard(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
@@ -135,7 +150,33 @@ def test_regression_is_inferred_and_reported_in_its_own_metrics(tmp_path: Path, 
     main(["compare", str(tmp_path / "own.parquet"), "--target", "y", "--out", str(tmp_path / "out"), *QUICK])
     assert "RMSE" in capsys.readouterr().out
     run = json.loads((tmp_path / "out" / "results.json").read_text())["runs"][0]
-    assert set(run["metrics"]) == {"rmse", "mae", "r2"}
+    assert set(run["metrics"]) == {"rmse", "mae", "mape", "r2"}
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> Path:
+    """Honest probabilities for 60 rows of three classes, as a table."""
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.ones(3), 60)
+    frame = pd.DataFrame(probs, columns=["probs_cat", "probs_dog", "probs_eel"])
+    frame["label"] = [rng.choice(["cat", "dog", "eel"], p=row / row.sum()) for row in probs]
+    path = tmp_path / "mine.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def test_predictions_alone_are_evaluated(predictions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    held, out = tmp_path / "held.csv", tmp_path / "out"
+    pd.read_csv(predictions).iloc[::-1].to_csv(held, index=False)
+    main(["evaluate", str(predictions), "--calibration", str(held), "--ood", str(held), "--out", str(out)])
+    printed = capsys.readouterr().out
+    assert "times in a hundred" in printed
+    assert "Smooth ECE" in printed
+    numbers = json.loads((out / "metrics.json").read_text())
+    assert {"accuracy", "nll", "brier", "ece", "scaled", "temperature", "conformal"} <= set(numbers)
+    assert numbers["ood"]["held"]["entropy"]["auroc"] == pytest.approx(0.5)
+    assert f"report: {out / 'report.html'}" in printed
+    assert "calmix evaluate" in (out / "report.html").read_text()
 
 
 def test_lists_name_everything(capsys: pytest.CaptureFixture[str]):
@@ -222,6 +263,32 @@ def test_bad_options_are_one_sentence_and_write_nothing(
     monkeypatch.chdir(tmp_path)
     assert message in refused(arguments, capsys)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (["--calibration", "{file}"], "holds the test predictions themselves"),
+        (["--bins", "61"], "60 rows cannot fill 61 bins"),
+        (["--bins", "0"], "bins"),
+        (["--votes", "{file}"], "votes"),
+        (["--ood", "none.npz"], "file not found"),
+    ],
+)
+def test_bad_evaluations_are_one_sentence_and_write_nothing(
+    arguments: list[str], advice: str, predictions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "out"
+    given = [argument.format(file=predictions) for argument in arguments]
+    assert advice in refused(["evaluate", str(predictions), *given, "--out", str(out)], capsys)
+    assert not out.exists()
+
+
+def test_an_evaluation_does_not_write_over_a_comparison(
+    predictions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "results.json").write_text("{}")
+    assert "already holds" in refused(["evaluate", str(predictions), "--out", str(tmp_path)], capsys)
 
 
 def csv(text: str) -> bytes:

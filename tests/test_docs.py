@@ -43,6 +43,14 @@ def test_every_kind_of_batch_has_an_example_that_runs():
     assert len(sections) == 1 + 12
 
 
+def test_the_evaluation_of_predictions_runs():
+    names: dict[str, Any] = {"__name__": "evaluation"}
+    for code in blocks("docs/evaluation.md"):
+        exec(code, names)
+    assert 0 <= names["evaluation"].metrics["ece"] <= 1
+    assert names["sets"].shape == (100, 3)
+
+
 def test_the_contributor_s_example_is_a_method():
     names: dict[str, Any] = {"__name__": "sharp_mixup"}
     (code,) = blocks("CONTRIBUTING.md")

@@ -1,26 +1,45 @@
 """Data sets as four splits: one function a data set, and `load` for a name or a path."""
 
 from calmix.data.bundled import breast_cancer, diabetes, wine
+from calmix.data.corruptions import CORRUPTIONS, SEVERITIES, corrupted
 from calmix.data.images import cifar10, digits, fashion_mnist
+from calmix.data.noise import HumanNoise, LabelNoise, Symmetric, read_label_noise
+from calmix.data.outside import OUTSIDE, notmnist, outside, tiny_imagenet_ood
 from calmix.data.registry import DATASETS, load
 from calmix.data.series import exchange_rate
 from calmix.data.splits import TASKS, About, Split, Splits, cut_train, split_rows, split_sizes
+from calmix.data.toys import circles, two_moons
+from calmix.data.votes import human_votes
 
 __all__ = [
+    "CORRUPTIONS",
     "DATASETS",
+    "OUTSIDE",
+    "SEVERITIES",
     "TASKS",
     "About",
+    "HumanNoise",
+    "LabelNoise",
     "Split",
     "Splits",
+    "Symmetric",
     "breast_cancer",
     "cifar10",
+    "circles",
+    "corrupted",
     "cut_train",
     "diabetes",
     "digits",
     "exchange_rate",
     "fashion_mnist",
+    "human_votes",
     "load",
+    "notmnist",
+    "outside",
+    "read_label_noise",
     "split_rows",
     "split_sizes",
+    "tiny_imagenet_ood",
+    "two_moons",
     "wine",
 ]

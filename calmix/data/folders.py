@@ -7,10 +7,25 @@ from pathlib import Path
 from calmix.errors import DataError
 
 
+def find_companion(name: str, pattern: str, data_dir: Path | None, advice: str) -> Path:
+    """The folder of a set that accompanies another: in $CALMIX_DATA, or in or beside data_dir, always by its name.
+
+    The bare folders are not tried: Fashion-MNIST's own files have the names of notMNIST's.
+    """
+    root = os.environ.get("CALMIX_DATA")
+    near = [] if data_dir is None else [Path(data_dir, name), Path(data_dir).resolve().parent / name]
+    places = [*near, *([Path(root, name)] if root else [])]
+    return _first(name, pattern, places, advice)
+
+
 def find_folder(name: str, pattern: str, data_dir: Path | None, more: Iterable[Path], advice: str) -> Path:
     """The first folder that holds such a file: data_dir alone where given, else the usual places."""
     root = os.environ.get("CALMIX_DATA")
     places = [Path(data_dir)] if data_dir else [*([Path(root, name), Path(root)] if root else []), *more]
+    return _first(name, pattern, places, advice)
+
+
+def _first(name: str, pattern: str, places: list[Path], advice: str) -> Path:
     for place in places:
         if any(place.glob(pattern)):
             return place

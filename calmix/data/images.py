@@ -6,8 +6,12 @@ n images of C channels, H x W pixels. Decoded files stay in memory as uint8; onl
 import gzip
 import io
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +46,17 @@ def digits(seed: int = 0, train_size: int | None = None) -> Splits:
     labels = np.asarray(labels, np.int64)
     train, *others = split_rows(labels, split_sizes(len(labels)), np.random.default_rng(seed))
     parts = [cut_train(train, labels, train_size), *others]
-    about = About("digits", "classification", "image", tuple("0123456789"), (), False, "scikit-learn, load_digits")
+    about = About(
+        name="digits",
+        task="classification",
+        kind="image",
+        classes=tuple("0123456789"),
+        features=(),
+        natural=False,
+        source="scikit-learn, load_digits",
+        pixel_mean=(0.0,),
+        pixel_std=(1.0,),
+    )
     return Splits(*(Split(images[rows], torch.from_numpy(labels[rows])) for rows in parts), about=about)
 
 
@@ -88,7 +102,7 @@ def _image_splits(
         )
     train, validation, calibration = split_rows(labels, (free, *HELD_OUT), np.random.default_rng(seed))
     train = cut_train(train, labels, size)
-    pixels = _floats(images[train])
+    pixels = floats(images[train])
     std, mean = torch.std_mean(pixels, dim=(0, 2, 3), correction=0, keepdim=True)  # (1, C, 1, 1)
     std[std == 0] = 1
 
@@ -97,14 +111,15 @@ def _image_splits(
 
     return Splits(
         train=split(pixels, labels[train]),
-        validation=split(_floats(images[validation]), labels[validation]),
-        calibration=split(_floats(images[calibration]), labels[calibration]),
-        test=split(_floats(official_test[0]), official_test[1]),
-        about=about,
+        validation=split(floats(images[validation]), labels[validation]),
+        calibration=split(floats(images[calibration]), labels[calibration]),
+        test=split(floats(official_test[0]), official_test[1]),
+        about=replace(about, pixel_mean=tuple(mean.flatten().tolist()), pixel_std=tuple(std.flatten().tolist())),
+        train_rows=train,
     )
 
 
-def _floats(images: Images) -> torch.Tensor:
+def floats(images: Images) -> torch.Tensor:
     """A fresh float32 tensor in [0, 1]."""
     return torch.tensor(images, dtype=torch.float32).div_(255)
 
@@ -114,6 +129,14 @@ def _idx_pair(folder: Path, stem: str) -> tuple[Images, Rows]:
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         raise DataError(f"{folder}: {stem} has images {images.shape} and labels {labels.shape}; get the files anew.")
     return images[:, None], labels.astype(np.int64)
+
+
+def read_idx_images(folder: Path, name: str) -> Images:
+    """The grey images (n, 1, H, W) of an idx file, plain or gzipped."""
+    images = _idx(folder, name)
+    if images.ndim != 3:
+        raise DataError(f"{folder}: {name} has images {images.shape}, not (n, H, W); get the file anew.")
+    return images[:, None]
 
 
 def _idx(folder: Path, name: str) -> NDArray[np.uint8]:
@@ -136,30 +159,54 @@ def _read_idx(path: Path, modified: int) -> NDArray[np.uint8]:
         raise DataError(f"{path} is not a whole idx file ({error}); get the file anew.") from error
 
 
+def read_shards(folder: Path, stem: str) -> Images:
+    """The images (n, 3, H, W) of a folder's parquet files STEM-*.parquet, in order."""
+    return np.concatenate([_read_images(path, path.stat().st_mtime_ns) for path in _shard_paths(folder, stem)])
+
+
 def _shards(folder: Path, stem: str) -> tuple[Images, Rows]:
+    labels = [_read_labels(path, path.stat().st_mtime_ns) for path in _shard_paths(folder, stem)]
+    return read_shards(folder, stem), np.concatenate(labels)
+
+
+def _shard_paths(folder: Path, stem: str) -> list[Path]:
     paths = sorted(folder.glob(f"{stem}-*.parquet"))
     if not paths:
         raise DataError(f"no {stem}-*.parquet in {folder}; get the set's parquet files, train and test.")
-    images, labels = zip(*(_read_shard(path, path.stat().st_mtime_ns) for path in paths), strict=True)
-    return np.concatenate(images), np.concatenate(labels)
+    return paths
 
 
 @lru_cache(maxsize=8)
-def _read_shard(path: Path, modified: int) -> tuple[Images, Rows]:
-    """Decoded images (n, 3, 32, 32) and labels (n,) of one parquet file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _read_images(path: Path, modified: int) -> Images:
     from PIL import Image
 
     def decode(encoded: bytes) -> NDArray[np.uint8]:
         return np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
 
+    with _named_errors(path):
+        images = np.stack([decode(row["bytes"]) for row in _column(path, "img").to_pylist()])
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+
+@lru_cache(maxsize=8)
+def _read_labels(path: Path, modified: int) -> Rows:
+    with _named_errors(path):
+        return _column(path, "label").to_numpy().astype(np.int64)
+
+
+def _column(path: Path, name: str) -> Any:
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path, columns=[name])[name]
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
     try:
-        table = pq.read_table(path, columns=["img", "label"])
-        images = np.stack([decode(row["bytes"]) for row in table["img"].to_pylist()])
-        labels = table["label"].to_numpy().astype(np.int64)
+        yield
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path} is not a parquet file of images (img.bytes, label): {error}; get the file anew."
         ) from error
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels

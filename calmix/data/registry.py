@@ -9,6 +9,7 @@ from calmix.data.bundled import breast_cancer, diabetes, wine
 from calmix.data.images import cifar10, digits, fashion_mnist
 from calmix.data.series import exchange_rate
 from calmix.data.splits import TASKS, Splits
+from calmix.data.toys import circles, two_moons
 from calmix.errors import DataError, SettingError, UnknownNameError
 
 DATASETS: dict[str, Callable[..., Splits]] = {
@@ -16,6 +17,8 @@ DATASETS: dict[str, Callable[..., Splits]] = {
     "breast_cancer": breast_cancer,
     "wine": wine,
     "diabetes": diabetes,
+    "two_moons": two_moons,
+    "circles": circles,
     "fashion_mnist": fashion_mnist,
     "cifar10": cifar10,
     "exchange_rate": exchange_rate,

@@ -4,7 +4,7 @@ n rows, K classes, S parts. Row indices are int64 arrays into the whole table (o
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,8 @@ class About:
     target_mean: float = 0.0  # regression: y * target_std + target_mean is in the original unit
     target_std: float = 1.0
     notices: tuple[str, ...] = ()  # what the user should be told, in full sentences
+    pixel_mean: tuple[float, ...] = ()  # images: x * pixel_std + pixel_mean, channel by channel, lies in [0, 1]
+    pixel_std: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Splits:
     calibration: Split
     test: Split
     about: About
+    train_rows: Rows | None = field(default=None, compare=False)  # train's places in an official training part
 
 
 def split_sizes(n: int) -> tuple[int, ...]:

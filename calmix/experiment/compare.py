@@ -15,24 +15,22 @@ import torch
 
 from calmix.core.method import Method, Scheduled
 from calmix.data import Splits
-from calmix.errors import DataError, SettingError, UnknownNameError
+from calmix.errors import DataError, SettingError
 from calmix.experiment.engine import Tick, carry_out, default_workers
 from calmix.experiment.recipe import Recipe, Source
 from calmix.experiment.record import Record, read, read_json, slug, write_json, write_whole
 from calmix.experiment.run import initial_model, try_step
-from calmix.experiment.statistics import interval, paired_difference
+from calmix.experiment.shift import Shift, try_shift
+from calmix.experiment.summary import metrics_of, references, summarise, with_claims
 from calmix.models import default_model
 from calmix.train import Fit
-
-CLASSIFICATION_METRICS = ("accuracy", "nll", "brier", "ece", "adaptive_ece", "scaled.nll", "scaled.ece")
-REGRESSION_METRICS = ("rmse", "mae", "r2")
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What to compare: methods by label, on one source, with one network and one training, over seeds 0..seeds-1.
 
-    reference: the label that differences are taken from; None is plain training, else the first method.
+    reference: the label that the marks refer to; None is plain Mixup, else plain training, else the first method.
     """
 
     source: Source
@@ -41,18 +39,19 @@ class Comparison:
     fit: Fit = dataclasses.field(default_factory=Fit)
     seeds: int = 5
     reference: str | None = None
+    shift: Shift = dataclasses.field(default_factory=Shift)
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise SettingError(f"seeds must be at least 1; got {self.seeds}.")
         if not self.methods:
             raise SettingError("no methods to compare; name at least one, e.g. --methods erm mixup.")
-        _reference(self.reference, list(self.methods))
+        references(list(self.methods), self.reference)
 
     def recipes(self) -> list[Recipe]:
         """All runs, seed by seed, so that a stopped comparison leaves whole pairs."""
         return [
-            Recipe(self.source, label, method, self.model, self.fit, seed)
+            Recipe(self.source, label, method, self.model, self.fit, seed, self.shift)
             for seed in range(self.seeds)
             for label, method in self.methods.items()
         ]
@@ -79,6 +78,7 @@ def compare(
     initial_model(recipes[0], splits)  # bad data and models fail here, before anything is written
     for recipe in recipes[: len(comparison.methods)]:
         try_step(recipe, splits)
+    try_shift(comparison.shift, splits, comparison.source.data_dir)
     todo = _unfinished(recipes, out, resume)
     open_folder(out, comparison)
     epochs = comparison.fit.epochs
@@ -111,7 +111,7 @@ def write_results(
         "command": list(command),
         "environment": environment(comparison.fit),
         "runs": [dataclasses.asdict(record) for record in records],
-        "summary": summarise(records, names, comparison.reference),
+        "summary": with_claims(summarise(records, names, comparison.reference), out, records),
     }
     write_json(out / "results.json", results)
     table = _table(records, [*names, *controls])
@@ -120,47 +120,35 @@ def write_results(
 
 
 def refer(out: Path, reference: str | None = None) -> dict[str, Any]:
-    """The results in `out`; where a reference is given, rewritten with differences taken from it."""
-    results = read_json(out / "results.json")
-    if reference is not None:
-        records = [Record(**run) for run in results["runs"]]
-        results["summary"] = summarise(records, metrics_of(results["task"]), reference)
+    """The results in `out`, summed up again from their runs and predictions, and written where that changes them.
+
+    reference: whom the marks refer to; as it was, where none is given. Raises as `summed_up`.
+    """
+    results = summed_up(out, reference)
+    results["summary"] = with_claims(results["summary"], out, [Record(**run) for run in results["runs"]])
+    if results != read_json(out / "results.json"):
         write_json(out / "results.json", results)
     return results
 
 
-def metrics_of(task: str) -> tuple[str, ...]:
-    """What a comparison of this task reports, by the names that `Record.value` knows."""
-    return REGRESSION_METRICS if task == "regression" else CLASSIFICATION_METRICS
+def summed_up(out: Path, reference: str | None = None) -> dict[str, Any]:
+    """The results in `out`, summed up again from their runs alone: also those that an older calmix wrote.
 
-
-def summarise(records: Sequence[Record], names: Sequence[str], reference: str | None = None) -> list[dict[str, Any]]:
-    """A row a method: means with 95 % intervals, and differences from the reference, paired by seed."""
-    labels = list(dict.fromkeys(record.method for record in records))
-    reference = _reference(reference, labels)
-
-    def values(label: str, name: str) -> list[float]:
-        return [record.value(name) for record in records if record.method == label]
-
-    rows = []
-    for label in labels:
-        row: dict[str, Any] = {"method": label, "seeds": len(values(label, "cost"))}
-        row["repr"] = next(record.repr for record in records if record.method == label)
-        row["metrics"] = {name: dataclasses.asdict(interval(values(label, name))) for name in (*names, "cost")}
-        row["reference"] = reference
-        row["difference"] = {
-            name: dataclasses.asdict(paired_difference(values(label, name), values(reference, name))) for name in names
-        }
-        rows.append(row)
-    return rows
-
-
-def _reference(given: str | None, labels: Sequence[str]) -> str:
-    if given is None:
-        return "erm" if "erm" in labels else labels[0]
-    if given not in labels:
-        raise UnknownNameError("method to refer to", given, labels)
-    return given
+    Raises:
+        DataError: there are no results, or damaged ones.
+        UnknownNameError: the reference takes no part.
+    """
+    path = out / "results.json"
+    if not path.exists():
+        raise DataError(f"{out} holds no results.json; make one with `calmix compare DATA --out {out}`.")
+    results = read_json(path)
+    try:
+        records, names = [Record(**run) for run in results["runs"]], metrics_of(results["task"])
+        reference = reference or results["summary"][0]["reference"]
+        return {**results, "summary": summarise(records, names, reference)}
+    except (KeyError, IndexError, TypeError, AttributeError):
+        remedy = f"write it again with the command that made it and --resume, or `calmix compare DATA --out {out}`"
+        raise DataError(f"{path} is damaged; {remedy}.") from None
 
 
 def environment(settings: Fit) -> dict[str, str]:

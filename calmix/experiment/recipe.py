@@ -6,14 +6,18 @@ from pathlib import Path
 
 from calmix.core.method import Method, Scheduled
 from calmix.core.task import Binary, Classification, Regression, Task
-from calmix.data import About, Splits, load
+from calmix.data import About, LabelNoise, Splits, load
 from calmix.errors import SettingError
+from calmix.experiment.shift import Shift
 from calmix.train import Fit
 
 
 @dataclass(frozen=True)
 class Source:
-    """Which data: a registered name or the path of a table, and how to read it (see `calmix.data.load`)."""
+    """Which data: a registered name or the path of a table, and how to read it (see `calmix.data.load`).
+
+    label_noise: makes some labels of the training split wrong, e.g. `Symmetric(0.4)`.
+    """
 
     data: str
     target: str | None = None
@@ -21,6 +25,7 @@ class Source:
     train_size: int | None = None
     data_dir: Path | None = None
     keep: tuple[str, ...] = ()
+    label_noise: LabelNoise | None = None
 
     def splits(self, seed: int) -> Splits:
         """The splits that belong to a seed; the last ones are kept in memory."""
@@ -31,7 +36,8 @@ class Source:
 class Recipe:
     """One run. Its repr is the code that makes it.
 
-    label: what the method is called in tables; model: a name of `MODELS`, None for the default of the data.
+    label: what the method is called in tables; model: a name of `MODELS`, None for the default of the data; shift: what
+    else the trained network is judged on.
     """
 
     source: Source
@@ -40,6 +46,7 @@ class Recipe:
     model: str | None = None
     fit: Fit = field(default_factory=Fit)
     seed: int = 0
+    shift: Shift = field(default_factory=Shift)
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -60,7 +67,7 @@ def outputs_of(about: About) -> int:
 
 @lru_cache(maxsize=1)
 def _splits(source: Source, seed: int) -> Splits:
-    return load(
+    splits = load(
         source.data,
         seed=seed,
         train_size=source.train_size,
@@ -69,3 +76,4 @@ def _splits(source: Source, seed: int) -> Splits:
         data_dir=source.data_dir,
         keep=source.keep,
     )
+    return splits if source.label_noise is None else source.label_noise(splits, seed, source.data_dir)

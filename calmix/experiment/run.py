@@ -7,16 +7,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from calmix.core.batch_norm import has_batch_norm, refresh_batch_norm
 from calmix.core.loss import TrainingLoss
 from calmix.data import About, Split, Splits
 from calmix.errors import CalmixError
+from calmix.evaluation import Classified, judge_classes
 from calmix.experiment.cost import relative_cost
 from calmix.experiment.recipe import Recipe, outputs_of, task_of
 from calmix.experiment.record import Predictions, Record
-from calmix.metrics import classification_metrics, regression_metrics
+from calmix.experiment.shift import judge_shift, logits_of
+from calmix.metrics import regression_metrics
 from calmix.models import make_model
 from calmix.posthoc import fit_temperature
 from calmix.train import fit, predict
@@ -48,6 +50,8 @@ def run(recipe: Recipe, on_epoch: OnEpoch = lambda epoch: None) -> Finished:
     seconds = time.perf_counter() - start
     fitted.model.to(recipe.fit.accelerator)  # where it was trained; evaluated there, too
     metrics, temperature, predictions = evaluate(fitted.model, splits)
+    further = judge_shift(fitted.model, recipe.shift, splits, recipe.source.data_dir, recipe.seed, predictions)
+    metrics, predictions = metrics | further[0], {**predictions, **further[1]}
     if not recipe.fit.refresh_batch_norm and has_batch_norm(fitted.model):
         refreshed = copy.deepcopy(fitted.model)
         refresh_batch_norm(refreshed, Batches(splits.train, recipe.fit.batch_size))
@@ -98,23 +102,19 @@ def evaluate(model: nn.Module, splits: Splits) -> tuple[dict[str, Any], float | 
     """Metrics on the test split, the temperature fitted on the calibration split, and the predictions behind both."""
     if splits.about.task == "regression":
         return _evaluate_regression(model, splits.test, splits.about)
-    logits, labels = _logits(model, splits.test), splits.test.y
-    calibration = _logits(model, splits.calibration)
-    temperature = fit_temperature(calibration, splits.calibration.y)
-    probs = logits.softmax(1)
-    metrics = {
-        **classification_metrics(probs, labels),
-        "scaled": classification_metrics(temperature(logits).softmax(1), labels),
-    }
+    test = Classified(logits_of(model, splits.test), splits.test.y)
+    calibration = Classified(logits_of(model, splits.calibration), splits.calibration.y)
+    metrics, _ = judge_classes(test, calibration, calibrators={"scaled": fit_temperature})
+    temperature = metrics.pop("temperature")
     predictions = {
-        "logits": logits.float().numpy(),
-        "probs": probs.float().numpy(),
-        "labels": labels.numpy(),
-        "temperature": np.array(temperature.value),
-        "calibration_logits": calibration.float().numpy(),
-        "calibration_labels": splits.calibration.y.numpy(),
+        "logits": test.logits.float().numpy(),
+        "probs": test.probs.float().numpy(),
+        "labels": test.labels.numpy(),
+        "temperature": np.array(temperature),
+        "calibration_logits": calibration.logits.float().numpy(),
+        "calibration_labels": calibration.labels.numpy(),
     }
-    return metrics, temperature.value, predictions
+    return metrics, temperature, predictions
 
 
 def _evaluate_regression(model: nn.Module, test: Split, about: About) -> tuple[dict[str, Any], None, Predictions]:
@@ -122,9 +122,3 @@ def _evaluate_regression(model: nn.Module, test: Split, about: About) -> tuple[d
         values.double() * about.target_std + about.target_mean for values in (predict(model, test), test.y)
     )
     return regression_metrics(mean, targets), None, {"mean": mean.numpy(), "targets": targets.numpy()}
-
-
-def _logits(model: nn.Module, split: Split) -> Tensor:
-    """Logits (n, K) in float64; a single logit z becomes the two columns 0, z."""
-    output = predict(model, split).double()
-    return torch.cat([torch.zeros_like(output), output], 1) if output.shape[1] == 1 else output

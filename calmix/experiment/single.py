@@ -10,6 +10,7 @@ from calmix.experiment.compare import Comparison, open_folder, refuse_finished, 
 from calmix.experiment.recipe import Recipe, outputs_of
 from calmix.experiment.record import save, write_whole
 from calmix.experiment.run import OnEpoch, initial_model, run, try_step
+from calmix.experiment.shift import try_shift
 
 
 def train(
@@ -32,8 +33,10 @@ def train(
     splits = recipe.source.splits(recipe.seed)
     initial_model(recipe, splits)
     try_step(recipe, splits)
+    try_shift(recipe.shift, splits, recipe.source.data_dir)
     refuse_finished(out, "give another --out")
-    comparison = Comparison(recipe.source, {recipe.label: recipe.method}, recipe.model, recipe.fit, seeds=1)
+    methods = {recipe.label: recipe.method}
+    comparison = Comparison(recipe.source, methods, recipe.model, recipe.fit, seeds=1, shift=recipe.shift)
     open_folder(out, comparison)
     record, predictions, model = run(recipe, on_epoch)
     checkpoint = {

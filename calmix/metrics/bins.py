@@ -6,6 +6,7 @@
 All sums are float64 on the CPU, whatever the dtype and the device of the input.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -27,10 +28,16 @@ class Bins:
     claimed: Tensor  # (B,) float64, mean claimed value, such as the confidence
     observed: Tensor  # (B,) float64, mean observed value, such as the accuracy
 
-    def expected_error(self) -> float:
-        """sum_b count_b / n * |claimed_b - observed_b|, in the unit of `claimed`."""
-        gap = (self.claimed - self.observed).abs()  # (B,)
-        return float((self.count * gap).sum() / self.count.sum())
+    def expected_error(self, norm: float = 1.0) -> float:
+        """(sum_b count_b / n * |claimed_b - observed_b|^norm)^(1 / norm), in the unit of `claimed`.
+
+        norm: 1 for the mean, 2 for the root mean square, `math.inf` for the largest gap of a bin that holds rows;
+            anything from 1 on.
+
+        Raises:
+            SettingError: `norm` is less than 1.
+        """
+        return float(power_mean((self.claimed - self.observed).abs(), self.count, norm))
 
 
 def equal_width(claimed: Array, observed: Array, bins: int = 15) -> Bins:
@@ -49,12 +56,9 @@ def equal_width(claimed: Array, observed: Array, bins: int = 15) -> Bins:
     >>> equal_width(torch.tensor([0.1, 0.3, 1.0]), torch.tensor([0, 1, 1]), bins=4).count
     tensor([1, 1, 0, 1])
     """
-    claimed, observed = _checked(claimed, observed, bins)
-    if claimed.min() < 0 or claimed.max() > 1:
-        low, high = claimed.min().item(), claimed.max().item()
-        raise DataError(f"claimed spans {low:.4g} to {high:.4g}, expected [0, 1]; equal_mass takes any range.")
-    edges = torch.arange(1, bins, dtype=torch.float64) / bins  # (B - 1,), inner ones only
-    return _bins(torch.bucketize(claimed, edges, right=True), claimed, observed, bins)
+    claimed, observed = unit_pairs(claimed, observed)
+    check_bins(bins)
+    return _bins(width_index(claimed, bins), claimed, observed, bins)
 
 
 def equal_mass(claimed: Array, observed: Array, bins: int = 15) -> Bins:
@@ -76,12 +80,31 @@ def equal_mass(claimed: Array, observed: Array, bins: int = 15) -> Bins:
     >>> equal_mass(torch.tensor([0.9, 0.6, 0.7, 0.5]), torch.tensor([1, 0, 1, 1]), bins=2).observed
     tensor([0.5000, 1.0000], dtype=torch.float64)
     """
-    claimed, observed = _checked(claimed, observed, bins)
-    claimed, order = claimed.sort(stable=True)
-    _, tie = claimed.unique_consecutive(return_inverse=True)  # (n,), which group of equal claims
-    observed = _means(tie, observed[order], len(claimed))[tie]
+    claimed, observed = pairs(claimed, observed)
+    check_bins(bins)
+    claimed, observed = tie_means(claimed, observed)
     index = torch.arange(len(claimed)) * bins // len(claimed)  # (n,)
     return _bins(index, claimed, observed, bins)
+
+
+def power_mean(gaps: Tensor, counts: Tensor, norm: float) -> Tensor:
+    """(...): (sum_b w_b gap_b^norm)^(1 / norm) over the last dimension of (..., B), w = counts / their sum.
+
+    An infinite norm is the limit, the largest gap that has any weight.
+
+    >>> power_mean(torch.tensor([3.0, 4.0, 9.0]), torch.tensor([1, 1, 0]), norm=2) ** 2
+    tensor(12.5000, dtype=torch.float64)
+    """
+    if not norm >= 1:
+        raise SettingError(
+            f"norm is {norm}, expected at least 1; 1 is the mean, 2 the root mean square, inf the largest."
+        )
+    gaps = torch.where(counts > 0, gaps.double(), 0)
+    largest = gaps.amax(-1)  # (...)
+    if math.isinf(norm):
+        return largest
+    shares = gaps / largest.where(largest > 0, 1)[..., None]  # whose powers do not vanish all at once
+    return largest * ((counts * shares**norm).sum(-1) / counts.sum(-1)) ** (1 / norm)
 
 
 def _bins(index: Tensor, claimed: Tensor, observed: Tensor, bins: int) -> Bins:
@@ -93,10 +116,30 @@ def _means(index: Tensor, values: Tensor, groups: int) -> Tensor:
     return index.bincount(values, groups) / index.bincount(minlength=groups).clamp(min=1)
 
 
-def _checked(claimed: Array, observed: Array, bins: int) -> tuple[Tensor, Tensor]:
-    claimed, observed = cpu_tensor(claimed).double(), cpu_tensor(observed).double()
-    if bins < 1:
-        raise SettingError(f"bins is {bins}, expected at least 1.")
+def width_index(claimed: Tensor, bins: int) -> Tensor:
+    """(n,) int64: the bin of equal width, 0 to B - 1, of float64 claims in [0, 1].
+
+    >>> width_index(torch.tensor([0.0, 0.5, 1.0]), bins=2)
+    tensor([0, 1, 1])
+    """
+    edges = torch.arange(1, bins, dtype=torch.float64) / bins  # (B - 1,), inner ones only
+    return torch.bucketize(claimed, edges, right=True)
+
+
+def tie_means(claimed: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+    """(n,) `claimed` in rising order, and (n,) what was observed on average where exactly the same was claimed.
+
+    >>> tie_means(torch.tensor([0.9, 0.5, 0.5]), torch.tensor([1.0, 0.0, 1.0]))[1]
+    tensor([0.5000, 0.5000, 1.0000], dtype=torch.float64)
+    """
+    claimed, order = claimed.sort(stable=True)
+    _, tie = claimed.unique_consecutive(return_inverse=True)  # (n,), which group of equal claims
+    return claimed, _means(tie, observed[order].double(), len(claimed))[tie]
+
+
+def pairs(claimed: Array, observed: Array) -> tuple[Tensor, Tensor]:
+    """Two equally long, non-empty vectors of finite numbers, as float64 on the CPU; or advice."""
+    claimed, observed = cpu_tensor(claimed).double().contiguous(), cpu_tensor(observed).double().contiguous()
     if claimed.ndim != 1 or claimed.shape != observed.shape or len(claimed) == 0:
         raise ShapeError(
             f"claimed has shape {tuple(claimed.shape)} and observed {tuple(observed.shape)}, "
@@ -105,3 +148,18 @@ def _checked(claimed: Array, observed: Array, bins: int) -> tuple[Tensor, Tensor
     if not (claimed.isfinite().all() and observed.isfinite().all()):
         raise DataError("claimed or observed holds NaN or infinity; drop these rows or repair the model.")
     return claimed, observed
+
+
+def unit_pairs(claimed: Array, observed: Array) -> tuple[Tensor, Tensor]:
+    """`pairs` whose first lies in [0, 1]."""
+    claimed, observed = pairs(claimed, observed)
+    if claimed.min() < 0 or claimed.max() > 1:
+        low, high = claimed.min().item(), claimed.max().item()
+        raise DataError(f"claimed spans {low:.4g} to {high:.4g}, expected [0, 1]; equal_mass takes any range.")
+    return claimed, observed
+
+
+def check_bins(bins: int) -> None:
+    """Advice where there would be none."""
+    if bins < 1:
+        raise SettingError(f"bins is {bins}, expected at least 1.")

@@ -1,4 +1,4 @@
-"""How good, and how honest, class probabilities are.
+"""How good class probabilities are.
 
     n  rows
     K  classes
@@ -10,14 +10,29 @@ computes in float64 on the CPU and returns a plain number. Each raises
     ShapeError  probs is not (n, K), labels is not (n,) or not integer, or there are no rows
     DataError   a probability is negative or not finite, a row is further than 0.001 from summing to one,
                 or a label is outside 0 .. K - 1
+
+Who streams, or asks for several, judges once: `judge` and `class_bins` give what all of them are computed from.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from calmix.errors import DataError, ShapeError
-from calmix.metrics.bins import Bins, equal_mass, equal_width
-from calmix.metrics.tensors import Array, cpu_tensor
+from calmix.metrics.judged import ClassBins, Judged, class_bins, judge
+from calmix.metrics.tensors import Array
+
+
+@dataclass(frozen=True)
+class BrierParts:
+    """Murphy's parts of the Brier score over bins: brier = reliability - resolution + uncertainty + what bins hide.
+
+    What bins hide is the spread of the claims within a bin; it is nothing where all rows of a bin claim the same.
+    """
+
+    reliability: float  # mean squared gap between claimed and observed; 0 is calibrated
+    resolution: float  # how far the bins' observed shares are from the classes' overall shares; more is better
+    uncertainty: float  # of the labels themselves, sum_k share_k (1 - share_k); no predictor changes it
 
 
 def accuracy(probs: Array, labels: Array) -> float:
@@ -26,8 +41,7 @@ def accuracy(probs: Array, labels: Array) -> float:
     >>> accuracy(torch.tensor([[0.9, 0.1], [0.6, 0.4]]), torch.tensor([0, 1]))
     0.5
     """
-    probs, labels = _checked(probs, labels)
-    return float((probs.argmax(1) == labels).double().mean())
+    return accuracy_of(judge(probs, labels))
 
 
 def nll(probs: Array, labels: Array) -> float:
@@ -39,9 +53,7 @@ def nll(probs: Array, labels: Array) -> float:
     >>> round(nll(torch.tensor([[0.5, 0.5], [0.25, 0.75]]), torch.tensor([0, 1])), 4)
     0.4904
     """
-    probs, labels = _checked(probs, labels)
-    of_label = probs.gather(1, labels[:, None])  # (n, 1)
-    return float(-of_label.clamp(min=torch.finfo(torch.float64).tiny).log().mean())
+    return nll_of(judge(probs, labels))
 
 
 def brier(probs: Array, labels: Array) -> float:
@@ -53,91 +65,72 @@ def brier(probs: Array, labels: Array) -> float:
     >>> brier(torch.tensor([[0.5, 0.5], [0.0, 1.0]]), torch.tensor([0, 1]))
     0.25
     """
-    probs, labels = _checked(probs, labels)
-    target = torch.nn.functional.one_hot(labels, probs.shape[1])  # (n, K)
-    return float((probs - target).square().sum(1).mean())
+    return brier_of(judge(probs, labels))
 
 
-def reliability(probs: Array, labels: Array, bins: int = 15) -> Bins:
-    """Confidence (the largest probability) against accuracy in B bins of equal width: a reliability diagram.
+def brier_parts(probs: Array, labels: Array, bins: int = 15) -> BrierParts:
+    """Reliability, resolution and uncertainty of the Brier score, summed over classes, one against the rest.
 
-    >>> reliability(torch.tensor([[0.9, 0.1], [0.6, 0.4]]), torch.tensor([0, 1]), bins=2).observed
-    tensor([0.0000, 0.5000], dtype=torch.float64)
+        reliability = sum_k sum_b n_kb / n (claimed_kb - observed_kb)^2
+        resolution  = sum_k sum_b n_kb / n (observed_kb - share_k)^2
+        uncertainty = sum_k share_k (1 - share_k)
+
+    Source: Murphy, Journal of Applied Meteorology 1973, here over B bins of equal width (Stephenson et al., Weather and
+    Forecasting 2008, on what bins hide).
+
+    Raises also:
+        SettingError: `bins` is less than 1.
+
+    >>> brier_parts(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1]))
+    BrierParts(reliability=0.0, resolution=0.5, uncertainty=0.5)
     """
-    return equal_width(*_confidence(probs, labels), bins)
+    return brier_parts_of(class_bins(probs, labels, bins))
 
 
-def ece(probs: Array, labels: Array, bins: int = 15) -> float:
-    """Expected calibration error of the top label, in [0, 1]: sum_b n_b / n |confidence_b - accuracy_b|.
+def sharpness(probs: Array, labels: Array) -> float:
+    """Mean of sum_k p_ik^2, in [1 / K, 1]: 1 is all certainty, 1 / K is none. It asks nothing of the labels.
 
-    Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017. Their bins are closed on the
-    right, these on the left (and the last on both sides), which matters only to a confidence on an edge.
+    1 - sharpness is the Brier score that the predictor expects of itself, which a calibrated one gets
+    (Gneiting, Balabdaoui and Raftery, JRSS B 2007: be as sharp as you can, subject to calibration).
 
-    >>> ece(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1]))
-    0.5
+    >>> sharpness(torch.tensor([[0.5, 0.5], [1.0, 0.0]]), torch.tensor([0, 1]))
+    0.75
     """
-    return reliability(probs, labels, bins).expected_error()
+    return sharpness_of(judge(probs, labels))
 
 
-def adaptive_ece(probs: Array, labels: Array, bins: int = 15) -> float:
-    """`ece` over bins of equal mass instead of equal width, in [0, 1].
-
-    Source: Nixon et al., Measuring Calibration in Deep Learning, CVPR workshops 2019, here for the top label.
-    Rows of equal confidence share their accuracy (see `equal_mass`), so the order of the rows never matters.
-
-    >>> probs = torch.tensor([[0.75, 0.25], [0.5, 0.5], [1.0, 0.0], [1.0, 0.0]])
-    >>> adaptive_ece(probs, torch.tensor([0, 1, 0, 0]), bins=2)
-    0.0625
-    """
-    return equal_mass(*_confidence(probs, labels), bins).expected_error()
+def accuracy_of(rows: Judged) -> float:
+    """`accuracy` of judged rows."""
+    return float(rows.correct.double().mean())
 
 
-def classification_metrics(probs: Array, labels: Array) -> dict[str, float]:
-    """All of the numbers above, by name; `ece` and `adaptive_ece` with 15 bins.
-
-    >>> list(classification_metrics(torch.tensor([[0.9, 0.1]]), torch.tensor([0])))
-    ['accuracy', 'nll', 'brier', 'ece', 'adaptive_ece']
-    """
-    metrics = (accuracy, nll, brier, ece, adaptive_ece)
-    return {metric.__name__: metric(probs, labels) for metric in metrics}
+def nll_of(rows: Judged) -> float:
+    """`nll` of judged rows."""
+    return float(-rows.of_label.clamp(min=torch.finfo(torch.float64).tiny).log().mean())
 
 
-def _confidence(probs: Array, labels: Array) -> tuple[Tensor, Tensor]:
-    """(n,) the largest probability, and (n,) whether its class is the label."""
-    probs, labels = _checked(probs, labels)
-    confidence, predicted = probs.max(1)
-    return confidence.clamp(max=1), predicted == labels  # float32 rows may sum to a little more than one
+def brier_of(rows: Judged) -> float:
+    """`brier` of judged rows: sum_k (p_k - [y = k])^2 = sum_k p_k^2 - 2 p_y + 1."""
+    return float((rows.squares - 2 * rows.of_label + 1).mean())
 
 
-def _checked(probs: Array, labels: Array) -> tuple[Tensor, Tensor]:
-    """(n, K) float64 and (n,) int64, or advice."""
-    probs, labels = cpu_tensor(probs).double(), cpu_tensor(labels)
-    if probs.ndim != 2:
-        raise ShapeError(
-            f"probs has shape {tuple(probs.shape)}, expected (n, K); "
-            "a single probability p per row becomes the two columns (1 - p, p)."
-        )
-    if labels.shape != probs.shape[:1]:
-        raise ShapeError(
-            f"labels has shape {tuple(labels.shape)}, expected ({len(probs)},); "
-            "pass one class id for each row of probs."
-        )
-    if len(probs) == 0:
-        raise ShapeError("probs has no rows, expected at least one; check that the split is not empty.")
-    if labels.is_floating_point():
-        raise ShapeError(f"labels has dtype {labels.dtype}, expected class ids; pass labels.long().")
-    labels, classes = labels.long(), probs.shape[1]
-    if labels.min() < 0 or labels.max() >= classes:
-        raise DataError(
-            f"labels span {labels.min().item()} to {labels.max().item()}, expected 0 to {classes - 1}; "
-            "number the classes as the columns of probs are numbered."
-        )
-    if not probs.isfinite().all() or probs.min() < 0:
-        raise DataError("probs holds a negative number, NaN or infinity; of logits, pass logits.softmax(1).")
-    off = (probs.sum(1) - 1).abs()  # (n,)
-    if off.max() > 1e-3:
-        raise DataError(
-            f"each row of probs must sum to one, row {off.argmax().item()} is off by {off.max().item():.3g}; "
-            "of logits, pass logits.softmax(1)."
-        )
-    return probs, labels
+def sharpness_of(rows: Judged) -> float:
+    """`sharpness` of judged rows."""
+    return float(rows.squares.mean())
+
+
+def brier_parts_of(table: ClassBins) -> BrierParts:
+    """`brier_parts` of rows in bins."""
+    count, hits = table.count.double(), table.observed.double()  # (K, B)
+    n = count.sum(1, keepdim=True)  # (K, 1)
+    weight, share = count / n, hits.sum(1, keepdim=True) / n
+    claimed, observed = table.claimed / count.clamp(min=1), hits / count.clamp(min=1)
+
+    def total(squares: Tensor) -> float:
+        return float((weight * squares).sum())
+
+    return BrierParts(
+        reliability=total((claimed - observed).square()),
+        resolution=total((observed - share).square()),
+        uncertainty=float((share * (1 - share)).sum()),
+    )

@@ -10,10 +10,12 @@ computes in float64 on the CPU and returns a plain number. Each raises
     DataError   an entry is NaN or infinite
 """
 
+from typing import Self
+
 import torch
 from torch import Tensor
 
-from calmix.errors import DataError, ShapeError
+from calmix.errors import DataError, SettingError, ShapeError
 from calmix.metrics.tensors import Array, cpu_tensor
 
 
@@ -39,6 +41,20 @@ def mae(predictions: Array, targets: Array) -> float:
     return float((predictions - targets).abs().mean())
 
 
+def mape(predictions: Array, targets: Array) -> float:
+    """Mean absolute percentage error as a share, mean |t - p| / |t| over all entries: 0.1 is ten per cent.
+
+    As in scikit-learn, a target of zero counts as 2.2e-16, so that a single one makes the number huge: then look at
+    another metric.
+
+    >>> mape(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 4.0]))
+    0.125
+    """
+    predictions, targets = _checked(predictions, targets)
+    size = targets.abs().clamp(min=torch.finfo(torch.float64).eps)
+    return float(((predictions - targets).abs() / size).mean())
+
+
 def r2(predictions: Array, targets: Array) -> float:
     """Coefficient of determination 1 - sum (t - p)^2 / sum (t - mean t)^2, averaged over the d outputs.
 
@@ -60,9 +76,48 @@ def regression_metrics(predictions: Array, targets: Array) -> dict[str, float]:
     """All of the numbers above, by name.
 
     >>> regression_metrics(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 3.0]))
-    {'rmse': 0.0, 'mae': 0.0, 'r2': 1.0}
+    {'rmse': 0.0, 'mae': 0.0, 'mape': 0.0, 'r2': 1.0}
     """
-    return {metric.__name__: metric(predictions, targets) for metric in (rmse, mae, r2)}
+    return {metric.__name__: metric(predictions, targets) for metric in (rmse, mae, mape, r2)}
+
+
+class RegressionMetrics:
+    """`regression_metrics` of rows that come in batches; of each entry its two numbers are kept.
+
+    >>> metrics = RegressionMetrics().update(torch.tensor([1.0]), torch.tensor([2.0]))
+    >>> metrics.update(torch.tensor([3.0]), torch.tensor([3.0])).compute()["mae"]
+    0.5
+    """
+
+    def __init__(self) -> None:
+        self._batches: list[tuple[Tensor, Tensor]] = []
+
+    def update(self, predictions: Array, targets: Array) -> Self:
+        """Take in a batch; nothing of it where it raises.
+
+        Raises:
+            ShapeError, DataError: as every metric, or d is not that of earlier batches.
+        """
+        batch = _checked(predictions, targets)
+        first = self._batches[0] if self._batches else batch
+        if first[0].shape[1:] != batch[0].shape[1:]:
+            raise ShapeError(
+                f"predictions has shape {tuple(batch[0].shape)}, expected {('n', *first[0].shape[1:])} "
+                "as in earlier batches; begin another RegressionMetrics for another predictor."
+            )
+        self._batches.append(batch)
+        return self
+
+    def compute(self) -> dict[str, float]:
+        """All metrics of all rows so far, by name.
+
+        Raises:
+            SettingError: there was no batch yet.
+        """
+        if not self._batches:
+            raise SettingError("there is nothing to compute, expected at least one batch; call update first.")
+        predictions, targets = (torch.cat(parts) for parts in zip(*self._batches, strict=True))
+        return regression_metrics(predictions, targets)
 
 
 def _checked(predictions: Array, targets: Array) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,11 @@ def mlp(shape: Shape, outputs: int) -> nn.Module:
     return MLP(math.prod(shape), outputs)
 
 
+def smooth_mlp(shape: Shape, outputs: int) -> nn.Module:
+    """The same perceptron with GELU for ReLU: it has derivatives of all orders, and no kinks between its rows."""
+    return MLP(math.prod(shape), outputs, activation=nn.GELU)
+
+
 def resnet(shape: Shape, outputs: int) -> nn.Module:
     """Small residual network with batch norm: 7 convolutions of width 16 to 64; for images of any size."""
     if len(shape) != 3:
@@ -24,7 +29,7 @@ def resnet(shape: Shape, outputs: int) -> nn.Module:
     return SmallResNet((shape[0], shape[1], shape[2]), outputs)
 
 
-MODELS: dict[str, Callable[[Shape, int], nn.Module]] = {"mlp": mlp, "resnet": resnet}
+MODELS: dict[str, Callable[[Shape, int], nn.Module]] = {"mlp": mlp, "smooth_mlp": smooth_mlp, "resnet": resnet}
 
 
 def make_model(name: str | None, shape: Shape, outputs: int) -> nn.Module:
@@ -39,4 +44,4 @@ def default_model(shape: Shape) -> str:
     return "resnet" if len(shape) == 3 else "mlp"
 
 
-__all__ = ["MLP", "MODELS", "SmallResNet", "default_model", "make_model", "mlp", "resnet"]
+__all__ = ["MLP", "MODELS", "SmallResNet", "default_model", "make_model", "mlp", "resnet", "smooth_mlp"]

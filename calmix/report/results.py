@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from calmix.errors import DataError
-from calmix.experiment.compare import metrics_of
+from calmix.experiment.claims import Claim
 from calmix.experiment.record import Record, read_json
-from calmix.experiment.statistics import Interval
+from calmix.experiment.statistics import LEVEL, Difference, Interval, paired_difference
+from calmix.experiment.summary import metrics_of
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,21 @@ class Data:
 
 @dataclass(frozen=True)
 class Summary:
-    """One method over all seeds: means, and differences from the reference, seed by seed; fractions, not per cent."""
+    """One method over all seeds: means, and differences from each reference, seed by seed; fractions, not per cent."""
 
     method: str
     code: str  # the expression that makes the method
     metrics: Mapping[str, Interval]
-    difference: Mapping[str, Interval]
+    differences: Mapping[str, Mapping[str, Difference]]  # by reference, by metric
+    claim: Claim | None = None  # what became of its answers that are about 90 % sure
 
 
 @dataclass(frozen=True)
 class Results:
-    """A finished comparison."""
+    """A finished comparison.
+
+    references: whom methods are compared to; the marks refer to the first.
+    """
 
     data: Data
     task: str
@@ -46,9 +51,13 @@ class Results:
     seeds: int
     command: list[str]
     environment: Mapping[str, str]
-    reference: str
+    references: list[str]
     methods: list[Summary]
     runs: list[Record]
+
+    @property
+    def reference(self) -> str:
+        return self.references[0]
 
     @property
     def regression(self) -> bool:
@@ -56,6 +65,11 @@ class Results:
 
     def runs_of(self, method: str) -> list[Record]:
         return [run for run in self.runs if run.method == method]
+
+    def difference(self, method: str, other: str, name: str, level: float = LEVEL) -> Interval:
+        """How a metric of one method differs from that of another, seed by seed, with the interval of that level."""
+        values, others = ([run.value(name) for run in self.runs_of(label)] for label in (method, other))
+        return paired_difference(values, others, level)
 
 
 def read_results(folder: Path) -> Results:
@@ -86,13 +100,17 @@ def parse_results(raw: Mapping[str, Any]) -> Results:
             seeds=int(raw["seeds"]),
             command=list(raw["command"]),
             environment=dict(raw["environment"]),
-            reference=raw["summary"][0]["reference"],
+            references=list(raw["summary"][0]["differences"]),
             methods=[
                 Summary(
                     method=row["method"],
                     code=row["repr"],
                     metrics={name: _interval(row["metrics"][name]) for name in (*names, "cost")},
-                    difference={name: _interval(row["difference"][name]) for name in names},
+                    differences={
+                        other: {name: _difference(found[name]) for name in names}
+                        for other, found in row["differences"].items()
+                    },
+                    claim=Claim(**row["claim"]) if row.get("claim") else None,
                 )
                 for row in raw["summary"]
             ],
@@ -110,3 +128,8 @@ def parse_results(raw: Mapping[str, Any]) -> Results:
 
 def _interval(raw: Mapping[str, Any]) -> Interval:
     return Interval(float(raw["mean"]), float(raw["low"]), float(raw["high"]), int(raw["count"]))
+
+
+def _difference(raw: Mapping[str, Any]) -> Difference:
+    effect = None if raw["effect"] is None else float(raw["effect"])
+    return Difference(_interval(raw["t"]), _interval(raw["bootstrap"]), float(raw["wilcoxon"]), effect)

@@ -1,23 +1,17 @@
 """The numbers of a comparison as rows, for the screen and for the page."""
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rich import box
-from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
-
-from calmix.experiment.statistics import Interval
-from calmix.report.results import Results, parse_results
+from calmix.experiment.statistics import Difference, Interval
+from calmix.experiment.summary import PLAIN_MIXUP, PLAIN_TRAINING
+from calmix.report.results import Results
 
 Verdict = Literal[-1, 0, 1]  # worse, open, better
 
 SIGNS: Mapping[Verdict, str] = {1: "▲", 0: "", -1: "▼"}
-_ASCII = str.maketrans("▲▼↑↓±×−\u00a0", "+-^v~x- ")
 
 
 @dataclass(frozen=True)
@@ -46,9 +40,9 @@ class Column:
 
     def verdict(self, difference: Interval) -> Verdict:
         """Whether an interval of differences excludes zero, and on which side; a single seed decides nothing."""
-        if difference.count < 2 or difference.low <= 0 <= difference.high:
+        if difference.side == 0:
             return 0
-        return 1 if difference.mean * self.better > 0 else -1
+        return 1 if difference.side == self.better else -1
 
 
 ACCURACY = Column("accuracy", "Accuracy", +1, digits=1, unit="%")
@@ -100,19 +94,49 @@ def summary_table(results: Results) -> Table:
         notes.append(f"± is half of the 95 % interval of the mean over {results.seeds} seeds (Student's t).")
         if len(results.methods) > 1:
             notes.append(
-                f"▲ better, ▼ worse than {results.reference}: the 95 % interval of the difference, paired by seed, "
-                "excludes zero. Without any effect, about one in twenty would, too."
+                f"▲ better, ▼ worse than {named(results.reference)}: the 95 % interval of the difference, paired by "
+                "seed, excludes zero. Without any effect, about one in twenty would, too."
             )
     return Table([column.heading for column in columns], _rows(results.methods, cells), notes)
 
 
-def difference_table(results: Results) -> Table:
-    """Every method but the reference: the mean difference from it, seed by seed, with its 95 % interval."""
+def difference_table(results: Results, reference: str | None = None) -> Table:
+    """Every method but the reference: the mean difference from it, seed by seed, with its 95 % interval.
+
+    reference: one of `results.references`; None is the first.
+    """
+    other = reference or results.reference
     columns = [column for column in columns_of(results) if column is not COST]
-    others = [summary for summary in results.methods if summary.method != results.reference]
-    cells = [[_difference(column, summary.difference[column.name]) for summary in others] for column in columns]
-    headings = [column.heading.replace("%", "points") for column in columns]
-    return Table(headings, _rows(others, cells), [])
+    others = [summary for summary in results.methods if summary.method != other]
+    cells = [[_paired(column, summary.differences[other][column.name].t) for summary in others] for column in columns]
+    return Table([_points(column) for column in columns], _rows(others, cells), [])
+
+
+def evidence_table(results: Results, column: Column, reference: str | None = None) -> Table:
+    """One metric's differences from the reference, as every test sees them: for readers who know the tests."""
+    other = reference or results.reference
+    others = [summary for summary in results.methods if summary.method != other]
+    rows = [Row(summary.method, _evidence(column, summary.differences[other][column.name])) for summary in others]
+    headings = [_points(column), "Bootstrap interval", "Wilcoxon p", "Effect size"]
+    notes = [
+        "In the first column the mean difference with Student's interval, which the marks go by; then the BCa "
+        "bootstrap's interval, which assumes no shape and is too narrow for few seeds; the two-sided p-value of the "
+        "signed-rank test; and Cohen's d, the mean of the differences over their standard deviation.",
+    ]
+    if 1 < results.seeds < 6:
+        notes.append(f"Of {results.seeds} seeds, a signed-rank test cannot give p below {2 / 2**results.seeds:g}.")
+    return Table(headings, rows, notes)
+
+
+def called(method: str) -> str:
+    """The name of a method in a sentence."""
+    return {PLAIN_TRAINING: "plain training", PLAIN_MIXUP: "plain Mixup"}.get(method, method)
+
+
+def named(method: str) -> str:
+    """The same, with the label that the tables show."""
+    name = called(method)
+    return method if name == method else f"{name} ({method})"
 
 
 def number(value: float, digits: int, sign: Literal["", "+"] = "") -> str:
@@ -126,24 +150,6 @@ def number(value: float, digits: int, sign: Literal["", "+"] = "") -> str:
 
 def seeds(count: int) -> str:
     return "one seed" if count == 1 else f"{count} seeds"
-
-
-def print_table(results: dict[str, Any]) -> None:
-    """The summary on stdout. Where the terminal is too narrow for the table, a line a number."""
-    parsed = parse_results(results)
-    table = summary_table(parsed)
-    title = f"calmix: {parsed.data.name}, {seeds(parsed.seeds)}"
-    wide = _wide(table)
-    console = Console(highlight=False)
-    needed = Console(width=10_000).measure(wide).maximum
-    if not console.is_terminal:
-        console = Console(highlight=False, width=max(160, needed))
-    with console.capture() as captured:
-        console.print(Text(title, "bold"))
-        console.print(wide if needed <= console.width else _narrow(table))
-        best = ["* The best mean of a column."] if len(table.rows) > 1 else []
-        console.print(Text("\n".join([*best, *table.notes])))
-    sys.stdout.write(_encodable(captured.get(), console.encoding))
 
 
 def _rows(summaries: Sequence[Any], columns: Sequence[Sequence[Cell]]) -> list[Row]:
@@ -162,51 +168,34 @@ def _means(results: Results, column: Column) -> list[Cell]:
             cells.append(Cell(f"{value}{column.unit}", best=is_best))
         else:
             spread = f"± {number(interval.half_width, digits)}" if interval.count > 1 else ""
-            cells.append(Cell(value, spread, is_best, column.verdict(summary.difference[column.name])))
+            cells.append(
+                Cell(value, spread, is_best, column.verdict(summary.differences[results.reference][column.name].t))
+            )
     return cells
 
 
-def _difference(column: Column, interval: Interval) -> Cell:
+def _paired(column: Column, interval: Interval) -> Cell:
     """One digit more than means have: differences are smaller."""
     shown = column.shown(interval)
-    mean, low, high = (number(value, column.digits + 1, "+") for value in (shown.mean, shown.low, shown.high))
-    return Cell(mean, f"[{low}, {high}]" if shown.count > 1 else "", verdict=column.verdict(shown))
+    mean = number(shown.mean, column.digits + 1, "+")
+    return Cell(mean, _bracketed(column, interval), verdict=column.verdict(shown))
 
 
-# ---------------------------------------------------------------------------------------------- on the screen
+def _evidence(column: Column, found: Difference) -> list[Cell]:
+    several = found.t.count > 1
+    return [
+        _paired(column, found.t),
+        Cell(_bracketed(column, found.bootstrap) or "–"),
+        Cell(number(found.wilcoxon, 3) if several else "–"),
+        Cell("–" if found.effect is None else number(found.effect, 2, "+")),
+    ]
 
 
-def _wide(table: Table) -> RichTable:
-    shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    shown.add_column("Method", no_wrap=True)
-    for heading in table.headings:
-        shown.add_column(heading.replace(" after ", " after\n"), justify="right", no_wrap=True)
-    for row in table.rows:
-        shown.add_row(Text(row.method), *map(_text, row.cells))
-    return shown
+def _bracketed(column: Column, interval: Interval) -> str:
+    shown = column.shown(interval)
+    low, high = (number(value, column.digits + 1, "+") for value in (shown.low, shown.high))
+    return f"[{low}, {high}]" if shown.count > 1 else ""
 
 
-def _narrow(table: Table) -> RichTable:
-    shown = RichTable(box=box.SIMPLE, pad_edge=False, show_header=False)
-    shown.add_column(overflow="fold")
-    shown.add_column(justify="right", no_wrap=True)
-    for row in table.rows:
-        shown.add_row(Text(row.method, "bold"))
-        for heading, cell in zip(table.headings, row.cells, strict=True):
-            shown.add_row(f"  {heading}", _text(cell), end_section=heading == table.headings[-1])
-    return shown
-
-
-def _text(cell: Cell) -> Text:
-    """The verdict's place is kept, so that numbers stay in line."""
-    value = f"{'*' if cell.best else ''}{cell.value} {cell.spread}".rstrip()
-    return Text(f"{value} {SIGNS[cell.verdict] or ' '}", "bold" if cell.best else "")
-
-
-def _encodable(text: str, encoding: str) -> str:
-    """`text` for a stream that may not know every sign, such as a pipe on Windows."""
-    try:
-        text.encode(encoding)
-        return text
-    except UnicodeEncodeError:
-        return text.translate(_ASCII).encode(encoding, "replace").decode(encoding)
+def _points(column: Column) -> str:
+    return column.heading.replace("%", "points")

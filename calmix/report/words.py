@@ -1,78 +1,260 @@
-"""What the numbers say in plain sentences, and no more than they say."""
+"""What the numbers say in plain sentences, and no more than they say: for readers who do not know what ECE is."""
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
 
-from calmix.report.results import Results
-from calmix.report.tables import ACCURACY, ECE, SCALED_ECE, Column, Verdict, columns_of, number, seeds
+from calmix.experiment.statistics import Interval
+from calmix.experiment.summary import PLAIN_MIXUP, PLAIN_TRAINING
+from calmix.report.choice import Choice, beats, choose, contenders, level, side
+from calmix.report.results import Results, Summary
+from calmix.report.tables import ACCURACY, COST, ECE, SCALED_ECE, Column, called, columns_of, number, seeds
 
 ENOUGH_SEEDS = 10  # advised before a claim
+SCALED_NLL = Column("scaled.nll", "NLL after temperature", -1)
 
 
-def sentences(results: Results) -> list[str]:
-    """The paragraph on top of the report."""
-    methods = "One method" if len(results.methods) == 1 else f"{len(results.methods)} methods"
-    said = [f"{methods}, {seeds(results.seeds)} each, judged on {results.data.sizes['test']} test rows a seed."]
-    if len(results.methods) > 1:
-        if results.regression:
-            said.append(_best(results, columns_of(results)[0], "Lowest error (RMSE)"))
-        else:
-            said.append(_best(results, ECE, "Lowest calibration error (ECE)"))
-            said.append(_best(results, SCALED_ECE, "Lowest after temperature scaling"))
-            said.append(_accuracy(results))
-    return [*said, _caution(results)]
+@dataclass(frozen=True)
+class Advice:
+    """The verdict: what to do, why, and how far to trust it; all in full sentences."""
+
+    headline: str
+    reasons: list[str]
+    cautions: list[str]
 
 
-def reference(results: Results) -> str:
-    return "plain training (erm)" if results.reference == "erm" else results.reference
+def advice(results: Results) -> Advice:
+    """Which method to take on this data, by the rule of `choice`, and what that gains.
 
-
-def _best(results: Results, column: Column, praise: str) -> str:
-    """Who is best on average, and whether the seeds tell it apart from the reference."""
-    best = max(results.methods, key=lambda summary: column.better * summary.metrics[column.name].mean)
-    name = reference(results) if best.method == results.reference else best.method
-    claim = f"{praise}: {name}, {_value(column, column.shown(best.metrics[column.name]).mean)}"
+    A difference is called beyond chance only where the paired interval, widened for the number of methods, excludes
+    zero; of a single seed nothing is.
+    """
+    if len(results.methods) == 1:
+        return Advice("One method: nothing to compare it with.", _alone(results), [])
     if results.seeds == 1:
-        return f"{claim}."
-    if best.method == results.reference:
-        worse = _told_apart(results, column, -1)
-        return f"{claim}; worse, by a paired difference whose 95 % interval excludes zero: {_listed(worse)}."
-    shown = column.shown(best.difference[column.name])
-    mean, low, high = (_value(column, value, "+") for value in (shown.mean, shown.low, shown.high))
-    verdict = "excludes zero" if column.verdict(shown) else "includes zero, so chance alone can explain it"
-    return (
-        f"{claim}; its paired difference from {reference(results)}, {mean} (95 % interval {low} to {high}), {verdict}."
+        return Advice("One seed decides nothing.", _leaders(results), [f"Run {ENOUGH_SEEDS} seeds or more."])
+    choice = choose(results)
+    return Advice(_headline(results, choice), _reasons(results, choice), _cautions(results, choice))
+
+
+def joined(parts: Sequence[str]) -> str:
+    """
+    >>> joined(["a", "b", "c"]), joined(["a"]), joined([])
+    ('a, b and c', 'a', '')
+    """
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
+
+
+# -------------------------------------------------------------------------------------------- what to do
+
+
+def _headline(results: Results, choice: Choice) -> str:
+    chosen, others = choice.method, _others(results, choice)
+    take = f"Take {called(chosen)}"
+    if chosen == PLAIN_TRAINING:
+        sure = all(beats(results, chosen, other, choice.goals) for other in others)
+        limit = "" if sure else f"as far as {seeds(results.seeds)} can tell, "
+        return f"{take}: {limit}mixup does not pay on this data."
+    base = next((plain for plain in (PLAIN_TRAINING, PLAIN_MIXUP) if plain in others), None)
+    if base is None:
+        beaten = any(beats(results, other, chosen, choice.goals) for other in others)
+        return f"{take}." if beaten else f"{take}: no other method does better beyond chance."
+    if results.regression:
+        return f"{take}: closer to the truth than {called(base)}."
+    right, honest = (side(results, chosen, base, goal) for goal in choice.goals)
+    if honest == -1 and base == PLAIN_TRAINING:
+        return f"{take} only if right answers are all that counts: plain training is the more honest."
+    if right == 0 and base == PLAIN_TRAINING and not choice.scaled:
+        scaled, likely = (side(results, chosen, base, column) for column in (SCALED_ECE, SCALED_NLL))
+        if scaled < 1 or likely == -1:
+            return f"{take} for its honest confidence, or plain training with temperature scaling."
+    gains = [gain for gain, told in (("right more often", right), ("more honest", honest)) if told == 1]
+    loss = ", though less honest" if honest == -1 else ""
+    scaling = ", with temperature scaling" if choice.scaled else ""
+    return f"{take}{scaling}: {' and '.join(gains)} than {called(base)}{loss}."
+
+
+# -------------------------------------------------------------------------------------------------- why
+
+
+def _reasons(results: Results, choice: Choice) -> list[str]:
+    chosen, rivals = choice.method, _rivals(results, choice)
+    if results.regression:
+        said = [_gap(results, choice.goals[0], chosen, rivals)]
+    else:
+        honest = _gap(results, ECE, chosen, rivals)
+        said = [
+            _gap(results, ACCURACY, chosen, rivals),
+            honest.replace("The", "Without temperature scaling the", 1) if choice.scaled else honest,
+            _claims(results, [chosen, *rivals]),
+            _temperature(results, choice),
+            _exchanges(results, choice),
+        ]
+    return [sentence for sentence in [*said, _cost(results, chosen)] if sentence]
+
+
+def _others(results: Results, choice: Choice) -> list[str]:
+    return [method for method in contenders(results) if method != choice.method]
+
+
+def _rivals(results: Results, choice: Choice) -> list[str]:
+    """Plain training and plain Mixup; where one of them is chosen, or neither takes part, also the best of the rest."""
+    others, goal = _others(results, choice), choice.goals[0]
+    plain = [method for method in (PLAIN_TRAINING, PLAIN_MIXUP) if method in others]
+    rest = [method for method in others if method not in plain]
+    if rest and (choice.method in (PLAIN_TRAINING, PLAIN_MIXUP) or not plain):
+        plain.append(max(rest, key=lambda method: goal.better * _mean(results, method, goal)))
+    return plain
+
+
+def _gap(results: Results, goal: Column, method: str, rivals: Sequence[str]) -> str:
+    """What a method reaches, and how far that is from its rivals."""
+    value = number(_mean(results, method, goal), _digits(goal))
+    if goal is ACCURACY:
+        reached = f"It is right {value} times in a hundred"
+    elif goal is ECE:
+        reached = f"The confidence it states is off by {value} points on average"
+    else:
+        reached = f"Its predictions are off by {value} (root mean square, in the unit of the target)"
+    gaps = joined([_apart(results, goal, method, rival) for rival in rivals])
+    return f"{reached}: {gaps}." if gaps else f"{reached}."
+
+
+def _apart(results: Results, goal: Column, method: str, rival: str) -> str:
+    found = goal.shown(results.difference(method, rival, goal.name, level(results)))
+    chance = _chance(found.side)
+    size = _size(found, _digits(goal))
+    if size is None:
+        return f"as {'often' if goal is ACCURACY else 'much'} as {called(rival)} ({chance})"
+    less = "fewer" if goal is ACCURACY else "less"
+    return f"{size} {'more' if found.mean > 0 else less} than {called(rival)} ({chance})"
+
+
+def _size(found: Interval, digits: int) -> str | None:
+    """How large a difference is; where it rounds to zero None, unless it is beyond chance: then with more digits."""
+    for places in range(digits, digits + 4 if found.side else digits + 1):
+        if round(abs(found.mean), places) > 0:
+            return number(abs(found.mean), places)
+    return None
+
+
+def _claims(results: Results, methods: Sequence[str]) -> str:
+    """What becomes of answers that are about 90 % sure; nothing where the first method gives few of them."""
+    claims = {method: _of(results, method).claim for method in methods}
+    said = {method: _in_a_hundred(claim.observed) for method, claim in claims.items() if claim}
+    if methods[0] not in said:
+        return ""
+    others = "; ".join(f"{called(method)}: {said[method]}" for method in methods[1:] if method in said)
+    return f"When it says about 90 %, it is right {said[methods[0]]} times in a hundred{others and f' ({others})'}."
+
+
+def _in_a_hundred(share: float) -> str:
+    """Never a hundred of what went wrong once.
+
+    >>> _in_a_hundred(0.896), _in_a_hundred(0.9969), _in_a_hundred(0.9999), _in_a_hundred(1.0)
+    ('90', '99.7', '99.9', '100')
+    """
+    return number(min(100 * share, 99.9), 1) if 0.995 <= share < 1 else number(100 * share, 0)
+
+
+def _temperature(results: Results, choice: Choice) -> str:
+    """What is left of a difference in honesty from plain training when both are scaled."""
+    chosen = choice.method
+    if PLAIN_TRAINING not in _others(results, choice) or side(results, chosen, PLAIN_TRAINING, ECE) == 0:
+        return ""
+    after, likely = (side(results, chosen, PLAIN_TRAINING, column) for column in (SCALED_ECE, SCALED_NLL))
+    ours, plain = (number(_mean(results, method, SCALED_ECE), 1) for method in (chosen, PLAIN_TRAINING))
+    said = (
+        f"After temperature scaling, which fits one number on held-out rows, it is off by {ours} points and plain "
+        f"training by {plain} ({_chance(after)})"
     )
+    better = "; but plain training then gives the right answers more probability (beyond chance)"
+    return f"{said}{better if likely == -1 else ''}."
 
 
-def _accuracy(results: Results) -> str:
-    if results.seeds == 1:
-        return "Accuracies of one seed cannot be told apart."
-    better, worse = _told_apart(results, ACCURACY, 1), _told_apart(results, ACCURACY, -1)
-    if not better and not worse:
-        return f"No method's accuracy can be told from that of {reference(results)}."
-    sides = [f"{side} {', '.join(names)}" for side, names in (("higher", better), ("lower", worse)) if names]
-    return f"Accuracy that can be told from that of {reference(results)}: {'; '.join(sides)}."
+def _exchanges(results: Results, choice: Choice) -> str:
+    """Methods that are more honest, as trained, at the price of right answers."""
+    if choice.scaled:
+        return ""
+    found = [
+        called(method)
+        for method in _others(results, choice)
+        if method != PLAIN_TRAINING
+        and side(results, method, choice.method, ACCURACY) == -1
+        and side(results, method, choice.method, ECE) == 1
+    ]
+    return f"More honest but right less often, both beyond chance: {joined(found)}." if found else ""
 
 
-def _told_apart(results: Results, column: Column, verdict: Verdict) -> list[str]:
-    return [summary.method for summary in results.methods if column.verdict(summary.difference[column.name]) == verdict]
+def _cost(results: Results, method: str) -> str:
+    if method == PLAIN_TRAINING:
+        return ""
+    longer = round(100 * (_mean(results, method, COST) - 1))
+    return f"A training step takes {f'{longer} % longer' if longer > 0 else 'no longer'} than a plain one."
 
 
-def _caution(results: Results) -> str:
-    if results.seeds == 1:
-        return f"One seed gives no interval, so none of this can be told from chance: run {ENOUGH_SEEDS} seeds or more."
-    several = "Intervals are not widened for looking at several methods and metrics at once"
+# ------------------------------------------------------------------------------------- how far to trust it
+
+
+def _cautions(results: Results, choice: Choice) -> list[str]:
+    others, rows = _others(results, choice), results.data.sizes["test"]
+    several = f", widened for trying {len(others)} others (the table's marks are not)," if len(others) > 1 else ""
+    said = [
+        f"{seeds(results.seeds)}, each judged on {rows:,} test rows. Beyond chance: the 95 % interval of the "
+        f"difference, paired by seed{several} excludes zero; it speaks of other seeds on this data, not of other data."
+    ]
+    if choice.method == PLAIN_TRAINING:
+        goal, rival = choice.goals[0], _rivals(results, choice)[-1]
+        found = goal.shown(results.difference(rival, choice.method, goal.name, level(results)))
+        unit = " right answers in a hundred" if goal is ACCURACY else ""
+        said.append(f"A gain of less than about {number(found.half_width, _digits(goal))}{unit} would not show here.")
+    if PLAIN_TRAINING not in contenders(results):
+        said.append("Plain training took no part, so whether mixup pays at all on this data is open: add erm.")
     if results.seeds < ENOUGH_SEEDS:
-        return f"{several}, and {ENOUGH_SEEDS} seeds or more are advised before a claim."
-    return f"{several}."
+        said.append(f"{ENOUGH_SEEDS} seeds or more are advised before a claim.")
+    return said
 
 
-def _value(column: Column, value: float, sign: Literal["", "+"] = "") -> str:
-    """With the unit: per cent of a mean, points of a difference (one digit more)."""
-    text = number(value, column.digits + bool(sign), sign)
-    return f"{text} {'points' if sign else '%'}" if column.unit == "%" else text
+def _chance(side: int) -> str:
+    return "beyond chance" if side else "within chance"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) or "none"
+# ----------------------------------------------------------------------------------- one method, or one seed
+
+
+def _alone(results: Results) -> list[str]:
+    method = results.methods[0].method
+    if results.regression:
+        return [_gap(results, columns_of(results)[0], method, [])]
+    said = [_gap(results, goal, method, []) for goal in (ACCURACY, ECE)]
+    return [sentence for sentence in [*said, _claims(results, [method])] if sentence]
+
+
+def _leaders(results: Results) -> list[str]:
+    """Who was ahead in the only seed, without any claim."""
+    if results.regression:
+        praised = {columns_of(results)[0]: "had the smallest error, {}"}
+    else:
+        praised = {
+            ACCURACY: "was right most often, {} times in a hundred",
+            ECE: "stated the most honest confidence, off by {} points on average",
+        }
+    said = []
+    for goal, praise in praised.items():
+        best = max(contenders(results), key=lambda method: goal.better * _mean(results, method, goal))
+        values = {method: number(_mean(results, method, goal), _digits(goal)) for method in contenders(results)}
+        plain = [method for method in (PLAIN_TRAINING, PLAIN_MIXUP) if method in values and method != best]
+        others = "; ".join(f"{called(method)}: {values[method]}" for method in plain)
+        said.append(f"On it {called(best)} {praise.format(values[best])}{others and f' ({others})'}.")
+    return said
+
+
+def _digits(goal: Column) -> int:
+    return 1 if goal.unit == "%" else goal.digits
+
+
+def _mean(results: Results, method: str, column: Column) -> float:
+    return column.shown(_of(results, method).metrics[column.name]).mean
+
+
+def _of(results: Results, method: str) -> Summary:
+    return next(summary for summary in results.methods if summary.method == method)

@@ -81,6 +81,7 @@ def test_digits_are_scaled_and_stratified():
     assert (splits.train.x.min(), splits.train.x.max()) == (0, 1)
     assert [len(s) for s in (splits.validation, splits.calibration, splits.test)] == [180, 180, 359]
     assert splits.train.y.bincount().tolist() == [20] * 10
+    assert (splits.about.pixel_mean, splits.about.pixel_std) == ((0,), (1,))
     assert not torch.equal(digits(seed=0).test.x, splits.test.x)
     assert torch.equal(digits(seed=3).test.x, splits.test.x)
 
@@ -113,6 +114,10 @@ def test_statistics_are_those_of_the_drawn_train_split(cifar_folder, train_size)
     torch.testing.assert_close(splits.train.x.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(splits.train.x.std((0, 2, 3), correction=0), torch.ones(3))
     assert abs(splits.test.x[:, 0].mean()) > 1
+    mean, std = (torch.tensor(values)[:, None, None] for values in (splits.about.pixel_mean, splits.about.pixel_std))
+    red = (splits.train.x * std + mean)[:, 0, 0, 0] * 255  # the number of the picture
+    assert splits.train_rows is not None
+    torch.testing.assert_close(red, torch.tensor(splits.train_rows).float(), atol=1e-3, rtol=0)
 
 
 def test_another_seed_draws_other_rows_and_decodes_nothing(cifar_folder, monkeypatch):

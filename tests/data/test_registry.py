@@ -17,6 +17,8 @@ def test_the_names():
         "breast_cancer",
         "wine",
         "diabetes",
+        "two_moons",
+        "circles",
         "fashion_mnist",
         "cifar10",
         "exchange_rate",
@@ -67,8 +69,8 @@ def test_two_classes_are_binary_on_request():
             "zzzz",
             {},
             UnknownNameError,
-            "unknown data set 'zzzz'; known: digits, breast_cancer, wine, diabetes, fashion_mnist, cifar10, "
-            "exchange_rate, path/to/table.csv.",
+            "unknown data set 'zzzz'; known: digits, breast_cancer, wine, diabetes, two_moons, circles, "
+            "fashion_mnist, cifar10, exchange_rate, path/to/table.csv.",
         ),
         (
             "no/such",

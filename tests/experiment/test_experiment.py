@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, log_loss, r2_score
 
 import calmix
 from calmix.errors import DataError, SettingError
-from calmix.experiment import Comparison, Recipe, Source, compare, run, train
+from calmix.experiment import Comparison, Recipe, Shift, Source, compare, run, train
 from calmix.experiment.record import read, slug, write_whole
 from calmix.experiment.run import initial_model
 from calmix.experiment.statistics import interval, paired_difference
@@ -50,9 +50,9 @@ def test_the_temperature_comes_from_the_calibration_split_and_nothing_else():
 
 
 def calmix_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    from calmix.posthoc import fit_temperature
+    from calmix.posthoc import CalibrationLogits, fit_temperature
 
-    return fit_temperature(torch.tensor(logits).double(), torch.tensor(labels)).value
+    return fit_temperature(CalibrationLogits(torch.tensor(logits).double(), torch.tensor(labels))).value
 
 
 def test_runs_of_a_seed_share_splits_and_initial_weights_and_seeds_do_not():
@@ -73,7 +73,7 @@ def test_a_binary_run_is_judged_as_two_classes():
 
 def test_a_regression_run_is_judged_in_the_original_unit():
     record, predictions, _ = run(Recipe(Source("diabetes"), "mixup", calmix.mixup(), fit=Fit(epochs=20)))
-    assert sorted(record.metrics) == ["mae", "r2", "rmse"]
+    assert sorted(record.metrics) == ["mae", "mape", "r2", "rmse"]
     assert record.temperature is None
     assert predictions["targets"].mean() == pytest.approx(152, abs=20)  # the disease's progress, 25 to 346
     assert record.metrics["r2"] == pytest.approx(r2_score(predictions["targets"], predictions["mean"]))
@@ -88,7 +88,7 @@ def test_plain_training_costs_one_and_two_passes_cost_more():
 def test_the_recipe_s_repr_makes_it():
     from pathlib import PosixPath
 
-    names = {**vars(calmix), "Recipe": Recipe, "Source": Source, "Fit": Fit, "PosixPath": PosixPath}
+    names = {**vars(calmix), "Recipe": Recipe, "Source": Source, "Fit": Fit, "Shift": Shift, "PosixPath": PosixPath}
     assert eval(repr(RECIPE), names) == RECIPE
 
 
@@ -142,8 +142,8 @@ def test_the_summary_is_the_mean_and_the_paired_difference_over_seeds(tmp_path: 
     differences = [ece["sk_mixup", seed] - ece["erm", seed] for seed in (0, 1)]
     low, high = stats.t.interval(0.95, 1, np.mean(differences), stats.sem(differences))
     assert row["reference"] == "erm"
-    assert row["difference"]["ece"]["low"] == pytest.approx(low)
-    assert row["difference"]["ece"]["high"] == pytest.approx(high)
+    assert row["differences"]["erm"]["ece"]["t"]["low"] == pytest.approx(low)
+    assert row["differences"]["erm"]["ece"]["t"]["high"] == pytest.approx(high)
 
 
 class Stopped(Exception):

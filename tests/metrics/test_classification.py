@@ -1,5 +1,5 @@
 import math
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -7,49 +7,49 @@ import sklearn.metrics
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torchmetrics.functional.classification import multiclass_calibration_error
+from torch import Tensor
 
-from calmix.errors import DataError, ShapeError
-from calmix.metrics import accuracy, adaptive_ece, brier, classification_metrics, ece, nll, reliability
+from calmix.errors import DataError, SettingError, ShapeError
+from calmix.metrics import (
+    Judged,
+    accuracy,
+    adaptive_ece,
+    aurc,
+    auroc_correct,
+    brier,
+    brier_parts,
+    class_bins,
+    classification_metrics,
+    classwise_ece,
+    debiased_ece,
+    ece,
+    ece_interval,
+    judge,
+    mce,
+    nll,
+    reliability,
+    risk_coverage,
+    rms_ece,
+    sharpness,
+    smooth_ece,
+    smooth_reliability,
+)
 
-METRICS = [accuracy, nll, brier, ece, adaptive_ece]
-REAL = [("cifar10_lenet5", 0.5308), ("cifar10_wrn16_4", 0.9109)]
+Draw = Callable[..., tuple[Tensor, Tensor]]
+Real = tuple[np.ndarray, np.ndarray, float, float]
+
+ROWS = [accuracy, nll, brier, sharpness, auroc_correct, aurc]
+METRICS = [*ROWS, ece, adaptive_ece, classwise_ece, mce, rms_ece, debiased_ece, smooth_ece]
+NAMES = [
+    "accuracy", "nll", "brier", "brier_reliability", "brier_resolution", "ece", "adaptive_ece", "classwise_ece", "mce",
+    "rms_ece", "debiased_ece", "smooth_ece", "sharpness", "auroc_correct", "aurc",
+]  # fmt: skip
+BINNED = [ece, adaptive_ece, classwise_ece, mce, rms_ece, debiased_ece]
+OTHERS = [reliability, smooth_reliability, brier_parts, risk_coverage, ece_interval, class_bins, judge]
 
 
-def predictions(n: int, classes: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Probabilities (n, K) and labels (n,) drawn from them: perfectly calibrated."""
-    generator = torch.Generator().manual_seed(seed)
-    probs = (2 * torch.randn(n, classes, generator=generator, dtype=torch.float64)).softmax(1)
-    return probs, torch.multinomial(probs, 1, generator=generator)[:, 0]
-
-
-def ece_by_loop(probs: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
-    """Guo et al. (2017), equation 3, with [low, high) bins."""
-    confidence, right = probs.max(1).astype(np.float64), probs.argmax(1) == labels
-    total = 0.0
-    for k in range(bins):
-        inside = (confidence >= k / bins) & ((confidence < (k + 1) / bins) | (k == bins - 1))
-        if inside.any():
-            total += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
-    return total
-
-
-def adaptive_ece_by_split(probs: np.ndarray, labels: np.ndarray, bins: int) -> float:
-    """Equal parts of the sorted rows; for n a multiple of B, without equal confidences."""
-    confidence, right = probs.max(1).astype(np.float64), probs.argmax(1) == labels
-    parts = np.array_split(np.argsort(confidence), bins)
-    return float(np.mean([abs(confidence[part].mean() - right[part].mean()) for part in parts]))
-
-
-@pytest.fixture(params=REAL, ids=[name for name, _ in REAL])
-def real(request: pytest.FixtureRequest, real_data: Path) -> tuple[np.ndarray, np.ndarray, float]:
-    name, published_accuracy = request.param
-    file = np.load(real_data / "predictions" / f"{name}.npz")
-    return file["probs"], file["labels"], published_accuracy
-
-
-@given(st.integers(1, 60), st.integers(3, 7), st.integers(0, 1000))
-def test_scikit_learn_agrees(n: int, classes: int, seed: int):
+@given(n=st.integers(1, 60), classes=st.integers(3, 7), seed=st.integers(0, 1000))
+def test_scikit_learn_agrees(predictions: Draw, n: int, classes: int, seed: int):
     probs, labels = predictions(n, classes, seed)
     ids = range(classes)
     assert accuracy(probs, labels) == pytest.approx(sklearn.metrics.accuracy_score(labels, probs.argmax(1)))
@@ -57,7 +57,7 @@ def test_scikit_learn_agrees(n: int, classes: int, seed: int):
     assert brier(probs, labels) == pytest.approx(sklearn.metrics.brier_score_loss(labels, probs, labels=ids))
 
 
-def test_brier_of_two_classes_is_twice_the_binary_score():
+def test_brier_of_two_classes_is_twice_the_binary_score(predictions: Draw):
     probs, labels = predictions(50, 2)
     assert brier(probs, labels) == pytest.approx(2 * sklearn.metrics.brier_score_loss(labels, probs[:, 1]))
 
@@ -69,68 +69,65 @@ def test_certain_and_wrong_is_the_worst_and_still_finite():
 
 
 def test_certain_and_right_is_perfect():
-    probs, labels = torch.eye(3), torch.arange(3)
-    assert classification_metrics(probs, labels) == {
-        "accuracy": 1, "nll": 0, "brier": 0, "ece": 0, "adaptive_ece": 0
-    }  # fmt: skip
+    perfect = classification_metrics(torch.eye(3), torch.arange(3))
+    assert perfect.pop("brier_resolution") == pytest.approx(2 / 3)  # all there is: the labels' own uncertainty
+    assert perfect.pop("auroc_correct") == 0.5  # no wrong row to tell from
+    assert perfect.pop("smooth_ece") == pytest.approx(0, abs=1e-12)
+    assert [name for name, value in perfect.items() if value == 1] == ["accuracy", "sharpness"]
+    assert [name for name, value in perfect.items() if value not in (0, 1)] == []
 
 
-def test_ece_by_hand():
-    confidence = torch.tensor([0.55, 0.65, 0.95, 0.85])
-    probs = torch.stack([confidence, 1 - confidence], 1)
-    labels = torch.tensor([0, 1, 0, 0])
-    # bins of width 1/5: {0.55} right, {0.65} wrong, {0.85, 0.95} right
-    assert ece(probs, labels, bins=5) == pytest.approx(0.25 * 0.45 + 0.25 * 0.65 + 0.5 * 0.1)
-    # two bins of two rows: {0.55, 0.65} half right, {0.85, 0.95} right
-    assert adaptive_ece(probs, labels, bins=2) == pytest.approx(0.5 * 0.1 + 0.5 * 0.1)
-
-
-@pytest.mark.parametrize("metric", [ece, adaptive_ece])
-def test_confidence_of_exactly_one_is_counted(metric):
-    probs = torch.tensor([[1.0, 0.0]]).repeat(20, 1)
-    assert metric(probs, torch.arange(20) % 2) == 0.5
-
-
-def test_reliability_shows_where_the_rows_are():
-    bins = reliability(torch.tensor([[0.9, 0.1], [1.0, 0.0], [0.4, 0.6]]), torch.tensor([0, 1, 1]), bins=4)
-    assert bins.count.tolist() == [0, 0, 1, 2]
-    assert bins.claimed.tolist() == pytest.approx([0, 0, 0.6, 0.95])
-    assert bins.observed.tolist() == [0, 0, 1, 0.5]
-
-
-@pytest.mark.parametrize("bins", [1, 10, 15])
-@pytest.mark.parametrize("classes", [2, 5])
-def test_torchmetrics_agrees_away_from_edges(bins: int, classes: int):
-    probs, labels = predictions(2000, classes)
-    theirs = multiclass_calibration_error(probs, labels, num_classes=classes, n_bins=bins, norm="l1")
-    assert ece(probs, labels, bins) == pytest.approx(theirs.item(), abs=1e-6)
-
-
-def test_netcal_agrees():
-    netcal = pytest.importorskip("netcal.metrics")
-    probs, labels = predictions(2000, 5)
-    theirs = netcal.ECE(bins=15).measure(probs.numpy(), labels.numpy())
-    assert ece(probs, labels) == pytest.approx(theirs, abs=1e-9)
-
-
-@pytest.mark.parametrize("metric", [ece, adaptive_ece])
-def test_a_calibrated_predictor_errs_by_sampling_only(metric):
-    n, bins = 20_000, 15
-    probs, labels = predictions(n, 4)
-    # a bin's gap has a mean size of at most 1 / (2 sqrt(n_b)), so by Cauchy-Schwarz the sum is at most this
-    assert metric(probs, labels, bins) < 0.5 * math.sqrt(bins / n)
+def test_who_is_calibrated_gets_the_brier_score_it_expects(predictions: Draw):
+    probs, labels = predictions(200_000, 4)
+    assert brier(probs, labels) == pytest.approx(1 - sharpness(probs, labels), abs=0.005)
     sharpened = probs.square() / probs.square().sum(1, keepdim=True)
-    assert metric(sharpened, labels, bins) > 5 * math.sqrt(bins / n)
+    assert brier(sharpened, labels) > 1 - sharpness(sharpened, labels) + 0.05
 
 
-def test_adaptive_ece_is_the_mean_over_equal_parts():
-    probs, labels = predictions(600, 5)
-    theirs = adaptive_ece_by_split(probs.numpy(), labels.numpy(), 15)
-    assert adaptive_ece(probs, labels) == pytest.approx(theirs)
+@pytest.mark.parametrize("classes", [2, 4])
+def test_brier_is_the_sum_of_its_parts_where_bins_hide_nothing(classes: int):
+    generator = torch.Generator().manual_seed(0)
+    levels = torch.rand(7, classes, generator=generator, dtype=torch.float64).softmax(1)  # seven forecasts
+    probs = levels[torch.randint(7, (500,), generator=generator)]
+    labels = torch.randint(classes, (500,), generator=generator)
+    parts = brier_parts(probs, labels, bins=100_000)
+    assert parts.reliability - parts.resolution + parts.uncertainty == pytest.approx(brier(probs, labels), abs=1e-12)
+
+
+def test_brier_parts_by_hand():
+    # claims 0.8 for class 0 in four rows, three of which are; and 0.2 in four rows, one of which is
+    probs = torch.tensor([[0.8, 0.2]] * 4 + [[0.2, 0.8]] * 4)
+    parts = brier_parts(probs, torch.tensor([0, 0, 0, 1, 0, 1, 1, 1]), bins=2)
+    assert parts.reliability == pytest.approx(2 * 0.05**2)
+    assert parts.resolution == pytest.approx(2 * 0.25**2)
+    assert parts.uncertainty == 0.5
+
+
+@given(n=st.integers(1, 50), classes=st.integers(2, 5), bins=st.integers(1, 20), seed=st.integers(0, 1000))
+def test_class_bins_are_the_bins_of_each_class(predictions: Draw, n: int, classes: int, bins: int, seed: int):
+    probs, labels = predictions(n, classes, seed)
+    probs = (probs * 20).round() / 20  # some on an edge
+    probs[:, 0] += 1 - probs.sum(1)
+    probs = probs.clamp(min=0) / probs.clamp(min=0).sum(1, keepdim=True)
+    table = class_bins(probs, labels, bins)
+    for k in range(classes):
+        inside = [(probs[:, k] >= b / bins) & ((probs[:, k] < (b + 1) / bins) | (b == bins - 1)) for b in range(bins)]
+        assert table.count[k].tolist() == [int(rows.sum()) for rows in inside]
+        assert table.observed[k].tolist() == [int((labels[rows] == k).sum()) for rows in inside]
+        torch.testing.assert_close(table.claimed[k], torch.stack([probs[rows, k].sum() for rows in inside]))
+
+
+def test_pieces_make_no_difference(predictions: Draw, monkeypatch: pytest.MonkeyPatch):
+    probs, labels = predictions(101, 5)
+    whole, rows = classification_metrics(probs, labels), judge(probs, labels)
+    monkeypatch.setattr("calmix.metrics.judged.PIECE", 15)  # three rows
+    assert classification_metrics(probs, labels) == pytest.approx(whole, abs=1e-12)
+    for name in Judged.__dataclass_fields__:
+        torch.testing.assert_close(getattr(judge(probs, labels), name), getattr(rows, name), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_rows_and_classes_have_no_order(metric):
+def test_rows_and_classes_have_no_order(metric, predictions: Draw):
     probs, labels = predictions(300, 5)
     generator = torch.Generator().manual_seed(1)
     rows, classes = torch.randperm(300, generator=generator), torch.randperm(5, generator=generator)
@@ -142,40 +139,70 @@ def test_rows_and_classes_have_no_order(metric):
 def test_one_row(metric):
     right, wrong = (metric(torch.tensor([[0.25, 0.75]]), torch.tensor([label])) for label in (1, 0))
     expected = {
-        accuracy: (1, 0), nll: (-math.log(0.75), -math.log(0.25)), brier: (0.125, 1.125),
-        ece: (0.25, 0.75), adaptive_ece: (0.25, 0.75),
+        accuracy: (1, 0), nll: (-math.log(0.75), -math.log(0.25)), brier: (0.125, 1.125), sharpness: (0.625, 0.625),
+        auroc_correct: (0.5, 0.5), aurc: (0, 1), debiased_ece: (0, 0),
     }  # fmt: skip
-    assert (right, wrong) == pytest.approx(expected[metric])
+    assert (right, wrong) == pytest.approx(expected.get(metric, (0.25, 0.75)))
 
 
-def test_real_predictions(real: tuple[np.ndarray, np.ndarray, float]):
-    probs, labels, published_accuracy = real
+def test_all_metrics_by_name(real: Real):
+    probs, labels, known_accuracy, known_ece = real
     measured = classification_metrics(probs, labels)
-    assert measured["accuracy"] == pytest.approx(published_accuracy, abs=1e-12)
-    assert measured["ece"] == pytest.approx(ece_by_loop(probs, labels), abs=1e-12)
-    assert list(measured.values()) == [metric(probs, labels) for metric in METRICS]
+    assert list(measured) == NAMES
+    assert measured["accuracy"] == pytest.approx(known_accuracy, abs=1e-12)
+    assert measured["ece"] == pytest.approx(known_ece, abs=5e-5)
+    parts = brier_parts(probs, labels)
+    alone = {metric.__name__: metric(probs, labels) for metric in METRICS}
+    alone |= {"brier_reliability": parts.reliability, "brier_resolution": parts.resolution}
+    assert measured == alone
 
 
-def test_real_confidences_of_exactly_one_have_no_order(real: tuple[np.ndarray, np.ndarray, float]):
-    probs, labels, _ = real  # the wide network claims exactly 1 in 2,469 rows
-    wrong_first = np.argsort(probs.argmax(1) == labels, kind="stable")
-    assert adaptive_ece(probs[wrong_first], labels[wrong_first]) == pytest.approx(adaptive_ece(probs, labels))
+def test_bins_are_an_argument_of_all_binned_metrics(predictions: Draw):
+    probs, labels = predictions(200, 3)
+    measured, parts = classification_metrics(probs, labels, bins=4), brier_parts(probs, labels, bins=4)
+    for metric in BINNED:
+        assert measured[metric.__name__] == metric(probs, labels, bins=4) != metric(probs, labels)
+    assert (measured["brier_reliability"], measured["brier_resolution"]) == (parts.reliability, parts.resolution)
 
 
-def test_numpy_views_and_half_precision_come_as_they_are():
+def test_numpy_views_and_half_precision_come_as_they_are(predictions: Draw):
     probs, labels = predictions(30, 3)
     views = probs.numpy()[::-1], labels.numpy()[::-1].astype(np.uint8)
     views[0].flags.writeable = False
     assert classification_metrics(*views) == pytest.approx(classification_metrics(probs, labels))
+    assert classification_metrics(probs.T.contiguous().T, labels) == classification_metrics(probs, labels)
     half = probs.half().requires_grad_()
     assert classification_metrics(half, labels) == classification_metrics(half.detach().double(), labels)
 
 
+def test_the_input_is_left_alone(predictions: Draw):
+    probs, labels = predictions(30, 3)
+    before = probs.clone()
+    classification_metrics(probs, labels)
+    assert torch.equal(probs, before)
+
+
 def test_a_row_may_exceed_one_by_rounding():
     assert ece(torch.tensor([[1.0000002, 0.0]]), torch.tensor([0])) == 0
+    assert mce(torch.tensor([[1.0000002, 0.0]]), torch.tensor([0])) == 0
+    assert class_bins(torch.tensor([[1.0000002, 0.0]]), torch.tensor([0]), 2).count.tolist() == [[0, 1], [1, 0]]
 
 
-@pytest.mark.parametrize("metric", [*METRICS, reliability, classification_metrics])
+def test_numbers_between_zero_and_one_are_not_taken_for_probabilities():
+    sigmoids = torch.tensor([[0.9, 0.2, 0.4], [0.1, 0.3, 0.6]])  # as others do, by a look at the range
+    with pytest.raises(DataError, match=r"row 0 is off by 0.5; of logits, pass logits.softmax\(1\)"):
+        ece(sigmoids, torch.tensor([0, 2]))
+
+
+def test_the_row_that_is_off_is_found_in_whatever_piece(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("calmix.metrics.judged.PIECE", 4)
+    probs = torch.full((9, 2), 0.5)
+    probs[7, 0] = 0.25
+    with pytest.raises(DataError, match=r"row 7 is off by 0.25"):
+        accuracy(probs, torch.zeros(9, dtype=torch.long))
+
+
+@pytest.mark.parametrize("metric", [*METRICS, *OTHERS, classification_metrics])
 def test_advice(metric):
     probs, labels = torch.tensor([[0.5, 0.5], [0.5, 0.5]]), torch.tensor([0, 1])
     with pytest.raises(ShapeError, match=r"probs has shape \(2,\), expected \(n, K\).* two columns"):
@@ -196,3 +223,11 @@ def test_advice(metric):
             metric(torch.tensor([[0.5, 0.5], [bad, 1.1]]), labels)
     with pytest.raises(DataError, match=r"row 1 is off by 0.25; of logits, pass logits.softmax\(1\)"):
         metric(torch.tensor([[0.5, 0.5], [0.5, 0.75]]), labels)
+
+
+@pytest.mark.parametrize(
+    "metric", [*BINNED, reliability, brier_parts, ece_interval, class_bins, classification_metrics]
+)
+def test_advice_on_bins(metric):
+    with pytest.raises(SettingError, match="bins is 0, expected at least 1"):
+        metric(torch.eye(2), torch.arange(2), bins=0)

@@ -19,6 +19,14 @@ def test_tables_get_the_perceptron_and_so_may_images():
     assert make_model("mlp", (1, 4, 4), 2)(torch.randn(3, 1, 4, 4)).shape == (3, 2)
 
 
+def test_the_smooth_perceptron_bends_between_its_rows():
+    x = torch.randn(3, 5)
+    for name, bends in (("mlp", False), ("smooth_mlp", True)):
+        net = make_model(name, (5,), 2)
+        hessian = torch.autograd.functional.hessian(lambda row, net=net: net(row[None]).sum(), x[0])
+        assert bool(hessian.abs().max() > 0) is bends
+
+
 def test_errors_name_what_fits():
     with pytest.raises(SettingError, match="use 'mlp'"):
         make_model("resnet", (5,), 2)

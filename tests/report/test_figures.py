@@ -8,23 +8,37 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from calmix.experiment.record import read_predictions
+from calmix.experiment.statistics import Interval
+from calmix.methods import METHODS
 from calmix.metrics import reliability
-from calmix.report.figures import (
-    Reliability,
-    draw_counts,
+from calmix.report.figures.confidence import prepare_outside, prepare_right_wrong
+from calmix.report.figures.curves import (
+    CORRUPTED_ACCURACY,
+    LEARNING_ACCURACY,
+    LEARNING_LOSS,
+    curves_drawing,
     draw_curve,
-    draw_predicted,
-    draw_reliability,
-    predicted_drawing,
-    prepare_curve,
-    prepare_points,
-    prepare_predicted,
-    prepare_reliability,
+    prepare_corruption,
+    prepare_learning,
+    prepare_risk,
 )
+from calmix.report.figures.dots import Dot, draw_dots
+from calmix.report.figures.drawing import TOGETHER, panels, wrapped
+from calmix.report.figures.points import prepare_points
+from calmix.report.figures.predicted import draw_predicted, predicted_drawing, prepare_predicted
+from calmix.report.figures.reliability import (
+    draw_counts,
+    draw_reliability,
+    prepare_positive,
+    prepare_reliability,
+    prepare_stage,
+)
+from calmix.report.figures.spread import prepare_deviation, prepare_quantile
 from calmix.report.results import parse_results
 from calmix.report.style import NAMED, styles
 from calmix.report.tables import ACCURACY, ECE
@@ -51,7 +65,8 @@ def test_a_bar_is_the_accuracy_and_its_gap_ends_at_the_confidence():
     probs, labels = rng.dirichlet(np.ones(3), 200), rng.integers(0, 3, 200)
     bins = reliability(probs, labels)
     ax = Figure().add_subplot()
-    draw_reliability(ax, Reliability("mixup", "before temperature", bins), STYLE)
+    data = prepare_stage("mixup", "before temperature", probs, labels)
+    draw_reliability(ax, data, STYLE)
     full = bins.count > 0
     bars = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
     accuracy, gap = bars[: int(full.sum())], bars[int(full.sum()) :]
@@ -61,16 +76,16 @@ def test_a_bar_is_the_accuracy_and_its_gap_ends_at_the_confidence():
     assert f"ECE {100 * bins.expected_error():.2f} %" in ax.get_title()
 
     counts = Figure().add_subplot()
-    draw_counts(counts, Reliability("mixup", "before temperature", bins), STYLE)
+    draw_counts(counts, data, STYLE)
     assert sum(bar.get_height() for bar in counts.patches if isinstance(bar, Rectangle)) == pytest.approx(100)
 
 
 def test_a_learning_curve_is_the_mean_of_validations_alone(finish: Callable, tmp_path: Path):
     results = parse_results(finish(tmp_path, ["erm"]))
-    curve = prepare_curve(results.runs, "accuracy")
-    assert curve.epochs.tolist() == [2, 4]  # epoch 1 was not validated
+    curve = prepare_learning(results.runs, LEARNING_ACCURACY)
+    assert curve.x.tolist() == [2, 4]  # epoch 1 was not validated
     ax = Figure().add_subplot()
-    draw_curve(ax, curve, STYLE, scale=100)
+    draw_curve(ax, curve, STYLE)
     *seeds, mean = (np.asarray(line.get_ydata()) for line in ax.lines)
     assert len(seeds) == 3
     np.testing.assert_allclose(mean, np.mean(seeds, 0))
@@ -104,16 +119,151 @@ def test_drawing_changes_no_global_setting_and_repeats_itself(finish: Callable, 
     assert dict(mpl.rcParams) == before
 
 
+def test_the_smooth_curve_is_drawn_where_there_are_rows():
+    """Rows that claim 0.7 and are right 0.8 of the time: the curve is near them, and nowhere else."""
+    probs, labels = np.tile([0.7, 0.3], (1000, 1)), (np.arange(1000) % 5 == 0).astype(int)
+    data = prepare_stage("mixup", "", probs, labels)
+    ax = Figure().add_subplot()
+    draw_reliability(ax, data, STYLE)
+    (_, line) = (collection for collection in ax.collections if isinstance(collection, LineCollection))
+    points = np.concatenate([np.asarray(segment) for segment in line.get_segments()])
+    assert 0.3 < points[:, 0].min() < 0.5
+    nearest = points[np.abs(points[:, 0] - 0.7).argmin()]
+    assert nearest[1] == pytest.approx(nearest[0] + 0.1, abs=0.01)
+    assert f"smooth {100 * data.smooth.error:.2f} %" in ax.get_title()
+    kinds = [row["kind"] for row in data.rows()]
+    assert kinds.count("bin") == 15
+    assert 0 < kinds.count("curve") < 65
+
+
+def test_the_reliability_of_the_positive_class_says_so():
+    data = prepare_positive("P(y = 1)", "", np.full(10, 0.2), (np.arange(10) < 2).astype(int))
+    full = next(row for row in data.rows() if row["count"])
+    assert (full["P(y = 1)"], full["share of ones"]) == (pytest.approx(0.2), pytest.approx(0.2))
+
+
+def test_right_and_wrong_answers_are_shares_of_their_own_number():
+    probs = np.array([[0.9, 0.1], [0.9, 0.1], [0.55, 0.45], [0.3, 0.7]])
+    shown = prepare_right_wrong("mixup", [{"probs": probs, "labels": np.array([0, 0, 1, 1])}])
+    assert shown.filled.sum() == pytest.approx(1)
+    assert shown.filled[13] == pytest.approx(2 / 3)  # 0.9 in [13 / 15, 14 / 15)
+    assert shown.outlined[8] == 1  # 0.55
+    right = prepare_right_wrong("mixup", [{"probs": probs[:1], "labels": np.array([0])}])
+    assert right.outlined.sum() == 0  # nothing is wrong
+
+
+def test_rows_of_an_outside_set_have_the_confidence_of_their_logits():
+    known = {"probs": np.array([[1.0, 0.0]]), "outside_notmnist_logits": np.zeros((5, 2))}
+    shown = prepare_outside("mixup", [known], "notmnist")
+    assert (shown.filled[14], shown.outlined[7]) == (1, 1)
+    assert shown.kinds == ("test rows", "rows of notmnist")
+
+
+def test_the_risk_at_full_coverage_is_the_error():
+    rng = np.random.default_rng(0)
+    probs, labels = rng.dirichlet(np.ones(3), 300), rng.integers(0, 3, 300)
+    curve = prepare_risk("mixup", [7], [{"probs": probs, "labels": labels}])
+    assert curve.x[-1] == 1
+    assert curve.values[0, -1] == pytest.approx((probs.argmax(1) != labels).mean())
+    order = np.argsort(-probs.max(1))
+    half = int(np.flatnonzero(np.isclose(curve.x, 0.5))[0])
+    assert curve.values[0, half] == pytest.approx((probs.argmax(1) != labels)[order[:150]].mean())
+
+
+def test_corruption_starts_at_the_clean_rows_and_averages_families(finish: Callable, tmp_path: Path):
+    results = parse_results(finish(tmp_path, ["erm"], shifted=True))
+    curve = prepare_corruption(results.runs, CORRUPTED_ACCURACY)
+    assert curve.x.tolist() == [0, 1, 2, 3, 4, 5]
+    assert curve.values[:, 0].tolist() == [run.metrics["accuracy"] for run in results.runs]
+    np.testing.assert_allclose(curve.values[:, 1:], [[0.8, 0.7, 0.6, 0.5, 0.4]] * 3)
+
+
+@pytest.mark.parametrize(("methods", "axes"), [(TOGETHER, 1), (TOGETHER + 1, TOGETHER + 1), (18, 18)])
+def test_many_methods_have_a_panel_each(finish: Callable, tmp_path: Path, methods: int, axes: int):
+    labels = list(METHODS)[:methods]
+    results = parse_results(finish(tmp_path, labels, seeds=1))
+    curves = [prepare_learning(results.runs_of(label), LEARNING_LOSS) for label in labels]
+    drawing = curves_drawing("x", curves, styles(labels))
+    figure = Figure((drawing.width, drawing.height), layout="constrained")
+    drawing.paint(figure)
+    assert len(figure.axes) == axes
+    if axes > 1:
+        assert [ax.get_title() for ax in figure.axes] == [wrapped(label, 20) for label in labels]
+        assert all(len(ax.lines) == methods for ax in figure.axes)  # the method before all others
+
+
+def test_names_of_panels_do_not_overlap():
+    names = ["sk_mixup_e(share=0.25, remember=True)", "mixup", "sk_mixup(remember=True)", "manifold_mixup"]
+    figure = Figure((4.8, 4), dpi=100, layout="constrained")
+    axes = panels(figure, names)
+    figure.draw_without_rendering()
+    boxes = [ax.title.get_window_extent() for ax in axes]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
+def test_dots_stand_at_the_mean_from_top_to_bottom():
+    dots = [Dot(name, "energy", Interval(mean, mean - 1, mean + 1, 3)) for name, mean in (("erm", 80), ("mixup", 90))]
+    ax = Figure().add_subplot()
+    draw_dots(ax, dots, styles(["erm", "mixup"]))
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["erm", "mixup"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+    markers = [line for line in ax.lines if len(np.atleast_1d(line.get_xdata())) == 1]
+    assert [float(np.squeeze(line.get_xdata())) for line in markers] == [80, 90]
+
+
+def test_doubled_deviations_lie_below_the_line_and_honest_ones_on_it():
+    rng = np.random.default_rng(0)
+    std = np.exp(rng.normal(size=20_000))
+    targets = std * rng.normal(size=20_000)
+    honest, doubled = (prepare_deviation(0 * std, factor * std, targets) for factor in (1, 2))
+    np.testing.assert_allclose(honest.observed / honest.claimed, 1, atol=0.1)
+    np.testing.assert_allclose(doubled.observed / doubled.claimed, 0.5, atol=0.05)
+    quantile = prepare_quantile(0 * std, std, targets)
+    np.testing.assert_allclose(quantile.observed, quantile.claimed, atol=0.02)
+
+
 def test_a_method_looks_the_same_whatever_the_order_and_the_company():
     methods = ["mixup", "erm", "sk_mixup_e", "sk_mixup(tau_max=0.3)", "zeta", "alpha"]
     looks = styles(methods)
     for order in itertools.permutations(methods):
         assert styles(order) == looks
+    for name in methods:
+        assert styles([name, "mixup_e(share=0.25)"])[name] == looks[name]
     for name, style in NAMED.items():
         assert styles([name, "other"])[name] == style
 
 
-def test_no_two_methods_look_alike():
-    looks = styles([*NAMED, *(f"variant {i}" for i in range(14))])
+def test_of_two_names_that_pick_the_same_the_first_in_the_alphabet_keeps_it():
+    alone = {name: styles([name])[name] for name in (f"model {i:02}" for i in range(100))}
+    same = [
+        (first, second)
+        for first, second in itertools.combinations(alone, 2)
+        if (alone[first].color, alone[first].marker) == (alone[second].color, alone[second].marker)
+    ]
+    assert len(same) > 5
+    for first, second in same:
+        looks = styles([second, first])
+        assert looks[first] == alone[first]
+        assert (looks[second].color, looks[second].marker) != (looks[first].color, looks[first].marker)
+
+
+def test_every_method_has_its_own_look_and_options_a_shade_of_it():
+    assert set(NAMED) == set(METHODS)
+    variants = [f"{name}(alpha={alpha})" for name in METHODS for alpha in (0.1, 0.2, 2.0)]
+    looks = styles([*METHODS, *variants, *(f"model {i}" for i in range(14))])
     assert len({(style.color, style.marker) for style in looks.values()}) == len(looks)
-    assert len({style.marker for style in NAMED.values()}) == len({style.color for style in NAMED.values()}) == 6
+    blue = looks["sk_mixup(alpha=0.2)"].color
+    assert int(blue[5:], 16) > int(blue[1:3], 16)  # sk_mixup is blue
+    assert len({style.color for style in NAMED.values()}) == len(NAMED)
+
+
+def test_lines_of_methods_are_seen_on_white():
+    """A contrast of 1.7 to 1 or more, as WCAG measures it. It asks 3 to 1 of thin lines; Okabe's orange has 2.2."""
+
+    def luminance(color: str) -> float:
+        channels = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        linear = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+        return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    looks = styles([*METHODS, *(f"{name}(alpha={alpha})" for name in METHODS for alpha in (0.1, 0.2, 2.0))])
+    assert all(1.05 / (luminance(style.color) + 0.05) > 1.7 for style in looks.values())

@@ -3,15 +3,22 @@
 import csv
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from calmix.errors import DataError
 from calmix.report import write_report
+from calmix.report.comparison import comparison_page
+from calmix.report.figures.drawing import Drawing
+from calmix.report.page import Page, PageTable, Section, write_page
+from calmix.report.results import parse_results
+from calmix.report.tables import Cell, Row, Table
 
 LABELS = ["erm", "mixup"]
 EVIL = """<script>alert(1)</script> & "q" 'a' $x_1^2$ {{ 7 * 7 }}"""
@@ -42,6 +49,85 @@ def test_the_page_shows_each_methods_numbers(finish: Callable, tmp_path: Path):
         assert f"{np.mean([run['nll'] for run in runs]):.3f} ±" in text
     assert "calmix compare toy" in text
     assert "Running statistics follow only the rows that are trained on" in text
+
+
+def test_what_was_asked_for_beyond_the_test_split_is_shown(finish: Callable, tmp_path: Path):
+    results = finish(tmp_path, LABELS, shifted=True)
+    page = Tags(write_report(tmp_path).read_text(encoding="utf-8"))
+    for title in ("Told apart from what it never saw: notmnist", "Corrupted test images", "Against what people see"):
+        assert title in page.text
+    for label in LABELS:
+        runs = [run["metrics"] for run in results["runs"] if run["method"] == label]
+        assert f"{100 * np.mean([run['ood']['notmnist']['energy']['fpr95'] for run in runs]):.1f} ±" in page.text
+        assert f"{np.mean([run['votes']['kl'] for run in runs]):.3f} ±" in page.text
+    with open(tmp_path / "figures" / "outside-notmnist.csv", encoding="utf-8") as file:
+        first = next(csv.DictReader(file))
+    auroc = [run["metrics"]["ood"]["notmnist"]["max_probability"]["auroc"] for run in results["runs"][::2]]
+    assert (first["method"], first["heading"]) == ("erm", "max probability")
+    assert float(first["mean"]) == pytest.approx(100 * np.mean(auroc))
+
+
+def test_without_it_nothing_is_said_of_it(finish: Callable, tmp_path: Path):
+    finish(tmp_path, LABELS)
+    text = Tags(write_report(tmp_path).read_text(encoding="utf-8")).text
+    assert not [word for word in ("AUROC", "Corrupted", "people see") if word in text]
+
+
+def test_marks_go_by_paired_differences(finish: Callable, tmp_path: Path):
+    results = finish(tmp_path, LABELS, seeds=4, shifted=True)
+    sections = {section.title: section for section in comparison_page(tmp_path, parse_results(results)).sections}
+    (table,) = sections["Against what people see"].tables
+    kl = {label: [r["metrics"]["votes"]["kl"] for r in results["runs"] if r["method"] == label] for label in LABELS}
+    reference = results["summary"][0]["reference"]
+    for row in table.table.rows:
+        difference = np.array(kl[row.method]) - kl[reference]
+        low, high = stats.t.interval(0.95, 3, difference.mean(), stats.sem(difference)) if difference.any() else (0, 0)
+        assert row.cells[1].verdict == (-1 if low > 0 else 1 if high < 0 else 0)
+
+
+def test_a_general_page_has_titles_tables_figures_and_facts(tmp_path: Path):
+    table = Table(["Value"], [Row("first", [Cell("1", "± 2", best=True)])], [])
+    drawing = Drawing("dot", "A dot.", [Dots()], 2.0, lambda figure: figure.add_subplot().plot([1], [2], "o"))
+    page = Page(
+        "Any <page>",
+        ["Headline.", "More of it, 90 % sure."],
+        [Section("Part", "What to look at.", [drawing], [PageTable("Values", table, corner="Name", note="A note.")])],
+        cautions="Beware.",
+        facts={"Rows": "10"},
+        command=["calmix", "do", "it now"],
+    )
+    path = write_page(tmp_path / "new", page)
+    parsed = Tags(path.read_text(encoding="utf-8"))
+    for said in ("Any <page>", "Headline.", "90\u00a0% sure", "Part", "What to look at.", "A note.", "Beware.", "10"):
+        assert said in parsed.text
+    assert "calmix do 'it now'" in parsed.text
+    assert (tmp_path / "new" / "figures" / "dot.csv").read_text(encoding="utf-8") == "a,b\n1,\n,2\n"
+    (image,) = [attributes for tag, attributes in parsed.tags if tag == "img"]
+    assert image["alt"] == "A dot."
+
+
+def test_nothing_is_written_where_a_figure_fails(tmp_path: Path):
+    def fail(figure: object) -> None:
+        raise ArithmeticError
+
+    good = Drawing("good", "", [Dots()], 2.0, lambda figure: None)
+    page = Page("x", ["y"], [Section("z", "", [good, Drawing("bad", "", [Dots()], 2.0, fail)])])
+    with pytest.raises(ArithmeticError):
+        write_page(tmp_path / "out", page)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_hundred_runs_stay_under_ten_megabytes(finish: Callable, tmp_path: Path):
+    labels = [f"sk_mixup(tau_max=0.{i})" for i in range(1, 10)] + ["erm"]
+    finish(tmp_path, labels, seeds=10, shifted=True)
+    path = write_report(tmp_path)
+    assert path.stat().st_size < 10e6
+
+
+class Dots:
+    def rows(self) -> Iterator[dict[str, Any]]:
+        yield {"a": 1}
+        yield {"b": 2}
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])

@@ -4,6 +4,7 @@ import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from calmix.errors import DataError
 from calmix.experiment.statistics import Interval
 from calmix.report import print_table
 from calmix.report.results import parse_results
-from calmix.report.tables import ACCURACY, ECE, difference_table, number, summary_table
+from calmix.report.tables import ACCURACY, ECE, difference_table, evidence_table, number, summary_table
+from calmix.report.words import advice
 
 LABELS = ["erm", "mixup", "sk_mixup(tau_max=0.3)"]
 
@@ -38,17 +40,60 @@ def test_the_best_of_a_column_is_the_highest_accuracy_and_the_lowest_error(finis
         assert [row.cells[column].best for row in rows] == [value == best(values) for value in values]
 
 
-def test_differences_are_taken_seed_by_seed(finish: Callable, tmp_path: Path):
+@pytest.mark.parametrize("reference", [None, "mixup", "erm"])
+def test_differences_are_taken_seed_by_seed_from_plain_mixup_and_from_plain_training(
+    finish: Callable, tmp_path: Path, reference: str | None
+):
     results = finish(tmp_path, LABELS, seeds=4)
     ece = {label: [run["metrics"]["ece"] for run in results["runs"] if run["method"] == label] for label in LABELS}
-    table = difference_table(parse_results(results))
-    assert [row.method for row in table.rows] == LABELS[1:]
+    table, other = difference_table(parse_results(results), reference), reference or "mixup"
+    assert [row.method for row in table.rows] == [label for label in LABELS if label != other]
     for row in table.rows:
-        differences = 100 * (np.array(ece[row.method]) - ece["erm"])
+        differences = 100 * (np.array(ece[row.method]) - ece[other])
         low, high = stats.t.interval(0.95, 3, differences.mean(), stats.sem(differences))
         shown = f"{differences.mean():+.3f} [{low:+.3f}, {high:+.3f}]".replace("-", "−")
         assert f"{row.cells[1].value} {row.cells[1].spread}" == shown
         assert row.cells[1].verdict == (-1 if low > 0 else 1 if high < 0 else 0)
+
+
+def test_marks_refer_to_plain_mixup_and_say_so(finish: Callable, tmp_path: Path):
+    results = parse_results(finish(tmp_path / "both", LABELS, seeds=4))
+    assert results.references == ["mixup", "erm"]
+    table = summary_table(results)
+    marks = {row.method: [cell.verdict for cell in row.cells[:-1]] for row in table.rows}
+    differences = {row.method: [cell.verdict for cell in row.cells] for row in difference_table(results).rows}
+    assert marks == {**differences, "mixup": [0] * 5}
+    assert "worse than plain Mixup (mixup)" in " ".join(table.notes)
+    without = parse_results(finish(tmp_path / "one", ["erm", "sk_mixup"]))
+    assert "worse than plain training (erm)" in " ".join(summary_table(without).notes)
+
+
+def test_the_evidence_is_what_each_test_says(finish: Callable, tmp_path: Path):
+    results = finish(tmp_path, LABELS, seeds=4)
+    table = evidence_table(parse_results(results), ACCURACY, "erm")
+    for row in table.rows:
+        ours, plain = (
+            np.array([run["metrics"]["accuracy"] for run in results["runs"] if run["method"] == label])
+            for label in (row.method, "erm")
+        )
+        _, bootstrap, wilcoxon, effect = row.cells
+        assert bootstrap.value.startswith("[")
+        expected: Any = stats.wilcoxon(ours - plain)
+        assert float(wilcoxon.value) == pytest.approx(expected.pvalue, abs=5e-4)
+        d = (ours - plain).mean() / (ours - plain).std(ddof=1)
+        assert float(effect.value.replace("−", "-")) == pytest.approx(d, abs=5e-3)
+    assert "Of 4 seeds, a signed-rank test cannot give p below 0.125." in table.notes
+
+
+def test_the_screen_shows_the_verdict_below_the_table(
+    finish: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    results = finish(tmp_path, LABELS, seeds=4)
+    print_table(results)
+    _, verdict = capsys.readouterr().out.split("\n\nTake ")
+    said = advice(parse_results(results))
+    assert " ".join(f"Take {verdict}".split()) == " ".join([said.headline, *said.reasons, *said.cautions])
+    assert max(map(len, verdict.splitlines())) <= 100
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""All metrics of class probabilities at once, batch by batch or of full tensors: one and the same computation.
+
+n  rows
+K  classes
+B  bins
+"""
+
+import math
+from typing import Self
+
+from calmix.errors import SettingError, ShapeError
+from calmix.metrics import calibration, classification, selective
+from calmix.metrics.bins import check_bins, equal_mass, equal_width
+from calmix.metrics.judged import ClassBins, Judged, joined, judge_and_bin
+from calmix.metrics.smooth import smooth_error
+from calmix.metrics.tensors import Array
+
+
+class ClassificationMetrics:
+    """`classification_metrics` of rows that come in batches, in one pass.
+
+    Of each row four numbers are kept (25 bytes), whatever K, and one table of classes by bins.
+
+    >>> import torch
+    >>> metrics = ClassificationMetrics()
+    >>> for probs, label in [([[0.9, 0.1]], 0), ([[0.25, 0.75]], 0)]:
+    ...     metrics = metrics.update(torch.tensor(probs), torch.tensor([label]))
+    >>> metrics.compute()["accuracy"]
+    0.5
+    """
+
+    def __init__(self, bins: int = 15) -> None:
+        """bins: B of every binned metric, at least 1."""
+        check_bins(bins)
+        self.bins = bins
+        self._rows: list[Judged] = []
+        self._table: ClassBins | None = None
+
+    def update(self, probs: Array, labels: Array) -> Self:
+        """Take in a batch of `probs` (n, K) and class ids `labels` (n,); nothing of it where it raises.
+
+        Raises:
+            ShapeError, DataError: as every metric of calmix.metrics.classification; or K is not as before.
+        """
+        rows, table = judge_and_bin(probs, labels, self.bins)
+        if self._table is not None and len(self._table.count) != len(table.count):
+            raise ShapeError(
+                f"probs has {len(table.count)} classes, expected {len(self._table.count)} as in earlier batches; "
+                "begin another ClassificationMetrics for another predictor."
+            )
+        self._rows.append(rows)
+        self._table = table if self._table is None else self._table + table
+        return self
+
+    def compute(self) -> dict[str, float]:
+        """All metrics of all rows so far, by name.
+
+        Raises:
+            SettingError: there was no batch yet.
+        """
+        if self._table is None:
+            raise SettingError("there is nothing to compute, expected at least one batch; call update first.")
+        self._rows = [joined(self._rows)]
+        return _metrics(self._rows[0], self._table, self.bins)
+
+
+def classification_metrics(probs: Array, labels: Array, bins: int = 15) -> dict[str, float]:
+    """All metrics of `probs` (n, K) and class ids `labels` (n,), by name, in one pass over the probabilities.
+
+    bins: B of every binned metric.
+
+    Raises:
+        ShapeError, DataError: as every metric of calmix.metrics.classification.
+        SettingError: `bins` is less than 1.
+
+    >>> import torch
+    >>> metrics = classification_metrics(torch.tensor([[0.9, 0.1]]), torch.tensor([0]))
+    >>> list(metrics)[:6]
+    ['accuracy', 'nll', 'brier', 'brier_reliability', 'brier_resolution', 'ece']
+    >>> list(metrics)[6:11]
+    ['adaptive_ece', 'classwise_ece', 'mce', 'rms_ece', 'debiased_ece']
+    >>> list(metrics)[11:]
+    ['smooth_ece', 'sharpness', 'auroc_correct', 'aurc']
+    """
+    return ClassificationMetrics(bins).update(probs, labels).compute()
+
+
+def _metrics(rows: Judged, table: ClassBins, bins: int) -> dict[str, float]:
+    widths = equal_width(rows.confidence, rows.correct, bins)
+    parts = classification.brier_parts_of(table)
+    return {
+        "accuracy": classification.accuracy_of(rows),
+        "nll": classification.nll_of(rows),
+        "brier": classification.brier_of(rows),
+        "brier_reliability": parts.reliability,
+        "brier_resolution": parts.resolution,
+        "ece": widths.expected_error(),
+        "adaptive_ece": equal_mass(rows.confidence, rows.correct, bins).expected_error(),
+        "classwise_ece": calibration.classwise_ece_of(table),
+        "mce": widths.expected_error(math.inf),
+        "rms_ece": widths.expected_error(2),
+        "debiased_ece": calibration.debiased(widths),
+        "smooth_ece": smooth_error(rows.confidence, rows.correct),
+        "sharpness": classification.sharpness_of(rows),
+        "auroc_correct": selective.auroc_correct_of(rows),
+        "aurc": selective.risk_coverage_of(rows).area(),
+    }

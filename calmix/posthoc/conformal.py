@@ -1,0 +1,219 @@
+"""Split conformal prediction: sets of classes, and intervals, that hold the truth as often as promised.
+
+    n  calibration rows, m rows to predict
+    K  classes
+    d  outputs of a row
+
+If the calibration rows and a new row are exchangeable, the set or interval of the new row holds its target with
+probability at least 1 - alpha, whatever the network (and at most 1 - alpha + 1 / (n + 1) where scores have no ties).
+That is over the draw of both. Given one calibration split, the coverage of new rows is itself random:
+Beta(j, n + 1 - j) with j = ceil((1 - alpha) (n + 1)), without ties.
+
+Logits that were corrected (`Temperature`, ...) are fine if the correction was fitted on other rows.
+
+Source: Angelopoulos and Bates, Conformal Prediction: A Gentle Introduction, 2023 (arXiv 2107.07511); each score names
+its own.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from calmix.errors import DataError, SettingError, ShapeError
+from calmix.posthoc.calibration import CalibrationGaussian, CalibrationLogits, required
+
+
+@dataclass(frozen=True)
+class LeastAmbiguousSets:
+    """Of each row the classes k with 1 - p_k <= threshold: the smallest sets on average, some perhaps empty.
+
+    Source: Sadinle et al., Least Ambiguous Set-Valued Classifiers with Bounded Error Levels, JASA 2019.
+
+    >>> LeastAmbiguousSets(0.75)(torch.tensor([[0.5, 0.375, 0.125]]))
+    tensor([[ True,  True, False]])
+    """
+
+    threshold: float  # inf where n is too small for alpha: all classes
+
+    def __call__(self, probs: Tensor) -> Tensor:
+        """Probabilities (m, K) -> whether the class is in the set, (m, K) bool."""
+        return 1 - _probabilities(probs) <= self.threshold
+
+
+@dataclass(frozen=True)
+class AdaptiveSets:
+    """Of each row the classes before which, in order of probability, there is a mass of at most `threshold`.
+
+    Never empty. Larger on average than `LeastAmbiguousSets`, and with coverage that differs less between easy and hard
+    rows. Source: Romano et al., Classification with Valid and Adaptive Coverage, NeurIPS 2020, without the random
+    tie-breaking: where the first class is right in more than 1 - alpha of the rows, so is the set.
+
+    >>> AdaptiveSets(0.75)(torch.tensor([[0.5, 0.375, 0.125], [0.125, 0.0, 0.875]]))
+    tensor([[ True,  True, False],
+            [False, False,  True]])
+    """
+
+    threshold: float  # inf where n is too small for alpha: all classes
+
+    def __call__(self, probs: Tensor) -> Tensor:
+        """Probabilities (m, K) -> whether the class is in the set, (m, K) bool."""
+        return _mass_before(_probabilities(probs)) <= self.threshold
+
+
+@dataclass(frozen=True, eq=False)
+class ConformalIntervals:
+    """mean - factor std to mean + factor std. With a constant std all intervals are equally wide.
+
+    >>> ConformalIntervals(torch.tensor(2.0))(torch.tensor([1.0]), torch.tensor([0.5]))
+    (tensor([0.]), tensor([2.]))
+    """
+
+    factor: Tensor  # () for targets (n,), or (d,), one for each output; inf where n is too small for alpha
+
+    def __call__(self, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and standard deviations, (m,) or (m, d) -> lower and upper ends of the same shape."""
+        if mean.shape != std.shape or mean.shape[1:] != self.factor.shape:
+            raise ShapeError(
+                f"mean has shape {tuple(mean.shape)} and std {tuple(std.shape)}, "
+                f"expected {('m', *self.factor.shape)} for both, as on the calibration split."
+            )
+        half = self.factor.to(std) * std
+        return mean - half, mean + half
+
+
+def fit_conformal_sets(calibration: CalibrationLogits, alpha: float) -> LeastAmbiguousSets:
+    """Sets that miss the label of at most a share `alpha` of new rows, as small as can be on average.
+
+    The threshold is the ceil((1 - alpha) (n + 1))-th smallest score 1 - p_y of the calibration split.
+
+    Raises:
+        SettingError: `calibration` is not CalibrationLogits, or `alpha` is not in (0, 1).
+
+    >>> calibration = CalibrationLogits(torch.tensor([[0.0, 2.0]]).repeat(9, 1), torch.ones(9).long())
+    >>> fit_conformal_sets(calibration, alpha=0.1)(torch.tensor([[0.9, 0.1], [0.2, 0.8]]))
+    tensor([[ True, False],
+            [False, False]])
+    """
+    calibration = required(calibration, CalibrationLogits)
+    return LeastAmbiguousSets(_threshold(1 - _of_label(calibration.logits.softmax(1), calibration), alpha).item())
+
+
+def fit_adaptive_sets(calibration: CalibrationLogits, alpha: float) -> AdaptiveSets:
+    """Sets that miss the label of at most a share `alpha` of new rows, never empty and larger for harder rows.
+
+    The threshold is the ceil((1 - alpha) (n + 1))-th smallest mass of the classes before the label.
+
+    Raises:
+        SettingError: `calibration` is not CalibrationLogits, or `alpha` is not in (0, 1).
+
+    >>> calibration = CalibrationLogits(torch.tensor([[0.0, 2.0]]).repeat(9, 1), torch.tensor([0] + [1] * 8))
+    >>> fit_adaptive_sets(calibration, alpha=0.1)(torch.tensor([[0.9, 0.1], [0.2, 0.8]]))
+    tensor([[ True, False],
+            [ True,  True]])
+    """
+    calibration = required(calibration, CalibrationLogits)
+    before = _mass_before(calibration.logits.softmax(1))
+    return AdaptiveSets(_threshold(_of_label(before, calibration), alpha).item())
+
+
+def fit_conformal_intervals(calibration: CalibrationGaussian, alpha: float) -> ConformalIntervals:
+    """Intervals that miss at most a share `alpha` of new targets, of each output by itself.
+
+    The factor is the ceil((1 - alpha) (n + 1))-th smallest score |target - mean| / std of the calibration split.
+    Nothing need be Gaussian: std may be any positive guess of the error's size.
+    Source: Lei et al., Distribution-Free Predictive Inference for Regression, JASA 2018, locally weighted.
+
+    Raises:
+        SettingError: `calibration` is not CalibrationGaussian, or `alpha` is not in (0, 1).
+
+    >>> calibration = CalibrationGaussian(torch.zeros(9), torch.ones(9), torch.arange(9.0))
+    >>> fit_conformal_intervals(calibration, alpha=0.2).factor
+    tensor(7., dtype=torch.float64)
+    """
+    calibration = required(calibration, CalibrationGaussian)
+    return ConformalIntervals(_threshold((calibration.targets - calibration.mean).abs() / calibration.std, alpha))
+
+
+def set_coverage(sets: Tensor, labels: Tensor) -> float:
+    """Share of rows whose label (m,) is in their set (m, K), in [0, 1].
+
+    Raises:
+        ShapeError: the shapes are others.
+
+    >>> set_coverage(torch.tensor([[True, False], [True, False]]), torch.tensor([0, 1]))
+    0.5
+    """
+    if sets.ndim != 2 or labels.shape != sets.shape[:1]:
+        raise ShapeError(
+            f"sets has shape {tuple(sets.shape)} and labels {tuple(labels.shape)}, expected (m, K) and (m,); "
+            "pass one class id for each set."
+        )
+    return float(sets.gather(1, labels[:, None].long()).double().mean())
+
+
+def set_size(sets: Tensor) -> float:
+    """Mean number of classes in a set, in [0, K].
+
+    >>> set_size(torch.tensor([[True, True], [True, False]]))
+    1.5
+    """
+    return float(sets.sum(1).double().mean())
+
+
+def band_coverage(low: Tensor, high: Tensor, targets: Tensor) -> float:
+    """Share of targets within [low, high], in [0, 1].
+
+    Raises:
+        ShapeError: the three shapes differ.
+
+    >>> band_coverage(torch.tensor([0.0, 0.0]), torch.tensor([1.0, 1.0]), torch.tensor([0.5, 2.0]))
+    0.5
+    """
+    if not low.shape == high.shape == targets.shape:
+        raise ShapeError(
+            f"low, high and targets have shapes {tuple(low.shape)}, {tuple(high.shape)} and {tuple(targets.shape)}, "
+            "expected one for all three; squeeze or unsqueeze the odd one out."
+        )
+    return float(((low <= targets) & (targets <= high)).double().mean())
+
+
+def band_width(low: Tensor, high: Tensor) -> float:
+    """Mean of high - low, in the unit of the targets.
+
+    >>> band_width(torch.tensor([0.0, 0.0]), torch.tensor([1.0, 2.0]))
+    1.5
+    """
+    return float((high - low).double().mean())
+
+
+def _threshold(scores: Tensor, alpha: float) -> Tensor:
+    """The ceil((1 - alpha) (n + 1))-th smallest of (n,) or (n, d) scores along the rows; inf if n is smaller."""
+    if not 0 < alpha < 1:
+        raise SettingError(f"alpha is {alpha}, expected a share of misses in (0, 1), such as 0.1.")
+    n = len(scores)
+    # 0.9 * 10 must not become the 10th of 9 because 1 - 0.1 has been rounded
+    rank = math.ceil((1 - alpha) * (n + 1) - 1e-9)
+    return scores.sort(0).values[rank - 1] if rank <= n else torch.full_like(scores[0], torch.inf)
+
+
+def _of_label(values: Tensor, calibration: CalibrationLogits) -> Tensor:
+    """(n,): the label's entry of each row of (n, K)."""
+    return values.gather(1, calibration.labels[:, None])[:, 0]
+
+
+def _mass_before(probs: Tensor) -> Tensor:
+    """(m, K): the summed probability of the classes more probable than k; equal ones in the order of their columns."""
+    ordered, order = probs.sort(dim=1, descending=True, stable=True)
+    return torch.empty_like(probs).scatter_(1, order, ordered.cumsum(1) - ordered)
+
+
+def _probabilities(probs: Tensor) -> Tensor:
+    """(m, K) float64, or advice."""
+    if probs.ndim != 2:
+        raise ShapeError(f"probs has shape {tuple(probs.shape)}, expected (m, K); of logits, pass logits.softmax(1).")
+    probs = probs.detach().double()
+    if not ((probs >= 0).all() and ((probs.sum(1) - 1).abs() <= 1e-3).all()):
+        raise DataError("each row of probs must sum to one, none below zero; of logits, pass logits.softmax(1).")
+    return probs

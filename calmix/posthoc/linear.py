@@ -1,0 +1,164 @@
+"""Vector and matrix scaling: a linear map of the logits, with one temperature a class, or one a pair of classes.
+
+    n  rows
+    K  classes
+
+Sources: Guo et al., On Calibration of Modern Neural Networks, ICML 2017; for the regularisation of matrix scaling
+Kull et al., Beyond temperature scaling, NeurIPS 2019 (off-diagonal and intercept regularisation, ODIR).
+
+Both act on centred logits, z_k minus the mean over k: the softmax of z determines those and not z itself, so what is
+fitted to logits and to their log-probabilities is the same. Guo et al. take the logits as the network gives them, whose
+row means a softmax never trains.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, linear
+
+from calmix.errors import SettingError, ShapeError
+from calmix.posthoc.calibration import CalibrationLogits, required
+from calmix.posthoc.minimise import minimise
+from calmix.posthoc.temperature import fit_temperature
+
+PENALTIES = (1e-2, 1e-1, 1.0, 10.0)
+STEPS = 200
+
+
+@dataclass(frozen=True, eq=False)
+class VectorScaling:
+    """weight_k z_k + bias_k, for centred logits z. The order of classes may change.
+
+    >>> VectorScaling(torch.tensor([1.0, 0.5]), torch.tensor([0.0, 1.0]))(torch.tensor([[2.0, 0.0]]))
+    tensor([[1.0000, 0.5000]])
+    """
+
+    weight: Tensor  # (K,)
+    bias: Tensor  # (K,)
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        centred = _centred(logits, len(self.bias))
+        return centred * self.weight.to(centred) + self.bias.to(centred)
+
+
+@dataclass(frozen=True, eq=False)
+class MatrixScaling:
+    """weight z + bias, for centred logits z. The order of classes may change.
+
+    >>> MatrixScaling(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.zeros(2))(torch.tensor([[2.0, 0.0]]))
+    tensor([[-1.,  1.]])
+    """
+
+    weight: Tensor  # (K, K), row k makes the new logit of class k
+    bias: Tensor  # (K,)
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        centred = _centred(logits, len(self.bias))
+        return linear(centred, self.weight.to(centred), self.bias.to(centred))
+
+
+@torch.inference_mode(False)
+def fit_vector_scaling(calibration: CalibrationLogits) -> VectorScaling:
+    """The 2 K numbers that minimise the mean negative log-likelihood of softmax(weight * z + bias).
+
+    Convex; L-BFGS from temperature scaling's solution, weight = 1 / T and bias = 0, so that the NLL on the
+    calibration split is never above temperature scaling's.
+
+    Raises:
+        SettingError: `calibration` is not CalibrationLogits.
+
+    >>> logits = torch.zeros(4, 2)  # a network that knows nothing still learns how frequent the classes are
+    >>> fit_vector_scaling(CalibrationLogits(logits, torch.tensor([0, 0, 0, 1])))(logits).softmax(1)[0]
+    tensor([0.7500, 0.2500])
+    """
+    temperature, z, labels = _scaled(calibration)
+    start = torch.ones_like(z[0]), torch.zeros_like(z[0])
+    weight, bias = minimise(lambda weight, bias: cross_entropy(z * weight + bias, labels), *start, steps=STEPS)
+    return VectorScaling(weight / temperature, bias)
+
+
+@torch.inference_mode(False)
+def fit_matrix_scaling(
+    calibration: CalibrationLogits, penalties: Sequence[float] = PENALTIES, folds: int = 3
+) -> MatrixScaling:
+    """The K^2 + K numbers that minimise the regularised NLL of softmax(weight z + bias),
+
+        NLL + p (mean of (T weight_kj)^2 over k != j  +  mean of bias_k^2),
+
+    ODIR: the diagonal goes free, so that a large p is vector scaling without a bias. Of several `penalties` p, the one
+    with the smallest NLL on the left-out parts of a cross-validation within the calibration split is taken.
+
+    Convex; L-BFGS from temperature scaling's solution, where the penalty is zero, so that the NLL on the calibration
+    split is never above temperature scaling's. Deviations from Kull et al.: one p for weight and bias, and weights are
+    measured in units of temperature scaling's 1 / T, so that p means the same whatever the size of the logits.
+
+    Cost: fits of some 50 products (n, K) (K, K) each, one for each fold and penalty and one more. Above a hundred
+    classes take vector scaling.
+
+    Args:
+        calibration: the calibration split.
+        penalties: candidates for p, each at least 0. A single one is taken without cross-validation; 0 is Guo's matrix
+            scaling, which overfits unless n is much larger than K^2.
+        folds: parts of the cross-validation, at least 2; fewer rows make fewer parts.
+
+    Raises:
+        SettingError: `calibration` is not CalibrationLogits, `penalties` is empty or holds a negative number, or
+            `folds` is less than 2.
+
+    >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0]]).repeat(20, 1)  # a network that confuses its two classes
+    >>> swapped = fit_matrix_scaling(CalibrationLogits(logits, torch.tensor([1, 0]).repeat(20)))
+    >>> swapped(logits[:2]).argmax(1)
+    tensor([1, 0])
+    """
+    calibration = required(calibration, CalibrationLogits)
+    if not penalties or not all(0 <= penalty < torch.inf for penalty in penalties):
+        raise SettingError(f"penalties is {penalties}, expected at least one, each finite and at least 0.")
+    if folds < 2:
+        raise SettingError(f"folds is {folds}, expected at least 2; for no cross-validation pass a single penalty.")
+    if len(penalties) == 1 or len(calibration.labels) == 1:
+        return _fit_matrix(calibration, penalties[0])
+    return _fit_matrix(calibration, min(penalties, key=lambda penalty: _left_out_nll(calibration, penalty, folds)))
+
+
+def _fit_matrix(calibration: CalibrationLogits, penalty: float) -> MatrixScaling:
+    temperature, z, labels = _scaled(calibration)
+    classes = z.shape[1]
+    off_diagonal = 1 - torch.eye(classes, dtype=z.dtype)
+
+    def loss(weight: Tensor, bias: Tensor) -> Tensor:
+        odir = (weight * off_diagonal).square().sum() / (classes * (classes - 1)) + bias.square().mean()
+        return cross_entropy(linear(z, weight, bias), labels) + penalty * odir
+
+    start = torch.eye(classes, dtype=z.dtype), torch.zeros_like(z[0])
+    weight, bias = minimise(loss, *start, steps=STEPS, tolerance=1e-6)
+    return MatrixScaling(weight / temperature, bias)
+
+
+def _scaled(calibration: CalibrationLogits) -> tuple[float, Tensor, Tensor]:
+    """T of temperature scaling, centred logits divided by it, (n, K), and labels (n,)."""
+    calibration = required(calibration, CalibrationLogits)
+    temperature = fit_temperature(calibration).value
+    return temperature, _centred(calibration.logits) / temperature, calibration.labels
+
+
+def _left_out_nll(calibration: CalibrationLogits, penalty: float, folds: int) -> float:
+    """Summed NLL of each row under the fit to the folds it is not in. The folds depend on n alone."""
+    logits, labels = calibration.logits, calibration.labels
+    fold = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0)) % folds  # (n,)
+    total = 0.0
+    for left_out in (fold == k for k in range(min(folds, len(labels)))):
+        fitted = _fit_matrix(CalibrationLogits(logits[~left_out], labels[~left_out]), penalty)
+        total += cross_entropy(fitted(logits[left_out]), labels[left_out], reduction="sum").item()
+    return total
+
+
+def _centred(logits: Tensor, classes: int | None = None) -> Tensor:
+    """Logits (n, K) minus their row's mean, if there are as many classes as there should be."""
+    if classes is not None and (logits.ndim != 2 or logits.shape[1] != classes):
+        raise ShapeError(
+            f"logits has shape {tuple(logits.shape)}, expected (n, {classes}); "
+            "pass logits of the classes that the calibration split had."
+        )
+    return logits - logits.mean(1, keepdim=True)

@@ -1,0 +1,173 @@
+"""A quantity along another, a line a method: learning, answering only where confident, corruption.
+
+S  seeds
+N  points of a curve
+n  test rows
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from numpy.typing import NDArray
+
+from calmix.experiment.record import Predictions, Record
+from calmix.metrics import risk_coverage
+from calmix.report.figures.drawing import TOGETHER, Drawing, legend, legend_height, panels, panels_height
+from calmix.report.style import Style
+
+NEAR_ZERO = 0.1  # per cent; what is less than that is drawn on a linear scale
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What an axis shows."""
+
+    name: str  # in files
+    label: str
+    scale: float = 1.0  # what is stored times this is what is shown
+    axis: Literal["linear", "log", "symlog"] = "linear"  # symlog: linear near zero
+    whole: bool = False  # only whole numbers exist
+
+
+EPOCH = Quantity("epoch", "epoch", whole=True)
+LEARNING_LOSS = Quantity("loss", "validation loss", axis="log")
+LEARNING_ACCURACY = Quantity("accuracy", "validation accuracy, %", 100)
+COVERAGE = Quantity("coverage", "rows answered, the most confident first, %", 100)
+RISK = Quantity("risk", "wrong among them, %", 100, axis="symlog")
+SEVERITY = Quantity("severity", "severity of the corruption (0: none)", whole=True)
+CORRUPTED_ACCURACY = Quantity("accuracy", "accuracy, %", 100)
+CORRUPTED_ECE = Quantity("ece", "ECE, %", 100)
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One quantity of a method along another."""
+
+    method: str
+    along: Quantity
+    quantity: Quantity
+    seeds: Sequence[int]  # S of them
+    x: NDArray[np.float64]  # (N,)
+    values: NDArray[np.float64]  # (S, N)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        for seed, values in zip(self.seeds, self.values.tolist(), strict=True):
+            for x, value in zip(self.x.tolist(), values, strict=True):
+                yield {"method": self.method, "seed": seed, self.along.name: x, self.quantity.name: value}
+
+
+def prepare_learning(runs: Sequence[Record], quantity: Quantity) -> Curve:
+    """The validation history of one method's runs; all have the same epochs."""
+    points = [[entry for entry in run.history if "validation" in entry] for run in runs]
+    return Curve(
+        method=runs[0].method,
+        along=EPOCH,
+        quantity=quantity,
+        seeds=[run.seed for run in runs],
+        x=np.array([entry["epoch"] for entry in points[0]]),
+        values=np.array([[entry["validation"][quantity.name] for entry in run] for run in points]),
+    )
+
+
+def prepare_risk(method: str, seeds: Sequence[int], predictions: Sequence[Predictions]) -> Curve:
+    """The risk where 20 %, 22 %, ... of the test rows are answered; where there are fewer, a single row decides."""
+    coverage = np.linspace(0.2, 1, 41)
+
+    def risk(of_seed: Predictions) -> NDArray[np.float64]:
+        whole = risk_coverage(of_seed["probs"], of_seed["labels"]).risk.numpy()  # (n,)
+        return whole[np.ceil(coverage * len(whole)).astype(int) - 1]
+
+    return Curve(method, COVERAGE, RISK, seeds, coverage, np.array([risk(of_seed) for of_seed in predictions]))
+
+
+def prepare_corruption(runs: Sequence[Record], quantity: Quantity) -> Curve:
+    """The mean over all families of corruptions that were run; severity 0 is the clean test split."""
+    families = runs[0].metrics["corruptions"]
+    severities = list(next(iter(families.values())))
+
+    def means(run: Record) -> list[float]:
+        parts = run.metrics["corruptions"].values()
+        corrupted = [np.mean([part[severity][quantity.name] for part in parts]) for severity in severities]
+        return [run.metrics[quantity.name], *map(float, corrupted)]
+
+    return Curve(
+        method=runs[0].method,
+        along=SEVERITY,
+        quantity=quantity,
+        seeds=[run.seed for run in runs],
+        x=np.array([0, *map(int, severities)]),
+        values=np.array([means(run) for run in runs]),
+    )
+
+
+def draw_curve(ax: Axes, data: Curve, style: Style) -> None:
+    """The mean over seeds, marked at ten points or fewer; a thin line a seed."""
+    x, values = data.along.scale * data.x, data.quantity.scale * data.values
+    if len(data.seeds) > 1:
+        ax.plot(x, values.T, color=style.color, linewidth=0.5, alpha=0.35)
+    ax.plot(
+        x,
+        values.mean(0),
+        color=style.color,
+        marker=style.marker,
+        linestyle=style.line,
+        markeredgecolor="white",
+        mew=0.4,
+        markevery=-(-len(x) // 10),
+    )
+
+
+def draw_behind(ax: Axes, data: Curve) -> None:
+    """The mean over seeds in grey, for comparison."""
+    step = -(-len(data.x) // 40)
+    mean = data.quantity.scale * data.values.mean(0)
+    ax.plot(data.along.scale * data.x[::step], mean[::step], color="#c4c4c4", linewidth=0.7)
+
+
+def curves_drawing(name: str, curves: Sequence[Curve], styles: Mapping[str, Style]) -> Drawing:
+    """All curves on one pair of axes; of more than TOGETHER methods, each on its own before all others in grey."""
+    along, quantity = curves[0].along, curves[0].quantity
+    methods = {curve.method: styles[curve.method] for curve in curves}
+    lowest = quantity.scale * min(curve.values.min() for curve in curves)
+    logarithmic = lowest > {"linear": np.inf, "log": 0, "symlog": NEAR_ZERO}[quantity.axis]
+
+    def scales(ax: Axes) -> None:
+        if along.whole:
+            ax.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True))
+        if logarithmic:
+            ax.set_yscale("log")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        elif quantity.axis == "symlog":
+            ax.set_yscale("symlog", linthresh=NEAR_ZERO)
+            ax.set_ylim(bottom=0)
+        if quantity.axis != "linear":
+            ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            ax.yaxis.set_minor_formatter(NullFormatter())
+
+    def together(figure: Figure) -> None:
+        ax = figure.add_subplot()
+        for curve in curves:
+            draw_curve(ax, curve, methods[curve.method])
+        ax.set(xlabel=along.label, ylabel=quantity.label)
+        scales(ax)
+        legend(figure, methods)
+
+    def apart(figure: Figure) -> None:
+        for ax, curve in zip(panels(figure, list(methods)), curves, strict=True):
+            for other in curves:
+                if other is not curve:
+                    draw_behind(ax, other)
+            draw_curve(ax, curve, replace(methods[curve.method], marker="", line="-"))
+            scales(ax)
+        figure.supxlabel(along.label)
+        figure.supylabel(quantity.label)
+
+    alt = f"{quantity.label} against {along.label}: {', '.join(methods)}."
+    if len(curves) > TOGETHER:
+        return Drawing(name, alt, curves, panels_height(list(methods)), apart)
+    return Drawing(name, alt, curves, 2.9 + legend_height(methods), together)

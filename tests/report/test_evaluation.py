@@ -1,0 +1,129 @@
+"""The page of `calmix evaluate` says what metrics.json holds, in numbers and in words."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from calmix.evaluation import Classified, Estimated, Given, Multilabelled, evaluate, read_given
+from calmix.report.evaluation import (
+    ESTIMATED,
+    METRICS,
+    evaluation_page,
+    judgement,
+    metrics_table,
+    print_evaluation,
+    write_evaluation,
+)
+
+GENERATOR = torch.Generator().manual_seed(0)
+
+
+def classified(rows: int = 1000, sharpness: float = 1.0, classes: int = 3) -> Classified:
+    """Labels drawn from the softmax of logits, which are then multiplied: 1 is honest, 2 over-confident."""
+    logits = 2 * torch.randn(rows, classes, generator=GENERATOR, dtype=torch.float64)
+    labels = torch.multinomial(logits.softmax(1), 1, generator=GENERATOR)[:, 0]
+    return Classified(sharpness * logits, labels)
+
+
+def estimated(rows: int = 1000, factor: float = 1.0) -> Estimated:
+    std = torch.rand(rows, generator=GENERATOR, dtype=torch.float64) + 0.5
+    targets = std * torch.randn(rows, generator=GENERATOR, dtype=torch.float64)
+    return Estimated(torch.zeros(rows, dtype=torch.float64), targets, factor * std)
+
+
+def multilabelled() -> Multilabelled:
+    probs = torch.rand(200, 4, generator=GENERATOR)
+    return Multilabelled(probs, torch.bernoulli(probs, generator=GENERATOR).long())
+
+
+GIVEN = {
+    "classes": Given(classified(), classified(), {"notmnist": torch.zeros(100, 3)}, torch.ones(1000, 3)),
+    "two classes": Given(classified(classes=2)),
+    "numbers": Given(estimated(), estimated()),
+    "bare numbers": Given(Estimated(torch.zeros(50), torch.randn(50, generator=GENERATOR))),
+    "labels": Given(multilabelled()),
+}
+
+
+@pytest.mark.parametrize("kind", GIVEN)
+def test_every_kind_of_predictions_has_a_page(tmp_path: Path, kind: str):
+    evaluation = evaluate(GIVEN[kind])
+    page = write_evaluation(tmp_path / "out", evaluation, ["calmix", "evaluate", "x.npz"])
+    text = page.read_text(encoding="utf-8")
+    assert "calmix evaluate x.npz" in text
+    assert (
+        json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8")).keys() == evaluation.metrics.keys()
+    )
+    assert list((tmp_path / "out" / "figures").glob("*.csv"))
+
+
+@pytest.mark.parametrize("kind", GIVEN)
+def test_every_metric_has_a_row_and_a_meaning(kind: str):
+    evaluation = evaluate(GIVEN[kind])
+    known = ESTIMATED if isinstance(evaluation.given.test, Estimated) else METRICS
+    numbers = {**evaluation.metrics, **evaluation.metrics.get("positive", {})}
+    held = {name for name, value in numbers.items() if isinstance(value, float)} - {"temperature"}
+    assert held <= set(known)
+    table = metrics_table(evaluation, meanings=True)
+    assert len(table.rows) == len(held)
+    assert all(row.cells[-1].value for row in table.rows)
+    assert [row.cells[0].value for row in table.rows] == [
+        metric.shown(numbers[name]) for name, metric in known.items() if name in held
+    ]
+
+
+def test_the_best_of_a_row_is_bold_and_honesty_has_no_direction():
+    rows = {row.method.split("\u00a0")[0]: row.cells for row in metrics_table(evaluate(GIVEN["numbers"])).rows}
+    crps = [float(cell.value) for cell in rows["CRPS"]]
+    assert [cell.best for cell in rows["CRPS"]] == [value == min(crps) for value in crps]
+    assert not any(cell.best for cell in rows["Coverage of 90 % intervals,"])
+    assert not any(cell.best for cell in rows["RMSE"])  # nothing to compare with
+
+
+@pytest.mark.parametrize(("sharpness", "said"), [(3.0, "too sure of itself"), (0.3, "too unsure of itself")])
+def test_who_is_too_sure_is_told_so(sharpness: float, said: str):
+    assert said in judgement(evaluate(Given(classified(4000, sharpness)))).headline
+
+
+def test_honest_predictions_are_called_honest():
+    headline = judgement(evaluate(Given(classified(500)))).headline
+    assert "too" not in headline
+    assert "cannot be told from honest" in headline
+
+
+def test_what_is_said_of_ninety_per_cent_is_what_happened():
+    probs = torch.tensor([[0.9, 0.1]]).repeat(1000, 1)
+    labels = (torch.arange(1000) % 10 >= 6).long()  # six in ten are class 0
+    said = " ".join(judgement(evaluate(Given(Classified(probs.log(), labels)))).reasons)
+    assert "When it says about 90 %, it is right 60 times in a hundred." in said
+
+
+def test_coverage_is_told_before_and_after_scaling():
+    said = " ".join(judgement(evaluate(Given(estimated(4000, 0.5), estimated(4000, 0.5)))).reasons)
+    before, after = 100 * 0.589, 90  # P(|z| < 1.645 / 2)
+    numbers = [float(word.rstrip(".,")) for word in said.split() if word[0].isdigit()]
+    assert numbers[2] == pytest.approx(before, abs=2.5)
+    assert numbers[3] == pytest.approx(after, abs=2)
+
+
+def test_nothing_to_correct_with_is_advice():
+    facts = evaluation_page("x", evaluate(GIVEN["two classes"])).facts
+    assert "--calibration FILE" in facts["Calibration"]
+
+
+def test_the_screen_shows_every_number(capsys: pytest.CaptureFixture):
+    evaluation = evaluate(GIVEN["classes"])
+    print_evaluation(evaluation)
+    printed = capsys.readouterr().out
+    for row in metrics_table(evaluation).rows:
+        assert all(cell.value in printed for cell in row.cells)
+    assert judgement(evaluation).headline in printed
+
+
+@pytest.mark.parametrize(("network", "accuracy", "ece"), [("lenet5", "53.1", "10.79"), ("wrn16_4", "91.1", "5.37")])
+def test_the_stored_networks(real_data: Path, network: str, accuracy: str, ece: str):
+    given = read_given(real_data / "predictions" / f"cifar10_{network}.npz")
+    rows = {row.method.split(",")[0]: row.cells[0].value for row in metrics_table(evaluate(given)).rows}
+    assert (rows["Accuracy"], rows["ECE"]) == (accuracy, ece)

@@ -1,0 +1,150 @@
+"""Ranks over several comparisons: what is ranked, what is said of it, and what is refused."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calmix.errors import DataError, SettingError
+from calmix.experiment.statistics import rank
+from calmix.report import print_ranks, read_ranking, write_ranks
+from calmix.report.figures.ranks import Ranked, ranks_drawing
+from calmix.report.ranks import Ranking, mean_ranks_table, ranks_advice
+from calmix.report.style import styles
+from calmix.report.tables import ACCURACY, ECE
+
+LABELS = ["erm", "mixup", "sk_mixup"]
+
+
+@pytest.fixture
+def folders(finish: Callable, tmp_path: Path) -> list[Path]:
+    """Three comparisons that share two methods and the control; two are of the same data."""
+    methods = {
+        "a": ["erm", "mixup", "sk_mixup", "mixup_idle"],
+        "b": ["mixup", "erm", "mixup_idle"],
+        "c": ["erm", "mixup"],
+    }
+    for name, labels in methods.items():
+        finish(tmp_path / name, labels, name="wine" if name < "c" else "digits")
+    return [tmp_path / name for name in methods]
+
+
+def test_the_means_of_shared_methods_are_ranked(folders: list[Path], tmp_path: Path):
+    ranking = read_ranking(folders)
+    assert ranking.methods == ("erm", "mixup")
+    assert ranking.left_out == ("sk_mixup", "mixup_idle")
+    assert ranking.sets == ("wine (a)", "wine (b)", "digits")
+    page = write_ranks(ranking, tmp_path / "out", ["calmix", "report", "a", "b", "c"])
+    stored = json.loads((tmp_path / "out" / "ranks.json").read_text())
+    for i, folder in enumerate(folders):
+        summary = {row["method"]: row for row in json.loads((folder / "results.json").read_text())["summary"]}
+        for name, better in (("accuracy", 1), ("ece", -1), ("scaled.ece", -1), ("nll", -1)):
+            means = [summary[method]["metrics"][name]["mean"] for method in ranking.methods]
+            assert stored["ranks"][name]["scores"][i] == means
+            assert np.argmin(stored["ranks"][name]["ranks"][i]) == np.argmax(better * np.array(means))
+    text = page.read_text(encoding="utf-8")
+    assert "calmix report a b c" in text
+    assert "wine (b)" in text
+    with open(tmp_path / "out" / "figures" / "ranks-accuracy.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["data"], row["method"]) for row in rows[:2]] == [("wine (a)", "erm"), ("wine (a)", "mixup")]
+    assert [float(row["rank"]) for row in rows] == np.ravel(stored["ranks"]["accuracy"]["ranks"]).tolist()
+
+
+def test_the_screen_says_what_the_page_says(folders: list[Path], capsys: pytest.CaptureFixture[str]):
+    ranking = read_ranking(folders)
+    print_ranks(ranking)
+    printed = " ".join(capsys.readouterr().out.split())
+    said = ranks_advice(ranking)
+    assert all(sentence in printed for sentence in (said.headline, *said.reasons, *said.cautions))
+    assert "Several comparisons are of the same data (wine)" in printed
+
+
+def test_folders_are_left_as_they_were(folders: list[Path], tmp_path: Path):
+    before = {path: path.read_bytes() for folder in folders for path in folder.rglob("*.json")}
+    write_ranks(read_ranking(folders), tmp_path / "out")
+    assert {path: path.read_bytes() for folder in folders for path in folder.rglob("*.json")} == before
+
+
+def test_results_of_an_older_calmix_are_ranked(folders: list[Path]):
+    path = folders[0] / "results.json"
+    results, now = json.loads(path.read_text()), read_ranking(folders)
+    for row in results["summary"]:
+        del row["differences"], row["claim"]
+    path.write_text(json.dumps(results))
+    assert np.array_equal(read_ranking(folders).ranked[0].ranks.scores, now.ranked[0].ranks.scores)
+
+
+def ranking(accuracy: np.ndarray, ece: np.ndarray, labels: list[str]) -> Ranking:
+    """Of these scores (N, k); better is more accuracy and less ECE."""
+    sets = [f"d{i}" for i in range(len(accuracy))]
+    ranked = [
+        Ranked(column, rank(scores, column.better, labels, sets))
+        for column, scores in ((ACCURACY, accuracy), (ECE, ece))
+    ]
+    return Ranking(tuple(sets), (), tuple(labels), (), tuple(ranked))
+
+
+def test_who_ranks_first_is_said_only_beyond_chance():
+    steady = np.tile([0.7, 0.8, 0.9], (12, 1))
+    luck = np.random.default_rng(0).random((12, 3))
+    said = ranks_advice(ranking(steady, luck, LABELS))
+    assert said.headline == "Over 12 data sets sk_mixup ranks first in right answers."
+    assert said.reasons[0] == (
+        "In right answers sk_mixup ranks best on average (1.0 of 3), beyond chance better than plain Mixup and plain "
+        "training."
+    )
+    assert "but not beyond chance" in said.reasons[1]
+    both = ranks_advice(ranking(steady, steady, LABELS))
+    assert both.headline == (
+        "Over 12 data sets sk_mixup ranks first in right answers and plain training ranks first in honest confidence."
+    )
+    assert ranks_advice(ranking(luck, luck, LABELS)).headline == "12 data sets put no method ahead."
+
+
+def test_marks_are_against_plain_mixup_and_need_the_critical_difference():
+    steady = np.tile([0.7, 0.8, 0.9], (12, 1))
+    table = mean_ranks_table(ranking(steady, np.zeros((12, 3)), LABELS))
+    assert [row.cells[0].verdict for row in table.rows] == [-1, 0, 1]
+    assert [row.cells[0].best for row in table.rows] == [False, False, True]
+    assert [row.cells[1].verdict for row in table.rows] == [0, 0, 0]
+
+
+def test_the_diagram_joins_those_that_are_not_told_apart():
+    found = Ranked(ACCURACY, rank(np.tile(np.arange(4.0), (15, 1)), 1, list("abcd"), list("abcdefghijklmno")))
+    drawing = ranks_drawing("ranks", found, styles("abcd"))
+    svg, again = (drawing.save("svg")[0] for _ in range(2))
+    assert svg == again
+    assert "d 1.00, c 2.00, b 3.00, a 4.00" in drawing.alt
+    assert sum(1 for _ in found.rows()) == 60
+
+
+# ------------------------------------------------------------------------------------------ what is refused
+
+
+def test_what_cannot_be_ranked_is_advice(finish: Callable, folders: list[Path], tmp_path: Path):
+    with pytest.raises(SettingError, match="two or more different folders"):
+        read_ranking(folders[:1])
+    with pytest.raises(SettingError, match="two or more different folders"):
+        read_ranking([folders[0], folders[0] / "." / ".." / "a"])
+    with pytest.raises(DataError, match=r"holds no results.json; make one with"):
+        read_ranking([*folders, tmp_path / "nothing"])
+    finish(tmp_path / "numbers", ["erm", "mixup"], task="regression")
+    with pytest.raises(DataError, match=r"regression cannot be ranked with classification; rank apart: .*numbers"):
+        read_ranking([*folders, tmp_path / "numbers"])
+    finish(tmp_path / "other", ["erm", "cutmix"])
+    with pytest.raises(DataError, match="two methods or more that all comparisons have; these share erm"):
+        read_ranking([*folders, tmp_path / "other"])
+    with pytest.raises(DataError, match="ranks need a folder of their own"):
+        write_ranks(read_ranking(folders), folders[0])
+
+
+def test_regressions_are_ranked_by_their_errors(finish: Callable, tmp_path: Path):
+    for name in ("a", "b"):
+        finish(tmp_path / name, LABELS, task="regression", name=name)
+    found = read_ranking([tmp_path / "a", tmp_path / "b"])
+    assert [data.column.name for data in found.ranked] == ["rmse", "mae"]
+    assert ranks_advice(found).headline == "2 data sets put no method ahead."
