@@ -92,16 +92,18 @@ def styles(methods: Iterable[str]) -> dict[str, Style]:
 
 
 def _picked(name: str, attempt: int) -> Style:
+    """Options never share the line of the method itself."""
     number = zlib.crc32(f"{name} {attempt}".encode())
     base = NAMED.get(name.partition("(")[0])
+    lines = [line for line in _LINES if base is None or line != base.line]
     number, marker = divmod(number, len(_MARKERS))
-    number, line = divmod(number, len(_LINES))
+    number, line = divmod(number, len(lines))
     color = _shade(base.color, _SHADES[number % len(_SHADES)]) if base else _OWN[number % len(_OWN)]
-    return Style(color, _MARKERS[marker], _LINES[line])
+    return Style(color, _MARKERS[marker], lines[line])
 
 
 _OWN = tuple(dict.fromkeys(style.color for style in NAMED.values()))[1:]
-_SHADES = (-0.45, -0.3, -0.15, 0.2)
+_SHADES = (-0.45, -0.25, 0.2)
 
 
 def darker(color: str) -> str:

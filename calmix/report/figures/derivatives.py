@@ -93,7 +93,7 @@ def draw_reach(ax: Axes, data: Reach) -> None:
         grey = 0.72 * (1 - order / data.orders)
         marker = "osD^vPX*"[order % 8]
         ax.plot(data.parts, values, color=str(grey), marker=marker, markeredgecolor="white", mew=0.4)
-    ax.set_title(wrapped(data.method, 22), fontsize=8)
+    ax.set_title(wrapped(data.method, 24), fontsize=8)
 
 
 def sizes_drawing(name: str, sizes: Sequence[TermSizes], styles: Mapping[str, Style]) -> Drawing:

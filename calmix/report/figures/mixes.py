@@ -129,8 +129,8 @@ def draw_points(figure: Figure, data: Mixes) -> None:
         color, marker = _COLORS[place % 6], _MARKERS[place % 6]
         ax.scatter(*parents[y == place].T, s=12, color=color, marker=marker, alpha=0.6, linewidths=0, label=_name(name))
     smaller = np.minimum(data.lam, 1 - data.lam)
-    dots = ax.scatter(*data.mixed.T, s=22, c=smaller, cmap="Greys", vmin=-0.1, vmax=0.5, edgecolors="black", zorder=3)
-    dots.set_linewidths(0.5)
+    look = {"cmap": "Greys", "vmin": -0.1, "vmax": 0.5, "edgecolors": "black", "linewidths": 0.5, "zorder": 3}
+    dots = ax.scatter(*data.mixed.T, s=22, c=smaller, **look)
     levels = np.linspace(0, 0.5, 51)
     figure.colorbar(dots, ax=ax, label="mix: share of the smaller parent", boundaries=levels, ticks=(0, 0.25, 0.5))
     ax.set(xlabel="x1", ylabel="x2", xlim=(-2.5, 2.5), ylim=(-2.5, 2.5), aspect="equal")

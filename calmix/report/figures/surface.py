@@ -128,4 +128,4 @@ def surface_drawing(name: str, planes: Sequence[Plane]) -> Drawing:
     alt += ", ".join(
         f"{plane.method} {100 * plane.accuracy.mean:.1f} % and {100 * plane.ece.mean:.1f} %" for plane in planes
     )
-    return Drawing(name, alt + ".", planes, 0.6 + lines * (0.48 + 4.6 / columns * ratio), paint)
+    return Drawing(name, alt + ".", planes, 0.65 + lines * (0.48 + 4.6 / columns * ratio), paint)
