@@ -171,8 +171,8 @@ def _classification(folder: Path, results: Results) -> list[Section]:
         Section("Reliability", RELIABILITY_CAPTION + _POOLED_CAPTION, diagrams),
         Section(
             "Confidence of right and of wrong answers",
-            f"{CONFIDENCE_CAPTION} The other figure: which share of the answers is wrong, if only the most confident rows "
-            f"are answered and the others are left to a human. Lower is better. {_LINES_CAPTION}",
+            f"{CONFIDENCE_CAPTION} The other figure: which share of the answers is wrong, if only the most confident "
+            f"rows are answered and the others are left to a human. Lower is better. {_LINES_CAPTION}",
             [confidence_drawing("confidence", sure, looks), curves_drawing("risk-coverage", risks, looks)],
         ),
         Section(

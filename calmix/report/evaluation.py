@@ -316,8 +316,8 @@ def _classified(evaluation: Evaluation, test: Classified) -> list[Section]:
         Section("Reliability", RELIABILITY_CAPTION, diagrams),
         Section(
             "Confidence of right and of wrong answers",
-            f"{CONFIDENCE_CAPTION} The other figure: which share of the answers is wrong, if only the most confident rows are "
-            "answered and the others are left to a human.",
+            f"{CONFIDENCE_CAPTION} The other figure: which share of the answers is wrong, if only the most confident "
+            "rows are answered and the others are left to a human.",
             [
                 confidence_drawing("confidence", [prepare_right_wrong(_NAME, [known])], _LOOKS),
                 curves_drawing("risk-coverage", [prepare_risk(_NAME, [0], [known])], _LOOKS),

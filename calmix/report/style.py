@@ -95,7 +95,7 @@ def _picked(name: str, attempt: int) -> Style:
     """Options never share the line of the method itself."""
     number = zlib.crc32(f"{name} {attempt}".encode())
     base = NAMED.get(name.partition("(")[0])
-    lines = [line for line in _LINES if base is None or line != base.line]
+    lines: list[Line] = [line for line in _LINES if base is None or line != base.line]
     number, marker = divmod(number, len(_MARKERS))
     number, line = divmod(number, len(lines))
     color = _shade(base.color, _SHADES[number % len(_SHADES)]) if base else _OWN[number % len(_OWN)]
