@@ -51,6 +51,7 @@ def _parser() -> Any:
     from calmix import __version__
     from calmix.core.batch_norm import BATCH_NORM
     from calmix.data import CORRUPTIONS, OUTSIDE
+    from calmix.models import MODELS
     from calmix.train.settings import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, SELECTIONS, Fit
 
     def data_and_training(parser: Any) -> None:
@@ -70,7 +71,9 @@ def _parser() -> Any:
             help="wrong training labels: symmetric:RATE, or human:KIND (cifar10)",
         )
         parser.add_argument("--data-dir", type=Path, help="the folder of a named set's files, see `calmix datasets`")
-        parser.add_argument("--model", type=str, help="mlp or resnet (default: resnet for images, mlp for tables)")
+        parser.add_argument(
+            "--model", type=str, help=f"{', '.join(MODELS)} (default: resnet for images, mlp for tables)"
+        )
         parser.add_argument("--epochs", type=int, default=Fit.epochs)
         parser.add_argument("--batch-size", type=int, default=Fit.batch_size)
         parser.add_argument(
