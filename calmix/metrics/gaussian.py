@@ -25,7 +25,7 @@ from torch.special import ndtr, ndtri
 
 from calmix.errors import DataError, SettingError, ShapeError
 from calmix.metrics.bins import Bins, check_bins, equal_mass
-from calmix.metrics.tensors import Array, cpu_tensor
+from calmix.metrics.tensors import Array, Collected, cpu_tensor
 
 
 def gaussian_nll(mean: Array, std: Array, targets: Array) -> float:
@@ -212,7 +212,7 @@ class GaussianMetrics:
     def __init__(self, bins: int = 15) -> None:
         check_bins(bins)
         self.bins = bins
-        self._batches: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._rows = Collected()
 
     def update(self, mean: Array, std: Array, targets: Array) -> Self:
         """Take in a batch; nothing of it where it raises.
@@ -220,14 +220,7 @@ class GaussianMetrics:
         Raises:
             ShapeError, DataError: as every metric, or d is not that of earlier batches.
         """
-        batch = _checked(mean, std, targets)
-        first = self._batches[0] if self._batches else batch
-        if first[0].shape[1:] != batch[0].shape[1:]:
-            raise ShapeError(
-                f"mean has shape {tuple(batch[0].shape)}, expected {('n', *first[0].shape[1:])} as in earlier batches; "
-                "begin another GaussianMetrics for another predictor."
-            )
-        self._batches.append(batch)
+        self._rows.add(*_checked(mean, std, targets))
         return self
 
     def compute(self) -> dict[str, float]:
@@ -236,9 +229,7 @@ class GaussianMetrics:
         Raises:
             SettingError: there was no batch yet.
         """
-        if not self._batches:
-            raise SettingError("there is nothing to compute, expected at least one batch; call update first.")
-        mean, std, targets = (torch.cat(parts) for parts in zip(*self._batches, strict=True))
+        mean, std, targets = self._rows.joined()
         return gaussian_metrics(mean, std, targets, self.bins)
 
 

@@ -15,8 +15,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from calmix.errors import DataError, SettingError, ShapeError
-from calmix.metrics.tensors import Array, cpu_tensor
+from calmix.errors import DataError, ShapeError
+from calmix.metrics.tensors import Array, Collected, cpu_tensor
 
 
 def rmse(predictions: Array, targets: Array) -> float:
@@ -90,7 +90,7 @@ class RegressionMetrics:
     """
 
     def __init__(self) -> None:
-        self._batches: list[tuple[Tensor, Tensor]] = []
+        self._rows = Collected()
 
     def update(self, predictions: Array, targets: Array) -> Self:
         """Take in a batch; nothing of it where it raises.
@@ -98,14 +98,7 @@ class RegressionMetrics:
         Raises:
             ShapeError, DataError: as every metric, or d is not that of earlier batches.
         """
-        batch = _checked(predictions, targets)
-        first = self._batches[0] if self._batches else batch
-        if first[0].shape[1:] != batch[0].shape[1:]:
-            raise ShapeError(
-                f"predictions has shape {tuple(batch[0].shape)}, expected {('n', *first[0].shape[1:])} "
-                "as in earlier batches; begin another RegressionMetrics for another predictor."
-            )
-        self._batches.append(batch)
+        self._rows.add(*_checked(predictions, targets))
         return self
 
     def compute(self) -> dict[str, float]:
@@ -114,10 +107,7 @@ class RegressionMetrics:
         Raises:
             SettingError: there was no batch yet.
         """
-        if not self._batches:
-            raise SettingError("there is nothing to compute, expected at least one batch; call update first.")
-        predictions, targets = (torch.cat(parts) for parts in zip(*self._batches, strict=True))
-        return regression_metrics(predictions, targets)
+        return regression_metrics(*self._rows.joined())
 
 
 def _checked(predictions: Array, targets: Array) -> tuple[Tensor, Tensor]:

@@ -4,9 +4,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from calmix.errors import SettingError, ShapeError
+
 Array = Tensor | np.ndarray
 
 
 def cpu_tensor(values: Array) -> Tensor:
     """`values` on the CPU and outside the graph. A numpy array is copied, so a read-only one will do."""
     return values.detach().cpu() if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
+
+
+class Collected:
+    """Batches of equally long tensors, whose rows keep the shape of the first batch's."""
+
+    def __init__(self) -> None:
+        self._batches: list[tuple[Tensor, ...]] = []
+
+    def add(self, *batch: Tensor) -> None:
+        """Take in a batch. Raises ShapeError where its rows have another shape."""
+        first = self._batches[0] if self._batches else batch
+        if first[0].shape[1:] != batch[0].shape[1:]:
+            raise ShapeError(
+                f"a batch has shape {tuple(batch[0].shape)}, expected {('n', *first[0].shape[1:])} as in earlier batches; "
+                "begin anew for another predictor."
+            )
+        self._batches.append(batch)
+
+    def joined(self) -> tuple[Tensor, ...]:
+        """All rows so far. Raises SettingError where there are none."""
+        if not self._batches:
+            raise SettingError("there is nothing to compute, expected at least one batch; call update first.")
+        return tuple(map(torch.cat, zip(*self._batches, strict=True)))
