@@ -114,8 +114,8 @@ def logits_of(probs: Tensor) -> Tensor:
     Raises:
         DataError: a row does not sum to one, or holds a number outside [0, 1].
 
-    >>> logits_of(torch.tensor([[0.5, 0.5]])).softmax(1)
-    tensor([[0.5000, 0.5000]])
+    >>> logits_of(torch.tensor([[0.5, 0.5]])).softmax(1).tolist()
+    [[0.5, 0.5]]
     """
     if probs.numel() == 0:
         return probs

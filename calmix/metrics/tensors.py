@@ -25,8 +25,8 @@ class Collected:
         first = self._batches[0] if self._batches else batch
         if first[0].shape[1:] != batch[0].shape[1:]:
             raise ShapeError(
-                f"a batch has shape {tuple(batch[0].shape)}, expected {('n', *first[0].shape[1:])} as in earlier batches; "
-                "begin anew for another predictor."
+                f"a batch has shape {tuple(batch[0].shape)}, expected {('n', *first[0].shape[1:])} as in earlier "
+                "batches; begin anew for another predictor."
             )
         self._batches.append(batch)
 
