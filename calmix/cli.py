@@ -149,7 +149,7 @@ def _parser() -> Any:
     )
     evaluate.add_argument("--votes", type=Path, metavar="FILE.npy", help="how often people chose each class, by row")
     evaluate.add_argument("--bins", type=int, default=15)
-    evaluate.add_argument("--out", type=Path, help="where results go (default: calmix-runs/PREDICTIONS)")
+    evaluate.add_argument("--out", type=Path, help="where results go (default: calmix-runs/PREDICTIONS-evaluation)")
     commands.add_subcommand("evaluate", evaluate, help="judge predictions of any model")
 
     diagnose = Parser(description="Do wrong labels grow with distance, and what does each method do about it?")
@@ -220,10 +220,9 @@ def _evaluate(options: Any, arguments: Sequence[str]) -> None:
     from calmix.experiment.compare import refuse_finished
     from calmix.report import print_evaluation, write_evaluation
 
-    out = options.out or _default_out(str(options.predictions))
+    out = options.out or Path(f"{_default_out(str(options.predictions))}-evaluation")
     refuse_finished(out, "give another --out")
-    outside = {path.name.split(".")[0]: path for path in options.ood}
-    given = read_given(options.predictions, options.calibration, outside, options.votes, options.logits)
+    given = read_given(options.predictions, options.calibration, options.ood, options.votes, options.logits)
     evaluation = evaluate(given, options.bins)
     page = write_evaluation(out, evaluation, ["calmix", *arguments])
     print_evaluation(evaluation)

@@ -20,7 +20,7 @@ from calmix.errors import SettingError
 class Watched:
     """`coefficient`, which leaves of every step `keep` mixes in `seen`, in the numbers of the training rows.
 
-    The mixes kept are the same share of every step and drawn apart from the method's own randomness, so that the
+    As many mixes are kept of every step and drawn apart from the method's own randomness, so that the
     training is that of the method itself.
     """
 

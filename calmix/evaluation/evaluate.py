@@ -14,7 +14,7 @@ from torch import Tensor
 from calmix import metrics as m
 from calmix import posthoc
 from calmix.errors import DataError
-from calmix.evaluation.predictions import Classified, Estimated, Multilabelled
+from calmix.evaluation.predictions import FAR, Classified, Estimated, Multilabelled
 from calmix.evaluation.read import Given
 from calmix.posthoc import CalibrationGaussian, CalibrationLogits
 
@@ -61,7 +61,7 @@ def evaluate(given: Given, bins: int = 15) -> Evaluation:
     found, corrected = judge_classes(given.test, calibration, bins, fitters)
     numbers |= found
     if given.outside:
-        numbers["ood"] = {name: m.shift_metrics(given.test.logits, other) for name, other in given.outside.items()}
+        numbers["ood"] = {name: _told_apart(given.test.logits, other) for name, other in given.outside.items()}
     if given.votes is not None:
         numbers["votes"] = m.votes_metrics(given.test.probs, given.votes)
     return Evaluation(given, numbers, corrected)
@@ -96,6 +96,13 @@ def judge_classes(
         coverage, size = posthoc.set_coverage(sets, labels), posthoc.set_size(sets)
         numbers["conformal"] = {"promised": 1 - ALPHA, "coverage": coverage, "size": size}
     return numbers, corrected
+
+
+def _told_apart(inside: Tensor, outside: Tensor) -> dict[str, dict[str, float]]:
+    """`shift_metrics`; without the energy where one of the two came as probabilities, whose logarithms have none."""
+    found = m.shift_metrics(inside, outside)
+    known = all(logits.double().logsumexp(1).abs().max() > 2 * FAR for logits in (inside, outside))
+    return {score: numbers for score, numbers in found.items() if known or score != "energy"}
 
 
 def _estimated(test: Estimated, held: object, bins: int) -> dict[str, Any]:

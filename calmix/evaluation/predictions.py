@@ -135,9 +135,9 @@ def logits_of(probs: Tensor) -> Tensor:
     return probs.double().clamp(min=torch.finfo(torch.float64).tiny).log()
 
 
-def two_columns(logit: Tensor) -> Tensor:
-    """(n, 2): the logit z (n,) of the second of two classes as the logits 0, z."""
-    return torch.stack([torch.zeros_like(logit), logit], 1)
+def class_logits(outputs: Tensor) -> Tensor:
+    """(n, K): logits as they are, but a single logit z, (n, 1), of the second of two classes as the columns 0, z."""
+    return torch.cat([torch.zeros_like(outputs), outputs], 1) if outputs.shape[1] == 1 else outputs
 
 
 def _same_rows(predictions: Tensor, truth: Tensor, name: str) -> None:

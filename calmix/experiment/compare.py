@@ -191,8 +191,8 @@ def _unfinished(recipes: Sequence[Recipe], out: Path, resume: bool) -> list[Reci
 
 
 def refuse_finished(out: Path, advice: str) -> None:
-    """A DataError where `out` holds runs or results."""
-    if (out / "results.json").exists() or any(out.glob("runs/*.json")):
+    """A DataError where `out` holds runs or results, or a diagnosis."""
+    if any((out / name).exists() for name in ("results.json", "diagnosis.json")) or any(out.glob("runs/*.json")):
         raise DataError(f"{out} already holds finished runs; {advice}.")
 
 

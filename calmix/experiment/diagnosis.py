@@ -83,6 +83,10 @@ class Diagnosis:
             raise SettingError(f"{self.bins} bins of distance need as many pairs; got {self.pairs}.")
         if not self.methods:
             raise SettingError("no methods to diagnose; name at least one, e.g. --methods mixup sk_mixup.")
+        if len({slug(label, 0) for label in self.methods}) < len(self.methods):
+            raise SettingError(
+                f"two methods have the same name in files: {', '.join(self.methods)}; name each one once."
+            )
         for label, method in self.methods.items():
             try:
                 watched(method)
@@ -159,6 +163,8 @@ def explain(
 def _stored(diagnosis: Diagnosis, out: Path, resume: bool) -> dict[int, dict[str, Any]]:
     paths = {seed: _seed_path(out, seed) for seed in range(diagnosis.seeds)}
     found = {seed: read_json(path) for seed, path in paths.items() if path.exists()}
+    if (out / "results.json").exists():
+        raise DataError(f"{out} holds a comparison; give another --out.")
     if found and not resume:
         raise DataError(f"{out} already holds a diagnosis; add --resume to go on, or give another --out.")
     if any(seed["asked"] != _asked(diagnosis) for seed in found.values()):
@@ -193,6 +199,7 @@ def _diagnose_seed(diagnosis: Diagnosis, seed: int, out: Path, tick: Tick) -> di
         diagnosis.model,
         out / "oracle" / f"seed{seed}.pt",
         lambda epoch: tick("oracle", seed, epoch * diagnosis.fit.epochs // epochs),
+        diagnosis.fit.device,
     )
     ground = _Ground.of(parts, oracle, diagnosis, seed)
     methods = {}
@@ -314,7 +321,8 @@ def _judge_method(ground: _Ground, mixes: Mix, seed: int) -> dict[str, Any]:
     """How much and at what distances a method mixed, and how wrong its labels were, own and dealt anew."""
     mixes = _of_two_rows(mixes)
     generator = torch.Generator().manual_seed(seed)
-    smaller = torch.minimum(mixes.lam_y, 1 - mixes.lam_y)
+    share = mixes.lam_x.reshape(len(mixes.lam_x), -1).mean(1)  # a map's mean over its pixels
+    smaller, of_label = torch.minimum(share, 1 - share), torch.minimum(mixes.lam_y, 1 - mixes.lam_y)
     different = ground.y[mixes.anchor] != ground.y[mixes.partner]
     pairs = {
         "own": (mixes.anchor, mixes.partner),
@@ -328,7 +336,7 @@ def _judge_method(ground: _Ground, mixes: Mix, seed: int) -> dict[str, Any]:
     return {
         "mixes": len(smaller),
         "mixing": float(smaller.mean()),
-        "label_mixing": float((smaller * different).mean()),
+        "label_mixing": float((of_label * different).mean()),
         "different": float(different.double().mean()),
         "wrong": {
             oracle: {
@@ -355,20 +363,24 @@ def _of_two_rows(mixes: Mix) -> Mix:
 
 
 def _pairs_like(y: Tensor, different: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Random pairs (m,), each of the same class or of different classes as `different` says, drawn uniformly.
-
-    A row is paired with itself where its class has no second row, or where there is no other class.
+    """Random pairs (m,) of two rows, each of the same class or of different classes as `different` says: uniform over
+    all such pairs. So the anchor counts as often as it has partners. There must be a pair of each kind asked for.
     """
     n, m = len(y), len(different)
     order = y.argsort()  # rows by class: those of other classes follow a class in a circle
     size = torch.bincount(y)
     first = size.cumsum(0) - size
-    place = torch.randint(n, (m,), generator=generator)  # of the anchor, in that order
+    place = torch.empty(m, dtype=torch.int64)  # of the anchor, in that order
+    for kind, partners in ((False, size - 1), (True, n - size)):
+        asked = different == kind
+        if asked.any():
+            weights = partners[y[order]].double()
+            place[asked] = torch.multinomial(weights, int(asked.sum()), replacement=True, generator=generator)
     start, own = first[y[order[place]]], size[y[order[place]]]
     u = torch.rand(m, generator=generator, dtype=torch.float64)
     same = start + (place - start + 1 + (u * (own - 1)).long()) % own
     other = (start + own + (u * (n - own)).long()) % n
-    return order[place], order[torch.where(different & (own < n), other, torch.where(different, place, same))]
+    return order[place], order[torch.where(different, other, same)]
 
 
 def _lam_by_distance(ground: _Ground, space: str, mixes: Mix, smaller: Tensor) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from calmix.core.watch import embedded
 from calmix.data import Split, Splits, cut_train
 from calmix.diagnose import neighbour_votes
 from calmix.errors import SettingError
+from calmix.evaluation.predictions import class_logits
 from calmix.experiment.recipe import Recipe, Source, task_of
 from calmix.experiment.record import write_whole
 from calmix.experiment.run import initial_model
@@ -46,11 +47,11 @@ class OracleSettings:
             if value is not None and value < 1:
                 raise SettingError(f"the oracle's {name} must be at least 1; got {value}.")
 
-    def fit(self, rows: int) -> Fit:
+    def fit(self, rows: int, device: str = Fit.device) -> Fit:
         """The training on that many rows."""
         least, most = _EPOCHS
         epochs = self.epochs or min(max(_SEEN // rows, least), most)
-        return Fit(epochs=epochs, batch_size=min(128, max(8, rows // 8)))
+        return Fit(epochs=epochs, batch_size=min(128, max(8, rows // 8)), device=device)
 
 
 class Parts(NamedTuple):
@@ -117,19 +118,20 @@ def train_oracle(
     model: str | None = None,
     kept: Path | None = None,
     on_epoch: Callable[[int], object] = lambda epoch: None,
+    device: str = Fit.device,
 ) -> Oracle:
     """Train the oracle of a seed without mixing, so that it knows nothing of what lies between rows but what rows tell.
 
     kept: a file where its weights are kept, and taken from if they were made by the same recipe.
     """
     others = parts.others
-    recipe = Recipe(source, "oracle", erm(), model, settings.fit(len(others)), seed)
+    recipe = Recipe(source, "oracle", erm(), model, settings.fit(len(others), device), seed)
     # weights of its own: none of the methods' networks starts where the oracle did
     network = initial_model(replace(recipe, seed=seed + 1_000_000), parts.splits)
     made = f"{recipe!r} on {len(others)} rows"
     state = None if kept is None else _stored(kept, made)
     if state is None:
-        splits = replace(parts.splits, train=others, validation=parts.test)
+        splits = replace(parts.splits, train=others, validation=others)
         fit(network, splits, recipe.method, task_of(parts.splits.about), recipe.fit, seed, on_epoch)
         if kept is not None:
             stored = {"made": made, "state_dict": network.state_dict()}
@@ -148,11 +150,11 @@ def train_oracle(
 
 @torch.no_grad()
 def _look(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits (m, K) and embeddings (m, d); a single logit z becomes the two columns 0, z."""
+    """Logits (m, K) and embeddings (m, d)."""
     with embedded(model, None) as watch:
         logits = watch.model(x)
         embedding = watch.rows(logits)
-    return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits, embedding
+    return class_logits(logits), embedding
 
 
 def _stored(path: Path, made: str) -> dict[str, Tensor] | None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from calmix.data import CORRUPTIONS, OUTSIDE, SEVERITIES, Split, Splits, corrupted, human_votes, outside
 from calmix.errors import UnknownNameError
+from calmix.evaluation.predictions import class_logits
 from calmix.experiment.record import Predictions
 from calmix.metrics import accuracy, ece, shift_metrics, votes_metrics
 from calmix.train import predict
@@ -46,7 +47,7 @@ def try_shift(shift: Shift, splits: Splits, data_dir: Path | None) -> None:
 def judge_shift(
     model: nn.Module, shift: Shift, splits: Splits, data_dir: Path | None, seed: int, known: Predictions
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Further metrics, and further predictions; both empty where nothing was asked for.
+    """Further metrics, and further predictions; both empty where nothing was asked for and no votes are known.
 
     known: the run's predictions on the test split. The metrics are
     {"ood": {NAME: `shift_metrics`}, "corruptions": {FAMILY: {"1": {"accuracy", "ece"}, ..., "5": ...}}, "votes": ...},
@@ -74,8 +75,7 @@ def judge_shift(
 
 def logits_of(model: nn.Module, split: Split) -> Tensor:
     """Logits (n, K) in float64; a single logit z becomes the two columns 0, z."""
-    output = predict(model, split).double()
-    return torch.cat([torch.zeros_like(output), output], 1) if output.shape[1] == 1 else output
+    return class_logits(predict(model, split).double())
 
 
 def _on(model: nn.Module, split: Split) -> dict[str, float]:

@@ -10,6 +10,7 @@ from calmix.core.method import Method, Scheduled
 from calmix.data import Splits
 from calmix.diagnose.surface import decision_surface, frame
 from calmix.errors import DataError, SettingError
+from calmix.evaluation.predictions import class_logits
 from calmix.experiment.recipe import Recipe, Source, task_of
 from calmix.experiment.run import initial_model
 from calmix.metrics import accuracy, auroc, ece, nll
@@ -130,6 +131,5 @@ def _require_plane(splits: Splits) -> None:
 
 @torch.no_grad()
 def _probabilities(network: nn.Module, points: Tensor) -> Tensor:
-    """(n, K) of logits (n, K), or of the one logit z (n, 1) of a binary task, which is 0, z."""
-    logits = network(points)
-    return torch.cat([torch.zeros_like(logits), logits], 1).softmax(1) if logits.shape[1] == 1 else logits.softmax(1)
+    """(n, K)."""
+    return class_logits(network(points)).softmax(1)

@@ -11,7 +11,7 @@ every metric of calmix.metrics.classification raises, and
 
     SettingError  bins is less than 1, or norm is
 
-Calibration errors are biased: with few rows even a calibrated predictor shows an error of about sqrt(B / n) / 2.
+Calibration errors are biased: with few rows even a calibrated predictor shows an error, of up to 0.4 sqrt(B / n).
 """
 
 import math

@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Literal
 
 from calmix.experiment.record import Record, read_predictions, slug
+from calmix.experiment.shift import CORRUPTED_ROWS
 from calmix.experiment.statistics import interval, paired_difference
 from calmix.report.figures.confidence import (
     CONFIDENCE_CAPTION,
@@ -128,6 +129,13 @@ def _span(values: Sequence[int]) -> str:
     return f"{min(values)}–{max(values)}" if min(values) < max(values) else str(values[0])
 
 
+_BATCH_NORM = {
+    "mixed": "Running statistics follow the rows of each method's main batch; further clean passes never move them.",
+    "clean": "Running statistics follow a clean pass in every step of every method.",
+    "both": "Running statistics follow the main batch and a clean pass, in every step of every method.",
+}
+
+
 def _facts(results: Results) -> dict[str, str]:
     data, best = results.data, results.fit["select"] == "best"
     kept = "The epoch of the lowest validation loss is kept." if best else "The last epoch is kept."
@@ -147,8 +155,7 @@ def _facts(results: Results) -> dict[str, str]:
         if results.regression
         else "Fitted on the calibration split, one for each run; the table above shows the mean. Below 1 it sharpens, "
         "above 1 it softens.",
-        "Batch norm": "Running statistics follow only the rows that are trained on as the method's main batch; clean "
-        "passes of any method never move them.",
+        "Batch norm": _BATCH_NORM[results.fit["batch_norm"]] if results.runs[0].has("refreshed") else "",
         "Environment": ", ".join(f"{name} {value}" for name, value in results.environment.items()),
     }
     return {name: fact for name, fact in facts.items() if fact}
@@ -186,7 +193,7 @@ def _classification(folder: Path, results: Results) -> list[Section]:
             ],
         ),
         *_outside(folder, results, looks),
-        *_corruptions(results, looks),
+        *_corruptions(folder, results, looks),
         *_votes(results),
         *_quantiles(results),
         Section(
@@ -315,13 +322,15 @@ _DETECTION: tuple[tuple[str, str, Literal[-1, 1]], ...] = (
 )
 
 
-def _corruptions(results: Results, looks: Mapping[str, Style]) -> list[Section]:
+def _corruptions(folder: Path, results: Results, looks: Mapping[str, Style]) -> list[Section]:
     families = list(results.runs[0].metrics.get("corruptions", {}))
     if not families:
         return []
+    runs_of = [results.runs_of(summary.method) for summary in results.methods]
+    by_method = [(runs, [read_predictions(folder, run) for run in runs]) for runs in runs_of]
     drawings, tables = [], []
     for quantity, title, better in _DAMAGED:
-        curves = [prepare_corruption(results.runs_of(summary.method), quantity) for summary in results.methods]
+        curves = [prepare_corruption(runs, said, quantity) for runs, said in by_method]
         drawings.append(curves_drawing(f"corruptions-{quantity.name}", curves, looks))
         columns = {
             Column(family, family.replace("_", " "), better, 1, "%"): partial(_over_severities, family, quantity.name)
@@ -332,8 +341,9 @@ def _corruptions(results: Results, looks: Mapping[str, Style]) -> list[Section]:
     return [
         Section(
             "Corrupted test images",
-            f"The same test rows, damaged at five severities; the mean over {len(families)} kinds of damage. "
-            f"Calibrated networks lose confidence as they lose accuracy. {_LINES_CAPTION}",
+            f"The same {CORRUPTED_ROWS:,} test rows at most, clean and damaged at five severities; the mean over "
+            f"{len(families)} kinds of damage. Calibrated networks lose confidence as they lose accuracy. "
+            f"{_LINES_CAPTION}",
             drawings,
             tables,
         )

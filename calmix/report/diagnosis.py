@@ -106,6 +106,8 @@ def main_measure(results: Mapping[str, Any]) -> tuple[str, float]:
 
 def _headline(results: Mapping[str, Any]) -> str:
     """Whether wrong labels grow with distance, among pairs of different classes; by each way to measure it."""
+    if results["seeds"] == 1:
+        return "One seed decides nothing; this is what it showed."
     sides = []
     for space in SPACE_NAMES:
         entry = _main_entry(results, space)
@@ -131,11 +133,12 @@ def _rise_sentence(results: Mapping[str, Any], space: str) -> str:
     if entry is None:
         return "Distances take too few values here to tell near pairs of different classes from far ones."
     near, far, rise = entry["bins"][0], entry["bins"][-1], Interval(**entry["rise"])
-    headline = {
-        1: f"By distance of the {SPACE_NAMES[space]}, labels are wrong more often far apart than near by.",
-        -1: f"By distance of the {SPACE_NAMES[space]}, labels are wrong less often far apart than near by.",
-        0: f"By distance of the {SPACE_NAMES[space]}, near and far were not told apart.",
+    told = {
+        1: "labels are wrong more often far apart than near by",
+        -1: "labels are wrong less often far apart than near by",
+        0: "near and far were not told apart" if results["seeds"] > 1 else "of one seed",
     }[rise.side]
+    headline = f"By distance of the {SPACE_NAMES[space]}, {told}."
     what = (
         "the oracle sees neither parent's class in"
         if measure == "neither"
@@ -152,8 +155,10 @@ def _cut_sentence(results: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
     wrong = entry["wrong"][_ORACLE]["mass"]
     own, dealt = wrong["own"]["mean"], wrong["dealt"]["mean"]
     start = f"{entry['method']}: {_percent(own)} of the labels' mass is off the oracle's answer"
-    if wrong["cut-dealt"] is None:
+    if wrong["cut-dealt"] is None or wrong["cut-dealt_within"] is None:
         return f"{start}."
+    if results["seeds"] == 1:
+        return f"{start}; on random pairs the same lams give {_percent(dealt)}."
     cut, within = Interval(**wrong["cut-dealt"]), Interval(**wrong["cut-dealt_within"])
     if cut.side == 0:
         return f"{start}; on random pairs the same lams give {_percent(dealt)}, which is not told apart from it."

@@ -1,5 +1,6 @@
 """What predictions are worth: the page and the screen of `calmix evaluate`."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -33,7 +34,7 @@ from calmix.report.page import Page, PageTable, Section, listed, write_page
 from calmix.report.screen import print_sheet
 from calmix.report.style import NAMED, Style
 from calmix.report.tables import Cell, Row, Table, number
-from calmix.report.words import Advice
+from calmix.report.words import Advice, in_a_hundred
 
 STYLE = NAMED["sk_mixup"]
 Numbers = Mapping[str, Any]
@@ -43,8 +44,12 @@ def write_evaluation(folder: Path, evaluation: Evaluation, command: Sequence[str
     """Write metrics.json, report.html and figures/ to `folder`; the path of the page.
 
     Raises:
-        DataError: `folder` cannot be written.
+        DataError: `folder` cannot be written, or a metric is not finite.
     """
+    try:
+        json.dumps(evaluation.metrics, allow_nan=False)
+    except ValueError:
+        raise DataError("a metric is not finite; look for predictions or deviations of extreme size.") from None
     page = write_page(folder, evaluation_page(folder.name, evaluation, command))
     try:
         write_json(folder / "metrics.json", evaluation.metrics)
@@ -239,7 +244,7 @@ def _of_classes(evaluation: Evaluation, test: Classified) -> Advice:
     said = []
     about = claim([_arrays(test.probs, test.labels)])
     if about is not None:
-        said.append(f"When it says about 90 %, it is right {100 * about.observed:.0f} times in a hundred.")
+        said.append(f"When it says about 90 %, it is right {in_a_hundred(about.observed)} times in a hundred.")
     if "scaled" in numbers:
         after, divisor = 100 * numbers["scaled"]["ece"], numbers["temperature"]
         said.append(

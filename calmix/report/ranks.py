@@ -119,7 +119,9 @@ def ranks_advice(ranking: Ranking) -> Advice:
     count, k = len(ranking.sets), len(ranking.methods)
     headline = f"Over {count} data sets {joined(first)}." if first else f"{count} data sets put no method ahead."
     whole = (
-        "Friedman's test tells the methods apart as a whole" if k > 2 else "Wilcoxon's signed-rank test tells the two"
+        "Friedman's test tells the methods apart as a whole"
+        if k > 2
+        else "Wilcoxon's signed-rank test tells the two apart"
     )
     critical = ranking.ranked[0].ranks.critical
     cautions = [
@@ -144,7 +146,9 @@ def _standing(data: Ranked) -> str:
     best = f"{_first(data)} ranks best on average ({ranks.mean.min():.1f} of {len(ranks.methods)})"
     if behind:
         return f"In {_SAID[data.column.name]} {best}, beyond chance better than {joined(behind)}."
-    return f"In {_SAID[data.column.name]} {best}, but not beyond chance (p = {ranks.p:.2g})."
+    if ranks.alike:
+        return f"In {_SAID[data.column.name]} {best}, but not beyond chance (p = {ranks.p:.2g})."
+    return f"In {_SAID[data.column.name]} {best}, but the ranks of no other are a critical difference away."
 
 
 def _first(data: Ranked) -> str:

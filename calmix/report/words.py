@@ -140,17 +140,17 @@ def _size(found: Interval, digits: int) -> str | None:
 def _claims(results: Results, methods: Sequence[str]) -> str:
     """What becomes of answers that are about 90 % sure; nothing where the first method gives few of them."""
     claims = {method: _of(results, method).claim for method in methods}
-    said = {method: _in_a_hundred(claim.observed) for method, claim in claims.items() if claim}
+    said = {method: in_a_hundred(claim.observed) for method, claim in claims.items() if claim}
     if methods[0] not in said:
         return ""
     others = "; ".join(f"{called(method)}: {said[method]}" for method in methods[1:] if method in said)
     return f"When it says about 90 %, it is right {said[methods[0]]} times in a hundred{others and f' ({others})'}."
 
 
-def _in_a_hundred(share: float) -> str:
+def in_a_hundred(share: float) -> str:
     """Never a hundred of what went wrong once.
 
-    >>> _in_a_hundred(0.896), _in_a_hundred(0.9969), _in_a_hundred(0.9999), _in_a_hundred(1.0)
+    >>> in_a_hundred(0.896), in_a_hundred(0.9969), in_a_hundred(0.9999), in_a_hundred(1.0)
     ('90', '99.7', '99.9', '100')
     """
     return number(min(100 * share, 99.9), 1) if 0.995 <= share < 1 else number(100 * share, 0)

@@ -64,6 +64,14 @@ def test_outside_rows_and_votes():
     assert numbers["votes"]["total_variation"] == pytest.approx(0, abs=1e-12)
 
 
+def test_probabilities_have_no_energy():
+    logits, logs = Classified(TRUE, LABELS), Classified(TRUE.log_softmax(1), LABELS)
+    scores = ["max_probability", "entropy"]
+    assert list(evaluate(Given(logits, outside={"more": 2 * TRUE})).metrics["ood"]["more"]) == [*scores, "energy"]
+    assert list(evaluate(Given(logs, outside={"more": 2 * TRUE})).metrics["ood"]["more"]) == scores
+    assert list(evaluate(Given(logits, outside={"more": logs.logits})).metrics["ood"]["more"]) == scores
+
+
 def test_several_labels_a_row():
     probs = TRUE.sigmoid()
     numbers = evaluate(Given(Multilabelled(probs, (probs > 0.5).double()))).metrics

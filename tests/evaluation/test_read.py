@@ -114,11 +114,59 @@ def test_further_files(tmp_path: Path):
     held = npz(tmp_path, "held.npz", probs=PROBS[::2], labels=LABELS[::2])
     letters = npz(tmp_path, "letters.npz", probs=PROBS[::-1])
     np.save(tmp_path / "votes.npy", np.full((40, 3), 2))
-    given = read_given(path, held, {"letters": letters}, tmp_path / "votes.npy")
+    given = read_given(path, held, [letters], tmp_path / "votes.npy")
     assert isinstance(given.calibration, Classified)
     assert len(given.calibration) == 20
     assert given.outside["letters"].shape == (40, 3)
     assert given.votes is not None
+
+
+def test_columns_belong_together_by_name(tmp_path: Path):
+    """Ten and more classes named by numbers, in the order of text; votes and calibration in yet another."""
+    k = 12
+    rng = np.random.default_rng(1)
+    probs, labels = rng.dirichlet(np.ones(k), 50), rng.integers(k, size=50)
+    votes = rng.integers(1, 9, (50, k))
+    text, back = sorted(map(str, range(k))), [str(j) for j in reversed(range(k))]
+    frame = pd.DataFrame({f"probs_{name}": probs[:, int(name)] for name in text})
+    frame = frame.assign(label=labels, **{f"votes_{name}": votes[:, int(name)] for name in back})
+    held = pd.DataFrame({f"probs_{name}": probs[::-1, int(name)] for name in back}).assign(label=labels[::-1])
+    frame.to_csv(tmp_path / "test.csv")  # with pandas' index
+    held.to_csv(tmp_path / "held.csv", index=False)
+    given = read_given(tmp_path / "test.csv", tmp_path / "held.csv")
+    assert isinstance(given.test, Classified)
+    assert isinstance(given.calibration, Classified)
+    assert given.votes is not None
+    place = [int(name) for name in given.test.classes]
+    assert np.allclose(given.test.probs, probs[:, place])
+    assert [place[label] for label in given.test.labels] == labels.tolist()
+    assert np.allclose(given.calibration.probs, probs[::-1][:, place])
+    assert [place[label] for label in given.calibration.labels] == labels[::-1].tolist()
+    assert np.array_equal(given.votes, votes[:, place])
+    truth = pd.DataFrame({f"labels_{name}": votes[:, int(name)] % 2 for name in back})
+    pd.concat([frame.filter(like="probs"), truth], axis=1).to_csv(tmp_path / "several.csv", index=False)
+    several = read_given(tmp_path / "several.csv").test
+    assert isinstance(several, Multilabelled)
+    assert np.array_equal(several.labels, votes[:, place] % 2)
+
+
+def test_outside_rows_are_of_the_same_classes_and_have_names_of_their_own(tmp_path: Path):
+    path = npz(tmp_path, probs=PROBS, labels=LABELS)
+    (tmp_path / "more").mkdir()
+    one, two = npz(tmp_path, "letters.npz", probs=PROBS[:5]), npz(tmp_path / "more", "letters.npz", probs=PROBS[:5])
+    for others, advice in (
+        ([one, two], "two sets of outside rows"),
+        ([npz(tmp_path, "k.npz", probs=PROBS[:, 0])], "2 c"),
+    ):
+        with pytest.raises(CalmixError, match=advice):
+            read_given(path, outside=others)
+    numbers = npz(tmp_path, "numbers.npz", mean=LOGITS[:, 0], targets=LOGITS[:, 1])
+    with pytest.raises(CalmixError, match="no predictions of one class a row"):
+        read_given(numbers, outside=[one])
+    with pytest.raises(CalmixError, match="leave it out"):
+        read_given(numbers, logits=True)
+    with pytest.raises(CalmixError, match="need std"):
+        read_given(numbers, npz(tmp_path, "held.npz", mean=LOGITS[:, 1], targets=LOGITS[:, 0]))
 
 
 BAD = {
@@ -131,11 +179,11 @@ BAD = {
     "labels between": ({"probs": PROBS, "labels": LABELS + 0.5}, "class ids 0, 1"),
     "unknown label": ({"probs": PROBS, "labels": np.array(["u"] * 40)}, "unknown label in test.npz 'u'"),
     "lengths": ({"probs": PROBS, "labels": LABELS[:-1]}, "40 predictions but 39 labels"),
-    "no labels": ({"probs": PROBS}, "holds probs, but not the true classes; add labels or targets"),
-    "no predictions": ({"labels": LABELS}, "not the predictions; add logits or probs"),
+    "no labels": ({"probs": PROBS}, "the true classes are missing; add labels or targets"),
+    "no predictions": ({"labels": LABELS}, "the predictions are missing; add logits or probs"),
     "no rows": ({"probs": PROBS[:0], "labels": LABELS[:0]}, "no rows"),
-    "unknown array": ({"probs": PROBS, "lables": LABELS}, "unknown array or column in test.npz 'lables'.*'labels'"),
-    "text": ({"probs": PROBS.astype(str), "labels": LABELS}, "expected numbers"),
+    "unknown array": ({"probs": PROBS, "lables": LABELS}, "lables.*'labels'"),
+    "text": ({"probs": PROBS.astype(str), "labels": LABELS}, "expected rows of numbers"),
     "negative variance": (
         {"mean": LABELS * 1.0, "variance": LOGITS[:, 0], "targets": LABELS},
         "variance is -.*expected positive",
@@ -147,6 +195,15 @@ BAD = {
     ),
     "lengths of numbers": ({"mean": LABELS * 1.0, "targets": LABELS[:3]}, "40 predictions but 3 targets"),
     "half a label": ({"probs": PROBS, "labels": PROBS}, "0 or 1 each"),
+    "one number": ({"probs": np.array(0.5), "labels": LABELS}, "expected \\(rows, classes\\)"),
+    "three dimensions": ({"logits": LOGITS[None], "labels": LABELS}, "expected \\(rows, classes\\)"),
+    "too few names": (
+        {"probs": PROBS, "labels": LABELS, "classes": np.array(["a", "b"])},
+        "2 names in classes, expected 3",
+    ),
+    "the same names": ({"probs": PROBS, "labels": LABELS, "classes": np.array(["a", "b", "a"])}, "3 different ones"),
+    "one pass": ({"samples": LOGITS[:1], "targets": LOGITS[0]}, "two passes or more"),
+    "a path for a name": ({"probs": PROBS, "labels": LABELS, "outside_../x_probs": PROBS}, "unknown array"),
     "votes": ({"probs": PROBS, "labels": LABELS, "votes": PROBS[:3]}, "votes have shape"),
     "other classes": (
         {"probs": PROBS, "labels": LABELS, "calibration_probs": PROBS[:, 0], "calibration_labels": LABELS % 2},
@@ -168,8 +225,8 @@ def test_files_that_cannot_be_read(tmp_path: Path):
     np.savez(tmp_path / "objects.npz", labels=np.array([{}, 1], dtype=object))
     for name, advice in (
         ("none.npz", "file not found"),
-        ("text.npz", "cannot be read"),
-        ("objects.npz", "cannot be read"),
+        ("text.npz", "plain arrays"),
+        ("objects.npz", "plain arrays"),
         ("none.csv", "file not found"),
         ("predictions.h5", "unknown type|not found"),
     ):
@@ -180,6 +237,7 @@ def test_files_that_cannot_be_read(tmp_path: Path):
 def test_the_test_split_calibrates_nothing(tmp_path: Path):
     path = npz(tmp_path, probs=PROBS, labels=LABELS)
     copy = npz(tmp_path, "copy.npz", probs=PROBS, labels=LABELS)
-    for other in (path, copy):
+    half = npz(tmp_path, "half.npz", probs=PROBS.astype(np.float16), labels=LABELS)
+    for other in (path, copy, half):
         with pytest.raises(CalmixError, match="holds the test predictions themselves"):
             read_given(path, other)

@@ -90,7 +90,7 @@ def test_a_larger_norm_never_shows_less(predictions: Draw, n: int, classes: int,
         errors = [metric(probs, labels, bins, norm) for norm in (1, 1.5, 2, 8, 1000, math.inf)]
         assert all(low <= high * (1 + 1e-9) for low, high in itertools.pairwise(errors))
         assert errors[-2] == pytest.approx(errors[-1], rel=0.05)
-    assert debiased_ece(probs, labels, bins) <= rms_ece(probs, labels, bins)
+    assert debiased_ece(probs, labels, bins) <= rms_ece(probs, labels, bins) * (1 + 1e-9)  # equal but for rounding
 
 
 @pytest.mark.parametrize(("norm", "theirs"), [(1, "l1"), (2, "l2"), (math.inf, "max")])

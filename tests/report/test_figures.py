@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from calmix.experiment.record import read_predictions
+from calmix.experiment.shift import CORRUPTED_ROWS
 from calmix.experiment.statistics import Interval
 from calmix.methods import METHODS
 from calmix.metrics import reliability
@@ -172,9 +173,11 @@ def test_the_risk_at_full_coverage_is_the_error():
 
 def test_corruption_starts_at_the_clean_rows_and_averages_families(finish: Callable, tmp_path: Path):
     results = parse_results(finish(tmp_path, ["erm"], shifted=True))
-    curve = prepare_corruption(results.runs, CORRUPTED_ACCURACY)
+    predictions = [read_predictions(tmp_path, run) for run in results.runs]
+    curve = prepare_corruption(results.runs, predictions, CORRUPTED_ACCURACY)
     assert curve.x.tolist() == [0, 1, 2, 3, 4, 5]
-    assert curve.values[:, 0].tolist() == [run.metrics["accuracy"] for run in results.runs]
+    clean = [(said["probs"].argmax(1) == said["labels"])[:CORRUPTED_ROWS].mean() for said in predictions]
+    assert curve.values[:, 0].tolist() == pytest.approx(clean)
     np.testing.assert_allclose(curve.values[:, 1:], [[0.8, 0.7, 0.6, 0.5, 0.4]] * 3)
 
 

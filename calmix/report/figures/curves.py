@@ -16,7 +16,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 from numpy.typing import NDArray
 
 from calmix.experiment.record import Predictions, Record
-from calmix.metrics import risk_coverage
+from calmix.experiment.shift import CORRUPTED_ROWS
+from calmix.metrics import accuracy, ece, risk_coverage
 from calmix.report.figures.drawing import TOGETHER, Drawing, legend, legend_height, panels, panels_height
 from calmix.report.style import Style
 
@@ -80,20 +81,22 @@ def prepare_risk(method: str, seeds: Sequence[int], predictions: Sequence[Predic
 
     def risk(of_seed: Predictions) -> NDArray[np.float64]:
         whole = risk_coverage(of_seed["probs"], of_seed["labels"]).risk.numpy()  # (n,)
-        return whole[np.ceil(coverage * len(whole)).astype(int) - 1]
+        return whole[np.ceil(coverage * len(whole) - 1e-9).astype(int) - 1]
 
     return Curve(method, COVERAGE, RISK, seeds, coverage, np.array([risk(of_seed) for of_seed in predictions]))
 
 
-def prepare_corruption(runs: Sequence[Record], quantity: Quantity) -> Curve:
-    """The mean over all families of corruptions that were run; severity 0 is the clean test split."""
+def prepare_corruption(runs: Sequence[Record], predictions: Sequence[Predictions], quantity: Quantity) -> Curve:
+    """The mean over all families of corruptions that were run; severity 0 is the same test rows, clean."""
+    clean_metric = {"accuracy": accuracy, "ece": ece}[quantity.name]
     families = runs[0].metrics["corruptions"]
     severities = list(next(iter(families.values())))
 
-    def means(run: Record) -> list[float]:
+    def means(run: Record, clean: Predictions) -> list[float]:
         parts = run.metrics["corruptions"].values()
         corrupted = [np.mean([part[severity][quantity.name] for part in parts]) for severity in severities]
-        return [run.metrics[quantity.name], *map(float, corrupted)]
+        undamaged = clean_metric(clean["probs"][:CORRUPTED_ROWS], clean["labels"][:CORRUPTED_ROWS])
+        return [undamaged, *map(float, corrupted)]
 
     return Curve(
         method=runs[0].method,
@@ -101,7 +104,7 @@ def prepare_corruption(runs: Sequence[Record], quantity: Quantity) -> Curve:
         quantity=quantity,
         seeds=[run.seed for run in runs],
         x=np.array([0, *map(int, severities)]),
-        values=np.array([means(run) for run in runs]),
+        values=np.array([means(run, clean) for run, clean in zip(runs, predictions, strict=True)]),
     )
 
 

@@ -145,7 +145,7 @@ def reach_drawing(name: str, reach: Sequence[Reach]) -> Drawing:
                 ax.set_xlabel("part of the way")
         for ax in axes.flat[len(reach) :]:
             ax.set_axis_off()
-        figure.supylabel("|mixup loss - expansion|", fontsize=8.5)
+        figure.supylabel("|loss along the way - expansion|", fontsize=8.5)
         handles = axes.flat[0].get_lines()
         labels = ["clean loss alone"] + [f"up to order {order}" for order in range(1, reach[0].orders + 1)]
         figure.legend(handles, labels, loc="outside lower center", ncols=3)

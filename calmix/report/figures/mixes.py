@@ -133,7 +133,7 @@ def draw_points(figure: Figure, data: Mixes) -> None:
     dots = ax.scatter(*data.mixed.T, s=22, c=smaller, **look)
     levels = np.linspace(0, 0.5, 51)
     figure.colorbar(dots, ax=ax, label="mix: share of the smaller parent", boundaries=levels, ticks=(0, 0.25, 0.5))
-    ax.set(xlabel="x1", ylabel="x2", xlim=(-2.5, 2.5), ylim=(-2.5, 2.5), aspect="equal")
+    ax.set(xlabel="x1", ylabel="x2", aspect="equal")
     ax.legend(loc="upper right")
 
 
