@@ -37,6 +37,7 @@ from calmix.report.tables import Cell, Row, Table, number
 from calmix.report.words import Advice, in_a_hundred
 
 STYLE = NAMED["sk_mixup"]
+FEW = 100  # calibration rows, below which a correction may do harm
 Numbers = Mapping[str, Any]
 
 
@@ -251,10 +252,11 @@ def _of_classes(evaluation: Evaluation, test: Classified) -> Advice:
             f"Its confidence is off by {number(error, 1)} points on average; after temperature scaling, which divides "
             f"logits by one number ({number(divisor, 2)}) fitted on held-out rows, by {number(after, 1)}."
         )
-    said.append(
-        "Of a right and a wrong answer, the right one is the more confident in "
-        f"{100 * numbers['auroc_correct']:.0f} of 100 pairs (chance: 50)."
-    )
+    if 0 < numbers["accuracy"] < 1:
+        said.append(
+            "Of a right and a wrong answer, the right one is the more confident in "
+            f"{100 * numbers['auroc_correct']:.0f} of 100 pairs (chance: 50)."
+        )
     if "conformal" in numbers:
         sets = numbers["conformal"]
         said.append(
@@ -267,7 +269,10 @@ def _of_classes(evaluation: Evaluation, test: Classified) -> Advice:
     if "votes" in numbers:
         wrong = 100 * numbers["votes"]["total_variation"]
         said.append(f"Of its probability, {number(wrong, 1)} % lies elsewhere than people's votes.")
-    return Advice(f"Right {number(right, 1)} times in a hundred, and {manner}.", said, [_ROWS_ONLY])
+    calibration, cautions = evaluation.given.calibration, [_ROWS_ONLY]
+    if calibration is not None and len(calibration) < FEW:
+        cautions.append(f"Corrections fitted on {len(calibration)} rows may do harm; {FEW} or more are advised.")
+    return Advice(f"Right {number(right, 1)} times in a hundred, and {manner}.", said, cautions)
 
 
 def _of_labels(numbers: Numbers) -> Advice:

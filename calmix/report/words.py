@@ -207,11 +207,19 @@ def _cautions(results: Results, choice: Choice) -> list[str]:
         found = goal.shown(results.difference(rival, choice.method, goal.name, level(results)))
         unit = " right answers in a hundred" if goal is ACCURACY else ""
         said.append(f"A gain of less than about {number(found.half_width, _digits(goal))}{unit} would not show here.")
+    if not results.regression and _mean(results, choice.method, ACCURACY) < 100 * _learnt(len(results.data.classes)):
+        said.append("The networks have hardly learnt: train longer, or look at the data, before you choose.")
     if PLAIN_TRAINING not in contenders(results):
         said.append("Plain training took no part, so whether mixup pays at all on this data is open: add erm.")
     if results.seeds < ENOUGH_SEEDS:
         said.append(f"{ENOUGH_SEEDS} seeds or more are advised before a claim.")
     return said
+
+
+def _learnt(classes: int) -> float:
+    """An accuracy below which a network is hardly better than guessing: a tenth of the way from there to 1."""
+    guessing = 1 / max(classes, 2)
+    return guessing + (1 - guessing) / 10
 
 
 def _chance(side: int) -> str:

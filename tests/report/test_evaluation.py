@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from calmix.errors import DataError
 from calmix.evaluation import Classified, Estimated, Given, Multilabelled, evaluate, read_given
 from calmix.report.evaluation import (
     ESTIMATED,
@@ -127,3 +128,21 @@ def test_the_stored_networks(real_data: Path, network: str, accuracy: str, ece: 
     given = read_given(real_data / "predictions" / f"cifar10_{network}.npz")
     rows = {row.method.split(",")[0]: row.cells[0].value for row in metrics_table(evaluate(given)).rows}
     assert (rows["Accuracy"], rows["ECE"]) == (accuracy, ece)
+
+
+@pytest.mark.parametrize(("rows", "warned"), [(50, True), (150, False)])
+def test_a_correction_of_few_rows_carries_a_caution(rows: int, warned: bool):
+    said = judgement(evaluate(Given(classified(), classified(rows))))
+    assert ("may do harm" in " ".join(said.cautions)) == warned
+
+
+def test_without_a_wrong_answer_nothing_is_said_of_wrong_ones():
+    certain = Classified(9 * torch.eye(3, dtype=torch.float64).repeat(10, 1), torch.arange(30) % 3)
+    assert "wrong answer" not in " ".join(judgement(evaluate(Given(certain))).reasons)
+
+
+def test_a_metric_that_is_not_finite_is_advice_and_nothing_is_written(tmp_path: Path):
+    tiny = Estimated(torch.zeros(50), torch.ones(50), torch.full((50,), 1e-200, dtype=torch.float64))
+    with pytest.raises(DataError, match="not finite"):
+        write_evaluation(tmp_path / "out", evaluate(Given(tiny)))
+    assert not (tmp_path / "out").exists()

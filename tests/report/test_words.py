@@ -227,6 +227,14 @@ def test_fewer_than_ten_seeds_are_too_few_for_a_claim(made: Callable, seeds: int
     assert ("10 seeds or more are advised before a claim." in sentences(made(cut))) is advised
 
 
+@pytest.mark.parametrize(("accuracy", "guessed"), [(0.12, True), (0.8, False)])
+def test_networks_that_only_guess_decide_nothing(made: Callable, accuracy: float, guessed: bool):
+    results = made(figures(erm=(accuracy, 0.05), mixup=(accuracy, 0.05)))
+    classes = [str(k) for k in range(10)]
+    said = advice(replace(results, data=replace(results.data, classes=classes)))
+    assert ("hardly learnt" in " ".join(said.cautions)) == guessed
+
+
 def test_a_regression_is_judged_by_its_error(made: Callable):
     said = advice(made({"rmse": {"erm": around(3.0), "sk_mixup": around(2.9, 1)}}, task="regression"))
     assert said.headline == "Take sk_mixup: closer to the truth than plain training."
