@@ -13,6 +13,7 @@ import pytest
 from scipy import stats
 
 from calmix.errors import DataError
+from calmix.experiment.record import write_json
 from calmix.report import write_report
 from calmix.report.comparison import comparison_page
 from calmix.report.figures.drawing import Drawing
@@ -48,7 +49,19 @@ def test_the_page_shows_each_methods_numbers(finish: Callable, tmp_path: Path):
         assert f"{100 * np.mean([run['scaled']['ece'] for run in runs]):.2f} ±" in text
         assert f"{np.mean([run['nll'] for run in runs]):.3f} ±" in text
     assert "calmix compare toy" in text
-    assert "Running statistics follow only the rows that are trained on" in text
+    assert "Batch norm" not in text  # the runs' network has none
+
+
+@pytest.mark.parametrize(
+    ("batch_norm", "said"), [("mixed", "never move them"), ("clean", "follow a clean pass in every")]
+)
+def test_what_moves_batch_norm_is_said_where_there_is_any(finish: Callable, tmp_path: Path, batch_norm: str, said: str):
+    results = finish(tmp_path, ["erm"])
+    results["fit"]["batch_norm"] = batch_norm
+    for run in results["runs"]:
+        run["metrics"]["refreshed"] = run["metrics"]["scaled"]
+    write_json(tmp_path / "results.json", results)
+    assert said in Tags(write_report(tmp_path).read_text(encoding="utf-8")).text
 
 
 def test_what_was_asked_for_beyond_the_test_split_is_shown(finish: Callable, tmp_path: Path):
