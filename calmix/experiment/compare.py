@@ -97,7 +97,7 @@ def write_results(
     """results.json and results.csv from the finished runs."""
     about = splits.about
     names = metrics_of(about.task)
-    controls = [name for name in map("refreshed.{}".format, names) if all(record.has(name) for record in records)]
+    further = [path for path in records[0].paths() if all(record.has(path) for record in records) and path not in names]
     results = {
         "data": {
             **dataclasses.asdict(about),
@@ -114,7 +114,7 @@ def write_results(
         "summary": with_claims(summarise(records, names, comparison.reference), out, records),
     }
     write_json(out / "results.json", results)
-    table = _table(records, [*names, *controls])
+    table = _table(records, [*names, *further])
     write_whole(out / "results.csv", lambda file: file.write(table.encode()))
     return results
 

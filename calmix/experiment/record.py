@@ -54,6 +54,19 @@ class Record:
             found = found[name]
         return found
 
+    def paths(self) -> list[str]:
+        """The names of all numbers in the metrics, as `value` takes them."""
+
+        def numbers(found: Mapping[str, Any], before: str) -> list[str]:
+            inner = (
+                numbers(value, f"{before}{name}.") if isinstance(value, Mapping) else [f"{before}{name}"]
+                for name, value in found.items()
+                if isinstance(value, Mapping | float | int)
+            )
+            return [path for paths in inner for path in paths]
+
+        return numbers(self.metrics, "")
+
     def has(self, path: str) -> bool:
         """Whether there is such a metric."""
         try:

@@ -131,6 +131,11 @@ def test_a_comparison_writes_what_it_promises(tmp_path: Path):
     lines = (tmp_path / "results.csv").read_text().splitlines()
     assert len(lines) == 5
     assert lines[0].startswith("method,seed,accuracy,nll,brier,ece")
+    columns = dict(zip(lines[0].split(","), lines[1].split(","), strict=True))
+    stored = results["runs"][0]["metrics"]
+    assert float(columns["smooth_ece"]) == stored["smooth_ece"]
+    assert float(columns["scaled_aurc"]) == stored["scaled"]["aurc"]
+    assert len(columns) == len(lines[0].split(","))  # each number once
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]  # no temporary file left
 
 
