@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from calmix import Batch, Classification, SimilarityKernel, mixed_output, mixed_target, sk_mixup
+from calmix.core.embeddings import embedded
 from calmix.core.space import pair_distance
-from calmix.core.watch import embedded
 from calmix.data import load
 from calmix.models import make_model
 from calmix.train.batches import Batches

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmarks.growth import peak
 from benchmarks.timing import Call, compare
-from calmix.metrics import ClassificationMetrics, class_bins, judge
+from calmix.metrics import ClassificationMetrics, class_bins, score_rows
 
 UNIT = "probs.sum()"
 ROWS, CLASSES = 50_000, 1_000  # 200 MB of float32: more than a cache holds
@@ -21,7 +21,7 @@ def metric_costs() -> dict[str, Any]:
     probs, labels = predictions()
     calls: dict[str, Call] = {
         UNIT: probs.sum,
-        "judge": lambda: judge(probs, labels),
+        "judge": lambda: score_rows(probs, labels),
         "class_bins": lambda: class_bins(probs, labels),
         "ClassificationMetrics.update": lambda: ClassificationMetrics().update(probs, labels),
     }

@@ -6,7 +6,7 @@ from calmix.core.coefficient import (
     Beta,
     Folded,
     InputsOnly,
-    One,
+    NoMixing,
     SimilarityKernel,
     Sometimes,
     TargetsOnly,
@@ -28,12 +28,12 @@ from calmix.core.method import (
 )
 from calmix.core.mix import Batch, Mix, blend, mixed_output, mixed_target
 from calmix.core.objective import CleanAndMixedLoss, CleanLoss, MixedLoss
-from calmix.core.pairing import Alone, Shuffle
+from calmix.core.pairing import SelfPairs, Shuffle
 from calmix.core.random import beta, warp
-from calmix.core.rows import Indexed, Rows
-from calmix.core.site import AnyOf, Each
+from calmix.core.site import EverySite, RandomSite
 from calmix.core.space import ByTask, Embedding, Inputs, Remembered, Targets
 from calmix.core.task import Binary, Classification, Multilabel, MultiTask, PerRow, Regression, Task
+from calmix.core.training_set import Indexed, TrainingSet
 from calmix.errors import CalmixError
 from calmix.methods import (
     METHODS,
@@ -70,8 +70,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "METHODS",
-    "Alone",
-    "AnyOf",
     "Apart",
     "Batch",
     "Beta",
@@ -87,8 +85,8 @@ __all__ = [
     "Coefficient",
     "DecoupledLoss",
     "DirectionalPenalty",
-    "Each",
     "Embedding",
+    "EverySite",
     "Folded",
     "IdleCleanPass",
     "Indexed",
@@ -100,19 +98,20 @@ __all__ = [
     "MixedLoss",
     "MultiTask",
     "Multilabel",
+    "NoMixing",
     "Objective",
-    "One",
     "OptimalAssignment",
     "Outcome",
     "Pairing",
     "Pairs",
     "PerRow",
     "QuantileBand",
+    "RandomSite",
     "RankingLoss",
     "Regression",
     "Remembered",
-    "Rows",
     "Scheduled",
+    "SelfPairs",
     "SeveralCoefficients",
     "SeveralPairings",
     "Shuffle",
@@ -126,6 +125,7 @@ __all__ = [
     "TargetsOnly",
     "Task",
     "TrainingLoss",
+    "TrainingSet",
     "Twice",
     "TwoKernels",
     "beta",

@@ -50,9 +50,9 @@ def _parser() -> Any:
 
     from calmix import __version__
     from calmix.core.batch_norm import BATCH_NORM
-    from calmix.data import CORRUPTIONS, OUTSIDE
+    from calmix.data import CORRUPTIONS, OOD_SETS
     from calmix.models import MODELS
-    from calmix.train.settings import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, SELECTIONS, Fit
+    from calmix.train.settings import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, SELECTIONS, TrainingSettings
 
     def data_and_training(parser: Any) -> None:
         parser.add_argument(
@@ -74,26 +74,28 @@ def _parser() -> Any:
         parser.add_argument(
             "--model", type=str, help=f"{', '.join(MODELS)} (default: resnet for images, mlp for tables)"
         )
-        parser.add_argument("--epochs", type=int, default=Fit.epochs)
-        parser.add_argument("--batch-size", type=int, default=Fit.batch_size)
+        parser.add_argument("--epochs", type=int, default=TrainingSettings.epochs)
+        parser.add_argument("--batch-size", type=int, default=TrainingSettings.batch_size)
         parser.add_argument(
             "--learning-rate", type=float, help="the schedule's largest (default: 0.1 sgd, 0.002 adamw)"
         )
-        parser.add_argument("--weight-decay", type=float, default=Fit.weight_decay)
-        parser.add_argument("--optimizer", type=str, default=Fit.optimizer, help=" or ".join(OPTIMIZERS))
-        parser.add_argument("--schedule", type=str, default=Fit.schedule, help=", ".join(SCHEDULES))
+        parser.add_argument("--weight-decay", type=float, default=TrainingSettings.weight_decay)
+        parser.add_argument("--optimizer", type=str, default=TrainingSettings.optimizer, help=" or ".join(OPTIMIZERS))
+        parser.add_argument("--schedule", type=str, default=TrainingSettings.schedule, help=", ".join(SCHEDULES))
         parser.add_argument(
             "--batch-norm",
             type=str,
-            default=Fit.batch_norm,
+            default=TrainingSettings.batch_norm,
             help=f"which passes move its running statistics: {', '.join(BATCH_NORM)}",
         )
         parser.add_argument(
             "--refresh-batch-norm", action="store_true", help="re-estimate batch norm on clean rows after training"
         )
-        parser.add_argument("--select", type=str, default=Fit.select, help=f"{' or '.join(SELECTIONS)} epoch")
-        parser.add_argument("--device", type=str, default=Fit.device, help=", ".join(DEVICES))
-        parser.add_argument("--precision", type=str, default=Fit.precision, help=", ".join(PRECISIONS))
+        parser.add_argument(
+            "--select", type=str, default=TrainingSettings.select, help=f"{' or '.join(SELECTIONS)} epoch"
+        )
+        parser.add_argument("--device", type=str, default=TrainingSettings.device, help=", ".join(DEVICES))
+        parser.add_argument("--precision", type=str, default=TrainingSettings.precision, help=", ".join(PRECISIONS))
         parser.add_argument("--set", nargs="+", action="extend", type=str, default=[], metavar="METHOD.OPTION=VALUE")
         parser.add_argument(
             "--ood",
@@ -101,7 +103,7 @@ def _parser() -> Any:
             type=str,
             default=[],
             metavar="NAME",
-            help=f"also judge on images of no class: {', '.join(OUTSIDE)}",
+            help=f"also judge on images of no class: {', '.join(OOD_SETS)}",
         )
         parser.add_argument(
             "--corruptions",
@@ -332,9 +334,9 @@ def _shift(options: Any) -> Any:
 def _fit(options: Any) -> Any:
     from dataclasses import fields
 
-    from calmix.train import Fit
+    from calmix.train import TrainingSettings
 
-    return Fit(**{field.name: options[field.name] for field in fields(Fit)})
+    return TrainingSettings(**{field.name: options[field.name] for field in fields(TrainingSettings)})
 
 
 def _methods(texts: Sequence[str], settings: Sequence[str]) -> dict[str, Any]:

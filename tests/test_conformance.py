@@ -68,7 +68,9 @@ def step(method: Method, net: nn.Module, x: Any, y: Tensor, seed: int = 0, **opt
 
 def drawn(method: Method, net: nn.Module, x: Any, y: Tensor, seed: int = 0) -> tuple[calmix.Step, Mix]:
     """A step with its mix, as the training loss above draws it."""
-    one = method.step(net, Classification(CLASSES), calmix.Batch(x, y, torch.arange(len(y))), rows=calmix.Rows((x, y)))
+    one = method.step(
+        net, Classification(CLASSES), calmix.Batch(x, y, torch.arange(len(y))), rows=calmix.TrainingSet((x, y))
+    )
     return method.draw(one, torch.Generator().manual_seed(seed))
 
 

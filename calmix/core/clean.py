@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from calmix.core.batch_norm import frozen_statistics
+from calmix.core.embeddings import Reached, embedded
 from calmix.core.site import uncompiled
 from calmix.core.tree import map_leaves
-from calmix.core.watch import Reached, embedded
 
 
 class CleanGrad(Enum):

@@ -13,7 +13,7 @@ from calmix.errors import SettingError
 
 
 @dataclass(frozen=True)
-class One:
+class NoMixing:
     """lam = 1: the anchor alone, which is plain training."""
 
     def __call__(

@@ -10,9 +10,9 @@ from calmix.core.batch_norm import BATCH_NORM
 from calmix.core.memory import Memory
 from calmix.core.method import Method, Outcome, Scheduled
 from calmix.core.mix import Batch, Mix
-from calmix.core.pairing import Alone
-from calmix.core.rows import Rows
+from calmix.core.pairing import SelfPairs
 from calmix.core.task import Task
+from calmix.core.training_set import TrainingSet
 from calmix.core.tree import leaves, map_leaves
 from calmix.errors import SettingError, ShapeError, UnknownNameError
 
@@ -71,7 +71,7 @@ class TrainingLoss(nn.Module):
         self.epoch = 0
         self.terms: dict[str, Tensor] = {}
         self.mix: Mix | None = None
-        self._rows = None if data is None else Rows(data)
+        self._rows = None if data is None else TrainingSet(data)
         self._memory = Memory(None if self._rows is None else len(self._rows))
         self._generator: torch.Generator | None = None
         self._saved_state: Tensor | None = None
@@ -91,7 +91,9 @@ class TrainingLoss(nn.Module):
 
     def _train(self, model: Callable[[Any], Any], batch: Batch) -> Outcome:
         method = self.method.at(self.epoch)
-        batch_norm = "mixed" if method.pairing == Alone() else self.batch_norm  # alone there is nothing to tell apart
+        batch_norm = (
+            "mixed" if method.pairing == SelfPairs() else self.batch_norm
+        )  # alone there is nothing to tell apart
         step = method.step(model, self.task, batch, batch_norm, self._rows, self._memory)
         _check_rows((batch.x, step.target), step.size, batch.index)
         self._memory.begin_step()

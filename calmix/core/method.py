@@ -10,13 +10,13 @@ from torch import Tensor
 
 from calmix.core.batch_norm import frozen_statistics
 from calmix.core.clean import CleanGrad, CleanPass
+from calmix.core.embeddings import embedded
 from calmix.core.memory import Memory
 from calmix.core.mix import Batch, Mix, mixed_output
-from calmix.core.rows import Rows, joined
 from calmix.core.site import uncompiled
 from calmix.core.task import Task
+from calmix.core.training_set import TrainingSet, joined
 from calmix.core.tree import leaves
-from calmix.core.watch import embedded
 from calmix.errors import SettingError
 
 
@@ -37,7 +37,7 @@ class Step:
     target: Any
     clean: CleanPass
     batch_norm: str = "mixed"
-    rows: Rows | None = None
+    rows: TrainingSet | None = None
     memory: Memory | None = None
     others: int = 0
 
@@ -139,7 +139,7 @@ class Objective(Protocol):
 class Method:
     """A mixup method: who, how much, where, and what is minimised. Its repr is the code that makes it.
 
-    site: None mixes the inputs, a module's name mixes the output of that module, `AnyOf(...)` draws one a step.
+    site: None mixes the inputs, a module's name mixes the output of that module, `RandomSite(...)` draws one a step.
     """
 
     pairing: Pairing
@@ -157,7 +157,7 @@ class Method:
         task: Task,
         batch: Batch,
         batch_norm: str = "mixed",
-        rows: Rows | None = None,
+        rows: TrainingSet | None = None,
         memory: Memory | None = None,
     ) -> Step:
         """The step that this method's parts act on; a ShapeError where the targets do not fit the task."""

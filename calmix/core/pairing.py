@@ -25,7 +25,7 @@ class Shuffle:
 
 
 @dataclass(frozen=True)
-class Alone:
+class SelfPairs:
     """Every row with itself: nothing is mixed and nothing is drawn."""
 
     def __call__(self, step: Step, generator: torch.Generator | None) -> Pairs:

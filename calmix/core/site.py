@@ -20,7 +20,7 @@ _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 @dataclass(frozen=True)
-class AnyOf:
+class RandomSite:
     """One of `sites`, drawn anew in every step; None is the inputs. No sites: the inputs and every stage.
 
     A stage is a part of the network with parameters, in the order of definition, but not a norm and not the last part
@@ -41,7 +41,7 @@ class AnyOf:
 
 
 @dataclass(frozen=True)
-class Each:
+class EverySite:
     """The inputs, and then every one of `sites` in the order of the forward. No sites: every stage of the network."""
 
     sites: tuple[str, ...] | None = None

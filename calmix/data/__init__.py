@@ -2,19 +2,19 @@
 
 from calmix.data.bundled import breast_cancer, diabetes, wine
 from calmix.data.corruptions import CORRUPTIONS, SEVERITIES, corrupted
+from calmix.data.human_labels import load_human_labels
 from calmix.data.images import cifar10, digits, fashion_mnist
 from calmix.data.noise import HumanNoise, LabelNoise, Symmetric, read_label_noise
-from calmix.data.outside import OUTSIDE, notmnist, outside, tiny_imagenet_ood
+from calmix.data.ood import OOD_SETS, load_ood, notmnist, tiny_imagenet_ood
 from calmix.data.registry import DATASETS, load
 from calmix.data.series import exchange_rate
 from calmix.data.splits import TASKS, About, Split, Splits, cut_train, split_rows, split_sizes
 from calmix.data.toys import circles, two_moons
-from calmix.data.votes import human_votes
 
 __all__ = [
     "CORRUPTIONS",
     "DATASETS",
-    "OUTSIDE",
+    "OOD_SETS",
     "SEVERITIES",
     "TASKS",
     "About",
@@ -32,10 +32,10 @@ __all__ = [
     "digits",
     "exchange_rate",
     "fashion_mnist",
-    "human_votes",
     "load",
+    "load_human_labels",
+    "load_ood",
     "notmnist",
-    "outside",
     "read_label_noise",
     "split_rows",
     "split_sizes",

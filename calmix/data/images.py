@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from calmix.data.folders import find_folder
-from calmix.data.splits import About, Rows, Split, Splits, cut_train, split_rows, split_sizes
+from calmix.data.splits import About, RowIds, Split, Splits, cut_train, split_rows, split_sizes
 from calmix.errors import DataError
 
 Images = NDArray[np.uint8]  # (n, C, H, W)
@@ -88,7 +88,11 @@ def cifar10(seed: int = 0, train_size: int | None = None, data_dir: Path | None 
 
 
 def _image_splits(
-    official_train: tuple[Images, Rows], official_test: tuple[Images, Rows], seed: int, size: int | None, about: About
+    official_train: tuple[Images, RowIds],
+    official_test: tuple[Images, RowIds],
+    seed: int,
+    size: int | None,
+    about: About,
 ) -> Splits:
     """Splits standardised by each channel's mean and std over the drawn train split."""
     images, labels = official_train
@@ -106,7 +110,7 @@ def _image_splits(
     std, mean = torch.std_mean(pixels, dim=(0, 2, 3), correction=0, keepdim=True)  # (1, C, 1, 1)
     std[std == 0] = 1
 
-    def split(pixels: torch.Tensor, labels: Rows) -> Split:
+    def split(pixels: torch.Tensor, labels: RowIds) -> Split:
         return Split(pixels.sub_(mean).div_(std), torch.tensor(labels))
 
     return Splits(
@@ -124,7 +128,7 @@ def floats(images: Images) -> torch.Tensor:
     return torch.tensor(images, dtype=torch.float32).div_(255)
 
 
-def _idx_pair(folder: Path, stem: str) -> tuple[Images, Rows]:
+def _idx_pair(folder: Path, stem: str) -> tuple[Images, RowIds]:
     images, labels = (_idx(folder, f"{stem}-{what}-ubyte") for what in ("images-idx3", "labels-idx1"))
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         raise DataError(f"{folder}: {stem} has images {images.shape} and labels {labels.shape}; get the files anew.")
@@ -164,7 +168,7 @@ def read_shards(folder: Path, stem: str) -> Images:
     return np.concatenate([_read_images(path, path.stat().st_mtime_ns) for path in _shard_paths(folder, stem)])
 
 
-def _shards(folder: Path, stem: str) -> tuple[Images, Rows]:
+def _shards(folder: Path, stem: str) -> tuple[Images, RowIds]:
     labels = [_read_labels(path, path.stat().st_mtime_ns) for path in _shard_paths(folder, stem)]
     return read_shards(folder, stem), np.concatenate(labels)
 
@@ -189,7 +193,7 @@ def _read_images(path: Path, modified: int) -> Images:
 
 
 @lru_cache(maxsize=8)
-def _read_labels(path: Path, modified: int) -> Rows:
+def _read_labels(path: Path, modified: int) -> RowIds:
     with _named_errors(path):
         return _column(path, "label").to_numpy().astype(np.int64)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from calmix.errors import DataError, SettingError
 
-Rows = NDArray[np.int64]
+RowIds = NDArray[np.int64]
 
 TASKS = ("classification", "binary", "regression")
 SHARES = (6, 1, 1, 2)  # tenths of the rows for train, validation, calibration, test, where no test set is official
@@ -57,7 +57,7 @@ class Splits:
     calibration: Split
     test: Split
     about: About
-    train_rows: Rows | None = field(default=None, compare=False)  # train's places in an official training part
+    train_rows: RowIds | None = field(default=None, compare=False)  # train's places in an official training part
 
 
 def split_sizes(n: int) -> tuple[int, ...]:
@@ -75,7 +75,7 @@ def split_sizes(n: int) -> tuple[int, ...]:
     return tuple(whole.tolist())
 
 
-def split_rows(labels: Rows | None, sizes: Sequence[int], rng: np.random.Generator) -> list[Rows]:
+def split_rows(labels: RowIds | None, sizes: Sequence[int], rng: np.random.Generator) -> list[RowIds]:
     """Disjoint random parts of exactly these sizes, which must sum to n; stratified by labels (n,) where given.
 
     A class's rows in a part differ from the class's proportion by at most one row. With a part that takes half of the
@@ -108,7 +108,7 @@ def _allot(counts: NDArray, sizes: NDArray) -> NDArray:
     return table
 
 
-def cut_train(train: Rows, labels: Rows | None, train_size: int | None) -> Rows:
+def cut_train(train: RowIds, labels: RowIds | None, train_size: int | None) -> RowIds:
     """The first train_size rows of train in a stratified order, or all where train_size is None.
 
     After one row of each class, the j-th row (j = 0, 1, ...) of a class of c rows comes at (j + 1/2) / c: Webster's
@@ -136,7 +136,7 @@ def cut_train(train: Rows, labels: Rows | None, train_size: int | None) -> Rows:
 
 
 def check_classes(
-    labels: Rows, classes: Sequence[str], remedy: str = "merge it with another or remove it"
+    labels: RowIds, classes: Sequence[str], remedy: str = "merge it with another or remove it"
 ) -> list[str]:
     """Notices on classes with fewer rows than the four splits; DataError if a class has a single row."""
     counts = dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
-from calmix.data.splits import About, Rows, Split, Splits, check_classes, cut_train, listed, split_rows, split_sizes
+from calmix.data.splits import About, RowIds, Split, Splits, check_classes, cut_train, listed, split_rows, split_sizes
 from calmix.errors import DataError, UnknownNameError
 
 MISSING = ["?", "", "NA", "N/A", "NaN", "nan", "null", "None"]
@@ -196,7 +196,7 @@ def _inferred_task(goal: pd.Series, target: str) -> tuple[str, list[str]]:
     return task, [f"target {target!r} has {distinct} distinct integers: taken as {task}; --task {other} overrides."]
 
 
-def _class_ids(goal: pd.Series) -> tuple[Rows, tuple[str, ...]]:
+def _class_ids(goal: pd.Series) -> tuple[RowIds, tuple[str, ...]]:
     """Ids (n,) and names (K,): categories in their own order, numbers and text in ascending order."""
     if isinstance(goal.dtype, pd.CategoricalDtype):
         goal = goal.cat.remove_unused_categories()
@@ -208,7 +208,7 @@ def _class_ids(goal: pd.Series) -> tuple[Rows, tuple[str, ...]]:
     return ids, tuple(texts.tolist())
 
 
-def _targets(goal: pd.Series, labels: Rows | None, parts: Sequence[Rows]) -> tuple[list[NDArray], float, float]:
+def _targets(goal: pd.Series, labels: RowIds | None, parts: Sequence[RowIds]) -> tuple[list[NDArray], float, float]:
     """The targets of each part, and the mean and std of train that standardised them (0 and 1 for class ids)."""
     if labels is not None:
         return [labels[rows] for rows in parts], 0.0, 1.0
@@ -251,7 +251,7 @@ def _usable(columns: dict[str, pd.Series], keep: Sequence[str]) -> tuple[pd.Data
     return pd.DataFrame(used), notices
 
 
-def _encoded(columns: pd.DataFrame, parts: Sequence[Rows]) -> tuple[list[NDArray], tuple[str, ...]]:
+def _encoded(columns: pd.DataFrame, parts: Sequence[RowIds]) -> tuple[list[NDArray], tuple[str, ...]]:
     """The columns of each part, (len(rows), d), encoded with the statistics of the first part, and their names."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer

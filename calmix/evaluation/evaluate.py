@@ -63,7 +63,7 @@ def evaluate(given: Given, bins: int = 15) -> Evaluation:
     if given.outside:
         numbers["ood"] = {name: _told_apart(given.test.logits, other) for name, other in given.outside.items()}
     if given.votes is not None:
-        numbers["votes"] = m.votes_metrics(given.test.probs, given.votes)
+        numbers["votes"] = m.human_label_metrics(given.test.probs, given.votes)
     return Evaluation(given, numbers, corrected)
 
 

@@ -23,7 +23,7 @@ from calmix.experiment.run import initial_model, try_step
 from calmix.experiment.shift import Shift, try_shift
 from calmix.experiment.summary import metrics_of, references, summarise, with_claims
 from calmix.models import default_model
-from calmix.train import Fit
+from calmix.train import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Comparison:
     source: Source
     methods: Mapping[str, Method | Scheduled]
     model: str | None = None
-    fit: Fit = dataclasses.field(default_factory=Fit)
+    fit: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
     seeds: int = 5
     reference: str | None = None
     shift: Shift = dataclasses.field(default_factory=Shift)
@@ -151,7 +151,7 @@ def summed_up(out: Path, reference: str | None = None) -> dict[str, Any]:
         raise DataError(f"{path} is damaged; {remedy}.") from None
 
 
-def environment(settings: Fit) -> dict[str, str]:
+def environment(settings: TrainingSettings) -> dict[str, str]:
     """Versions and the device, for the record."""
 
     def installed(package: str) -> str:

@@ -14,12 +14,14 @@ from calmix.core.method import Method, Scheduled
 from calmix.core.task import Task
 from calmix.data import Split
 from calmix.methods import erm
-from calmix.train import Fit
+from calmix.train import TrainingSettings
 
 _WARM_UP, _LEAST, _MOST, _SECONDS = 3, 15, 200, 1.0  # rounds, and for how long they may go on
 
 
-def relative_cost(method: Method | Scheduled, model: nn.Module, task: Task, train: Split, settings: Fit) -> float:
+def relative_cost(
+    method: Method | Scheduled, model: nn.Module, task: Task, train: Split, settings: TrainingSettings
+) -> float:
     """Time of a training step of `method` over that of plain training: 1.0 is free.
 
     Both train a copy of `model` on the same batch, turn by turn in the same process, so that both meet the same

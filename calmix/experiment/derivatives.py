@@ -15,7 +15,7 @@ from calmix.diagnose.derivatives import expand
 from calmix.errors import SettingError
 from calmix.experiment.recipe import Recipe, Source, task_of
 from calmix.experiment.run import initial_model
-from calmix.train import Fit, fit
+from calmix.train import TrainingSettings, fit
 
 SMOOTH = "smooth_mlp"  # ReLU has no second derivative but at its kinks
 PARTS_OF_THE_WAY = (1.0, 0.5, 0.25, 0.125)  # from a row to its partner
@@ -27,7 +27,7 @@ Tick = Callable[[str, int, int], object]  # told label, seed and epoch
 def directional_derivatives(
     source: Source,
     methods: Mapping[str, Method | Scheduled],
-    settings: Fit | None = None,
+    settings: TrainingSettings | None = None,
     seeds: int = 10,
     model: str = SMOOTH,
     alpha: float = 1.0,
@@ -54,11 +54,11 @@ def directional_derivatives(
         SettingError: fewer than 1 seed, or 2 pairs. Whatever `expand` and the methods raise.
 
     >>> from calmix import erm
-    >>> found = directional_derivatives(Source("wine"), {"erm": erm()}, Fit(epochs=2), seeds=1, pairs=8)
+    >>> found = directional_derivatives(Source("wine"), {"erm": erm()}, TrainingSettings(epochs=2), seeds=1, pairs=8)
     >>> [run["epoch"] for run in found["runs"]], len(found["runs"][0]["terms"])
     ([0, 1, 2], 4)
     """
-    settings = settings or Fit()
+    settings = settings or TrainingSettings()
     if seeds < 1 or pairs < 2:
         raise SettingError(f"seeds must be at least 1 and pairs at least 2; got {seeds} and {pairs}.")
     runs, reach = [], []

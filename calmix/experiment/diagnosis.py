@@ -46,7 +46,7 @@ from calmix.experiment.run import initial_model, try_step
 from calmix.experiment.statistics import Interval, interval
 from calmix.experiment.surface import decision_surfaces
 from calmix.models import default_model
-from calmix.train import Fit, fit
+from calmix.train import TrainingSettings, fit
 
 SPACES = ("inputs", "embedding")  # where distances are measured: of the inputs, and in the oracle's embedding
 POPULATIONS = ("all", "different", "sound")  # pairs: all; of different classes; of these, ends the oracle agrees on
@@ -69,7 +69,7 @@ class Diagnosis:
     source: Source
     methods: Mapping[str, Method | Scheduled]
     model: str | None = None
-    fit: Fit = dataclasses.field(default_factory=Fit)
+    fit: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
     seeds: int = 3
     oracle: OracleSettings = dataclasses.field(default_factory=OracleSettings)
     pairs: int = 3000

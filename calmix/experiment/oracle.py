@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from calmix.core.watch import embedded
+from calmix.core.embeddings import embedded
 from calmix.data import Split, Splits, cut_train
 from calmix.diagnose import neighbour_votes
 from calmix.errors import SettingError
@@ -21,7 +21,7 @@ from calmix.experiment.recipe import Recipe, Source, task_of
 from calmix.experiment.record import write_whole
 from calmix.experiment.run import initial_model
 from calmix.methods import erm
-from calmix.train import Fit, fit
+from calmix.train import TrainingSettings, fit
 from calmix.train.batches import Batches
 
 ORACLES = ("network", "neighbours")
@@ -47,11 +47,11 @@ class OracleSettings:
             if value is not None and value < 1:
                 raise SettingError(f"the oracle's {name} must be at least 1; got {value}.")
 
-    def fit(self, rows: int, device: str = Fit.device) -> Fit:
+    def fit(self, rows: int, device: str = TrainingSettings.device) -> TrainingSettings:
         """The training on that many rows."""
         least, most = _EPOCHS
         epochs = self.epochs or min(max(_SEEN // rows, least), most)
-        return Fit(epochs=epochs, batch_size=min(128, max(8, rows // 8)), device=device)
+        return TrainingSettings(epochs=epochs, batch_size=min(128, max(8, rows // 8)), device=device)
 
 
 class Parts(NamedTuple):
@@ -118,7 +118,7 @@ def train_oracle(
     model: str | None = None,
     kept: Path | None = None,
     on_epoch: Callable[[int], object] = lambda epoch: None,
-    device: str = Fit.device,
+    device: str = TrainingSettings.device,
 ) -> Oracle:
     """Train the oracle of a seed without mixing, so that it knows nothing of what lies between rows but what rows tell.
 

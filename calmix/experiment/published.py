@@ -4,7 +4,7 @@ from pathlib import Path
 
 from calmix.experiment.recipe import Recipe, Source
 from calmix.methods import sk_mixup
-from calmix.train import Fit
+from calmix.train import TrainingSettings
 
 
 def airfoil(table: str, seed: int = 0) -> Recipe:
@@ -15,7 +15,7 @@ def airfoil(table: str, seed: int = 0) -> Recipe:
 
     table: the path of the data, with the last column named `target`.
     """
-    fit = Fit(epochs=100, batch_size=16, optimizer="adamw", learning_rate=0.01)
+    fit = TrainingSettings(epochs=100, batch_size=16, optimizer="adamw", learning_rate=0.01)
     method = sk_mixup(tau_max=1e-4, tau_std=0.5)
     return Recipe(Source(table, target="target", task="regression"), "sk_mixup", method, "mlp", fit, seed)
 
@@ -26,6 +26,6 @@ def exchange_rate(data_dir: Path | None = None, seed: int = 0) -> Recipe:
     Source: Bouniot et al., ICLR 2025, in the set-up of C-Mixup's code: batch size, learning rate, epochs.
     Deviation: AdamW for Adam, with a cosine schedule; an MLP for LSTNet, and a calibration split of its own.
     """
-    fit = Fit(epochs=100, batch_size=128, optimizer="adamw", learning_rate=0.001)
+    fit = TrainingSettings(epochs=100, batch_size=128, optimizer="adamw", learning_rate=0.001)
     method = sk_mixup(tau_max=5.0, tau_std=1.0)
     return Recipe(Source("exchange_rate", data_dir=data_dir), "sk_mixup", method, "mlp", fit, seed)

@@ -9,7 +9,7 @@ from calmix.core.task import Binary, Classification, Regression, Task
 from calmix.data import About, LabelNoise, Splits, load
 from calmix.errors import SettingError
 from calmix.experiment.shift import Shift
-from calmix.train import Fit
+from calmix.train import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Recipe:
     label: str
     method: Method | Scheduled
     model: str | None = None
-    fit: Fit = field(default_factory=Fit)
+    fit: TrainingSettings = field(default_factory=TrainingSettings)
     seed: int = 0
     shift: Shift = field(default_factory=Shift)
 

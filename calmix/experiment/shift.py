@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from calmix.data import CORRUPTIONS, OUTSIDE, SEVERITIES, Split, Splits, corrupted, human_votes, outside
+from calmix.data import CORRUPTIONS, OOD_SETS, SEVERITIES, Split, Splits, corrupted, load_human_labels, load_ood
 from calmix.errors import UnknownNameError
 from calmix.evaluation.predictions import class_logits
 from calmix.experiment.record import Predictions
-from calmix.metrics import accuracy, ece, shift_metrics, votes_metrics
+from calmix.metrics import accuracy, ece, human_label_metrics, shift_metrics
 from calmix.train import predict
 
 CORRUPTED_ROWS = 2_000  # the first test rows, which is enough: an accuracy of them is known to one point
@@ -26,7 +26,7 @@ class Shift:
 
     def __post_init__(self) -> None:
         for kind, names, known in (
-            ("outside set", self.outside, OUTSIDE),
+            ("outside set", self.outside, OOD_SETS),
             ("family of corruptions", self.corruptions, CORRUPTIONS),
         ):
             for name in names:
@@ -38,10 +38,10 @@ def try_shift(shift: Shift, splits: Splits, data_dir: Path | None) -> None:
     """A CalmixError where a run could not be judged so: files that are missing, data that are not images."""
     few = Split(splits.test.x[:1], splits.test.y[:1])
     for name in shift.outside:
-        outside(name, splits, data_dir)
+        load_ood(name, splits, data_dir)
     for name in shift.corruptions:
         corrupted(name, 1, few, splits.about, seed=0)
-    human_votes(splits, data_dir)
+    load_human_labels(splits, data_dir)
 
 
 def judge_shift(
@@ -51,13 +51,13 @@ def judge_shift(
 
     known: the run's predictions on the test split. The metrics are
     {"ood": {NAME: `shift_metrics`}, "corruptions": {FAMILY: {"1": {"accuracy", "ece"}, ..., "5": ...}}, "votes": ...},
-    each only where there is such a thing; votes where people's votes are known (`human_votes`). Corruptions are of the
+    each only where there is such a thing; votes where people's votes are known (`load_human_labels`). Corruptions are of the
     first `CORRUPTED_ROWS` test rows and drawn from the seed, so that runs of a seed see the same images.
     """
     metrics: dict[str, Any] = {}
     predictions: dict[str, Any] = {}
     for name in shift.outside:
-        pixels = outside(name, splits, data_dir)
+        pixels = load_ood(name, splits, data_dir)
         out = logits_of(model, Split(pixels, torch.zeros(len(pixels), dtype=torch.int64)))
         metrics.setdefault("ood", {})[name] = shift_metrics(torch.from_numpy(known["logits"]), out)
         predictions[f"outside_{name}_logits"] = out.float().numpy()
@@ -66,9 +66,9 @@ def judge_shift(
         metrics.setdefault("corruptions", {})[name] = {
             str(severity): _on(model, corrupted(name, severity, few, splits.about, seed)) for severity in SEVERITIES
         }
-    votes = human_votes(splits, data_dir)
+    votes = load_human_labels(splits, data_dir)
     if votes is not None:
-        metrics["votes"] = votes_metrics(torch.from_numpy(known["probs"]), votes)
+        metrics["votes"] = human_label_metrics(torch.from_numpy(known["probs"]), votes)
         predictions["votes"] = votes.numpy()
     return metrics, predictions
 

@@ -24,9 +24,9 @@ def train(
     >>> import tempfile
     >>> from calmix import mixup
     >>> from calmix.experiment import Recipe, Source
-    >>> from calmix.train import Fit
+    >>> from calmix.train import TrainingSettings
     >>> folder = Path(tempfile.mkdtemp()) / "wine"
-    >>> results = train(Recipe(Source("wine"), "mixup", mixup(), fit=Fit(epochs=2)), folder)
+    >>> results = train(Recipe(Source("wine"), "mixup", mixup(), fit=TrainingSettings(epochs=2)), folder)
     >>> sorted(torch.load(folder / "model.pt", weights_only=True))[:3]
     ['classes', 'model', 'outputs']
     """

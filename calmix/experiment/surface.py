@@ -14,7 +14,7 @@ from calmix.evaluation.predictions import class_logits
 from calmix.experiment.recipe import Recipe, Source, task_of
 from calmix.experiment.run import initial_model
 from calmix.metrics import accuracy, auroc, ece, nll
-from calmix.train import Fit, fit
+from calmix.train import TrainingSettings, fit
 
 Tick = Callable[[str, int, int], object]  # told label, seed and epoch
 
@@ -22,7 +22,7 @@ Tick = Callable[[str, int, int], object]  # told label, seed and epoch
 def decision_surfaces(
     source: Source,
     methods: Mapping[str, Method | Scheduled],
-    settings: Fit | None = None,
+    settings: TrainingSettings | None = None,
     seeds: int = 10,
     model: str = "mlp",
     resolution: int = 80,
@@ -41,11 +41,11 @@ def decision_surfaces(
         DataError: rows that are not two numbers each, or a regression. SettingError: fewer than 1 seed.
 
     >>> from calmix import erm
-    >>> found = decision_surfaces(Source("two_moons"), {"erm": erm()}, Fit(epochs=2), seeds=1, resolution=5)
+    >>> found = decision_surfaces(Source("two_moons"), {"erm": erm()}, TrainingSettings(epochs=2), seeds=1, resolution=5)
     >>> sorted(found["runs"][0]), len(found["surfaces"]["erm"])
     (['accuracy', 'auroc', 'ece', 'method', 'moved_accuracy', 'nll', 'seed'], 5)
     """
-    settings = settings or Fit()
+    settings = settings or TrainingSettings()
     if seeds < 1:
         raise SettingError(f"seeds must be at least 1; got {seeds}.")
     first = source.splits(0)

@@ -1,9 +1,9 @@
 """Plain training (empirical risk minimisation): the baseline of every comparison."""
 
-from calmix.core.coefficient import One
+from calmix.core.coefficient import NoMixing
 from calmix.core.method import Method
 from calmix.core.objective import CleanLoss
-from calmix.core.pairing import Alone
+from calmix.core.pairing import SelfPairs
 
 
 def erm() -> Method:
@@ -12,4 +12,4 @@ def erm() -> Method:
     Formula: mean_i loss(f(x_i), y_i). Source: Vapnik, 1991. No options.
     Cost: 1 forward, 1 backward.
     """
-    return Method(Alone(), One(), CleanLoss())
+    return Method(SelfPairs(), NoMixing(), CleanLoss())

@@ -4,7 +4,7 @@ from calmix.core.coefficient import Beta
 from calmix.core.method import Coefficient, Method
 from calmix.core.objective import MixedLoss
 from calmix.core.pairing import Shuffle
-from calmix.core.site import AnyOf
+from calmix.core.site import RandomSite
 
 
 def manifold_mixup(
@@ -20,11 +20,11 @@ def manifold_mixup(
     Source: Verma et al., Manifold Mixup: Better Representations by Interpolating Hidden States, ICML 2019
     (arXiv 1806.05236).
     Defaults: alpha = 2, the paper's for CIFAR; one lam a batch. sites: None is the inputs and every stage of the model
-    (see `AnyOf`); the paper takes the inputs and the first two groups of blocks: sites=(None, 'layer1', 'layer2').
+    (see `RandomSite`); the paper takes the inputs and the first two groups of blocks: sites=(None, 'layer1', 'layer2').
     Deviation: the authors' code computes a binary cross-entropy on a softmax; the paper's text, and this, the task's
     loss (cross-entropy).
     Cost: 1 forward, 1 backward.
 
     coefficient: takes the place of Beta(alpha, alpha), e.g. `SimilarityKernel()`.
     """
-    return Method(Shuffle(), coefficient or Beta(alpha, per_row), MixedLoss(), AnyOf(sites))
+    return Method(Shuffle(), coefficient or Beta(alpha, per_row), MixedLoss(), RandomSite(sites))

@@ -17,7 +17,7 @@ from calmix.core.method import Method, Outcome, Pairing, Pairs, Step
 from calmix.core.mix import Mix, blend
 from calmix.core.pairing import Shuffle
 from calmix.core.random import beta
-from calmix.core.site import Each, find_site, hooked, hooks_run, uncompiled
+from calmix.core.site import EverySite, find_site, hooked, hooks_run, uncompiled
 from calmix.core.tree import cat_rows, map_leaves, take_rows
 from calmix.errors import SettingError, SiteError
 
@@ -158,9 +158,9 @@ def mit_a(
 
     Formula: that of `mit_l`; after each stage the hidden rows are taken apart and mixed with a new pair of lam.
     Source: Wang et al., On the Pitfall of Mixup for Uncertainty Calibration, CVPR 2023, and its authors' code.
-    Defaults: as `mit_l`; sites: None is every stage of the model, see `Each`. The authors take the stem, with its norm
+    Defaults: as `mit_l`; sites: None is every stage of the model, see `EverySite`. The authors take the stem, with its norm
     and activation, and the four groups of blocks of a ResNet.
     Deviation: as `mit_l`.
     Cost: 2 forwards, 2 backwards (one of twice the rows).
     """
-    return Method(Twice(Shuffle()), Apart(alpha, margin, per_row), DecoupledLoss(), Each(sites))
+    return Method(Twice(Shuffle()), Apart(alpha, margin, per_row), DecoupledLoss(), EverySite(sites))

@@ -15,7 +15,7 @@ from calmix.core.method import Coefficient, Method, Outcome, Step
 from calmix.core.mix import Mix
 from calmix.core.objective import MixedLoss
 from calmix.core.pairing import Shuffle
-from calmix.core.site import AnyOf
+from calmix.core.site import RandomSite
 from calmix.core.tree import map_leaves, row_dot, take_rows
 from calmix.errors import SettingError, ShapeError
 
@@ -167,4 +167,4 @@ def mixup_e(
     if coefficient is None:
         coefficient = Beta(alpha, per_row)
     penalty = DirectionalPenalty(eta, alpha, variant, threshold, rescale, share)
-    return Method(Shuffle(), coefficient, penalty, None if sites is None else AnyOf(sites))
+    return Method(Shuffle(), coefficient, penalty, None if sites is None else RandomSite(sites))

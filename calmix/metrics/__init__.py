@@ -41,10 +41,11 @@ from calmix.metrics.gaussian import (
     uce,
     variance_reliability,
 )
-from calmix.metrics.judged import ClassBins, Judged, class_bins, judge
+from calmix.metrics.human_labels import human_label_cross_entropy, human_label_metrics, human_label_total_variation
 from calmix.metrics.multilabel import multilabel_metrics
 from calmix.metrics.ranking import auprc, auroc, fpr_at
 from calmix.metrics.regression import RegressionMetrics, mae, mape, r2, regression_metrics, rmse
+from calmix.metrics.row_scores import ClassBins, RowScores, class_bins, score_rows
 from calmix.metrics.selective import RiskCoverage, aurc, auroc_correct, risk_coverage
 from calmix.metrics.shift import (
     SCORES,
@@ -56,7 +57,6 @@ from calmix.metrics.shift import (
 )
 from calmix.metrics.smooth import SmoothReliability, smooth_curve, smooth_error
 from calmix.metrics.streaming import ClassificationMetrics, classification_metrics
-from calmix.metrics.votes import votes_cross_entropy, votes_metrics, votes_total_variation
 
 __all__ = [
     "SCORES",
@@ -65,9 +65,9 @@ __all__ = [
     "ClassBins",
     "ClassificationMetrics",
     "GaussianMetrics",
-    "Judged",
     "RegressionMetrics",
     "RiskCoverage",
+    "RowScores",
     "SmoothReliability",
     "accuracy",
     "adaptive_ece",
@@ -97,9 +97,11 @@ __all__ = [
     "gaussian_of_samples",
     "gaussian_of_variance",
     "gaussian_sharpness",
+    "human_label_cross_entropy",
+    "human_label_metrics",
+    "human_label_total_variation",
     "interval_coverage",
     "interval_width",
-    "judge",
     "mae",
     "mape",
     "max_probability",
@@ -123,6 +125,7 @@ __all__ = [
     "risk_coverage",
     "rms_ece",
     "rmse",
+    "score_rows",
     "sharpness",
     "shift_metrics",
     "smooth_curve",
@@ -131,7 +134,4 @@ __all__ = [
     "smooth_reliability",
     "uce",
     "variance_reliability",
-    "votes_cross_entropy",
-    "votes_metrics",
-    "votes_total_variation",
 ]

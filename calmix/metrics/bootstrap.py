@@ -11,7 +11,7 @@ from torch import Tensor
 
 from calmix.errors import SettingError
 from calmix.metrics.bins import check_bins, unit_pairs, width_index
-from calmix.metrics.judged import judge
+from calmix.metrics.row_scores import score_rows
 from calmix.metrics.tensors import Array
 
 FINE = 16  # rows of a bin whose confidence - correct agrees to 1 / (FINE B) are resampled as one kind
@@ -55,7 +55,7 @@ def ece_interval(
     >>> low, high < 0.06  # 300 of 400 rows are right
     (0.0, True)
     """
-    rows = judge(probs, labels)
+    rows = score_rows(probs, labels)
     return error_interval(rows.confidence, rows.correct, bins, level, resamples, seed)
 
 

@@ -17,7 +17,7 @@ Calibration errors are biased: with few rows even a calibrated predictor shows a
 import math
 
 from calmix.metrics.bins import Bins, equal_mass, equal_width, power_mean
-from calmix.metrics.judged import ClassBins, class_bins, judge
+from calmix.metrics.row_scores import ClassBins, class_bins, score_rows
 from calmix.metrics.smooth import SmoothReliability, smooth_curve
 from calmix.metrics.tensors import Array
 
@@ -29,7 +29,7 @@ def reliability(probs: Array, labels: Array, bins: int = 15) -> Bins:
     >>> reliability(torch.tensor([[0.9, 0.1], [0.6, 0.4]]), torch.tensor([0, 1]), bins=2).observed
     tensor([0.0000, 0.5000], dtype=torch.float64)
     """
-    rows = judge(probs, labels)
+    rows = score_rows(probs, labels)
     return equal_width(rows.confidence, rows.correct, bins)
 
 
@@ -41,7 +41,7 @@ def smooth_reliability(probs: Array, labels: Array, bandwidth: float | None = No
     >>> smooth_reliability(probs, torch.zeros(10, dtype=torch.long)).observed[3072].item()  # at 0.75
     1.0
     """
-    rows = judge(probs, labels)
+    rows = score_rows(probs, labels)
     return smooth_curve(rows.confidence, rows.correct, bandwidth)
 
 
@@ -71,7 +71,7 @@ def adaptive_ece(probs: Array, labels: Array, bins: int = 15, norm: float = 1.0)
     >>> adaptive_ece(probs, torch.tensor([0, 1, 0, 0]), bins=2)
     0.0625
     """
-    rows = judge(probs, labels)
+    rows = score_rows(probs, labels)
     return equal_mass(rows.confidence, rows.correct, bins).expected_error(norm)
 
 

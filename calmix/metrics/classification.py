@@ -11,7 +11,7 @@ computes in float64 on the CPU and returns a plain number. Each raises
     DataError   a probability is negative or not finite, a row is further than 0.001 from summing to one,
                 or a label is outside 0 .. K - 1
 
-Who streams, or asks for several, judges once: `judge` and `class_bins` give what all of them are computed from.
+Who streams, or asks for several, judges once: `score_rows` and `class_bins` give what all of them are computed from.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from calmix.metrics.judged import ClassBins, Judged, class_bins, judge
+from calmix.metrics.row_scores import ClassBins, RowScores, class_bins, score_rows
 from calmix.metrics.tensors import Array
 
 
@@ -41,7 +41,7 @@ def accuracy(probs: Array, labels: Array) -> float:
     >>> accuracy(torch.tensor([[0.9, 0.1], [0.6, 0.4]]), torch.tensor([0, 1]))
     0.5
     """
-    return accuracy_of(judge(probs, labels))
+    return accuracy_of(score_rows(probs, labels))
 
 
 def nll(probs: Array, labels: Array) -> float:
@@ -53,7 +53,7 @@ def nll(probs: Array, labels: Array) -> float:
     >>> round(nll(torch.tensor([[0.5, 0.5], [0.25, 0.75]]), torch.tensor([0, 1])), 4)
     0.4904
     """
-    return nll_of(judge(probs, labels))
+    return nll_of(score_rows(probs, labels))
 
 
 def brier(probs: Array, labels: Array) -> float:
@@ -65,7 +65,7 @@ def brier(probs: Array, labels: Array) -> float:
     >>> brier(torch.tensor([[0.5, 0.5], [0.0, 1.0]]), torch.tensor([0, 1]))
     0.25
     """
-    return brier_of(judge(probs, labels))
+    return brier_of(score_rows(probs, labels))
 
 
 def brier_parts(probs: Array, labels: Array, bins: int = 15) -> BrierParts:
@@ -96,25 +96,25 @@ def sharpness(probs: Array, labels: Array) -> float:
     >>> sharpness(torch.tensor([[0.5, 0.5], [1.0, 0.0]]), torch.tensor([0, 1]))
     0.75
     """
-    return sharpness_of(judge(probs, labels))
+    return sharpness_of(score_rows(probs, labels))
 
 
-def accuracy_of(rows: Judged) -> float:
+def accuracy_of(rows: RowScores) -> float:
     """`accuracy` of judged rows."""
     return float(rows.correct.double().mean())
 
 
-def nll_of(rows: Judged) -> float:
+def nll_of(rows: RowScores) -> float:
     """`nll` of judged rows."""
     return float(-rows.of_label.clamp(min=torch.finfo(torch.float64).tiny).log().mean())
 
 
-def brier_of(rows: Judged) -> float:
+def brier_of(rows: RowScores) -> float:
     """`brier` of judged rows: sum_k (p_k - [y = k])^2 = sum_k p_k^2 - 2 p_y + 1."""
     return float((rows.squares - 2 * rows.of_label + 1).mean())
 
 
-def sharpness_of(rows: Judged) -> float:
+def sharpness_of(rows: RowScores) -> float:
     """`sharpness` of judged rows."""
     return float(rows.squares.mean())
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from calmix.metrics.bins import tie_means
-from calmix.metrics.judged import Judged, judge
 from calmix.metrics.ranking import auroc
+from calmix.metrics.row_scores import RowScores, score_rows
 from calmix.metrics.tensors import Array
 
 
@@ -41,7 +41,7 @@ def auroc_correct(probs: Array, labels: Array) -> float:
     >>> auroc_correct(torch.tensor([[0.9, 0.1], [0.6, 0.4]]), torch.tensor([0, 1]))
     1.0
     """
-    return auroc_correct_of(judge(probs, labels))
+    return auroc_correct_of(score_rows(probs, labels))
 
 
 def risk_coverage(probs: Array, labels: Array) -> RiskCoverage:
@@ -54,7 +54,7 @@ def risk_coverage(probs: Array, labels: Array) -> RiskCoverage:
     >>> risk_coverage(torch.tensor([[0.9, 0.1], [0.6, 0.4]]), torch.tensor([0, 1])).risk
     tensor([0.0000, 0.5000], dtype=torch.float64)
     """
-    return risk_coverage_of(judge(probs, labels))
+    return risk_coverage_of(score_rows(probs, labels))
 
 
 def aurc(probs: Array, labels: Array) -> float:
@@ -70,12 +70,12 @@ def aurc(probs: Array, labels: Array) -> float:
     return risk_coverage(probs, labels).area()
 
 
-def auroc_correct_of(rows: Judged) -> float:
+def auroc_correct_of(rows: RowScores) -> float:
     """`auroc_correct` of judged rows."""
     return auroc(rows.confidence, rows.correct)
 
 
-def risk_coverage_of(rows: Judged) -> RiskCoverage:
+def risk_coverage_of(rows: RowScores) -> RiskCoverage:
     """`risk_coverage` of judged rows."""
     _, wrong = tie_means(rows.confidence, ~rows.correct)  # rising in confidence
     answered = torch.arange(1, len(wrong) + 1, dtype=torch.float64)  # k

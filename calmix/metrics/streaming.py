@@ -11,7 +11,7 @@ from typing import Self
 from calmix.errors import SettingError, ShapeError
 from calmix.metrics import calibration, classification, selective
 from calmix.metrics.bins import check_bins, equal_mass, equal_width
-from calmix.metrics.judged import ClassBins, Judged, joined, judge_and_bin
+from calmix.metrics.row_scores import ClassBins, RowScores, joined, score_and_bin
 from calmix.metrics.smooth import smooth_error
 from calmix.metrics.tensors import Array
 
@@ -33,7 +33,7 @@ class ClassificationMetrics:
         """bins: B of every binned metric, at least 1."""
         check_bins(bins)
         self.bins = bins
-        self._rows: list[Judged] = []
+        self._rows: list[RowScores] = []
         self._table: ClassBins | None = None
 
     def update(self, probs: Array, labels: Array) -> Self:
@@ -42,7 +42,7 @@ class ClassificationMetrics:
         Raises:
             ShapeError, DataError: as every metric of calmix.metrics.classification; or K is not as before.
         """
-        rows, table = judge_and_bin(probs, labels, self.bins)
+        rows, table = score_and_bin(probs, labels, self.bins)
         if self._table is not None and len(self._table.count) != len(table.count):
             raise ShapeError(
                 f"probs has {len(table.count)} classes, expected {len(self._table.count)} as in earlier batches; "
@@ -85,7 +85,7 @@ def classification_metrics(probs: Array, labels: Array, bins: int = 15) -> dict[
     return ClassificationMetrics(bins).update(probs, labels).compute()
 
 
-def _metrics(rows: Judged, table: ClassBins, bins: int) -> dict[str, float]:
+def _metrics(rows: RowScores, table: ClassBins, bins: int) -> dict[str, float]:
     widths = equal_width(rows.confidence, rows.correct, bins)
     parts = classification.brier_parts_of(table)
     return {

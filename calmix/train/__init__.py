@@ -1,6 +1,6 @@
 """Training on Lightning: settings, the loop, predictions."""
 
 from calmix.train.fit import Fitted, fit, predict
-from calmix.train.settings import Fit
+from calmix.train.settings import TrainingSettings
 
-__all__ = ["Fit", "Fitted", "fit", "predict"]
+__all__ = ["Fitted", "TrainingSettings", "fit", "predict"]

@@ -20,7 +20,7 @@ from calmix.core.task import Task
 from calmix.data import Split, Splits
 from calmix.train.batches import Batches
 from calmix.train.module import Module
-from calmix.train.settings import PRECISIONS, Fit
+from calmix.train.settings import PRECISIONS, TrainingSettings
 
 _VALIDATIONS = 20  # points of a learning curve
 _PREDICTED_ROWS = 1024  # rows a batch outside training
@@ -40,7 +40,7 @@ def fit(
     splits: Splits,
     method: Method | Scheduled,
     task: Task,
-    settings: Fit | None = None,
+    settings: TrainingSettings | None = None,
     seed: int = 0,
     on_epoch: Callable[[int], object] = lambda epoch: None,
 ) -> Fitted:
@@ -51,7 +51,7 @@ def fit(
     the state of torch's global generator is given back. `on_epoch` is told each finished epoch, counted from 1.
     Validation loss and accuracy are taken about 20 times in a run (every epoch to select the best).
     """
-    settings = settings or Fit()
+    settings = settings or TrainingSettings()
     of_order, of_mixes, of_augmentation, of_network = map(int, np.random.SeedSequence(seed).generate_state(4))
     data = splits.train.x, splits.train.y
     training_loss = TrainingLoss(method, task, of_mixes, settings.batch_norm, data)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from calmix.core.loss import TrainingLoss
 from calmix.errors import SettingError
 from calmix.train.batches import crop_and_flip
-from calmix.train.settings import Fit
+from calmix.train.settings import TrainingSettings
 
 Batch = tuple[Tensor, Tensor, Tensor]  # x, y, index
 
@@ -22,7 +22,9 @@ class Module(LightningModule):
     the train accuracy is the honest one (mixed rows against mixed targets); epochs without validation lack that entry.
     """
 
-    def __init__(self, model: nn.Module, training_loss: TrainingLoss, settings: Fit, augment: bool, seed: int) -> None:
+    def __init__(
+        self, model: nn.Module, training_loss: TrainingLoss, settings: TrainingSettings, augment: bool, seed: int
+    ) -> None:
         super().__init__()
         self.model = model
         self.training_loss = training_loss

@@ -15,7 +15,7 @@ PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
 @dataclass(frozen=True)
-class Fit:
+class TrainingSettings:
     """The settings of one training run.
 
     epochs: passes over the training split. batch_size: at most this many rows a batch; batches are nearly equal.

@@ -163,8 +163,8 @@ def test_targets_of_another_length_are_an_error():
 
 def test_a_data_set_of_rows_with_several_targets_is_the_tensors_of_them():
     (x, y), size = batch(), torch.rand(N)
-    tensors = calmix.Rows((x, {"kind": y, "size": size}))
-    rows = calmix.Rows([(x[i], {"kind": y[i], "size": size[i]}) for i in range(N)])
+    tensors = calmix.TrainingSet((x, {"kind": y, "size": size}))
+    rows = calmix.TrainingSet([(x[i], {"kind": y[i], "size": size[i]}) for i in range(N)])
     index = torch.tensor([3, 0, 3])
     assert len(tensors) == len(rows) == N
     for ours, theirs in (

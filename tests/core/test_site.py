@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import calmix
-from calmix import Classification, CleanGrad, CleanPass, Each, Mix, TrainingLoss
+from calmix import Classification, CleanGrad, CleanPass, EverySite, Mix, TrainingLoss
 from calmix.core.random import choose, seed_of
 from calmix.core.site import stages
 from calmix.errors import SettingError, SiteError
@@ -107,8 +107,8 @@ def test_every_site_is_drawn_equally_often(sites: tuple[str | None, ...] | None,
 
 def test_each_is_the_inputs_and_then_every_stage():
     step = calmix.mit_a().step(Branched(), Classification(3), calmix.Batch(X, Y))
-    assert Each()(step, None) == (None, "embed", "left", "right")
-    assert Each(("act", "left"))(step, None) == (None, "act", "left")
+    assert EverySite()(step, None) == (None, "embed", "left", "right")
+    assert EverySite(("act", "left"))(step, None) == (None, "act", "left")
 
 
 def test_a_site_that_is_missing_lists_the_modules():

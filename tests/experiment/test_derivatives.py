@@ -11,9 +11,9 @@ from calmix.errors import SettingError
 from calmix.experiment import Recipe, Source
 from calmix.experiment.derivatives import PARTS_OF_THE_WAY, directional_derivatives, measured_epochs, partners
 from calmix.experiment.run import initial_model
-from calmix.train import Fit, fit
+from calmix.train import TrainingSettings, fit
 
-WINE, FIT = Source("wine"), Fit(epochs=3, device="cpu")
+WINE, FIT = Source("wine"), TrainingSettings(epochs=3, device="cpu")
 METHODS = {"erm": erm(), "mixup": mixup(), "late": scheduled(erm(), 2, mixup())}
 
 
@@ -55,10 +55,12 @@ def test_the_last_epoch_is_the_trained_network(found: dict):
 
 def test_measuring_changes_no_training(found: dict):
     """With fewer epochs measured in between, the last is the same to the bit."""
-    long = directional_derivatives(WINE, {"mixup": mixup()}, Fit(epochs=20, device="cpu"), seeds=1, pairs=4, orders=1)
+    long = directional_derivatives(
+        WINE, {"mixup": mixup()}, TrainingSettings(epochs=20, device="cpu"), seeds=1, pairs=4, orders=1
+    )
     splits = WINE.splits(0)
-    network = initial_model(Recipe(WINE, "mixup", mixup(), "smooth_mlp", Fit(epochs=20)), splits)
-    fit(network, splits, mixup(), Classification(3), Fit(epochs=20, device="cpu"), 0)
+    network = initial_model(Recipe(WINE, "mixup", mixup(), "smooth_mlp", TrainingSettings(epochs=20)), splits)
+    fit(network, splits, mixup(), Classification(3), TrainingSettings(epochs=20, device="cpu"), 0)
     expected = expand(network.double(), Classification(3), *partners(splits.train, 4, 0), orders=1)
     assert long["runs"][-1]["mixup"] == expected.mixup
 
@@ -81,7 +83,9 @@ def test_epochs_begin_untrained_and_end_with_the_last(last: int):
 
 
 def test_regression_is_expanded_too():
-    found = directional_derivatives(Source("diabetes"), {"erm": erm()}, Fit(epochs=1), seeds=1, pairs=4, orders=1)
+    found = directional_derivatives(
+        Source("diabetes"), {"erm": erm()}, TrainingSettings(epochs=1), seeds=1, pairs=4, orders=1
+    )
     assert found["runs"][-1]["mixup"] > 0
 
 

@@ -27,11 +27,13 @@ from calmix.experiment.diagnosis import (
     summarise_methods,
 )
 from calmix.experiment.oracle import ORACLES, OracleSettings, parts_of, train_oracle
-from calmix.train import Fit
+from calmix.train import TrainingSettings
 
 DIGITS = Source("digits", train_size=150)
 METHODS = {"erm": calmix.erm(), "mixup": calmix.mixup(), "near_mixup": calmix.near_mixup(quantile=0.1)}
-SMALL = Diagnosis(DIGITS, METHODS, "mlp", Fit(epochs=3), seeds=2, oracle=OracleSettings(epochs=5), pairs=600, bins=4)
+SMALL = Diagnosis(
+    DIGITS, METHODS, "mlp", TrainingSettings(epochs=3), seeds=2, oracle=OracleSettings(epochs=5), pairs=600, bins=4
+)
 
 
 @pytest.fixture(scope="module")

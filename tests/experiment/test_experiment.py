@@ -17,9 +17,9 @@ from calmix.experiment import Comparison, Recipe, Shift, Source, compare, run, t
 from calmix.experiment.record import read, slug, write_whole
 from calmix.experiment.run import initial_model
 from calmix.experiment.statistics import interval, paired_difference
-from calmix.train import Fit
+from calmix.train import TrainingSettings
 
-QUICK = Fit(epochs=2)
+QUICK = TrainingSettings(epochs=2)
 RECIPE = Recipe(Source("wine"), "mixup", calmix.mixup(), fit=QUICK)
 COMPARISON = Comparison(Source("wine"), {"erm": calmix.erm(), "sk_mixup": calmix.sk_mixup()}, fit=QUICK, seeds=2)
 
@@ -72,7 +72,7 @@ def test_a_binary_run_is_judged_as_two_classes():
 
 
 def test_a_regression_run_is_judged_in_the_original_unit():
-    record, predictions, _ = run(Recipe(Source("diabetes"), "mixup", calmix.mixup(), fit=Fit(epochs=20)))
+    record, predictions, _ = run(Recipe(Source("diabetes"), "mixup", calmix.mixup(), fit=TrainingSettings(epochs=20)))
     assert sorted(record.metrics) == ["mae", "mape", "r2", "rmse"]
     assert record.temperature is None
     assert predictions["targets"].mean() == pytest.approx(152, abs=20)  # the disease's progress, 25 to 346
@@ -80,7 +80,7 @@ def test_a_regression_run_is_judged_in_the_original_unit():
 
 
 def test_plain_training_costs_one_and_two_passes_cost_more():
-    fashion_like = Recipe(Source("digits"), "mixup_e", calmix.mixup_e(), fit=Fit(epochs=1))
+    fashion_like = Recipe(Source("digits"), "mixup_e", calmix.mixup_e(), fit=TrainingSettings(epochs=1))
     assert run(replace(fashion_like, method=calmix.erm())).record.relative_cost == 1.0
     assert run(fashion_like).record.relative_cost > 1.2
 
@@ -88,7 +88,14 @@ def test_plain_training_costs_one_and_two_passes_cost_more():
 def test_the_recipe_s_repr_makes_it():
     from pathlib import PosixPath
 
-    names = {**vars(calmix), "Recipe": Recipe, "Source": Source, "Fit": Fit, "Shift": Shift, "PosixPath": PosixPath}
+    names = {
+        **vars(calmix),
+        "Recipe": Recipe,
+        "Source": Source,
+        "TrainingSettings": TrainingSettings,
+        "Shift": Shift,
+        "PosixPath": PosixPath,
+    }
     assert eval(repr(RECIPE), names) == RECIPE
 
 
@@ -185,7 +192,7 @@ def test_finished_runs_are_not_overwritten_and_other_settings_not_mixed_in(tmp_p
     with pytest.raises(DataError, match=r"already holds finished runs; add --resume"):
         compare(COMPARISON, tmp_path, workers=1)
     with pytest.raises(DataError, match=r"holds 'erm' with other settings"):
-        compare(replace(COMPARISON, fit=Fit(epochs=3)), tmp_path, resume=True, workers=1)
+        compare(replace(COMPARISON, fit=TrainingSettings(epochs=3)), tmp_path, resume=True, workers=1)
 
 
 def test_bad_input_writes_nothing(tmp_path: Path):
@@ -208,7 +215,7 @@ def test_bad_input_writes_nothing(tmp_path: Path):
 
 
 def test_a_run_is_also_judged_with_batch_norm_re_estimated():
-    source, fit = Source("digits", train_size=200), Fit(epochs=1)
+    source, fit = Source("digits", train_size=200), TrainingSettings(epochs=1)
     mixed, _, _ = run(Recipe(source, "mixup", calmix.mixup(), fit=fit))
     refreshed, _, _ = run(Recipe(source, "mixup", calmix.mixup(), fit=replace(fit, refresh_batch_norm=True)))
     for name in ("accuracy", "ece", "nll"):
@@ -219,7 +226,9 @@ def test_a_run_is_also_judged_with_batch_norm_re_estimated():
 
 
 def test_an_error_in_a_worker_arrives_as_itself(tmp_path: Path):
-    diverging = Comparison(Source("diabetes"), {"erm": calmix.erm()}, fit=Fit(epochs=30, learning_rate=1e6), seeds=2)
+    diverging = Comparison(
+        Source("diabetes"), {"erm": calmix.erm()}, fit=TrainingSettings(epochs=30, learning_rate=1e6), seeds=2
+    )
     with pytest.raises(SettingError, match="diverged"):
         compare(diverging, tmp_path, workers=2)
 

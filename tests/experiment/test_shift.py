@@ -10,13 +10,13 @@ from sklearn.metrics import roc_auc_score
 
 import calmix
 from calmix.cli import main
-from calmix.data import CORRUPTIONS, OUTSIDE, HumanNoise, Symmetric, corrupted
+from calmix.data import CORRUPTIONS, OOD_SETS, HumanNoise, Symmetric, corrupted
 from calmix.errors import CalmixError, DataError, SettingError, ShapeError, UnknownNameError
 from calmix.experiment import Comparison, Recipe, Shift, Source, compare, run, train
 from calmix.experiment import shift as shifts
-from calmix.train import Fit
+from calmix.train import TrainingSettings
 
-QUICK = Fit(epochs=1)
+QUICK = TrainingSettings(epochs=1)
 FEW = Source("digits", train_size=100)
 RECIPE = Recipe(FEW, "mixup", calmix.mixup(), model="mlp", fit=QUICK)
 
@@ -25,7 +25,7 @@ RECIPE = Recipe(FEW, "mixup", calmix.mixup(), model="mlp", fit=QUICK)
 def blank(monkeypatch: pytest.MonkeyPatch) -> None:
     """An outside set of the digits' shape: 30 images of noise."""
     pixels = torch.rand(30, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    monkeypatch.setitem(OUTSIDE, "blank", lambda data_dir: pixels.clone())
+    monkeypatch.setitem(OOD_SETS, "blank", lambda data_dir: pixels.clone())
 
 
 def test_nothing_more_is_judged_unless_asked():
@@ -40,7 +40,9 @@ def test_outside_images_are_judged_by_the_run_s_own_logits():
     logits = predictions["outside_blank_logits"]
     assert logits.shape == (30, 10)
     with torch.no_grad():
-        assert np.allclose(logits, model(OUTSIDE["blank"](None)).numpy(), atol=1e-5)  # digits lie in [0, 1] as they are
+        assert np.allclose(
+            logits, model(OOD_SETS["blank"](None)).numpy(), atol=1e-5
+        )  # digits lie in [0, 1] as they are
 
     def confidence(values: np.ndarray) -> torch.Tensor:
         return torch.tensor(values).softmax(1).amax(1)
@@ -84,7 +86,7 @@ def test_runs_of_a_seed_see_the_same_corrupted_images(monkeypatch):
 
 def test_votes_are_judged_and_kept_where_they_are_known(monkeypatch):
     votes = torch.ones(len(FEW.splits(0).test), 10, dtype=torch.int64)
-    monkeypatch.setattr(shifts, "human_votes", lambda splits, data_dir: votes)
+    monkeypatch.setattr(shifts, "load_human_labels", lambda splits, data_dir: votes)
     record, predictions, _ = run(RECIPE)
     assert np.array_equal(predictions["votes"], votes.numpy())
     distance = (np.abs(predictions["probs"] - 0.1).sum(1) / 2).mean()
@@ -119,7 +121,7 @@ def test_a_recipe_s_repr_makes_it_with_noise_and_shift():
     recipe = replace(
         RECIPE, source=replace(FEW, label_noise=HumanNoise("worse"), data_dir=Path("x")), shift=Shift(("notmnist",))
     )
-    ours = {thing.__name__: thing for thing in (Recipe, Source, Fit, Shift, HumanNoise, PosixPath)}
+    ours = {thing.__name__: thing for thing in (Recipe, Source, TrainingSettings, Shift, HumanNoise, PosixPath)}
     assert eval(repr(recipe), {**vars(calmix), **ours}) == recipe
 
 
@@ -154,7 +156,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, sourc
 
 
 def test_outside_images_of_another_shape(monkeypatch, tmp_path):
-    monkeypatch.setitem(OUTSIDE, "large", lambda data_dir: torch.zeros(2, 1, 28, 28))
+    monkeypatch.setitem(OOD_SETS, "large", lambda data_dir: torch.zeros(2, 1, 28, 28))
     with pytest.raises(ShapeError, match="large has images of 1 x 28 x 28, and digits of 1 x 8 x 8; give --ood"):
         train(replace(RECIPE, shift=Shift(("large",))), tmp_path / "x")
     assert not list(tmp_path.iterdir())

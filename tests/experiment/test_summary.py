@@ -12,10 +12,10 @@ from calmix.experiment import Comparison, Source, compare, refer
 from calmix.experiment.claims import Claim, claim
 from calmix.experiment.statistics import difference
 from calmix.experiment.summary import references
-from calmix.train import Fit
+from calmix.train import TrainingSettings
 
 LABELS = {"erm": calmix.erm(), "mixup": calmix.mixup(), "sk_mixup": calmix.sk_mixup()}
-COMPARISON = Comparison(Source("wine"), LABELS, fit=Fit(epochs=2), seeds=2)
+COMPARISON = Comparison(Source("wine"), LABELS, fit=TrainingSettings(epochs=2), seeds=2)
 
 
 @pytest.fixture(scope="module")

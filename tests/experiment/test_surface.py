@@ -13,10 +13,10 @@ from calmix import erm, far_mixup, mixup
 from calmix.errors import DataError, SettingError
 from calmix.experiment import Source
 from calmix.experiment.surface import best_border, decision_surfaces
-from calmix.train import Fit
+from calmix.train import TrainingSettings
 
 METHODS = {"erm": erm(), "mixup": mixup()}
-FIT = Fit(epochs=15, device="cpu")
+FIT = TrainingSettings(epochs=15, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,9 @@ def test_no_border_is_better_than_the_best(rows: list[tuple[int, bool]]):
 
 def test_moving_the_border_mends_a_biased_network(found: dict):
     """A border in the wrong place costs accuracy, but neither auroc nor moved accuracy."""
-    far = decision_surfaces(Source("circles"), {"far": far_mixup()}, Fit(epochs=40), seeds=1, resolution=3)["runs"][0]
+    far = decision_surfaces(
+        Source("circles"), {"far": far_mixup()}, TrainingSettings(epochs=40), seeds=1, resolution=3
+    )["runs"][0]
     assert far["auroc"] > 0.98
     assert far["moved_accuracy"] > 0.94 > 0.9 > far["accuracy"]
     assert all(abs(run["moved_accuracy"] - run["accuracy"]) < 0.05 for run in found["runs"])
@@ -80,7 +82,7 @@ def test_any_table_of_two_numbers_will_do(tmp_path: Path):
     rows = [f"{i % 10},{i // 10},{'high' if i // 10 > 4 else 'low'}" for i in range(100)]
     (tmp_path / "grid.csv").write_text("\n".join(["a,b,kind", *rows]))
     source = Source(str(tmp_path / "grid.csv"), target="kind")
-    found = decision_surfaces(source, {"erm": erm()}, Fit(epochs=1), seeds=1, resolution=3)
+    found = decision_surfaces(source, {"erm": erm()}, TrainingSettings(epochs=1), seeds=1, resolution=3)
     assert found["features"] == ["a", "b"]
 
 

@@ -227,7 +227,7 @@ class Given:
         return lam, lam
 
 
-def made_step(method: Method, index: Tensor | None = None, rows: calmix.Rows | None = None) -> calmix.Step:
+def made_step(method: Method, index: Tensor | None = None, rows: calmix.TrainingSet | None = None) -> calmix.Step:
     return method.step(network(), Classification(K), Batch(torch.tensor(X), torch.tensor(LABELS), index), rows=rows)
 
 
@@ -323,7 +323,7 @@ def test_regmixup_with_a_kernel_has_the_same_two_terms():
 def test_c_mixup_mixes_with_the_drawn_rows_of_the_whole_set():
     others, labels = RNG.normal(size=(9, D)), RNG.integers(K, size=9)
     everything = np.concatenate([X, others]), np.concatenate([LABELS, labels])
-    data = calmix.Rows((torch.tensor(everything[0]), torch.tensor(everything[1])))
+    data = calmix.TrainingSet((torch.tensor(everything[0]), torch.tensor(everything[1])))
     method = replace(calmix.c_mixup(), coefficient=Given(tuple(LAM)))
     step, mix = method.draw(made_step(method, torch.arange(N), data), torch.Generator().manual_seed(0))
     index = step.batch.index

@@ -22,7 +22,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 def step_on(x: Tensor, y: Tensor | None = None, index: Tensor | None = None, data: object = None) -> calmix.Step:
     """A regression step; y is zero unless given."""
     y = torch.zeros(len(x)) if y is None else y
-    rows = None if data is None else calmix.Rows(data)
+    rows = None if data is None else calmix.TrainingSet(data)
     return calmix.erm().step(nn.Linear(2, 1), calmix.Regression(), calmix.Batch(x, y, index), rows=rows)
 
 

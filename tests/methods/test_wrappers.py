@@ -165,7 +165,7 @@ def test_every_other_row_is_equally_likely():
 def test_methods_that_do_not_shuffle_are_refused_by_name():
     for method in (calmix.k_mixup(), calmix.near_mixup(), calmix.mit_l(), calmix.erm()):
         with pytest.raises(
-            SettingError, match=r"for methods that shuffle; this one pairs by (Optim|Quant|Twice|Alone)"
+            SettingError, match=r"for methods that shuffle; this one pairs by (Optim|Quant|Twice|SelfPairs)"
         ):
             without_self_pairs(method)
 

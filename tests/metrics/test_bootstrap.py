@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from calmix.errors import SettingError
-from calmix.metrics import ece, ece_interval, error_interval, judge
+from calmix.metrics import ece, ece_interval, error_interval, score_rows
 from calmix.metrics.bins import width_index
 
 BINS = 15
@@ -73,7 +73,7 @@ def test_real_networks(real: tuple[np.ndarray, np.ndarray, float, float]):
     assert ece_interval(probs, labels, seed=1) == pytest.approx((low, high), abs=2e-3)
     narrow = ece_interval(probs, labels, level=0.5)
     assert low < narrow[0] < narrow[1] < high
-    rows = judge(probs, labels)
+    rows = score_rows(probs, labels)
     assert error_interval(rows.confidence, rows.correct) == (low, high)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from calmix.errors import DataError, SettingError, ShapeError
 from calmix.metrics import (
-    Judged,
+    RowScores,
     accuracy,
     adaptive_ece,
     aurc,
@@ -24,12 +24,12 @@ from calmix.metrics import (
     debiased_ece,
     ece,
     ece_interval,
-    judge,
     mce,
     nll,
     reliability,
     risk_coverage,
     rms_ece,
+    score_rows,
     sharpness,
     smooth_ece,
     smooth_reliability,
@@ -45,7 +45,7 @@ NAMES = [
     "rms_ece", "debiased_ece", "smooth_ece", "sharpness", "auroc_correct", "aurc",
 ]  # fmt: skip
 BINNED = [ece, adaptive_ece, classwise_ece, mce, rms_ece, debiased_ece]
-OTHERS = [reliability, smooth_reliability, brier_parts, risk_coverage, ece_interval, class_bins, judge]
+OTHERS = [reliability, smooth_reliability, brier_parts, risk_coverage, ece_interval, class_bins, score_rows]
 
 
 @given(n=st.integers(1, 60), classes=st.integers(3, 7), seed=st.integers(0, 1000))
@@ -119,11 +119,11 @@ def test_class_bins_are_the_bins_of_each_class(predictions: Draw, n: int, classe
 
 def test_pieces_make_no_difference(predictions: Draw, monkeypatch: pytest.MonkeyPatch):
     probs, labels = predictions(101, 5)
-    whole, rows = classification_metrics(probs, labels), judge(probs, labels)
-    monkeypatch.setattr("calmix.metrics.judged.PIECE", 15)  # three rows
+    whole, rows = classification_metrics(probs, labels), score_rows(probs, labels)
+    monkeypatch.setattr("calmix.metrics.row_scores.PIECE", 15)  # three rows
     assert classification_metrics(probs, labels) == pytest.approx(whole, abs=1e-12)
-    for name in Judged.__dataclass_fields__:
-        torch.testing.assert_close(getattr(judge(probs, labels), name), getattr(rows, name), rtol=0, atol=1e-12)
+    for name in RowScores.__dataclass_fields__:
+        torch.testing.assert_close(getattr(score_rows(probs, labels), name), getattr(rows, name), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -195,7 +195,7 @@ def test_numbers_between_zero_and_one_are_not_taken_for_probabilities():
 
 
 def test_the_row_that_is_off_is_found_in_whatever_piece(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("calmix.metrics.judged.PIECE", 4)
+    monkeypatch.setattr("calmix.metrics.row_scores.PIECE", 4)
     probs = torch.full((9, 2), 0.5)
     probs[7, 0] = 0.25
     with pytest.raises(DataError, match=r"row 7 is off by 0.25"):

@@ -38,7 +38,7 @@ def test_more_may_come_after_a_look(predictions: Draw):
 
 
 def test_a_bad_batch_leaves_nothing_behind(predictions: Draw, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("calmix.metrics.judged.PIECE", 6)  # two rows: the bad one is found late
+    monkeypatch.setattr("calmix.metrics.row_scores.PIECE", 6)  # two rows: the bad one is found late
     probs, labels = predictions(20, 3)
     metrics = ClassificationMetrics().update(probs, labels)
     before = metrics.compute()

@@ -15,7 +15,7 @@ from calmix.experiment.record import Predictions, save
 from calmix.experiment.statistics import interval
 from calmix.experiment.summary import metrics_of, references
 from calmix.methods import erm
-from calmix.metrics import classification_metrics, regression_metrics, shift_metrics, votes_metrics
+from calmix.metrics import classification_metrics, human_label_metrics, regression_metrics, shift_metrics
 from calmix.report.results import Data, Results, Summary
 
 Finish = Callable[..., dict[str, Any]]
@@ -56,7 +56,7 @@ def _shifted(rng: np.random.Generator, metrics: dict[str, Any], predictions: Pre
         family: {str(severity): {"accuracy": 0.9 - severity / 10, "ece": rng.random() / 10} for severity in range(1, 6)}
         for family in ("gaussian_noise", "jpeg")
     }
-    metrics["votes"] = votes_metrics(predictions["probs"], votes)
+    metrics["votes"] = human_label_metrics(predictions["probs"], votes)
     return {**predictions, "outside_notmnist_logits": outside, "votes": votes}
 
 

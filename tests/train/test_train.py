@@ -11,7 +11,7 @@ from calmix import Classification
 from calmix.data import Split, load
 from calmix.errors import CalmixError, SettingError
 from calmix.models import make_model
-from calmix.train import Fit, fit, predict
+from calmix.train import TrainingSettings, fit, predict
 from calmix.train.batches import Batches, crop_and_flip
 
 WINE = load("wine")
@@ -67,7 +67,7 @@ def test_crop_and_flip_draws_for_each_image_of_a_batch():
 
 @pytest.mark.parametrize("method", [calmix.erm(), calmix.sk_mixup_e()])
 def test_training_learns_and_is_deterministic(method: calmix.Method):
-    runs = [fit(network(), WINE, method, Classification(3), Fit(epochs=30), seed=4) for _ in range(2)]
+    runs = [fit(network(), WINE, method, Classification(3), TrainingSettings(epochs=30), seed=4) for _ in range(2)]
     outputs = [predict(run.model, WINE.test) for run in runs]
     assert torch.equal(outputs[0], outputs[1])
     assert float((outputs[0].argmax(1) == WINE.test.y).float().mean()) > 0.8
@@ -80,12 +80,12 @@ def test_training_learns_and_is_deterministic(method: calmix.Method):
 def test_the_global_generator_is_given_back():
     noisy = nn.Sequential(nn.Linear(13, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 3)).eval()
     before = torch.get_rng_state()
-    fit(noisy, WINE, calmix.mixup(), Classification(3), Fit(epochs=1, refresh_batch_norm=True))
+    fit(noisy, WINE, calmix.mixup(), Classification(3), TrainingSettings(epochs=1, refresh_batch_norm=True))
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_the_best_epoch_is_the_one_of_the_lowest_validation_loss():
-    settings = Fit(epochs=25, select="best", schedule="constant", learning_rate=0.2)
+    settings = TrainingSettings(epochs=25, select="best", schedule="constant", learning_rate=0.2)
     best = fit(network(), WINE, calmix.mixup(), Classification(3), settings)
     losses = [entry["validation"]["loss"] for entry in best.history]
     assert best.epoch == 1 + losses.index(min(losses)) < 25
@@ -94,14 +94,14 @@ def test_the_best_epoch_is_the_one_of_the_lowest_validation_loss():
 
 
 def test_honest_train_accuracy_is_in_the_history_and_below_one_when_mixing_half_and_half():
-    history = fit(network(), WINE, calmix.mixup(alpha=1e6), Classification(3), Fit(epochs=20)).history
+    history = fit(network(), WINE, calmix.mixup(alpha=1e6), Classification(3), TrainingSettings(epochs=20)).history
     assert 0.5 < history[-1]["train"]["accuracy"] < 0.8  # two of three pairs differ in class, and then 1/2 is the most
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "constant"])
 def test_every_optimizer_and_schedule_trains(optimizer: str, schedule: str):
-    settings = Fit(epochs=8, optimizer=optimizer, schedule=schedule)
+    settings = TrainingSettings(epochs=8, optimizer=optimizer, schedule=schedule)
     run = fit(network(), WINE, calmix.erm(), Classification(3), settings)
     assert run.history[-1]["train"]["accuracy"] > 0.9
 
@@ -118,7 +118,7 @@ def test_refreshed_batch_norm_holds_the_statistics_of_clean_rows():
     x = WINE.train.x
     means = {}
     for refresh in (False, True):
-        settings = Fit(epochs=3, batch_size=16, refresh_batch_norm=refresh)
+        settings = TrainingSettings(epochs=3, batch_size=16, refresh_batch_norm=refresh)
         model = fit(Normed(), WINE, calmix.mixup(alpha=1e6), Classification(3), settings).model
         means[refresh] = model.get_buffer("norm.running_var")
     # x is standardised; half-and-half mixing halves its variance, and the refreshed statistics are of x itself
@@ -128,14 +128,20 @@ def test_refreshed_batch_norm_holds_the_statistics_of_clean_rows():
 
 
 def test_half_precision_trains_on_the_cpu():
-    run = fit(network(), WINE, calmix.sk_mixup(), Classification(3), Fit(epochs=5, precision="bf16"))
+    run = fit(network(), WINE, calmix.sk_mixup(), Classification(3), TrainingSettings(epochs=5, precision="bf16"))
     assert run.history[-1]["train"]["loss"] < run.history[0]["train"]["loss"]
 
 
 def test_divergence_is_one_sentence():
     splits = load("diabetes")
     with pytest.raises(SettingError, match=r"diverged in epoch \d+ .* lower the learning rate \(it was 1e\+06\)"):
-        fit(make_model(None, (10,), 1), splits, calmix.erm(), calmix.Regression(), Fit(epochs=30, learning_rate=1e6))
+        fit(
+            make_model(None, (10,), 1),
+            splits,
+            calmix.erm(),
+            calmix.Regression(),
+            TrainingSettings(epochs=30, learning_rate=1e6),
+        )
 
 
 @pytest.mark.parametrize(
@@ -154,10 +160,10 @@ def test_divergence_is_one_sentence():
 )
 def test_settings_out_of_range_are_one_sentence(settings: dict, message: str):
     with pytest.raises(CalmixError, match=message):
-        Fit(**settings)
+        TrainingSettings(**settings)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_device_that_is_not_there_is_one_sentence():
     with pytest.raises(SettingError, match="PyTorch sees no GPU here"):
-        Fit(device="cuda")
+        TrainingSettings(device="cuda")

@@ -3,9 +3,10 @@
     n  rows
     K  classes
 
-Every function takes probabilities `probs` (n, K) and `votes` (n, K), counts or shares in the same order of classes, as
+Every function takes probabilities `probs` (n, K) and `human_labels` (n, K), counts or shares of people's
+answers in the same order of classes, as
 tensors or numpy arrays, and computes in float64 on the CPU. A row's votes are divided by their sum:
-q_i = votes_i / sum_k votes_ik. Each raises
+q_i = human_labels_i / sum_k human_labels_ik. Each raises
 
     ShapeError  probs is not (n, K), votes has another shape, or there are no rows
     DataError   a probability is negative or not finite, a row of probs is further than 0.001 from summing to one,
@@ -16,29 +17,29 @@ import torch
 from torch import Tensor
 
 from calmix.errors import DataError, ShapeError
-from calmix.metrics.judged import checked, pieces
+from calmix.metrics.row_scores import checked, pieces
 from calmix.metrics.tensors import Array, cpu_tensor
 
 
-def votes_cross_entropy(probs: Array, votes: Array) -> float:
+def human_label_cross_entropy(probs: Array, human_labels: Array) -> float:
     """1/n sum_i sum_k -q_ik log p_ik, in nats; least, but not 0, where p = q. p is clipped as in `nll`.
 
-    >>> round(votes_cross_entropy(torch.tensor([[0.5, 0.5]]), torch.tensor([[30, 10]])), 4)
+    >>> round(human_label_cross_entropy(torch.tensor([[0.5, 0.5]]), torch.tensor([[30, 10]])), 4)
     0.6931
     """
-    return votes_metrics(probs, votes)["cross_entropy"]
+    return human_label_metrics(probs, human_labels)["cross_entropy"]
 
 
-def votes_total_variation(probs: Array, votes: Array) -> float:
+def human_label_total_variation(probs: Array, human_labels: Array) -> float:
     """1/n sum_i 1/2 sum_k |q_ik - p_ik|, in [0, 1].
 
-    >>> votes_total_variation(torch.tensor([[0.5, 0.5]]), torch.tensor([[30, 10]]))
+    >>> human_label_total_variation(torch.tensor([[0.5, 0.5]]), torch.tensor([[30, 10]]))
     0.25
     """
-    return votes_metrics(probs, votes)["total_variation"]
+    return human_label_metrics(probs, human_labels)["total_variation"]
 
 
-def votes_metrics(probs: Array, votes: Array) -> dict[str, float]:
+def human_label_metrics(probs: Array, human_labels: Array) -> dict[str, float]:
     """What is above, by name, and what helps to read it.
 
     `kl`: cross_entropy - entropy, in nats, 0 where p = q. `entropy`: of the votes, the floor of the cross-entropy.
@@ -48,22 +49,22 @@ def votes_metrics(probs: Array, votes: Array) -> dict[str, float]:
     A row of m votes is a sample: even the true distribution is off by a total variation of about
     1/2 sum_k sqrt(2 q_k (1 - q_k) / (pi m)).
 
-    >>> metrics = votes_metrics(torch.tensor([[0.75, 0.25]]), torch.tensor([[30, 10]]))
+    >>> metrics = human_label_metrics(torch.tensor([[0.75, 0.25]]), torch.tensor([[30, 10]]))
     >>> {name: round(value, 4) for name, value in metrics.items()}
     {'cross_entropy': 0.5623, 'kl': 0.0, 'entropy': 0.5623, 'total_variation': 0.0, 'certain_total_variation': 0.25}
     """
-    probs, votes = cpu_tensor(probs), cpu_tensor(votes).double()
-    if probs.shape != votes.shape:
+    probs, human_labels = cpu_tensor(probs), cpu_tensor(human_labels).double()
+    if probs.shape != human_labels.shape:
         raise ShapeError(
-            f"probs has shape {tuple(probs.shape)} and votes {tuple(votes.shape)}, expected (n, K) for both; "
+            f"probs has shape {tuple(probs.shape)} and votes {tuple(human_labels.shape)}, expected (n, K) for both; "
             "pass one row of votes for each row of probs."
         )
     some = torch.zeros(probs.shape[:1], dtype=torch.long)  # labels are not asked for here, but checked
     probs = torch.cat([piece.clone() for piece, _ in pieces(*checked(probs, some))])
-    sums = votes.sum(1, keepdim=True)  # (n, 1)
-    if not (votes.isfinite().all() and votes.min() >= 0 and sums.min() > 0):
+    sums = human_labels.sum(1, keepdim=True)  # (n, 1)
+    if not (human_labels.isfinite().all() and human_labels.min() >= 0 and sums.min() > 0):
         raise DataError("votes hold a negative number, NaN, infinity or a row without votes; drop these rows.")
-    shares = votes / sums  # (n, K)
+    shares = human_labels / sums  # (n, K)
     cross_entropy = float(-torch.special.xlogy(shares, probs.clamp(min=torch.finfo(torch.float64).tiny)).sum(1).mean())
     entropy = float(torch.special.entr(shares).sum(1).mean())
     return {

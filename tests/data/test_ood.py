@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from calmix.data import OUTSIDE, cifar10, digits, fashion_mnist, images, load, notmnist, outside, tiny_imagenet_ood
+from calmix.data import OOD_SETS, cifar10, digits, fashion_mnist, images, load, load_ood, notmnist, tiny_imagenet_ood
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
 
 
@@ -39,8 +39,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_the_names():
-    assert {"notmnist": notmnist, "tiny_imagenet_ood": tiny_imagenet_ood} == OUTSIDE
-    assert all((make.__doc__ or "")[0].isdigit() for make in OUTSIDE.values())
+    assert {"notmnist": notmnist, "tiny_imagenet_ood": tiny_imagenet_ood} == OOD_SETS
+    assert all((make.__doc__ or "")[0].isdigit() for make in OOD_SETS.values())
 
 
 @pytest.mark.parametrize("how", ["environment", "beside", "inside"])
@@ -53,7 +53,7 @@ def test_outside_images_are_standardised_as_the_data_are(root, monkeypatch, how)
             (root / "notmnist").rename(root / "fashion_mnist" / "notmnist")
         data_dir = root / "fashion_mnist"
         splits = fashion_mnist(data_dir=data_dir)
-    letters = outside("notmnist", splits, data_dir)
+    letters = load_ood("notmnist", splits, data_dir)
     assert letters.shape == (10, 1, 28, 28)
     grey = letters[:, 0, 5, 5] * splits.about.pixel_std[0] + splits.about.pixel_mean[0]
     torch.testing.assert_close(grey, torch.arange(100, 110) / 255)
@@ -68,7 +68,7 @@ def test_the_data_s_own_files_are_not_taken_for_letters(root, monkeypatch):
     monkeypatch.setenv("CALMIX_DATA", str(data_dir))
     with pytest.raises(DataError, match=r"^notmnist: no file t10k-images-idx3-ubyte\* found .*; set CALMIX_DATA to "
                        r"the folder that holds notmnist/, or leave --ood notmnist out\.$"):  # fmt: skip
-        outside("notmnist", fashion_mnist(data_dir=data_dir), data_dir)
+        load_ood("notmnist", fashion_mnist(data_dir=data_dir), data_dir)
 
 
 def test_photographs(tmp_path, monkeypatch):
@@ -84,7 +84,7 @@ def test_photographs(tmp_path, monkeypatch):
     monkeypatch.setenv("CALMIX_DATA", str(tmp_path))
     torch.testing.assert_close(tiny_imagenet_ood()[:, 2, 0, 0], torch.tensor([0, 0.2, 1]))
     with pytest.raises(ShapeError, match="tiny_imagenet_ood has images of 3 x 32 x 32, and digits of 1 x 8 x 8; give"):
-        outside("tiny_imagenet_ood", digits())
+        load_ood("tiny_imagenet_ood", digits())
     (folder / "test-00000-of-00001.parquet").write_bytes(b"garbage")
     with pytest.raises(DataError, match="is not a parquet file of images"):
         tiny_imagenet_ood()
@@ -92,9 +92,9 @@ def test_photographs(tmp_path, monkeypatch):
 
 def test_a_bad_choice_earns_a_sentence():
     with pytest.raises(UnknownNameError, match="unknown outside set 'notmist'; did you mean 'notmnist'"):
-        outside("notmist", digits())
+        load_ood("notmist", digits())
     with pytest.raises(SettingError, match="outside sets are images, and wine is a table; leave --ood out"):
-        outside("notmnist", load("wine"))
+        load_ood("notmnist", load("wine"))
 
 
 def test_real_letters(real_data):
@@ -105,7 +105,7 @@ def test_real_letters(real_data):
 
 def test_real_photographs(real_data):
     splits = cifar10(train_size=100, data_dir=real_data / "cifar10")
-    photographs = outside("tiny_imagenet_ood", splits, real_data / "cifar10")
+    photographs = load_ood("tiny_imagenet_ood", splits, real_data / "cifar10")
     assert photographs.shape == (2_000, 3, 32, 32)
     assert photographs.mean().abs() < 0.5
     assert not torch.equal(photographs, photographs[:1].expand_as(photographs))

@@ -29,7 +29,7 @@ class Indexed(Dataset[tuple[Any, ...]]):
         return (*self.dataset[index], index)
 
 
-class Rows:
+class TrainingSet:
     """A training set of N rows, fetched by position: (x, y) as tensors (or trees of them), or a map-style data set."""
 
     def __init__(self, data: Any) -> None:

@@ -4,7 +4,7 @@
     K  classes
     B  bins
 
-A row of K probabilities becomes four numbers (`Judged`) and a few entries in a table of classes by bins (`ClassBins`);
+A row of K probabilities becomes four numbers (`RowScores`) and a few entries in a table of classes by bins (`ClassBins`);
 every metric is computed from these two. Probabilities are read once, a piece that fits the cache at a time, and never
 copied as a whole, so a million rows by a thousand classes need no more memory than they take.
 """
@@ -25,10 +25,10 @@ TOLERANCE = 1e-3  # how far a row may be from summing to one
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class RowScores:
     """n rows, judged one by one.
 
-    >>> judge(torch.tensor([[0.75, 0.25], [0.5, 0.5]]), torch.tensor([0, 1])).correct
+    >>> score_rows(torch.tensor([[0.75, 0.25], [0.5, 0.5]]), torch.tensor([0, 1])).correct
     tensor([ True, False])
     """
 
@@ -50,13 +50,13 @@ class ClassBins:
         return ClassBins(self.count + other.count, self.claimed + other.claimed, self.observed + other.observed)
 
 
-def judge(probs: Array, labels: Array) -> Judged:
+def score_rows(probs: Array, labels: Array) -> RowScores:
     """Judge each row of `probs` (n, K) by its class id in `labels` (n,).
 
     Raises:
         ShapeError, DataError: as every metric of calmix.metrics.classification.
     """
-    return joined([_judge_piece(*piece) for piece in pieces(*checked(probs, labels))])
+    return joined([_score_piece(*piece) for piece in pieces(*checked(probs, labels))])
 
 
 def class_bins(probs: Array, labels: Array, bins: int = 15) -> ClassBins:
@@ -70,23 +70,23 @@ def class_bins(probs: Array, labels: Array, bins: int = 15) -> ClassBins:
     tensor([[0, 2],
             [2, 0]])
     """
-    return judge_and_bin(probs, labels, bins)[1]
+    return score_and_bin(probs, labels, bins)[1]
 
 
-def judge_and_bin(probs: Array, labels: Array, bins: int = 15) -> tuple[Judged, ClassBins]:
-    """`judge` and `class_bins` while reading the probabilities once."""
+def score_and_bin(probs: Array, labels: Array, bins: int = 15) -> tuple[RowScores, ClassBins]:
+    """`score_rows` and `class_bins` while reading the probabilities once."""
     check_bins(bins)
     probs, labels = checked(probs, labels)
     rows, tally = [], _Tally(probs.shape[1], bins)
     for piece in pieces(probs, labels):
-        rows.append(_judge_piece(*piece))
+        rows.append(_score_piece(*piece))
         tally.add(*piece)
     return joined(rows), tally.table()
 
 
-def joined(parts: Sequence[Judged]) -> Judged:
+def joined(parts: Sequence[RowScores]) -> RowScores:
     """All rows of all parts, in order."""
-    return Judged(
+    return RowScores(
         torch.cat([part.confidence for part in parts]),
         torch.cat([part.correct for part in parts]),
         torch.cat([part.of_label for part in parts]),
@@ -134,9 +134,9 @@ def pieces(probs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         yield piece, labels[start : start + rows]
 
 
-def _judge_piece(probs: Tensor, labels: Tensor) -> Judged:
+def _score_piece(probs: Tensor, labels: Tensor) -> RowScores:
     predicted = torch.from_numpy(probs.numpy().argmax(1))  # six times as fast as torch's, and the same
-    return Judged(
+    return RowScores(
         _picked(probs, predicted).clamp(max=1),  # float32 rows may sum to a little more than one
         predicted == labels,
         _picked(probs, labels),

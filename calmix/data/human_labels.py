@@ -14,7 +14,7 @@ from calmix.data.splits import Splits
 from calmix.errors import DataError
 
 
-def human_votes(splits: Splits, data_dir: Path | None = None) -> Tensor | None:
+def load_human_labels(splits: Splits, data_dir: Path | None = None) -> Tensor | None:
     """How often people chose each class for each test image, (n, K) int64; None where nobody was asked.
 
     Known for CIFAR-10 (about 51 votes an image), where $CALMIX_DATA/cifar10h, or cifar10h in or beside data_dir, holds
@@ -24,7 +24,7 @@ def human_votes(splits: Splits, data_dir: Path | None = None) -> Tensor | None:
     Raises DataError if the file is broken, or of other images than the test split.
 
     >>> from calmix.data import digits
-    >>> human_votes(digits()) is None
+    >>> load_human_labels(digits()) is None
     True
     """
     if splits.about.name != "cifar10":

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from calmix.data import Split, Splits, cifar10, digits, human_votes
+from calmix.data import Split, Splits, cifar10, digits, load_human_labels
 from calmix.errors import DataError
 
 
@@ -26,11 +26,11 @@ COUNTS = 40 * np.eye(10, dtype=np.uint8)[np.arange(20) % 10] + 1
 def test_votes_are_counts_in_the_order_of_the_test_images(tmp_path, monkeypatch):
     splits = cifar_like(tmp_path, COUNTS)
     monkeypatch.delenv("CALMIX_DATA", raising=False)
-    assert human_votes(splits) is None
-    for votes in (human_votes(splits, tmp_path), human_votes(splits, tmp_path / "cifar10")):
+    assert load_human_labels(splits) is None
+    for votes in (load_human_labels(splits, tmp_path), load_human_labels(splits, tmp_path / "cifar10")):
         assert votes is not None
         assert torch.equal(votes, torch.tensor(COUNTS.astype(np.int64)))
-    assert human_votes(digits(), tmp_path) is None
+    assert load_human_labels(digits(), tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -43,19 +43,19 @@ def test_votes_are_counts_in_the_order_of_the_test_images(tmp_path, monkeypatch)
 )
 def test_votes_of_other_images_are_refused(tmp_path, counts, message):
     with pytest.raises(DataError, match=message):
-        human_votes(cifar_like(tmp_path, counts), tmp_path)
+        load_human_labels(cifar_like(tmp_path, counts), tmp_path)
 
 
 def test_a_broken_file_is_named(tmp_path):
     splits = cifar_like(tmp_path, None)
     (tmp_path / "cifar10h" / "cifar10h-counts.npy").write_bytes(b"garbage")
     with pytest.raises(DataError, match=r"cifar10h-counts\.npy is not an array of votes"):
-        human_votes(splits, tmp_path)
+        load_human_labels(splits, tmp_path)
 
 
 def test_real_votes(real_data):
     splits = cifar10(train_size=100, data_dir=real_data / "cifar10")
-    votes = human_votes(splits, real_data / "cifar10")
+    votes = load_human_labels(splits, real_data / "cifar10")
     assert votes is not None
     assert votes.shape == (10_000, 10)
     assert (votes.sum(1).min(), votes.sum(1).max()) == (47, 63)

@@ -39,10 +39,10 @@ def tiny_imagenet_ood(data_dir: Path | None = None) -> Tensor:
     return floats(read_shards(_folder("tiny_imagenet_ood", "test-*.parquet", data_dir), "test"))
 
 
-OUTSIDE: dict[str, Callable[[Path | None], Tensor]] = {"notmnist": notmnist, "tiny_imagenet_ood": tiny_imagenet_ood}
+OOD_SETS: dict[str, Callable[[Path | None], Tensor]] = {"notmnist": notmnist, "tiny_imagenet_ood": tiny_imagenet_ood}
 
 
-def outside(name: str, splits: Splits, data_dir: Path | None = None) -> Tensor:
+def load_ood(name: str, splits: Splits, data_dir: Path | None = None) -> Tensor:
     """The outside set `name`, standardised as the pixels of `splits` are; (n, C, H, W).
 
     data_dir is the folder that `splits` came from, if one was given: sets beside it are found.
@@ -53,12 +53,12 @@ def outside(name: str, splits: Splits, data_dir: Path | None = None) -> Tensor:
         ShapeError: their images have another shape.
         DataError: files that are missing or broken.
     """
-    if name not in OUTSIDE:
-        raise UnknownNameError("outside set", name, OUTSIDE)
+    if name not in OOD_SETS:
+        raise UnknownNameError("outside set", name, OOD_SETS)
     about = splits.about
     if about.kind != "image":
         raise SettingError(f"outside sets are images, and {about.name} is a {about.kind}; leave --ood out.")
-    pixels = OUTSIDE[name](data_dir)
+    pixels = OOD_SETS[name](data_dir)
     shape, expected = pixels.shape[1:], splits.train.x.shape[1:]
     if shape != expected:
         raise ShapeError(
