@@ -5,9 +5,21 @@ from calmix.data.corruptions import CORRUPTIONS, SEVERITIES, corrupted
 from calmix.data.human_labels import load_human_labels
 from calmix.data.images import cifar10, digits, fashion_mnist
 from calmix.data.noise import HumanNoise, LabelNoise, Symmetric, read_label_noise
-from calmix.data.ood import OOD_SETS, load_ood, notmnist, tiny_imagenet_ood
-from calmix.data.registry import DATASETS, load
+from calmix.data.ood import OOD_SETS, OODSet, load_ood, notmnist, tiny_imagenet_ood
+from calmix.data.registry import DATASETS
 from calmix.data.series import exchange_rate
+from calmix.data.sources import (
+    Arrays,
+    DataSource,
+    Fixed,
+    Frame,
+    NamedSet,
+    Noisy,
+    TableFile,
+    as_source,
+    load,
+    read_source,
+)
 from calmix.data.splits import TASKS, About, Split, Splits, cut_train, split_rows, split_sizes
 from calmix.data.toys import circles, two_moons
 
@@ -18,11 +30,20 @@ __all__ = [
     "SEVERITIES",
     "TASKS",
     "About",
+    "Arrays",
+    "DataSource",
+    "Fixed",
+    "Frame",
     "HumanNoise",
     "LabelNoise",
+    "NamedSet",
+    "Noisy",
+    "OODSet",
     "Split",
     "Splits",
     "Symmetric",
+    "TableFile",
+    "as_source",
     "breast_cancer",
     "cifar10",
     "circles",
@@ -37,6 +58,7 @@ __all__ = [
     "load_ood",
     "notmnist",
     "read_label_noise",
+    "read_source",
     "split_rows",
     "split_sizes",
     "tiny_imagenet_ood",

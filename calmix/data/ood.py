@@ -4,6 +4,7 @@ n images of C channels, H x W pixels.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -39,11 +40,31 @@ def tiny_imagenet_ood(data_dir: Path | None = None) -> Tensor:
     return floats(read_shards(_folder("tiny_imagenet_ood", "test-*.parquet", data_dir), "test"))
 
 
+@dataclass(frozen=True)
+class OODSet:
+    """A set of OOD_SETS, by its name. data_dir: the folder that the data came from, if one was given.
+
+    Raises:
+        UnknownNameError: no such set.
+    """
+
+    name: str
+    data_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in OOD_SETS:
+            raise UnknownNameError("OOD set", self.name, OOD_SETS)
+
+    def images(self, splits: Splits) -> Tensor:
+        """The images, standardised as the pixels of `splits` are (n, C, H, W)."""
+        return load_ood(self.name, splits, self.data_dir)
+
+
 OOD_SETS: dict[str, Callable[[Path | None], Tensor]] = {"notmnist": notmnist, "tiny_imagenet_ood": tiny_imagenet_ood}
 
 
 def load_ood(name: str, splits: Splits, data_dir: Path | None = None) -> Tensor:
-    """The outside set `name`, standardised as the pixels of `splits` are; (n, C, H, W).
+    """The OOD set `name`, standardised as the pixels of `splits` are; (n, C, H, W).
 
     data_dir is the folder that `splits` came from, if one was given: sets beside it are found.
 
@@ -54,10 +75,10 @@ def load_ood(name: str, splits: Splits, data_dir: Path | None = None) -> Tensor:
         DataError: files that are missing or broken.
     """
     if name not in OOD_SETS:
-        raise UnknownNameError("outside set", name, OOD_SETS)
+        raise UnknownNameError("OOD set", name, OOD_SETS)
     about = splits.about
     if about.kind != "image":
-        raise SettingError(f"outside sets are images, and {about.name} is a {about.kind}; leave --ood out.")
+        raise SettingError(f"OOD sets are images, and {about.name} is a {about.kind}; leave --ood out.")
     pixels = OOD_SETS[name](data_dir)
     shape, expected = pixels.shape[1:], splits.train.x.shape[1:]
     if shape != expected:

@@ -1,4 +1,4 @@
-"""Names of data sets, and the one entry point for a name or a path."""
+"""DATASETS: the only table of names of data sets; and their splits, by name or by path."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -25,60 +25,24 @@ DATASETS: dict[str, Callable[..., Splits]] = {
 }
 
 
-def load(
-    data: str,
-    *,
-    seed: int = 0,
-    train_size: int | None = None,
-    target: str | None = None,
-    task: str | None = None,
-    data_dir: Path | None = None,
-    keep: Sequence[str] = (),
+def path_splits(
+    path: Path, target: str | None, seed: int, train_size: int | None, task: str | None, keep: Sequence[str]
 ) -> Splits:
-    """The four splits of a named data set, or of a table in a .csv, .csv.gz or .parquet file.
-
-    Args:
-        data: a name in DATASETS, or the path of a table.
-        seed: draws the splits; the same seed gives the same splits.
-        train_size: rows to train on; all that the split has where None.
-        target: the column to predict, of a table.
-        task: "classification", "binary" or "regression"; inferred where None.
-        data_dir: the folder of an image set's files.
-        keep: columns of a table to use although they look like identifiers, dates or free text.
-
-    Raises:
-        UnknownNameError: no such data set, task or column.
-        SettingError: an option that the data set does not take, or train_size < 1.
-        DataError: files or rows that cannot be used; the message says why and what to do.
-
-    >>> splits = load("wine", seed=1, train_size=50)
-    >>> len(splits.train), len(splits.test), splits.about.task
-    (50, 35, 'classification')
-    """
-    if task is not None and task not in TASKS:
-        raise UnknownNameError("task", task, TASKS)
-    if data in DATASETS:
-        if target is not None or keep:
-            raise SettingError(
-                f"target and keep are for tables of your own; {data} has its columns set: leave them out."
-            )
-        return _named(data, seed, train_size, task, data_dir)
-    if data_dir is not None:
-        raise SettingError(
-            f"data_dir is for sets that have names and files; {data!r} is not one of them: leave it out."
-        )
-    path = Path(data).expanduser()
-    if not path.suffix and len(path.parts) == 1:
-        raise UnknownNameError("data set", data, [*DATASETS, "path/to/table.csv"])
+    """The splits of a table in a file."""
     from calmix.data.table import read_table, table_splits  # pandas takes its time
 
+    _check_task(task)
     name = path.name.removesuffix(".gz").removesuffix(path.suffix)
     return table_splits(
         read_table(path), target, name=name, source=str(path), task=task, seed=seed, train_size=train_size, keep=keep
     )
 
 
-def _named(name: str, seed: int, train_size: int | None, task: str | None, data_dir: Path | None) -> Splits:
+def named_splits(name: str, seed: int, train_size: int | None, task: str | None, data_dir: Path | None) -> Splits:
+    """The splits of a set in DATASETS."""
+    _check_task(task)
+    if name not in DATASETS:
+        raise UnknownNameError("data set", name, DATASETS)
     make = DATASETS[name]
     folder = {} if data_dir is None else {"data_dir": data_dir}
     if folder and "data_dir" not in inspect.signature(make).parameters:
@@ -91,3 +55,8 @@ def _named(name: str, seed: int, train_size: int | None, task: str | None, data_
         return replace(splits, about=replace(about, task="binary"))
     kind = f"{about.task} with {len(about.classes)} classes" if about.classes else about.task
     raise DataError(f"task {task!r} was asked for, but {name} is {kind}; leave the task out.")
+
+
+def _check_task(task: str | None) -> None:
+    if task is not None and task not in TASKS:
+        raise UnknownNameError("task", task, TASKS)

@@ -195,7 +195,7 @@ def gaussian_metrics(mean: Array, std: Array, targets: Array, bins: int = 15) ->
         "pinball": pinball(mean, std, targets),
         "coverage_90": interval_coverage(mean, std, targets, 0.9),
         "width_90": interval_width(std, 0.9),
-        "sharpness": gaussian_sharpness(std),
+        "gaussian_sharpness": gaussian_sharpness(std),
     }
 
 

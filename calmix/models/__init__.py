@@ -1,15 +1,13 @@
 """Plain networks that have never heard of mixing. MODELS is the only table of names."""
 
 import math
-from collections.abc import Callable
 
 from torch import nn
 
 from calmix.errors import SettingError, UnknownNameError
-from calmix.models.mlp import MLP
-from calmix.models.resnet import SmallResNet
-
-Shape = tuple[int, ...]  # of one row
+from calmix.models.factory import ModelFactory, Shape, build, name_of
+from calmix.models.perceptron import MLP
+from calmix.models.residual import SmallResNet
 
 
 def mlp(shape: Shape, outputs: int) -> nn.Module:
@@ -29,19 +27,31 @@ def resnet(shape: Shape, outputs: int) -> nn.Module:
     return SmallResNet((shape[0], shape[1], shape[2]), outputs)
 
 
-MODELS: dict[str, Callable[[Shape, int], nn.Module]] = {"mlp": mlp, "smooth_mlp": smooth_mlp, "resnet": resnet}
+MODELS: dict[str, ModelFactory] = {"mlp": mlp, "smooth_mlp": smooth_mlp, "resnet": resnet}
 
 
-def make_model(name: str | None, shape: Shape, outputs: int) -> nn.Module:
-    """The model called `name` for rows of `shape`; None chooses `resnet` for images and `mlp` for tables."""
-    name = name or default_model(shape)
+def read_model(name: str) -> ModelFactory:
+    """The factory in MODELS of that name. Raises UnknownNameError."""
     if name not in MODELS:
         raise UnknownNameError("model", name, MODELS)
-    return MODELS[name](shape, outputs)
+    return MODELS[name]
 
 
-def default_model(shape: Shape) -> str:
-    return "resnet" if len(shape) == 3 else "mlp"
+def default_model(shape: Shape) -> ModelFactory:
+    """`resnet` for images, `mlp` for other rows."""
+    return resnet if len(shape) == 3 else mlp
 
 
-__all__ = ["MLP", "MODELS", "SmallResNet", "default_model", "make_model", "mlp", "resnet", "smooth_mlp"]
+__all__ = [
+    "MLP",
+    "MODELS",
+    "ModelFactory",
+    "SmallResNet",
+    "build",
+    "default_model",
+    "mlp",
+    "name_of",
+    "read_model",
+    "resnet",
+    "smooth_mlp",
+]

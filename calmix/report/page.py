@@ -6,20 +6,19 @@ What a page says is a value, so that a comparison, an evaluation and a diagnosis
 """
 
 import base64
-import csv
-import io
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from calmix.errors import DataError
-from calmix.experiment.record import write_whole
-from calmix.report.figures.drawing import Drawing
+from calmix.report.drawing import Drawing
 from calmix.report.tables import SIGNS, Table
+from calmix.results.files import csv_of, write_whole
 
 SMALL, WIDE = 4.0, 6.5  # inches: narrower figures stand three in a row, wider ones take the whole width
 
@@ -42,7 +41,7 @@ class PageTable:
     @property
     def marked(self) -> bool:
         """Whether a mark stands anywhere, so that its place must be kept everywhere."""
-        return any(cell.verdict for row in self.table.rows for cell in row.cells)
+        return any(cell.mark for row in self.table.rows for cell in row.cells)
 
 
 @dataclass(frozen=True)
@@ -92,15 +91,6 @@ def write_page(folder: Path, page: Page) -> Path:
     return target
 
 
-def listed(values: Sequence[str], most: int = 20) -> str:
-    """
-    >>> listed(["a", "b", "c"], most=2)
-    'a, b and 1 more'
-    """
-    more = f" and {len(values) - most} more" if len(values) > most else ""
-    return ", ".join(values[:most]) + more
-
-
 def _drawn(folder: Path, drawing: Drawing, files: dict[Path, bytes]) -> dict[str, str]:
     """A figure's three files, added to `files`; what the page needs of it."""
     svg, png = drawing.save("svg", "png")
@@ -118,13 +108,7 @@ def _drawn(folder: Path, drawing: Drawing, files: dict[Path, bytes]) -> dict[str
 
 
 def _csv(drawing: Drawing) -> bytes:
-    rows = [row for data in drawing.data for row in data.rows()]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+    return csv_of(pd.DataFrame([row for data in drawing.data for row in data.rows()]))
 
 
 def _template() -> Template:

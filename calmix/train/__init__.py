@@ -1,6 +1,10 @@
-"""Training on Lightning: settings, the loop, predictions."""
+"""One network: settings, recipe, training, and what is measured of it. `train(recipe)` is the only training loop."""
 
-from calmix.train.fit import Fitted, fit, predict
+from calmix.train.predicting import predict
+from calmix.train.recipe import Recipe
+from calmix.train.robustness import Robustness
+from calmix.train.run import FinishedRun, run
 from calmix.train.settings import TrainingSettings
+from calmix.train.training import Trained, train
 
-__all__ = ["Fitted", "TrainingSettings", "fit", "predict"]
+__all__ = ["FinishedRun", "Recipe", "Robustness", "Trained", "TrainingSettings", "predict", "run", "train"]

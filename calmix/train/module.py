@@ -1,25 +1,29 @@
 """A network and its training loss, as Lightning runs them."""
 
+import copy
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from calmix.core.loss import TrainingLoss
 from calmix.errors import SettingError
+from calmix.results.records import Epoch
 from calmix.train.batches import crop_and_flip
 from calmix.train.settings import TrainingSettings
 
-Batch = tuple[Tensor, Tensor, Tensor]  # x, y, index
+LoadedBatch = tuple[Tensor, Tensor, Tensor]  # x, y, index
 
 
 class Module(LightningModule):
     """One training run: steps, schedule, and a history with one entry an epoch.
 
-    history: [{"epoch": 1, "train": {"loss": ..., "accuracy": ..., <terms>}, "validation": {"loss": ..., ...}}, ...];
-    the train accuracy is the honest one (mixed rows against mixed targets); epochs without validation lack that entry.
+    Each part of an entry holds the loss, its terms, and the accuracy where there is one; on the training split the
+    accuracy is the honest one (mixed rows against mixed targets).
     """
 
     def __init__(
@@ -29,20 +33,20 @@ class Module(LightningModule):
         self.model = model
         self.training_loss = training_loss
         self.settings = settings
-        self.history: list[dict[str, Any]] = []
+        self.history: list[Epoch] = []
         self._augment = augment
         self._seed = seed
         self._generator: torch.Generator | None = None
         self._sums: dict[str, Tensor] = {}  # weighted by rows
         self._rows = 0
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: LoadedBatch, batch_idx: int) -> Tensor:
         x, y, index = batch
         loss = self.training_loss(self.model, self._augmented(x), y, index)
         self._count(len(y), loss)
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: LoadedBatch, batch_idx: int) -> None:
         x, y, _ = batch
         self._count(len(y), self.training_loss(self.model, x, y))
 
@@ -52,16 +56,16 @@ class Module(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         # Lightning validates inside the training epoch, after its last step
-        self.history.append({"epoch": self.current_epoch + 1, "train": self._take()})
+        self.history.append(Epoch(self.current_epoch + 1, self._take(), {}))
 
     def on_validation_epoch_end(self) -> None:
-        self.history[-1]["validation"] = self._take()
+        self.history[-1] = replace(self.history[-1], validation=self._take())
 
     def on_train_epoch_end(self) -> None:
-        if not self.history or self.history[-1]["epoch"] != self.current_epoch + 1:
-            self.history.append({"epoch": self.current_epoch + 1, "train": self._take()})
+        if not self.history or self.history[-1].number != self.current_epoch + 1:
+            self.history.append(Epoch(self.current_epoch + 1, self._take(), {}))
         entry = self.history[-1]
-        if not all(math.isfinite(entry[part]["loss"]) for part in ("train", "validation") if part in entry):
+        if not all(math.isfinite(part["loss"]) for part in (entry.train, entry.validation) if part):
             raise SettingError(
                 f"training diverged in epoch {self.current_epoch + 1} (the loss is not finite); "
                 f"lower the learning rate (it was {self.settings.peak_rate:g})."
@@ -103,3 +107,25 @@ class Module(LightningModule):
         means = {name: float(value) / self._rows for name, value in self._sums.items()}
         self._sums, self._rows = {}, 0
         return means
+
+
+class Keeper(Callback):
+    """Remembers the best epoch's weights, and passes on the news of each epoch."""
+
+    def __init__(self, select: str, on_epoch: Callable[[int, nn.Module], object]) -> None:
+        self.state: dict[str, Tensor] | None = None
+        self.epoch = 0
+        self._best = float("inf")
+        self._select = select
+        self._on_epoch = on_epoch
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        now = trainer.current_epoch + 1
+        if self._select == "last":
+            self.epoch = now
+        else:
+            loss = pl_module.history[-1].validation["loss"]
+            if loss < self._best or self.epoch == 0:
+                self._best, self.epoch = loss, now
+                self.state = copy.deepcopy(pl_module.model.state_dict())
+        self._on_epoch(now, pl_module.model)

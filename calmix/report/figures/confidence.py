@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from calmix.experiment.record import Predictions
-from calmix.report.figures.drawing import Drawing, panels, panels_height
+from calmix.report.drawing import Drawing, panels, panels_height
 from calmix.report.style import Style
+from calmix.results.files import Arrays
 
 BINS = 15  # B
 CONFIDENCE_CAPTION = (
@@ -42,14 +42,14 @@ class Confidence:
                 yield {"method": self.method, "kind": kind, "from": number / BINS, "share": share}
 
 
-def prepare_right_wrong(method: str, seeds: Sequence[Predictions]) -> Confidence:
+def prepare_right_wrong(method: str, seeds: Sequence[Arrays]) -> Confidence:
     """Of the test rows of all seeds."""
     confidence = np.concatenate([seed["probs"].max(1) for seed in seeds])
     right = np.concatenate([seed["probs"].argmax(1) == seed["labels"] for seed in seeds])
     return Confidence(method, RIGHT_WRONG, _shares(confidence[right]), _shares(confidence[~right]))
 
 
-def prepare_outside(method: str, seeds: Sequence[Predictions], name: str) -> Confidence:
+def prepare_outside(method: str, seeds: Sequence[Arrays], name: str) -> Confidence:
     """Of the test rows, and of the rows of an outside set, of all seeds."""
     inside = np.concatenate([seed["probs"].max(1) for seed in seeds])
     logits = np.concatenate([seed[f"outside_{name}_logits"] for seed in seeds])

@@ -1,4 +1,4 @@
-"""A quantity along another, a line a method: learning, answering only where confident, corruption.
+"""A quantity along another, a line a method; and the risk of answering only where confident.
 
 S  seeds
 N  points of a curve
@@ -15,11 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
-from calmix.experiment.record import Predictions, Record
-from calmix.experiment.shift import CORRUPTED_ROWS
-from calmix.metrics import accuracy, ece, risk_coverage
-from calmix.report.figures.drawing import TOGETHER, Drawing, legend, legend_height, panels, panels_height
+from calmix.metrics import risk_coverage
+from calmix.report.drawing import TOGETHER, Drawing, legend, legend_height, panels, panels_height
 from calmix.report.style import Style
+from calmix.results.files import Arrays
 
 NEAR_ZERO = 0.1  # per cent; what is less than that is drawn on a linear scale
 
@@ -35,14 +34,8 @@ class Quantity:
     whole: bool = False  # only whole numbers exist
 
 
-EPOCH = Quantity("epoch", "epoch", whole=True)
-LEARNING_LOSS = Quantity("loss", "validation loss", axis="log")
-LEARNING_ACCURACY = Quantity("accuracy", "validation accuracy, %", 100)
 COVERAGE = Quantity("coverage", "rows answered, the most confident first, %", 100)
 RISK = Quantity("risk", "wrong among them, %", 100, axis="symlog")
-SEVERITY = Quantity("severity", "severity of the corruption (0: none)", whole=True)
-CORRUPTED_ACCURACY = Quantity("accuracy", "accuracy, %", 100)
-CORRUPTED_ECE = Quantity("ece", "ECE, %", 100)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,50 +55,15 @@ class Curve:
                 yield {"method": self.method, "seed": seed, self.along.name: x, self.quantity.name: value}
 
 
-def prepare_learning(runs: Sequence[Record], quantity: Quantity) -> Curve:
-    """The validation history of one method's runs; all have the same epochs."""
-    points = [[entry for entry in run.history if "validation" in entry] for run in runs]
-    return Curve(
-        method=runs[0].method,
-        along=EPOCH,
-        quantity=quantity,
-        seeds=[run.seed for run in runs],
-        x=np.array([entry["epoch"] for entry in points[0]]),
-        values=np.array([[entry["validation"][quantity.name] for entry in run] for run in points]),
-    )
-
-
-def prepare_risk(method: str, seeds: Sequence[int], predictions: Sequence[Predictions]) -> Curve:
+def prepare_risk(method: str, seeds: Sequence[int], predictions: Sequence[Arrays]) -> Curve:
     """The risk where 20 %, 22 %, ... of the test rows are answered; where there are fewer, a single row decides."""
     coverage = np.linspace(0.2, 1, 41)
 
-    def risk(of_seed: Predictions) -> NDArray[np.float64]:
+    def risk(of_seed: Arrays) -> NDArray[np.float64]:
         whole = risk_coverage(of_seed["probs"], of_seed["labels"]).risk.numpy()  # (n,)
         return whole[np.ceil(coverage * len(whole) - 1e-9).astype(int) - 1]
 
     return Curve(method, COVERAGE, RISK, seeds, coverage, np.array([risk(of_seed) for of_seed in predictions]))
-
-
-def prepare_corruption(runs: Sequence[Record], predictions: Sequence[Predictions], quantity: Quantity) -> Curve:
-    """The mean over all families of corruptions that were run; severity 0 is the same test rows, clean."""
-    clean_metric = {"accuracy": accuracy, "ece": ece}[quantity.name]
-    families = runs[0].metrics["corruptions"]
-    severities = list(next(iter(families.values())))
-
-    def means(run: Record, clean: Predictions) -> list[float]:
-        parts = run.metrics["corruptions"].values()
-        corrupted = [np.mean([part[severity][quantity.name] for part in parts]) for severity in severities]
-        undamaged = clean_metric(clean["probs"][:CORRUPTED_ROWS], clean["labels"][:CORRUPTED_ROWS])
-        return [undamaged, *map(float, corrupted)]
-
-    return Curve(
-        method=runs[0].method,
-        along=SEVERITY,
-        quantity=quantity,
-        seeds=[run.seed for run in runs],
-        x=np.array([0, *map(int, severities)]),
-        values=np.array([means(run, clean) for run, clean in zip(runs, predictions, strict=True)]),
-    )
 
 
 def draw_curve(ax: Axes, data: Curve, style: Style) -> None:

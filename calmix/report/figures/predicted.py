@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from calmix.experiment.record import Predictions
-from calmix.report.figures.drawing import Drawing, wrapped
+from calmix.report.drawing import Drawing, wrapped
 from calmix.report.style import Style
+from calmix.results.files import Arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Predicted:
             yield {"method": self.method, "predicted": predicted, "observed": observed}
 
 
-def prepare_predicted(method: str, seeds: Sequence[Predictions]) -> Predicted:
+def prepare_predicted(method: str, seeds: Sequence[Arrays]) -> Predicted:
     mean, targets = (np.concatenate([seed[name].ravel() for seed in seeds]) for name in ("mean", "targets"))
     return Predicted(method, mean, targets)
 

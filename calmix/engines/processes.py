@@ -1,26 +1,27 @@
-"""Runs carried out: here one after the other, or several at a time in processes of their own."""
+"""Runs carried out here one after the other, or several at a time in processes of their own."""
 
 import os
+import pickle
 import signal
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.queues import Queue
-from pathlib import Path
 from queue import Empty
-from typing import Any
 
 import torch
+from torch import nn
 
-from calmix.errors import CalmixError
-from calmix.experiment.recipe import Recipe
-from calmix.experiment.record import save
-from calmix.experiment.run import run
+from calmix.errors import CalmixError, SettingError
+from calmix.results.files import Arrays
+from calmix.results.records import Record
+from calmix.train import Recipe, run
 
 News = tuple[str, int, int]  # label, seed, epochs done
-Tick = Callable[[str, int, int], None]
+Tick = Callable[[str, int, int], object]  # told the same
+Finished = tuple[Record, Arrays]
 
 _news: "Queue[News]"  # a worker's line to its parent
 
@@ -35,12 +36,21 @@ def default_workers(runs: int, accelerator: str) -> int:
     return 1 if accelerator == "cuda" else max(1, min(runs, os.cpu_count() or 1, 8))
 
 
-def carry_out(recipes: Sequence[Recipe], out: Path, workers: int, tick: Tick) -> None:
-    """Run and save every recipe; `tick` is told each finished epoch. The first error stops the rest."""
+def carry_out(recipes: Sequence[Recipe], workers: int, tick: Tick) -> Iterator[Finished]:
+    """Yield the record and the predictions of each run as soon as it is finished; `tick` is told each finished epoch.
+
+    The first error stops the rest. Workers are new processes, to which recipes travel by pickle.
+
+    Raises:
+        SettingError: several workers, and a recipe that cannot be pickled.
+        CalmixError: a worker's process died.
+        Whatever a run raises.
+    """
     if workers == 1:
         for recipe in recipes:
-            _run_and_save(recipe, out, tick)
+            yield _finished(recipe, tick)
         return
+    _check_pickles(recipes[0])
     for name, value in KEEP_MEMORY.items():
         os.environ.setdefault(name, value)  # a process reads it when it starts
     context = get_context("spawn")
@@ -48,17 +58,18 @@ def carry_out(recipes: Sequence[Recipe], out: Path, workers: int, tick: Tick) ->
     threads = max(1, (os.cpu_count() or 1) // workers)
     others = set(active_children())
     with ProcessPoolExecutor(workers, context, _set_up_worker, (threads, news)) as pool:
-        pending = {pool.submit(_run_in_worker, recipe, out): recipe for recipe in recipes}
+        pending = {pool.submit(_run_in_worker, recipe): recipe for recipe in recipes}
         try:
             while pending:
-                done, _ = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
+                done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 with suppress(Empty):
                     while True:
                         tick(*news.get_nowait())
-                for finished in done:
-                    finished.result()
-                    recipe = pending.pop(finished)
-                    tick(recipe.label, recipe.seed, recipe.fit.epochs)
+                for future in done:
+                    finished = future.result()
+                    recipe = pending.pop(future)
+                    yield finished
+                    tick(recipe.label, recipe.seed, recipe.settings.epochs)
         except BrokenProcessPool:
             raise CalmixError(
                 "a run's process died, perhaps for lack of memory; go on with --resume and fewer --workers."
@@ -69,9 +80,22 @@ def carry_out(recipes: Sequence[Recipe], out: Path, workers: int, tick: Tick) ->
             raise
 
 
-def _run_and_save(recipe: Recipe, out: Path, tick: Tick) -> None:
-    finished = run(recipe, lambda epoch: tick(recipe.label, recipe.seed, epoch))
-    save(out, finished.record, finished.predictions)
+def _finished(recipe: Recipe, tick: Tick) -> Finished:
+    def on_epoch(epoch: int, model: nn.Module) -> None:
+        tick(recipe.label, recipe.seed, epoch)
+
+    record, predictions, _ = run(recipe, on_epoch)
+    return record, predictions
+
+
+def _check_pickles(recipe: Recipe) -> None:
+    try:
+        pickle.dumps(recipe)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise SettingError(
+            f"several workers are processes of their own, and a part of the run cannot be sent to them ({error}); "
+            "define the model's factory at the top of a module, or take workers=1."
+        ) from None
 
 
 # ------------------------------------------------------------------------------------ in a worker's process
@@ -84,12 +108,12 @@ def _set_up_worker(threads: int, news: "Queue[News]") -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides
 
 
-def _run_in_worker(recipe: Recipe, out: Path) -> None:
-    _run_and_save(recipe, out, _tell)
+def _run_in_worker(recipe: Recipe) -> Finished:
+    return _finished(recipe, _tell)
 
 
-def _tell(*news: Any) -> None:
+def _tell(label: str, seed: int, epoch: int) -> None:
     parent = parent_process()
     if parent is None or not parent.is_alive():
         os._exit(1)  # killed, it could not stop us
-    _news.put(news)
+    _news.put((label, seed, epoch))

@@ -16,7 +16,7 @@ FAR = 1e-3  # how far from one the probabilities of a row may sum
 
 
 @dataclass(frozen=True, eq=False)
-class Classified:
+class ClassPredictions:
     """Class predictions. Probabilities p come as the logits log p, whose softmax they are.
 
     Raises:
@@ -50,10 +50,10 @@ class Classified:
 
 
 @dataclass(frozen=True, eq=False)
-class Multilabelled:
+class MultilabelPredictions:
     """Any number of K labels a row: a probability and a truth for each.
 
-    Raises: as `Classified`.
+    Raises: as `ClassPredictions`.
     """
 
     probs: Tensor  # (n, K)
@@ -75,7 +75,7 @@ class Multilabelled:
 
 
 @dataclass(frozen=True, eq=False)
-class Estimated:
+class RegressionPredictions:
     """Estimates of numbers, with their standard deviations where the model gives any.
 
     Raises:
@@ -105,7 +105,7 @@ class Estimated:
         return len(self.targets)
 
 
-Predictions = Classified | Multilabelled | Estimated
+Predictions = ClassPredictions | MultilabelPredictions | RegressionPredictions
 
 
 def logits_of(probs: Tensor) -> Tensor:

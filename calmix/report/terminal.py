@@ -1,30 +1,20 @@
-"""A comparison on the screen: its table, and the verdict below."""
+"""What a study prints: a table, and the verdict below."""
 
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from calmix.report.results import parse_results
-from calmix.report.tables import SIGNS, Cell, Table, seeds, summary_table
-from calmix.report.words import Advice, advice
+from calmix.report.sentences import Advice
+from calmix.report.tables import SIGNS, Cell, Table
 
 NO_BREAK = "\u00a0"
 _ASCII = str.maketrans("▲▼↑↓±×−–\u00a0", "+-^v~x-- ")
 _WIDTH = 100  # of sentences, at most
-
-
-def print_table(results: dict[str, Any]) -> None:
-    """The summary and the verdict on stdout."""
-    parsed = parse_results(results)
-    table = summary_table(parsed)
-    best = ["* The best mean of a column."] if len(table.rows) > 1 else []
-    print_sheet(f"calmix: {parsed.data.name}, {seeds(parsed.seeds)}", table, [*best, *table.notes], advice(parsed))
 
 
 def print_sheet(title: str, table: Table, notes: Sequence[str], said: Advice, corner: str = "Method") -> None:
@@ -74,9 +64,9 @@ def _narrow(table: Table) -> RichTable:
 
 
 def _text(cell: Cell) -> Text:
-    """The verdict's place is kept, so that numbers stay in line."""
+    """The mark's place is kept, so that numbers stay in line."""
     value = f"{'*' if cell.best else ''}{cell.value} {cell.spread}".rstrip()
-    return Text(f"{value} {SIGNS[cell.verdict] or ' '}", "bold" if cell.best else "")
+    return Text(f"{value} {SIGNS[cell.mark] or ' '}", "bold" if cell.best else "")
 
 
 def _encodable(text: str, encoding: str) -> str:

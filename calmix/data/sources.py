@@ -1,0 +1,349 @@
+"""Where splits come from: a value that gives the four splits of any seed.
+
+A source is passed around instead of a data set's name; its repr tells whether two runs saw the same data.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from calmix.data.noise import LabelNoise
+from calmix.data.registry import DATASETS, named_splits, path_splits
+from calmix.data.splits import About, Split, Splits, check_classes, cut_train, split_rows, split_sizes
+from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
+
+
+class DataSource(Protocol):
+    """The splits of any seed. Sources are hashable, picklable, and their repr names the data."""
+
+    @property
+    def train_size(self) -> int | None:
+        """How many rows there are to train on; None: all that the splits have."""
+        ...
+
+    def splits(self, seed: int) -> Splits: ...
+
+    def whole(self) -> "DataSource":
+        """The same data with all rows to train on, and their labels as they are."""
+        ...
+
+
+@dataclass(frozen=True)
+class NamedSet:
+    """A data set of `DATASETS`, by its name; see `calmix.data.load`."""
+
+    name: str
+    train_size: int | None = None
+    task: str | None = None
+    data_dir: Path | None = None
+
+    def splits(self, seed: int) -> Splits:
+        return _drawn(self, seed)
+
+    def draw(self, seed: int) -> Splits:
+        return named_splits(self.name, seed, self.train_size, self.task, self.data_dir)
+
+    def whole(self) -> "NamedSet":
+        return replace(self, train_size=None)
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A table in a file, .csv, .csv.gz or .parquet; see `calmix.data.load`."""
+
+    path: Path
+    target: str | None
+    task: str | None = None
+    train_size: int | None = None
+    keep: tuple[str, ...] = ()
+
+    def splits(self, seed: int) -> Splits:
+        return _drawn(self, seed)
+
+    def draw(self, seed: int) -> Splits:
+        return path_splits(self.path, self.target, seed, self.train_size, self.task, self.keep)
+
+    def whole(self) -> "TableFile":
+        return replace(self, train_size=None)
+
+
+@dataclass(frozen=True)
+class Noisy:
+    """A source some of whose training labels are made wrong, e.g. by `Symmetric(0.4)`."""
+
+    source: DataSource
+    noise: LabelNoise
+    data_dir: Path | None = None  # where human labels are
+
+    @property
+    def train_size(self) -> int | None:
+        return self.source.train_size
+
+    def splits(self, seed: int) -> Splits:
+        return _drawn(self, seed)
+
+    def draw(self, seed: int) -> Splits:
+        return self.noise(self.source.splits(seed), seed, self.data_dir)
+
+    def whole(self) -> DataSource:
+        return self.source.whole()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fixed:
+    """The same splits for every seed."""
+
+    given: Splits
+    train_size = None
+
+    def splits(self, seed: int) -> Splits:
+        return self.given
+
+    def whole(self) -> "Fixed":
+        return self
+
+    def __repr__(self) -> str:
+        parts = (self.given.train, self.given.validation, self.given.calibration, self.given.test)
+        return f"Fixed({self.given.about.name!r}, {_fingerprint([t for part in parts for t in (part.x, part.y)])})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Frame:
+    """A pandas DataFrame and the column to predict, split anew for every seed and encoded as a table file is."""
+
+    frame: Any
+    target: str
+    task: str | None = None
+    train_size: int | None = None
+    keep: tuple[str, ...] = ()
+    name: str = "data"
+
+    def splits(self, seed: int) -> Splits:
+        return _drawn(self, seed)
+
+    def draw(self, seed: int) -> Splits:
+        from calmix.data.table import table_splits
+
+        options = {"task": self.task, "seed": seed, "train_size": self.train_size, "keep": self.keep}
+        return table_splits(self.frame, self.target, name=self.name, source="a DataFrame", **options)
+
+    def whole(self) -> "Frame":
+        return replace(self, train_size=None)
+
+    def __repr__(self) -> str:
+        return f"Frame({self._hash}, {self.target!r}, {self.task!r}, {self.train_size!r}, {self.keep!r})"
+
+    @cached_property
+    def _hash(self) -> str:
+        import pandas as pd
+
+        rows = pd.util.hash_pandas_object(self.frame, index=False).to_numpy()
+        return f"{self.frame.shape} {_digest([rows])}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Arrays:
+    """Rows x (n, ...) and targets y (n,), or (n, d) for regression, split anew for every seed.
+
+    y of integers are class ids, y of floating numbers are values to regress. x is standardised by what the train split
+    knows: vectors column by column, images (C, H, W) channel by channel; series (t, d) column by column.
+    """
+
+    x: Tensor
+    y: Tensor
+    train_size: int | None = None
+    classes: tuple[str, ...] = ()
+    name: str = "data"
+
+    def __post_init__(self) -> None:
+        if self.x.ndim < 2 or len(self.x) != len(self.y):
+            raise ShapeError(
+                f"x has shape {tuple(self.x.shape)} and y {tuple(self.y.shape)}; expected rows (n, ...) and as many "
+                "targets."
+            )
+        if not self.x.is_floating_point():
+            raise ShapeError(f"x has dtype {self.x.dtype}; convert measurements with x.float().")
+        if not self.y.is_floating_point() and self.y.ndim != 1:
+            raise ShapeError(f"y of class ids must have shape (n,); got {tuple(self.y.shape)}.")
+        if not (self.x.isfinite().all() and self.y.isfinite().all()):
+            raise DataError("x or y holds NaN or infinity; drop or impute these rows.")
+
+    def splits(self, seed: int) -> Splits:
+        return _drawn(self, seed)
+
+    def draw(self, seed: int) -> Splits:
+        regression = self.y.is_floating_point()
+        labels = None if regression else self.y.long().numpy()
+        classes, notices = self._classes(labels), []
+        if labels is not None:
+            notices = check_classes(labels, classes)
+        rng = np.random.default_rng(seed)
+        train, *others = split_rows(labels, split_sizes(len(self.y)), rng)
+        parts = [torch.from_numpy(rows) for rows in (cut_train(train, labels, self.train_size), *others)]
+        x, mean, std = _standardised(self.x.float(), parts[0], channels_first=self.x.ndim == 4)
+        y, of_mean, of_std = self.y.long() if labels is not None else self.y, 0.0, 1.0
+        if regression:
+            y = y.view(len(y), -1).double()
+            known = y[parts[0]]
+            of_mean, of_std = float(known.mean()), float(known.std(correction=0)) or 1.0
+            y = ((y - of_mean) / of_std).float()
+        about = About(
+            name=self.name,
+            task="regression" if regression else "classification",
+            kind={2: "table", 3: "series", 4: "image"}.get(self.x.ndim, "table"),
+            classes=classes,
+            features=tuple(f"x{column}" for column in range(self.x.shape[1])) if self.x.ndim == 2 else (),
+            natural=False,
+            source=f"arrays of {len(self.y)} rows",
+            targets=y.shape[1] if regression else 1,
+            target_mean=of_mean,
+            target_std=of_std,
+            notices=tuple(notices),
+            pixel_mean=mean if self.x.ndim == 4 else (),
+            pixel_std=std if self.x.ndim == 4 else (),
+        )
+        return Splits(*(Split(x[rows], y[rows]) for rows in parts), about=about)
+
+    def whole(self) -> "Arrays":
+        return replace(self, train_size=None)
+
+    def _classes(self, labels: NDArray | None) -> tuple[str, ...]:
+        if labels is None:
+            return ()
+        count = int(labels.max()) + 1
+        if labels.min() < 0 or len(set(labels.tolist())) < count:
+            raise DataError(f"class ids must be 0 .. K - 1, each at least once; got {labels.min()} .. {count - 1}.")
+        if self.classes and len(self.classes) != count:
+            raise SettingError(f"{len(self.classes)} names for {count} classes; give one for each.")
+        return self.classes or tuple(map(str, range(count)))
+
+    def __repr__(self) -> str:
+        return f"Arrays({_fingerprint([self.x, self.y])}, train_size={self.train_size!r})"
+
+
+def as_source(data: Any, target: str | None = None) -> DataSource:
+    """What users have at hand as a source.
+
+    data: a source; `Splits`; a DataFrame, with the column to predict as `target`; a pair (x, y) of tensors or arrays;
+    or a map-style torch data set of rows (x, y), which is read into memory once.
+
+    Raises:
+        SettingError: none of these, or a target that would be ignored or is missing.
+
+    >>> as_source((torch.randn(40, 3), torch.arange(40) % 2)).splits(0).about.classes
+    ('0', '1')
+    """
+    is_frame = type(data).__module__.split(".")[0] == "pandas" and hasattr(data, "columns")
+    if is_frame and target is None:
+        raise SettingError("a DataFrame needs target=, the column to predict.")
+    if not is_frame and target is not None:
+        raise SettingError(f"target= is for a DataFrame; got {type(data).__name__}: leave target out.")
+    if is_frame:
+        return Frame(data, str(target))
+    if hasattr(data, "splits") and hasattr(data, "whole"):
+        return data
+    if isinstance(data, Splits):
+        return Fixed(data)
+    if isinstance(data, tuple) and len(data) == 2 and all(hasattr(part, "shape") for part in data):
+        return Arrays(*(torch.as_tensor(np.asarray(part)) if not isinstance(part, Tensor) else part for part in data))
+    if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, str | bytes | dict):
+        from torch.utils.data import default_collate
+
+        return Arrays(*default_collate([tuple(data[i])[:2] for i in range(len(data))]))
+    raise SettingError(
+        "data must be Splits, a source, a DataFrame with target=, a pair (x, y) of tensors or arrays, or a data set of "
+        f"rows (x, y); got {type(data).__name__}."
+    )
+
+
+def read_source(
+    text: str,
+    *,
+    target: str | None = None,
+    task: str | None = None,
+    train_size: int | None = None,
+    data_dir: Path | None = None,
+    keep: Sequence[str] = (),
+) -> NamedSet | TableFile:
+    """The source that a name in DATASETS or the path of a table stands for; arguments as in `load`."""
+    if text in DATASETS:
+        if target is not None or keep:
+            raise SettingError(
+                f"target and keep are for tables of your own; {text} has its columns set: leave them out."
+            )
+        return NamedSet(text, train_size, task, data_dir)
+    path = Path(text).expanduser()
+    if not path.suffix and len(path.parts) == 1:
+        raise UnknownNameError("data set", text, [*DATASETS, "path/to/table.csv"])
+    if data_dir is not None:
+        raise SettingError(
+            f"data_dir is for sets that have names and files; {text!r} is not one of them: leave it out."
+        )
+    return TableFile(path, target, task, train_size, tuple(keep))
+
+
+def load(
+    data: str,
+    *,
+    seed: int = 0,
+    train_size: int | None = None,
+    target: str | None = None,
+    task: str | None = None,
+    data_dir: Path | None = None,
+    keep: Sequence[str] = (),
+) -> Splits:
+    """The four splits of a named data set, or of a table in a .csv, .csv.gz or .parquet file.
+
+    Args:
+        data: a name in DATASETS, or the path of a table.
+        seed: draws the splits; the same seed gives the same splits.
+        train_size: rows to train on; all that the split has where None.
+        target: the column to predict, of a table.
+        task: "classification", "binary" or "regression"; inferred where None.
+        data_dir: the folder of an image set's files.
+        keep: columns of a table to use although they look like identifiers, dates or free text.
+
+    Raises:
+        UnknownNameError: no such data set, task or column.
+        SettingError: an option that the data set does not take, or train_size < 1.
+        DataError: files or rows that cannot be used; the message says why and what to do.
+
+    >>> splits = load("wine", seed=1, train_size=50)
+    >>> len(splits.train), len(splits.test), splits.about.task
+    (50, 35, 'classification')
+    """
+    source = read_source(data, target=target, task=task, train_size=train_size, data_dir=data_dir, keep=keep)
+    return source.splits(seed)
+
+
+@lru_cache(maxsize=1)
+def _drawn(source: Any, seed: int) -> Splits:
+    """The last splits are kept in memory."""
+    return source.draw(seed)
+
+
+def _standardised(x: Tensor, rows: Tensor, channels_first: bool) -> tuple[Tensor, tuple[float, ...], tuple[float, ...]]:
+    """x less the mean over `rows` and over all dimensions but one, over the standard deviation."""
+    over = [d for d in range(x.ndim) if d != (1 if channels_first else x.ndim - 1)]
+    std, mean = torch.std_mean(x[rows].double(), dim=over, correction=0, keepdim=True)
+    std[std == 0] = 1
+    return ((x - mean) / std).float(), tuple(mean.flatten().tolist()), tuple(std.flatten().tolist())
+
+
+def _fingerprint(tensors: Sequence[Tensor]) -> str:
+    return f"rows={[len(tensor) for tensor in tensors]}, sha256={_digest([t.contiguous().numpy() for t in tensors])!r}"
+
+
+def _digest(arrays: Sequence[NDArray]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]

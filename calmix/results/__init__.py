@@ -1,0 +1,1 @@
+"""What came out: scores, the catalogue of metrics, statistics over seeds, and files. Nothing here trains."""

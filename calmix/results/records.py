@@ -1,0 +1,135 @@
+"""One finished run, in memory and on disk.
+
+OUT/runs/SLUG-seed0.json        what was measured: metrics, temperature, cost, learning curve, its recipe
+OUT/predictions/SLUG-seed0.npz  its test predictions, and those of the calibration split and of sets of no class
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from calmix.errors import DataError
+from calmix.results.files import Arrays, read_arrays, read_json, slug, write_arrays, write_json
+from calmix.results.scores import PLAIN, Measured, Scores, flat, nested
+
+OLD_NAMES = {"votes": "human_labels", "outside": "ood"}  # conditions and arrays as calmix 0.1.0 called them
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of a learning curve; means over the rows. `validation` is empty where none was done."""
+
+    number: int  # from 1
+    train: Mapping[str, float]
+    validation: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run left: fractions, not per cent."""
+
+    method: str  # its label in tables
+    repr: str  # the expression that makes it
+    seed: int
+    metrics: Measured
+    temperature: float | None  # None for regression
+    train_seconds: float
+    relative_cost: float
+    epoch: int  # the one that was kept, from 1
+    history: tuple[Epoch, ...]
+    recipe: str  # the text of the recipe, which tells whether a stored run is the one asked for
+
+    @property
+    def train_loss(self) -> float | None:
+        """The mean loss of the last epoch's training steps: on mixed rows, where the method mixes."""
+        return self.history[-1].train.get("loss") if self.history else None
+
+    @property
+    def run(self) -> str:
+        """What the run is called in files."""
+        return f"{slug(self.method)}-seed{self.seed}"
+
+
+def scores_of(records: Iterable[Record]) -> Scores:
+    """All that was measured, the cost and what else belongs to a run being metrics of the plain network."""
+
+    def measured(record: Record) -> Measured:
+        own = {
+            "cost": record.relative_cost,
+            "temperature": record.temperature,
+            "train_seconds": record.train_seconds,
+            "epoch": record.epoch,
+            "train_loss": record.train_loss,
+        }
+        known = {name: value for name, value in own.items() if value is not None}
+        return {**record.metrics, PLAIN: {**record.metrics.get(PLAIN, {}), **known}}
+
+    return Scores.of((record.method, record.seed, measured(record)) for record in records)
+
+
+def as_json(record: Record) -> dict[str, object]:
+    """As it stands in files: readable, and as calmix 0.1.0 had it."""
+    history = [
+        {"epoch": epoch.number, "train": epoch.train, **({"validation": epoch.validation} if epoch.validation else {})}
+        for epoch in record.history
+    ]
+    return {**vars(record), "metrics": nested(record.metrics), "history": history}
+
+
+def from_json(raw: Mapping[str, object]) -> Record:
+    """`as_json`, backwards. Raise DataError where an entry is missing or of another kind."""
+    try:
+        fields: dict[str, object] = dict(raw)
+        metrics = {_renamed(path): metrics for path, metrics in flat(fields.pop("metrics")).items()}
+        history = tuple(_epoch(entry) for entry in fields.pop("history"))  # pyright: ignore[reportGeneralTypeIssues]
+        record = Record(**fields, metrics=metrics, history=history)  # pyright: ignore[reportArgumentType]
+    except KeyError as error:
+        raise DataError(f"the entry {error} is missing.") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"an entry is not what it should be: {error}.") from None
+    if not (isinstance(record.method, str) and isinstance(record.seed, int)):
+        raise DataError(f"a run's method and seed are {record.method!r} and {record.seed!r}.")
+    return record
+
+
+def _epoch(raw: Mapping[str, object]) -> Epoch:
+    parts = flat({name: raw.get(name, {}) for name in ("train", "validation")})
+    return Epoch(int(raw["epoch"]), parts.get("train", {}), parts.get("validation", {}))  # pyright: ignore
+
+
+def _renamed(path: str) -> str:
+    first, slash, rest = path.partition("/")
+    return f"{OLD_NAMES.get(first, first)}{slash}{rest}"
+
+
+# ------------------------------------------------------------------------------------------------- in a folder
+
+
+def save_record(folder: Path, record: Record, predictions: Arrays) -> None:
+    """Write a run; the predictions first, so that a stored record is a finished run."""
+    write_arrays(_predictions(folder, record), predictions)
+    write_json(folder / "runs" / f"{record.run}.json", as_json(record))
+
+
+def read_record(folder: Path, label: str, seed: int) -> Record | None:
+    """The stored run; None where it is not finished."""
+    path = folder / "runs" / f"{slug(label)}-seed{seed}.json"
+    if not path.exists():
+        return None
+    try:
+        return from_json(read_json(path))
+    except DataError:
+        raise DataError(f"{path} is not a run of this version of calmix; give another --out.") from None
+
+
+def read_predictions(folder: Path, record: Record) -> Arrays:
+    """Arrays of calmix 0.1.0 come under today's names."""
+    arrays = read_arrays(_predictions(folder, record))
+    return {
+        next((name.replace(old, new, 1) for old, new in OLD_NAMES.items() if name.startswith(old)), name): array
+        for name, array in arrays.items()
+    }
+
+
+def _predictions(folder: Path, record: Record) -> Path:
+    return folder / "predictions" / f"{record.run}.npz"

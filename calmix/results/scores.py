@@ -1,0 +1,206 @@
+"""Everything that was measured, as one tidy table: method, seed, condition, metric, value.
+
+A condition says of which network, on which rows. It is a path: `plain` is the network as trained on the test split;
+`scaled` the same after temperature scaling; `corruptions/jpeg/3` the same on corrupted rows; `refreshed/scaled` after
+batch norm was re-estimated, then scaled. One network's measurements are a mapping from conditions to metrics to values,
+`{"plain": {"accuracy": 0.9, ...}, "scaled": {...}}`; `Scores` holds those of many runs.
+
+S  seeds
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import pandas as pd
+
+from calmix.errors import DataError
+from calmix.results.statistics import LEVEL, Difference, Interval, difference, interval, paired_difference
+
+PLAIN = "plain"
+COLUMNS = ("method", "seed", "condition", "metric", "value")
+
+Measured = Mapping[str, Mapping[str, float]]  # condition -> metric -> value, of one network
+
+
+class Score(NamedTuple):
+    """A row of the table."""
+
+    method: str
+    seed: int
+    condition: str
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """A tidy table of scores; what is asked of it, its slices answer.
+
+    >>> scores = Scores.of([("erm", 0, {"plain": {"ece": 0.2}, "scaled": {"ece": 0.1}}), ("mixup", 0, {})])
+    >>> scores.values("erm", "ece"), scores.values("erm", "ece", "scaled")
+    ([0.2], [0.1])
+    """
+
+    frame: pd.DataFrame  # of COLUMNS
+
+    @staticmethod
+    def of(runs: Iterable[tuple[str, int, Measured]]) -> "Scores":
+        """The scores of runs, each a method, a seed and what was measured."""
+        return Scores.from_rows(
+            Score(method, seed, condition, metric, float(value))
+            for method, seed, measured in runs
+            for condition, metrics in measured.items()
+            for metric, value in metrics.items()
+        )
+
+    @staticmethod
+    def from_rows(rows: Iterable[Score]) -> "Scores":
+        return Scores(pd.DataFrame(list(rows), columns=list(COLUMNS)))
+
+    @property
+    def methods(self) -> list[str]:
+        """In the order in which they were measured."""
+        return self.frame["method"].drop_duplicates().tolist()
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted(set(self.frame["seed"].tolist()))
+
+    def conditions(self, under: str = "") -> list[str]:
+        """All conditions, or those beneath one, without its name.
+
+        >>> scores = Scores.of([("erm", 0, {"corruptions/fog/1": {"ece": 0.2}, "corruptions/fog/2": {"ece": 0.3}})])
+        >>> scores.conditions("corruptions"), scores.conditions("corruptions/fog")
+        (['fog/1', 'fog/2'], ['1', '2'])
+        """
+        found = self.frame["condition"].drop_duplicates().tolist()
+        return [path.removeprefix(f"{under}/") for path in found if path.startswith(f"{under}/")] if under else found
+
+    def metrics(self, condition: str = PLAIN) -> list[str]:
+        """The metrics that were measured under a condition."""
+        return self.frame.loc[self.frame["condition"] == condition, "metric"].drop_duplicates().tolist()
+
+    def has(self, metric: str, condition: str = PLAIN) -> bool:
+        """Whether every run has this score."""
+        return len(self._by_seed.get((condition, metric), ())) == len(self._runs) > 0
+
+    def values(self, method: str, metric: str, condition: str = PLAIN) -> list[float]:
+        """One number a seed (S,), in the order of the seeds; empty where there is no such score."""
+        found = self._by_seed.get((condition, metric), {})
+        return [found[method, seed] for seed in self.seeds_of(method) if (method, seed) in found]
+
+    def value(self, method: str, seed: int, metric: str, condition: str = PLAIN) -> float | None:
+        """One number; None where there is none."""
+        return self._by_seed.get((condition, metric), {}).get((method, seed))
+
+    def seeds_of(self, method: str) -> list[int]:
+        return self._seeds.get(method, [])
+
+    def interval(self, method: str, metric: str, condition: str = PLAIN, scale: float = 1.0) -> Interval:
+        """The mean over seeds with its 95 % interval, times `scale`. DataError where there is no such score."""
+        values = self.values(method, metric, condition)
+        if not values:
+            raise DataError(f"there is no {metric} of {method!r} under {condition!r}.")
+        return interval([scale * value for value in values])
+
+    def difference(
+        self, method: str, other: str, metric: str, condition: str = PLAIN, level: float = LEVEL
+    ) -> Interval:
+        """`method` minus `other`, seed by seed, with the interval of that level."""
+        return paired_difference(*self._pairs(method, other, metric, condition), level)
+
+    def evidence(self, method: str, other: str, metric: str, condition: str = PLAIN) -> Difference:
+        """`method` minus `other`, seed by seed, as every test sees it."""
+        return difference(*self._pairs(method, other, metric, condition))
+
+    def of_method(self, method: str) -> "Scores":
+        return Scores(self.frame[self.frame["method"] == method])
+
+    def under(self, condition: str) -> "Scores":
+        """The scores beneath a condition, whose conditions are the rest of the path; its own are PLAIN."""
+        path = self.frame["condition"]
+        inside = self.frame[(path == condition) | path.str.startswith(f"{condition}/")]
+        rest = inside["condition"].str.removeprefix(condition).str.removeprefix("/").replace("", PLAIN)
+        return Scores(inside.assign(condition=rest))
+
+    def wide(self, first: Sequence[tuple[str, str]] = ()) -> pd.DataFrame:
+        """A row a run, a column a score that every run has; `first` are pairs (condition, metric) to begin with.
+
+        Columns are named `ece`, `scaled_ece`, `corruptions_jpeg_3_ece`.
+        """
+        every = [pair for pair in self._by_seed if len(self._by_seed[pair]) == len(self._runs)]
+        pairs = [*(pair for pair in first if pair in every), *(pair for pair in every if pair not in first)]
+        columns = {column_name(*pair): [self._by_seed[pair][run] for run in self._runs] for pair in pairs}
+        named = {"method": [method for method, _ in self._runs], "seed": [seed for _, seed in self._runs]}
+        return pd.DataFrame({**named, **columns})
+
+    def _pairs(self, method: str, other: str, metric: str, condition: str) -> tuple[list[float], list[float]]:
+        values, others = (self.values(label, metric, condition) for label in (method, other))
+        if not values or self.seeds_of(method) != self.seeds_of(other) or len(values) != len(others):
+            raise DataError(f"{method!r} and {other!r} have no {metric} under {condition!r} for the same seeds.")
+        return values, others
+
+    @cached_property
+    def _runs(self) -> list[tuple[str, int]]:
+        return list(dict.fromkeys(zip(self.frame["method"], self.frame["seed"].tolist(), strict=True)))
+
+    @cached_property
+    def _seeds(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for method, seed in self._runs:
+            found.setdefault(method, []).append(seed)
+        return {method: sorted(seeds) for method, seeds in found.items()}
+
+    @cached_property
+    def _by_seed(self) -> dict[tuple[str, str], dict[tuple[str, int], float]]:
+        """(condition, metric) -> (method, seed) -> value."""
+        found: dict[tuple[str, str], dict[tuple[str, int], float]] = {}
+        for method, seed, condition, metric, value in self.frame.itertuples(index=False):
+            found.setdefault((condition, metric), {})[method, int(seed)] = float(value)
+        return found
+
+
+def column_name(condition: str, metric: str) -> str:
+    return metric if condition == PLAIN else f"{condition.replace('/', '_')}_{metric}"
+
+
+# -------------------------------------------------------------------------------------- as people read it in JSON
+
+
+def nested(measured: Measured) -> dict[str, object]:
+    """The same as JSON has it: metrics of the plain network on top, other conditions as objects inside.
+
+    >>> nested({"plain": {"ece": 0.2}, "ood/notmnist": {"auroc": 0.9}})
+    {'ece': 0.2, 'ood': {'notmnist': {'auroc': 0.9}}}
+    """
+    result: dict[str, object] = {}
+    for condition, metrics in measured.items():
+        inner: dict[str, object] = result
+        for part in () if condition == PLAIN else condition.split("/"):
+            place = inner.setdefault(part, {})
+            assert isinstance(place, dict)
+            inner = place
+        inner.update(metrics)
+    return result
+
+
+def flat(raw: object, path: str = "") -> dict[str, dict[str, float]]:
+    """`nested`, backwards. What is no number is left out; a list of two numbers, of calmix 0.1.0, is an interval's ends.
+
+    >>> flat({"ece": 0.2, "ood": {"notmnist": {"auroc": 0.9}}, "intervals": {"ece": [0.1, 0.3]}})
+    {'plain': {'ece': 0.2}, 'ood/notmnist': {'auroc': 0.9}, 'intervals/low': {'ece': 0.1}, 'intervals/high': {'ece': 0.3}}
+    """
+    if not isinstance(raw, Mapping):
+        raise DataError(f"expected metrics by name; got {type(raw).__name__}.")
+    found: dict[str, dict[str, float]] = {}
+    for name, value in raw.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{path}{name}/")
+        elif isinstance(value, int | float):
+            found.setdefault(path.removesuffix("/") or PLAIN, {})[name] = float(value)
+        elif isinstance(value, list) and len(value) == 2:
+            for end, number in zip(("low", "high"), value, strict=True):
+                found.setdefault(f"{path}{end}", {})[name] = float(number)
+    return found

@@ -1,0 +1,204 @@
+"""A finished comparison as a value, and its results.json.
+
+OUT/results.json  what was compared, all runs, and their means: for people and programs
+OUT/results.csv   a row a run, a column a number
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+from calmix.errors import DataError, UnknownNameError
+from calmix.results.catalogue import ACCURACY, BRIER, ECE, MAE, METRICS, NLL, R2, RMSE, SCALED_ECE, SCALED_NLL, Column
+from calmix.results.files import read_json, write_csv, write_json
+from calmix.results.records import Record, as_json, from_json, scores_of
+from calmix.results.scores import Scores
+
+CLASSIFICATION = (ACCURACY, NLL, BRIER, ECE, Column(METRICS["adaptive_ece"]), SCALED_NLL, SCALED_ECE)
+REGRESSION = (RMSE, MAE, R2)
+PLAIN_TRAINING, PLAIN_MIXUP = "erm", "mixup"
+CONTROLS = ("mixup_idle",)  # methods that explain others, and are not to be taken
+
+Setting = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a report says of the data; sizes are those of seed 0."""
+
+    name: str
+    source: str
+    kind: str  # table, image or series
+    classes: Sequence[str]
+    features: Sequence[str]
+    shape: Sequence[int]  # of a row
+    sizes: Mapping[str, int]  # by split
+    notices: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What several runs share: data, network, training, and where and by which command they ran."""
+
+    data: DataFacts
+    task: str  # classification, binary or regression
+    model: str
+    settings: Mapping[str, Setting]
+    environment: Mapping[str, str]
+    command: Sequence[str] = ()
+
+    @property
+    def regression(self) -> bool:
+        return self.task == "regression"
+
+
+@dataclass(frozen=True)
+class Results:
+    """A finished comparison: facts, and one record a run.
+
+    reference: the method that marks refer to; see `references`.
+    """
+
+    facts: RunFacts
+    records: Sequence[Record]
+    reference: str
+
+    @cached_property
+    def scores(self) -> Scores:
+        return scores_of(self.records)
+
+    @property
+    def methods(self) -> list[str]:
+        return list(dict.fromkeys(record.method for record in self.records))
+
+    @property
+    def seeds(self) -> int:
+        return len(self.scores.seeds)
+
+    @property
+    def regression(self) -> bool:
+        return self.facts.regression
+
+    @property
+    def references(self) -> list[str]:
+        """Whom methods are compared to, the one that marks refer to first."""
+        return references(self.methods, self.reference)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What the task is reported by."""
+        return REGRESSION if self.regression else CLASSIFICATION
+
+    def of_method(self, method: str) -> list[Record]:
+        return [record for record in self.records if record.method == method]
+
+
+def references(methods: Sequence[str], given: str | None = None) -> list[str]:
+    """Whom methods are compared to, the one that marks refer to first: the given one, plain Mixup, plain training.
+
+    Where neither takes part and none is given, it is the first method.
+
+    Raises:
+        UnknownNameError: the given one takes no part.
+
+    >>> references(["erm", "sk_mixup", "mixup"]), references(["erm", "sk_mixup"], "sk_mixup"), references(["cutmix"])
+    (['mixup', 'erm'], ['sk_mixup', 'erm'], ['cutmix'])
+    """
+    if given is not None and given not in methods:
+        raise UnknownNameError("method to refer to", given, methods)
+    known = [method for method in (PLAIN_MIXUP, PLAIN_TRAINING) if method in methods]
+    return list(dict.fromkeys([*([] if given is None else [given]), *known])) or [methods[0]]
+
+
+# ------------------------------------------------------------------------------------------------------- files
+
+
+def write_results(folder: Path, results: Results) -> None:
+    """Write results.json and results.csv."""
+    write_json(folder / "results.json", results_json(results))
+    first = [(column.condition, column.key) for column in results.columns]
+    write_csv(folder / "results.csv", results.scores.wide(first))
+
+
+def results_json(results: Results) -> dict[str, object]:
+    """For people and programs; `summary` is derived from `runs`, and never read back."""
+    facts, scores = results.facts, results.scores
+    columns = [*results.columns, Column(METRICS["cost"])]
+    summary = [
+        {
+            "method": method,
+            "seeds": len(scores.seeds_of(method)),
+            "metrics": {
+                "_".join(filter(None, (column.condition.replace("plain", ""), column.key))): asdict(
+                    scores.interval(method, column.key, column.condition)
+                )
+                for column in columns
+            },
+        }
+        for method in results.methods
+    ]
+    return {
+        "data": asdict(facts.data),
+        "task": facts.task,
+        "model": facts.model,
+        "settings": dict(facts.settings),
+        "seeds": results.seeds,
+        "reference": results.reference,
+        "command": list(facts.command),
+        "environment": dict(facts.environment),
+        "runs": [as_json(record) for record in results.records],
+        "summary": summary,
+    }
+
+
+def read_results(folder: Path, reference: str | None = None) -> Results:
+    """The comparison in `folder`, also one that calmix 0.1.0 wrote.
+
+    reference: the method that marks refer to; as it was, where none is given.
+
+    Raises:
+        DataError: `folder` holds no results.json, or one that is damaged.
+        UnknownNameError: the reference takes no part.
+    """
+    path = folder / "results.json"
+    if not path.exists():
+        raise DataError(f"{folder} holds no results.json; make one with `calmix compare DATA --out {folder}`.")
+    try:
+        results = results_from_json(read_json(path))
+    except DataError as error:
+        remedy = f"write it again with the command that made it and --resume, or `calmix compare DATA --out {folder}`"
+        raise DataError(f"{path} is damaged ({str(error).rstrip('.')}); {remedy}.") from None
+    if reference is None:
+        return results
+    references(results.methods, reference)
+    return Results(results.facts, results.records, reference)
+
+
+def results_from_json(raw: Mapping) -> Results:
+    """`results_json`, backwards. Raise DataError where an entry is missing or of another kind."""
+    try:
+        data = DataFacts(**{entry.name: raw["data"][entry.name] for entry in fields(DataFacts)})
+        records = [from_json(run) for run in raw["runs"]]
+        if not records:
+            raise DataError("there are no runs.")
+        methods = list(dict.fromkeys(record.method for record in records))
+        old = raw.get("summary") or [{}]
+        reference = raw.get("reference") or old[0].get("reference") or references(methods)[0]
+        facts = RunFacts(
+            data=data,
+            task=raw["task"],
+            model=raw["model"],
+            settings=dict(raw["settings"] if "settings" in raw else raw["fit"]),
+            environment=dict(raw["environment"]),
+            command=list(raw["command"]),
+        )
+    except KeyError as error:
+        raise DataError(f"the entry {error} is missing.") from None
+    except (TypeError, ValueError, IndexError, AttributeError) as error:
+        raise DataError(f"an entry is not what it should be: {error}.") from None
+    results = Results(facts, records, references(methods, reference)[0])
+    for column in results.columns:
+        if not results.scores.has(column.key, column.condition):
+            raise DataError(f"a run has no {column.title}.")
+    return results

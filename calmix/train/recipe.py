@@ -1,0 +1,119 @@
+"""A run as a frozen value: what data, what method, what network, how trained, which seed."""
+
+import os
+import platform
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+from torch import nn
+
+from calmix.core.method import Method, Scheduled
+from calmix.core.task import Binary, Classification, Regression, Task
+from calmix.data import About, DataSource, Splits
+from calmix.errors import SettingError
+from calmix.models import ModelFactory, build, default_model, name_of
+from calmix.results.store import DataFacts, RunFacts
+from calmix.train.robustness import Robustness
+from calmix.train.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One run.
+
+    label: what the method is called in tables. model: a factory of networks, see `calmix.models.build`; None is the
+    default for the data. robustness: what else the trained network is measured on. weights_seed: the seed of the
+    initial weights where it is not `seed`.
+    """
+
+    data: DataSource
+    label: str
+    method: Method | Scheduled
+    model: ModelFactory | None = None
+    settings: TrainingSettings = field(default_factory=TrainingSettings)
+    seed: int = 0
+    robustness: Robustness = field(default_factory=Robustness)
+    weights_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise SettingError(f"seed must be at least 0; got {self.seed}.")
+
+    @property
+    def text(self) -> str:
+        """All that the run depends on: two recipes with the same text are the same run."""
+        model = None if self.model is None else name_of(self.model)
+        return (
+            f"Recipe(data={self.data!r}, label={self.label!r}, method={self.method!r}, model={model}, "
+            f"settings={self.settings!r}, seed={self.seed}, robustness={self.robustness!r}, "
+            f"weights_seed={self.weights_seed})"
+        )
+
+    def splits(self) -> Splits:
+        return self.data.splits(self.seed)
+
+    def network(self) -> nn.Module:
+        """The untrained network: its weights depend on the seed alone."""
+        splits = self.splits()
+        shape = tuple(splits.train.x.shape[1:])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed if self.weights_seed is None else self.weights_seed)
+            return build(self.model or default_model(shape), shape, outputs_of(splits.about))
+
+
+def task_of(about: About) -> Task:
+    """The task that a data set poses."""
+    if about.task == "classification":
+        return Classification(len(about.classes))
+    return Binary() if about.task == "binary" else Regression(about.targets)
+
+
+def outputs_of(about: About) -> int:
+    """How many outputs a network for this data set has."""
+    return len(about.classes) if about.task == "classification" else about.targets
+
+
+# ------------------------------------------------------------------------------------------- what a report says of it
+
+
+def facts_of(recipe: Recipe, command: tuple[str, ...] = ()) -> RunFacts:
+    """The facts that all runs of a study share with this one."""
+    splits = recipe.splits()
+    about, shape = splits.about, tuple(splits.train.x.shape[1:])
+    return RunFacts(
+        data=DataFacts(
+            name=about.name,
+            source=about.source,
+            kind=about.kind,
+            classes=about.classes,
+            features=about.features,
+            shape=shape,
+            sizes={part: len(getattr(splits, part)) for part in ("train", "validation", "calibration", "test")},
+            notices=about.notices,
+        ),
+        task=about.task,
+        model=name_of(recipe.model or default_model(shape)),
+        settings={**asdict(recipe.settings), "learning_rate": recipe.settings.peak_rate},
+        environment=environment(recipe.settings),
+        command=command,
+    )
+
+
+def environment(settings: TrainingSettings) -> dict[str, str]:
+    """Versions and the device."""
+
+    def installed(package: str) -> str:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return "not installed"
+
+    packages = ("calmix", "torch", "lightning", "numpy", "scikit-learn")
+    device = torch.cuda.get_device_name() if settings.accelerator == "cuda" else f"cpu, {os.cpu_count()} cores"
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": device,
+        **{package: installed(package) for package in packages},
+    }

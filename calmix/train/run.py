@@ -1,0 +1,121 @@
+"""One run: from a recipe to a record and its predictions."""
+
+import copy
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from calmix.core.batch_norm import has_batch_norm, refresh_batch_norm
+from calmix.core.loss import TrainingLoss
+from calmix.data import Splits
+from calmix.errors import CalmixError
+from calmix.predictions import ClassPredictions, RegressionPredictions, class_scores, regression_scores
+from calmix.predictions.scoring import TEMPERATURE, Scored
+from calmix.results.files import Arrays
+from calmix.results.records import Record
+from calmix.train.batches import Batches
+from calmix.train.cost import relative_cost
+from calmix.train.predicting import predict, predicted_logits
+from calmix.train.recipe import Recipe, task_of
+from calmix.train.training import OnEpoch, train
+
+
+class FinishedRun(NamedTuple):
+    """What a run leaves in memory."""
+
+    record: Record
+    predictions: Arrays
+    model: nn.Module
+
+
+class Measurement(NamedTuple):
+    """What is known of a network from the test and the calibration split."""
+
+    scores: Scored
+    temperature: float | None
+    predictions: Arrays
+    test: ClassPredictions | RegressionPredictions
+
+
+def run(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> FinishedRun:
+    """Train and measure a recipe. Runs of one seed share splits, initial weights and order, whatever the method.
+
+    The conditions under `refreshed` are those of the same network with batch norm re-estimated on the clean training
+    rows: the control that tells what a method does from what its rows did to the running statistics.
+    """
+    splits = recipe.splits()
+    cost = relative_cost(recipe.method, recipe.network(), task_of(splits.about), splits.train, recipe.settings)
+    trained = train(recipe, on_epoch)
+    model = trained.model.to(recipe.settings.accelerator)  # where it was trained; measured there, too
+    found = measure(model, splits)
+    scores, predictions = dict(found.scores), dict(found.predictions)
+    if isinstance(found.test, ClassPredictions):
+        further, arrays = recipe.robustness.measure(model, splits, recipe.seed, found.test)
+        scores, predictions = scores | further, predictions | dict(arrays)
+    if not recipe.settings.refresh_batch_norm and has_batch_norm(model):
+        refreshed = copy.deepcopy(model)
+        refresh_batch_norm(refreshed, Batches(splits.train, recipe.settings.batch_size))
+        for condition, metrics in measure(refreshed, splits).scores.items():
+            scores["refreshed" if condition == "plain" else f"refreshed/{condition}"] = metrics
+    record = Record(
+        method=recipe.label,
+        repr=repr(recipe.method),
+        seed=recipe.seed,
+        metrics=scores,
+        temperature=found.temperature,
+        train_seconds=trained.seconds,
+        relative_cost=cost,
+        epoch=trained.epoch,
+        history=trained.history,
+        recipe=recipe.text,
+    )
+    return FinishedRun(record, predictions, model.cpu())
+
+
+def measure(model: nn.Module, splits: Splits) -> Measurement:
+    """Scores on the test split, the temperature fitted on the calibration split, and the predictions behind both."""
+    about = splits.about
+    if about.task == "regression":
+        mean, targets = (
+            values.double() * about.target_std + about.target_mean
+            for values in (predict(model, splits.test), splits.test.y)
+        )
+        test = RegressionPredictions(mean, targets)
+        arrays = {"mean": mean.numpy(), "targets": targets.numpy()}
+        return Measurement(regression_scores(test), None, arrays, test)
+    test = ClassPredictions(predicted_logits(model, splits.test), splits.test.y.view(-1).long())
+    held = ClassPredictions(predicted_logits(model, splits.calibration), splits.calibration.y.view(-1).long())
+    found = class_scores(test, held, calibrators=TEMPERATURE)
+    arrays = {
+        "logits": test.logits.float().numpy(),
+        "probs": test.probs.float().numpy(),
+        "labels": test.labels.numpy(),
+        "temperature": np.array(found.temperature),
+        "calibration_logits": held.logits.float().numpy(),
+        "calibration_labels": held.labels.numpy(),
+    }
+    return Measurement(found.scores, found.temperature, arrays, test)
+
+
+def try_step(recipe: Recipe) -> None:
+    """One training step of an untrained network; a CalmixError where the method does not fit the data or network."""
+    splits, settings = recipe.splits(), recipe.settings
+    train = splits.train
+    x, y, index = next(iter(Batches(train, settings.batch_size)))
+    loss = TrainingLoss(recipe.method, task_of(splits.about), recipe.seed, settings.batch_norm, (train.x, train.y))
+    with torch.random.fork_rng(devices=[]):
+        loss(recipe.network().train(), x, y, index)
+
+
+def misfits(recipes: Iterable[Recipe]) -> dict[str, str]:
+    """Why methods cannot be trained on their data, by label; those that can are not in it."""
+    reasons = {}
+    for recipe in recipes:
+        try:
+            try_step(recipe)
+        except CalmixError as error:
+            reasons[recipe.label] = str(error)
+    return reasons

@@ -1,0 +1,120 @@
+"""The only training loop."""
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from calmix.core.batch_norm import refresh_batch_norm
+from calmix.core.loss import TrainingLoss
+from calmix.core.task import Task
+from calmix.data import Splits
+from calmix.results.records import Epoch
+from calmix.train.batches import Batches
+from calmix.train.recipe import Recipe, task_of
+from calmix.train.settings import PRECISIONS
+
+_VALIDATIONS = 20  # points of a learning curve
+_VALIDATED_ROWS = 1024  # at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained network, in evaluation mode on the CPU, and how it came about.
+
+    epoch: the one that was kept, counted from 1. history: the learning curve. seconds: of the training.
+    """
+
+    model: nn.Module
+    splits: Splits
+    task: Task
+    epoch: int
+    history: tuple[Epoch, ...]
+    seconds: float
+
+
+OnEpoch = Callable[[int, nn.Module], object]  # told each finished epoch, counted from 1, and the network as it then is
+
+
+def train(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Trained:
+    """Train a new network on the training split and keep the epoch that `settings.select` says.
+
+    The order of batches, the mixes, the augmentation and dropout follow from `recipe.seed` alone, each from a stream of
+    its own, whatever the method; the state of torch's global generator is given back. Validation loss and
+    accuracy are taken about 20 times in a run (every epoch to select the best).
+
+    Raises:
+        SettingError: the loss is not finite.
+        Whatever the data, the network or the method raise.
+
+    >>> from calmix import mixup
+    >>> from calmix.data import NamedSet
+    >>> recipe = Recipe(NamedSet("wine"), "mixup", mixup(), settings=TrainingSettings(epochs=2))
+    >>> trained = train(recipe)
+    >>> len(trained.history), trained.model(trained.splits.test.x).shape
+    (2, torch.Size([35, 3]))
+    """
+    from lightning.pytorch import Trainer  # takes its time
+
+    from calmix.train.module import Keeper, Module
+
+    splits, settings, model = recipe.splits(), recipe.settings, recipe.network()
+    task = task_of(splits.about)
+    of_order, of_mixes, of_augmentation, of_network = map(int, np.random.SeedSequence(recipe.seed).generate_state(4))
+    data = splits.train.x, splits.train.y
+    training_loss = TrainingLoss(recipe.method, task, of_mixes, settings.batch_norm, data)
+    module = Module(model.train(), training_loss, settings, splits.about.natural, of_augmentation)
+    every = 1 if settings.select == "best" else max(1, settings.epochs // _VALIDATIONS)
+    keeper = Keeper(settings.select, on_epoch)
+    start = time.perf_counter()
+    with torch.random.fork_rng(), _quiet_lightning():
+        torch.manual_seed(of_network)
+        trainer = Trainer(
+            accelerator=settings.accelerator,
+            devices=1,
+            max_epochs=settings.epochs,
+            precision=PRECISIONS[settings.precision],  # pyright: ignore[reportArgumentType]
+            check_val_every_n_epoch=every,
+            callbacks=[keeper],
+            deterministic="warn" if settings.accelerator == "cuda" else None,
+            num_sanity_val_steps=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        batches = Batches(splits.train, settings.batch_size, of_order)
+        trainer.fit(module, batches, Batches(splits.validation, _VALIDATED_ROWS))
+        if keeper.state is not None:
+            model.load_state_dict(keeper.state)
+        model.cpu()
+        if settings.refresh_batch_norm:
+            refresh_batch_norm(model, Batches(splits.train, settings.batch_size))
+    seconds = time.perf_counter() - start
+    return Trained(model.eval(), splits, task, keeper.epoch, tuple(module.history), seconds)
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """No banners, no advice that does not apply to data held in memory, no global flag left set, and Ctrl-C as such."""
+    logger = logging.getLogger("lightning.pytorch")
+    level, deterministic = logger.level, torch.get_deterministic_debug_mode()
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            yield
+    except SystemExit as stop:  # what Lightning makes of a KeyboardInterrupt
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        logger.setLevel(level)
+        torch.set_deterministic_debug_mode(deterministic)
