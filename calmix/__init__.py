@@ -33,7 +33,7 @@ from calmix.core.random import beta, warp
 from calmix.core.site import EverySite, RandomSite
 from calmix.core.space import ByTask, Embedding, Inputs, Remembered, Targets
 from calmix.core.task import Binary, Classification, Multilabel, MultiTask, PerRow, Regression, Task
-from calmix.core.training_set import Indexed, TrainingSet
+from calmix.core.training_set import IndexedDataset, TrainingSet
 from calmix.errors import CalmixError
 from calmix.methods import (
     METHODS,
@@ -89,7 +89,7 @@ __all__ = [
     "EverySite",
     "Folded",
     "IdleCleanPass",
-    "Indexed",
+    "IndexedDataset",
     "Inputs",
     "InputsOnly",
     "Memory",

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from torch import Tensor, nn
 
-from calmix.core.site import find_site, hooked, hooks_run, uncompiled
+from calmix.core.hooks import find_site, hooked, hooks_run, uncompiled
 from calmix.core.tree import leaves
 from calmix.errors import SiteError
 

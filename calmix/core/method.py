@@ -11,9 +11,9 @@ from torch import Tensor
 from calmix.core.batch_norm import frozen_statistics
 from calmix.core.clean import CleanGrad, CleanPass
 from calmix.core.embeddings import embedded
+from calmix.core.hooks import uncompiled
 from calmix.core.memory import Memory
 from calmix.core.mix import Batch, Mix, mixed_output
-from calmix.core.site import uncompiled
 from calmix.core.task import Task
 from calmix.core.training_set import TrainingSet, joined
 from calmix.core.tree import leaves

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from calmix.core.site import find_site, hooked, hooks_run, uncompiled
+from calmix.core.hooks import find_site, hooked, hooks_run, uncompiled
 from calmix.core.tree import map_leaves, take_rows
 from calmix.errors import ShapeError, SiteError
 

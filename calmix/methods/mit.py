@@ -13,11 +13,12 @@ from torch import Tensor
 
 from calmix.core import require
 from calmix.core.clean import CleanGrad
+from calmix.core.hooks import find_site, hooked, hooks_run, uncompiled
 from calmix.core.method import Method, Outcome, Pairing, Pairs, Step
 from calmix.core.mix import Mix, blend
 from calmix.core.pairing import Shuffle
 from calmix.core.random import beta
-from calmix.core.site import EverySite, find_site, hooked, hooks_run, uncompiled
+from calmix.core.site import EverySite
 from calmix.core.tree import cat_rows, map_leaves, take_rows
 from calmix.errors import SettingError, SiteError
 

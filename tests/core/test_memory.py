@@ -16,7 +16,7 @@ from calmix import (
     Batch,
     Classification,
     Embedding,
-    Indexed,
+    IndexedDataset,
     Inputs,
     Memory,
     Mix,
@@ -230,7 +230,7 @@ def test_with_the_training_set_the_room_is_known_beforehand():
 @pytest.mark.parametrize(
     ("index", "error", "message"),
     [
-        (None, SettingError, r"call training_loss\(model, x, y, index=index\), with Indexed\(dataset\)"),
+        (None, SettingError, r"call training_loss\(model, x, y, index=index\), with IndexedDataset\(dataset\)"),
         (torch.rand(4), ShapeError, r"positions, integers \(n,\); got torch.float32 \(4,\)"),
         (torch.zeros(4, 1, dtype=torch.int64), ShapeError, r"the position of each of the 4 rows; got \(4, 1\)"),
     ],
@@ -314,15 +314,15 @@ def test_large_embeddings_stay_finite():
 def test_with_a_loader_over_indexed_rows_every_row_is_remembered_as_itself():
     data = TensorDataset(X, Y)
     training_loss = loss(calmix.sk_mixup(tau_max=1e-30, tau_std=100.0, remember=True))
-    loader = DataLoader(Indexed(data), batch_size=7, shuffle=True, generator=seeded())
+    loader = DataLoader(IndexedDataset(data), batch_size=7, shuffle=True, generator=seeded())
     net = identity()
     for _ in range(20):
         for x, y, index in loader:
             assert torch.equal(x, X[index])
             training_loss(net, x, y, index)
     assert close(remembered(training_loss)[:N], X)
-    assert len(Indexed(data)) == N
-    assert Indexed(data)[3][2] == 3
+    assert len(IndexedDataset(data)) == N
+    assert IndexedDataset(data)[3][2] == 3
 
 
 def test_spaces_that_cost_nothing_need_no_memory():

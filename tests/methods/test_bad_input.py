@@ -28,7 +28,7 @@ def step(method: Method, y: torch.Tensor = Y, **options: object) -> None:
         (lambda: calmix.mixup_e(sites=("middle",)), SiteError, "its modules are: 0, 1, 2"),
         (lambda: calmix.sk_mixup(space=calmix.Embedding("middle")), SiteError, "its modules are: 0, 1, 2"),
         (calmix.c_mixup, SettingError, r"data=\(x, y\).*pass index=index.*whole_set=False"),
-        (lambda: calmix.sk_mixup(remember=True), SettingError, r"index=index.*Indexed\(dataset\)"),
+        (lambda: calmix.sk_mixup(remember=True), SettingError, r"index=index.*IndexedDataset\(dataset\)"),
         (lambda: replace(calmix.mixup(), site=calmix.EverySite()), SiteError, "taken apart in between, as in mit_a"),
         (lambda: calmix.manifold_mixup(sites=(None,) * 50 + ("middle",)), SiteError, "its modules are: 0, 1, 2"),
         (calmix.cutmix, ShapeError, r"images \(C, H, W\); got rows of the shape \(6,\): use mixup"),
