@@ -252,7 +252,7 @@ def _diagnose(options: Any, arguments: Sequence[str]) -> None:
 
 
 def _methods_list(options: Any, arguments: Sequence[str]) -> None:
-    from calmix.methods import METHODS
+    from calmix.methods.table import METHODS
 
     _print_list({name: _first_line(method) for name, method in METHODS.items()})
 
@@ -341,8 +341,8 @@ def _fit(options: Any) -> Any:
 
 def _methods(texts: Sequence[str], settings: Sequence[str]) -> dict[str, Any]:
     """Methods by label: the text that names them."""
-    from calmix.methods import METHODS
     from calmix.methods.read import method_name, read_method
+    from calmix.methods.table import METHODS
 
     texts = [name for text in texts for name in (METHODS if text == "ALL" else [text.strip()])]
     options: dict[str, dict[str, str]] = {}

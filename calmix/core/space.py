@@ -90,6 +90,11 @@ class ByTask:
 
     def __call__(self, step: Step) -> Tensor:
         if isinstance(step.task, Regression):
+            if self.remember:
+                raise SettingError(
+                    "remember=True is for embeddings, and in regression distances are measured between targets, which "
+                    "cost no forward; leave remember out, or name the space: space=Embedding()."
+                )
             return Targets()(step)
         return (Remembered() if self.remember else Embedding())(step)
 

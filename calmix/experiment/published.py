@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from calmix.experiment.recipe import Recipe, Source
-from calmix.methods import sk_mixup
+from calmix.methods.sk_mixup import sk_mixup
 from calmix.train import TrainingSettings
 
 
