@@ -15,7 +15,7 @@ from calmix.core.hooks import uncompiled
 from calmix.core.memory import Memory
 from calmix.core.mix import Batch, Mix, mixed_output
 from calmix.core.task import Task
-from calmix.core.training_set import TrainingSet, joined
+from calmix.core.training_set import TrainingSet, concat_batches
 from calmix.core.tree import leaves
 from calmix.errors import SettingError
 
@@ -172,7 +172,7 @@ class Method:
         """
         anchor, partner, others = self.pairing(step, generator)
         if others is not None:
-            batch = joined(step.batch, others)
+            batch = concat_batches(step.batch, others)
             longer = self.step(step.model, step.task, batch, step.batch_norm, step.training_set, step.memory)
             step = replace(longer, others=longer.size - step.size)
         sites = self.site(step, generator) if callable(self.site) else (self.site,)

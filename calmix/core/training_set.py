@@ -65,7 +65,7 @@ class TrainingSet:
         return Batch(x, y, index)
 
 
-def joined(batch: Batch, others: Batch) -> Batch:
+def concat_batches(batch: Batch, others: Batch) -> Batch:
     """The rows of `batch`, then those of `others`."""
     index = None
     if batch.index is not None and others.index is not None:

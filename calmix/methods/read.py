@@ -92,7 +92,7 @@ def _call(node: ast.Call, known: Mapping[str, Maker], kind: str, text: str) -> A
         value = _value(keyword.value, text)
         if option not in parameters:
             _refuse(name, option, value, list(parameters))
-        arguments[option] = _checked(f"{name}: {option}", value, parameters[option])
+        arguments[option] = _typed(f"{name}: {option}", value, parameters[option])
     for option, parameter in parameters.items():
         if parameter.default is parameter.empty and option not in arguments:
             raise SettingError(f"{name} needs {option}; write {name}({option}=...).")
@@ -120,7 +120,7 @@ def _value(node: ast.expr, text: str) -> Any:
         raise SettingError(f"cannot read a value in {text!r}; give numbers, words, True, False or None.") from None
 
 
-def _checked(what: str, value: Any, parameter: inspect.Parameter) -> Any:
+def _typed(what: str, value: Any, parameter: inspect.Parameter) -> Any:
     """The value, if it is of the type that the option is annotated with; a part's name without brackets is called."""
     annotation = parameter.annotation
     kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
