@@ -13,11 +13,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from calmix import Batch, Classification, SimilarityKernel, mixed_output, mixed_target, sk_mixup
+from calmix import Classification, sk_mixup
 from calmix.core.embeddings import embedded
 from calmix.core.space import pair_distance
 from calmix.data import load
 from calmix.models import make_model
+from calmix.parts import Batch, SimilarityKernel, mixed_output, mixed_target
 from calmix.train.batches import Batches
 
 EPOCHS, SEED, ROWS = 60, 0, 1000
