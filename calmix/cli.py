@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         chosen = _top_parser().parse_args(arguments)
+        if chosen.command is None:
+            raise SettingError(f"no command was given; name one: {', '.join(COMMANDS)} (see: calmix --help).")
         if chosen.command not in COMMANDS:
             raise UnknownNameError("command", chosen.command, COMMANDS)
         COMMANDS[chosen.command].run(chosen.rest)
@@ -69,7 +71,7 @@ def _top_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"calmix {__version__}")
-    parser.add_argument("command", metavar="COMMAND", help="what to do, see below")
+    parser.add_argument("command", metavar="COMMAND", nargs="?", help="what to do, see below")
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
 

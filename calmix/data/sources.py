@@ -145,7 +145,8 @@ class Frame:
     def _hash(self) -> str:
         from pandas.util import hash_pandas_object
 
-        rows = hash_pandas_object(self.frame, index=False).to_numpy()
+        hash_rows: Any = hash_pandas_object
+        rows = hash_rows(self.frame, index=False).to_numpy()
         return f"{self.frame.shape} {_digest([rows])}"
 
 
