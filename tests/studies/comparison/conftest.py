@@ -65,7 +65,7 @@ def _regression(rng: np.random.Generator, noise: float) -> Made:
     return {"plain": regression_metrics(mean, targets)}, None, {"mean": mean, "targets": targets}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def finish() -> Finish:
     """finish(folder, ["erm", "mixup"], seeds=3): the folder filled, and what it holds."""
 

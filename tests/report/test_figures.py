@@ -1,0 +1,261 @@
+"""Figures of the kit draw the data they were given, and a method looks the same in each."""
+
+import itertools
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from calmix.methods.table import METHODS
+from calmix.metrics import reliability
+from calmix.report.drawing import TOGETHER, panels, wrapped
+from calmix.report.figures.confidence import confidence_drawing, prepare_ood, prepare_right_wrong
+from calmix.report.figures.curves import Curve, Quantity, curves_drawing, draw_curve, prepare_risk
+from calmix.report.figures.predicted import draw_predicted, predicted_drawing, prepare_predicted
+from calmix.report.figures.reliability import (
+    draw_counts,
+    draw_reliability,
+    prepare_positive,
+    prepare_reliability,
+    prepare_stage,
+)
+from calmix.report.style import NAMED, styles
+from calmix.results.files import Arrays
+
+STYLE = NAMED["mixup"]
+
+
+def class_arrays(seed: int) -> Arrays:
+    """Predictions of 80 rows of three classes, as a run stores them."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(80, 3))
+    probs = torch.from_numpy(logits).softmax(1).numpy()
+    return {
+        "logits": logits,
+        "probs": probs,
+        "labels": rng.integers(0, 3, 80),
+        "temperature": np.array(0.5 + rng.random()),
+    }
+
+
+def value_arrays(seed: int) -> Arrays:
+    rng = np.random.default_rng(seed)
+    targets = 100 + 20 * rng.normal(size=(60, 1))
+    return {"mean": targets + rng.normal(size=(60, 1)), "targets": targets}
+
+
+def curve(method: str, seeds: int = 3) -> Curve:
+    rng = np.random.default_rng(len(method))
+    loss = Quantity("loss", "loss", 100)
+    return Curve(method, Quantity("epoch", "epoch", whole=True), loss, range(seeds), np.arange(4), rng.random((seeds, 4)))
+
+
+# --------------------------------------------------------------------------------------------- reliability
+
+
+def test_reliability_pools_the_seeds_before_and_after_each_own_temperature():
+    seeds = [class_arrays(seed) for seed in range(3)]
+    labels = np.concatenate([seed["labels"] for seed in seeds])
+    scaled = [torch.tensor(seed["logits"] / seed["temperature"]).softmax(1) for seed in seeds]
+    expected = (
+        reliability(np.concatenate([seed["probs"] for seed in seeds]), labels),
+        reliability(torch.cat(scaled), labels),
+    )
+    for stage, bins in zip(prepare_reliability("mixup", seeds), expected, strict=True):
+        for name in ("count", "claimed", "observed"):
+            torch.testing.assert_close(getattr(stage.bins, name), getattr(bins, name))
+
+
+def test_a_bar_is_the_accuracy_and_its_gap_ends_at_the_confidence():
+    rng = np.random.default_rng(0)
+    probs, labels = rng.dirichlet(np.ones(3), 200), rng.integers(0, 3, 200)
+    bins = reliability(probs, labels)
+    ax = Figure().add_subplot()
+    data = prepare_stage("mixup", "before temperature", probs, labels)
+    draw_reliability(ax, data, STYLE)
+    full = bins.count > 0
+    bars = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    accuracy, gap = bars[: int(full.sum())], bars[int(full.sum()) :]
+    np.testing.assert_allclose([bar.get_height() for bar in accuracy], bins.observed[full])
+    np.testing.assert_allclose([bar.get_y() + bar.get_height() for bar in gap], bins.claimed[full])
+    np.testing.assert_allclose([bar.get_x() * 15 for bar in accuracy], full.nonzero().flatten(), atol=1e-9)
+    assert f"ECE {100 * bins.expected_error():.2f} %" in ax.get_title()
+
+    counts = Figure().add_subplot()
+    draw_counts(counts, data, STYLE)
+    assert sum(bar.get_height() for bar in counts.patches if isinstance(bar, Rectangle)) == pytest.approx(100)
+
+
+def test_the_smooth_curve_is_drawn_where_there_are_rows():
+    """Rows that claim 0.7 and are right 0.8 of the time: the curve is near them, and nowhere else."""
+    probs, labels = np.tile([0.7, 0.3], (1000, 1)), (np.arange(1000) % 5 == 0).astype(int)
+    data = prepare_stage("mixup", "", probs, labels)
+    ax = Figure().add_subplot()
+    draw_reliability(ax, data, STYLE)
+    (_, line) = (collection for collection in ax.collections if isinstance(collection, LineCollection))
+    points = np.concatenate([np.asarray(segment) for segment in line.get_segments()])
+    assert 0.3 < points[:, 0].min() < 0.5
+    nearest = points[np.abs(points[:, 0] - 0.7).argmin()]
+    assert nearest[1] == pytest.approx(nearest[0] + 0.1, abs=0.01)
+    assert f"smooth {100 * data.smooth.error:.2f} %" in ax.get_title()
+    kinds = [row["kind"] for row in data.rows()]
+    assert kinds.count("bin") == 15
+    assert 0 < kinds.count("curve") < 65
+
+
+def test_the_reliability_of_the_positive_class_says_so():
+    data = prepare_positive("P(y = 1)", "", np.full(10, 0.2), (np.arange(10) < 2).astype(int))
+    full = next(row for row in data.rows() if row["count"])
+    assert (full["P(y = 1)"], full["share of ones"]) == (pytest.approx(0.2), pytest.approx(0.2))
+
+
+# ---------------------------------------------------------------------------------------------- confidence
+
+
+def test_right_and_wrong_answers_are_shares_of_their_own_number():
+    probs = np.array([[0.9, 0.1], [0.9, 0.1], [0.55, 0.45], [0.3, 0.7]])
+    shown = prepare_right_wrong("mixup", [{"probs": probs, "labels": np.array([0, 0, 1, 1])}])
+    assert shown.filled.sum() == pytest.approx(1)
+    assert shown.filled[13] == pytest.approx(2 / 3)  # 0.9 in [13 / 15, 14 / 15)
+    assert shown.outlined[8] == 1  # 0.55
+    right = prepare_right_wrong("mixup", [{"probs": probs[:1], "labels": np.array([0])}])
+    assert right.outlined.sum() == 0  # nothing is wrong
+
+
+def test_rows_of_no_class_have_the_confidence_of_their_logits():
+    known = {"probs": np.array([[1.0, 0.0]]), "ood_notmnist_logits": np.zeros((5, 2))}
+    shown = prepare_ood("mixup", [known], "notmnist")
+    assert (shown.filled[14], shown.outlined[7]) == (1, 1)
+    assert shown.kinds == ("test rows", "rows of notmnist")
+    assert sum(row["share"] for row in shown.rows()) == 2
+
+
+def test_confidence_has_a_panel_a_method():
+    shown = [prepare_right_wrong(method, [class_arrays(0)]) for method in ("erm", "mixup")]
+    drawing = confidence_drawing("x", shown, styles(["erm", "mixup"]))
+    figure = Figure((drawing.width, drawing.height), layout="constrained")
+    drawing.paint(figure)
+    assert [ax.get_title() for ax in figure.axes] == ["erm", "mixup"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["right answers", "wrong answers"]
+
+
+# -------------------------------------------------------------------------------------------------- curves
+
+
+def test_the_risk_at_full_coverage_is_the_error():
+    rng = np.random.default_rng(0)
+    probs, labels = rng.dirichlet(np.ones(3), 300), rng.integers(0, 3, 300)
+    curve = prepare_risk("mixup", [7], [{"probs": probs, "labels": labels}])
+    assert curve.x[-1] == 1
+    assert curve.values[0, -1] == pytest.approx((probs.argmax(1) != labels).mean())
+    order = np.argsort(-probs.max(1))
+    half = int(np.flatnonzero(np.isclose(curve.x, 0.5))[0])
+    assert curve.values[0, half] == pytest.approx((probs.argmax(1) != labels)[order[:150]].mean())
+
+
+def test_a_curve_is_the_mean_before_a_thin_line_a_seed():
+    data = curve("mixup")
+    ax = Figure().add_subplot()
+    draw_curve(ax, data, STYLE)
+    *seeds, mean = (np.asarray(line.get_ydata()) for line in ax.lines)
+    np.testing.assert_allclose(seeds, 100 * data.values)
+    np.testing.assert_allclose(mean, 100 * data.values.mean(0))
+    alone = Figure().add_subplot()
+    draw_curve(alone, curve("mixup", seeds=1), STYLE)
+    assert len(alone.lines) == 1
+
+
+@pytest.mark.parametrize(("methods", "axes"), [(TOGETHER, 1), (TOGETHER + 1, TOGETHER + 1), (18, 18)])
+def test_many_methods_have_a_panel_each(methods: int, axes: int):
+    labels = list(METHODS)[:methods]
+    drawing = curves_drawing("x", [curve(label) for label in labels], styles(labels))
+    figure = Figure((drawing.width, drawing.height))
+    drawing.paint(figure)
+    assert len(figure.axes) == axes
+    if axes > 1:
+        assert [ax.get_title() for ax in figure.axes] == [wrapped(label, 20) for label in labels]
+        assert all(len(ax.lines) == methods - 1 + 4 for ax in figure.axes)  # all others in grey; three seeds, the mean
+
+
+# ----------------------------------------------------------------------------------------------- predicted
+
+
+def test_every_row_of_every_seed_is_a_dot():
+    data = prepare_predicted("erm", [value_arrays(seed) for seed in range(3)])
+    assert data.predicted.shape == data.observed.shape == (180,)
+    ax = Figure().add_subplot()
+    draw_predicted(ax, data, STYLE)
+    np.testing.assert_array_equal(ax.collections[0].get_offsets(), np.stack([data.observed, data.predicted], 1))
+
+
+def test_drawing_changes_no_global_setting_and_repeats_itself():
+    data = prepare_predicted("$\\frac{$ _^", [value_arrays(0)])
+    drawing = predicted_drawing("x", data, (0.0, 200.0), STYLE)
+    before = dict(mpl.rcParams)
+    first = drawing.save("svg", "png")
+    with mpl.rc_context({"font.size": 30, "axes.grid": True}):
+        assert drawing.save("svg", "png") == first  # whatever the user has set
+    assert dict(mpl.rcParams) == before
+
+
+# ------------------------------------------------------------------------------------------- panels, styles
+
+
+def test_names_of_panels_do_not_overlap():
+    names = ["sk_mixup_e(share=0.25, remember=True)", "mixup", "sk_mixup(remember=True)", "manifold_mixup"]
+    figure = Figure((4.8, 4), dpi=100, layout="constrained")
+    axes = panels(figure, names)
+    figure.draw_without_rendering()
+    boxes = [ax.title.get_window_extent() for ax in axes]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
+def test_a_method_looks_the_same_whatever_the_order_and_the_company():
+    methods = ["mixup", "erm", "sk_mixup_e", "sk_mixup(tau_max=0.3)", "zeta", "alpha"]
+    looks = styles(methods)
+    for order in itertools.permutations(methods):
+        assert styles(order) == looks
+    for name in methods:
+        assert styles([name, "mixup_e(share=0.25)"])[name] == looks[name]
+    for name, style in NAMED.items():
+        assert styles([name, "other"])[name] == style
+
+
+def test_of_two_names_that_pick_the_same_the_first_in_the_alphabet_keeps_it():
+    alone = {name: styles([name])[name] for name in (f"model {i:02}" for i in range(100))}
+    same = [
+        (first, second)
+        for first, second in itertools.combinations(alone, 2)
+        if (alone[first].color, alone[first].marker) == (alone[second].color, alone[second].marker)
+    ]
+    assert len(same) > 5
+    for first, second in same:
+        looks = styles([second, first])
+        assert looks[first] == alone[first]
+        assert (looks[second].color, looks[second].marker) != (looks[first].color, looks[first].marker)
+
+
+def test_every_method_has_its_own_look_and_options_a_shade_of_it():
+    assert set(NAMED) == set(METHODS)
+    variants = [f"{name}(alpha={alpha})" for name in METHODS for alpha in (0.1, 0.2, 2.0)]
+    looks = styles([*METHODS, *variants, *(f"model {i}" for i in range(14))])
+    assert len({(style.color, style.marker) for style in looks.values()}) == len(looks)
+    blue = looks["sk_mixup(alpha=0.2)"].color
+    assert int(blue[5:], 16) > int(blue[1:3], 16)  # sk_mixup is blue
+    assert len({style.color for style in NAMED.values()}) == len(NAMED)
+
+
+def test_lines_of_methods_are_seen_on_white():
+    """A contrast of 1.7 to 1 or more, as WCAG measures it. It asks 3 to 1 of thin lines; Okabe's orange has 2.2."""
+
+    def luminance(color: str) -> float:
+        channels = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        linear = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+        return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    looks = styles([*METHODS, *(f"{name}(alpha={alpha})" for name in METHODS for alpha in (0.1, 0.2, 2.0))])
+    assert all(1.05 / (luminance(style.color) + 0.05) > 1.7 for style in looks.values())
