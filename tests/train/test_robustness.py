@@ -14,7 +14,7 @@ from calmix.errors import CalmixError, SettingError, ShapeError, UnknownNameErro
 from calmix.models import mlp
 from calmix.results.records import scores_of
 from calmix.train import Recipe, Robustness, TrainingSettings, robustness, run
-from calmix.train.run import try_step
+from calmix.train.running import try_step
 
 QUICK = TrainingSettings(epochs=1)
 FEW = NamedSet("digits", train_size=100)

@@ -17,7 +17,7 @@ from calmix.posthoc import CalibrationLogits, fit_temperature
 from calmix.results.files import Arrays
 from calmix.results.records import Record
 from calmix.train import Recipe, TrainingSettings, run
-from calmix.train.run import misfits, try_step
+from calmix.train.running import misfits, try_step
 
 QUICK = TrainingSettings(epochs=2)
 RECIPE = Recipe(NamedSet("wine"), "mixup", calmix.mixup(), settings=QUICK)
