@@ -175,8 +175,10 @@ def read_results(folder: Path, reference: str | None = None) -> Results:
     return Results(results.facts, results.records, reference)
 
 
-def results_from_json(raw: Mapping) -> Results:
+def results_from_json(raw: object) -> Results:
     """`results_json`, backwards. Raise DataError where an entry is missing or of another kind."""
+    if not isinstance(raw, Mapping):
+        raise DataError(f"expected an object with runs; got {type(raw).__name__}.")
     try:
         data = DataFacts(**{entry.name: raw["data"][entry.name] for entry in fields(DataFacts)})
         records = [from_json(run) for run in raw["runs"]]
