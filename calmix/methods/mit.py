@@ -159,8 +159,8 @@ def mit_a(
 
     Formula: that of `mit_l`; after each stage the hidden rows are taken apart and mixed with a new pair of lam.
     Source: Wang et al., On the Pitfall of Mixup for Uncertainty Calibration, CVPR 2023, and its authors' code.
-    Defaults: as `mit_l`; sites: None is every stage of the model, see `EverySite`. The authors take the stem, with its norm
-    and activation, and the four groups of blocks of a ResNet.
+    Defaults: as `mit_l`; sites: None is every stage of the model, see `EverySite`. The authors take the stem, with its
+    norm and activation, and the four groups of blocks of a ResNet.
     Deviation: as `mit_l`.
     Cost: 2 forwards, 2 backwards (one of twice the rows).
     """
