@@ -190,7 +190,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Scheduled:
-    """`method` for the first `until` epochs, then `then`: a method that changes with `TrainingLoss.epoch`."""
+    """`method` for the first `until` epochs (`TrainingLoss.epoch`), at least one; then `then`."""
 
     method: "Method | Scheduled"
     until: int

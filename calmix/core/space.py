@@ -61,7 +61,7 @@ class Remembered:
     estimate for each training row, in float16 (see `Memory`). A row not yet seen has no position (NaN), and
     `pair_distance` takes it to be at the mean distance.
 
-    site: as in `Embedding`. host: keep them in the host's memory, not the device's; each step then waits for the device.
+    site: as in `Embedding`. host: keep them in the host's memory, not the device's; a step then waits for the device.
     """
 
     site: str | None = None

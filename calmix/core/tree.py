@@ -11,7 +11,7 @@ from calmix.errors import ShapeError
 
 
 def map_leaves(function: Callable[..., Tensor], tree: Any, *others: Any) -> Any:
-    """`function` applied to every tensor of a tree, with the tensors at the same place in `others`; keeps the structure.
+    """The tree with `function` applied to every tensor, together with the tensors at the same place in `others`.
 
     >>> map_leaves(torch.add, {"a": torch.tensor(1)}, {"a": torch.tensor(2)})
     {'a': tensor(3)}
