@@ -48,7 +48,7 @@ class CleanPass:
         self._model = model
         self._grad = grad
         self._moves_statistics = moves_statistics
-        self.x = map_leaves(_as_leaf, x) if grad is CleanGrad.INPUTS else x
+        self.x: Any = map_leaves(_as_leaf, x) if grad is CleanGrad.INPUTS else x
         self._output: Any = None
         self._embeddings: dict[str | None, Tensor] = {}
 

@@ -68,9 +68,9 @@ class TrainingLoss(nn.Module):
             raise UnknownNameError("batch_norm", batch_norm, BATCH_NORM)
         self.method = method
         self.task = task
-        self.seed = seed
+        self.seed: int = seed
         self.batch_norm = batch_norm
-        self.epoch = 0
+        self.epoch: int = 0
         self.terms: dict[str, Tensor] = {}
         self.mix: Mix | None = None
         self._training_set = None if data is None else TrainingSet(data)

@@ -1,5 +1,6 @@
 """Functions from methods to methods."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from calmix.core.coefficient import Folded, Sometimes
@@ -58,7 +59,7 @@ def scheduled(method: Method | Scheduled, until: int, then: Method | Scheduled |
     return Scheduled(method, until, erm() if then is None else then)
 
 
-WRAPPERS = {
+WRAPPERS: dict[str, Callable[..., Method | Scheduled]] = {
     "sometimes": sometimes,
     "folded": folded,
     "without_self_pairs": without_self_pairs,
