@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from calmix.errors import DataError, ShapeError
-from calmix.metrics.row_scores import check_classes, pieces
+from calmix.metrics.row_scores import check_probs, pieces
 from calmix.metrics.tensors import Array, cpu_tensor
 
 
@@ -60,7 +60,7 @@ def human_label_metrics(probs: Array, human_labels: Array) -> dict[str, float]:
             "both; pass one row of human labels for each row of probs."
         )
     no_labels = torch.zeros(probs.shape[:1], dtype=torch.long)  # stand in for the labels, which are not used here
-    probs = torch.cat([piece.clone() for piece, _ in pieces(*check_classes(probs, no_labels))])
+    probs = torch.cat([piece.clone() for piece, _ in pieces(*check_probs(probs, no_labels))])
     sums = human_labels.sum(1, keepdim=True)  # (n, 1)
     if not (human_labels.isfinite().all() and human_labels.min() >= 0 and sums.min() > 0):
         raise DataError("human_labels hold a negative number, NaN, infinity or a row of zeros; drop these rows.")
