@@ -143,9 +143,9 @@ class Frame:
 
     @cached_property
     def _hash(self) -> str:
-        import pandas as pd
+        from pandas.util import hash_pandas_object
 
-        rows = pd.util.hash_pandas_object(self.frame, index=False).to_numpy()
+        rows = hash_pandas_object(self.frame, index=False).to_numpy()
         return f"{self.frame.shape} {_digest([rows])}"
 
 
@@ -253,11 +253,13 @@ def as_source(data: Any, target: str | None = None) -> DataSource:
     if isinstance(data, Splits):
         return Fixed(data)
     if isinstance(data, tuple) and len(data) == 2 and all(hasattr(part, "shape") for part in data):
-        return Arrays(*(torch.as_tensor(np.asarray(part)) if not isinstance(part, Tensor) else part for part in data))
+        x, y = (part if isinstance(part, Tensor) else torch.from_numpy(np.asarray(part)) for part in data)
+        return Arrays(x, y)
     if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, str | bytes | dict):
         from torch.utils.data import default_collate
 
-        return Arrays(*default_collate([tuple(data[i])[:2] for i in range(len(data))]))
+        x, y = default_collate([tuple(data[i])[:2] for i in range(len(data))])
+        return Arrays(x, y)
     raise SettingError(
         "data must be Splits, a source, a DataFrame with target=, a pair (x, y) of tensors or arrays, or a data set of "
         f"rows (x, y); got {type(data).__name__}."

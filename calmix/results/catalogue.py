@@ -171,9 +171,9 @@ _ENTRIES = (
     _share("mape", "MAPE", "mean absolute error over the truth", -1, 1, _VALUES),
     Metric("r2", "R²", "share of the variance explained", 1, tasks=_VALUES),
     _of_targets("crps", "CRPS", "distance of the predicted distribution from the truth"),
-    Metric("uce", "UCE", "how far claimed variances are from squared errors, in the squared unit", -1, None, "", _VALUES),
+    Metric("uce", "UCE", "how far claimed variances are from squared errors", -1, None, tasks=_VALUES),
     _share("ence", "ENCE", "the same for deviations, as a share of what was claimed", -1, 1, _VALUES),
-    _share("quantile_calibration_error", "Quantile error", "how far levels of quantiles are from shares below", -1, 2, _VALUES),
+    _share("quantile_calibration_error", "Quantile error", "levels of quantiles against shares below", tasks=_VALUES),
     _of_targets("pinball", "Pinball loss", "of all quantiles"),
     _share("coverage_90", "Coverage of 90 % intervals", "should be 90", 0, 1, _VALUES),
     _of_targets("width_90", "Width of 90 % intervals", "mean width", 0),
@@ -191,17 +191,17 @@ _ENTRIES = (
     Metric("cost", "Cost", "time of a training step over that of plain training", -1, 2, "×", _ALL),
     Metric("train_seconds", "Seconds", "how long the training took", -1, 1, tasks=_ALL),
     Metric("epoch", "Epoch kept", "counted from 1", 0, 0, tasks=_ALL),
-    Metric("train_loss", "Training loss", "mean over the last epoch's steps, on mixed rows where rows are mixed", 0, tasks=_ALL),
+    Metric("train_loss", "Training loss", "mean over the last epoch's steps, mixed rows included", 0, tasks=_ALL),
     Metric("loss", "Loss", "mean over the rows, in nats for classes", -1, tasks=_ALL),
     # mixes
     _share("mixing", "Mixing", "mean share of the smaller parent", 0, 1, _MIXES),
     _share("label_mixing", "Label mixing", "the same, counting only parents of different classes", 0, 1, _MIXES),
     _share("different", "Different classes", "mixes whose parents are of different classes", 0, 1, _MIXES),
     _share("neither", "Neither parent's class", "the oracle sees the class of neither parent", -1, 1, _MIXES),
-    _share("excess", "Avoidable error of the label", "what is wrong beyond what any label of two classes must be", -1, 1, _MIXES),
-    _share("hard", "Mass off the oracle's class", "what the label gives to other classes than the oracle's", -1, 1, _MIXES),
+    _share("excess", "Avoidable error of the label", "beyond what any label of two classes must have", -1, 1, _MIXES),
+    _share("hard", "Mass off the oracle's class", "what the label gives to other classes", -1, 1, _MIXES),
     _share("mass", "Mass off the oracle's answer", "total variation between label and oracle", -1, 1, _MIXES),
-    _share("moved_accuracy", "Accuracy with the best border", "with the border where it is best on held-out rows", 1, 1, _MIXES),
+    _share("moved_accuracy", "Accuracy with the best border", "where it is best on held-out rows", 1, 1, _MIXES),
 )  # fmt: skip
 METRICS: Mapping[str, Metric] = {metric.key: metric for metric in _ENTRIES}
 

@@ -124,13 +124,13 @@ class Scores:
         return difference(*self._pairs(method, other, metric, condition))
 
     def of_method(self, method: str) -> "Scores":
-        return Scores(self.frame[self.frame["method"] == method])
+        return Scores(self.frame.loc[self.frame["method"] == method])
 
     def under(self, condition: str) -> "Scores":
         """The scores beneath a condition, whose conditions are the rest of the path; its own are PLAIN."""
         path = self.frame["condition"]
-        inside = self.frame[(path == condition) | path.str.startswith(f"{condition}/")]
-        rest = inside["condition"].str.removeprefix(condition).str.removeprefix("/").replace("", PLAIN)
+        inside = self.frame.loc[(path == condition) | path.str.startswith(f"{condition}/")]
+        rest = [one.removeprefix(condition).removeprefix("/") or PLAIN for one in inside["condition"]]
         return Scores(inside.assign(condition=rest))
 
     def wide(self, first: Sequence[tuple[str, str]] = ()) -> pd.DataFrame:
@@ -195,10 +195,14 @@ def nested(measured: Measured) -> dict[str, object]:
 
 
 def flat(raw: object, path: str = "") -> dict[str, dict[str, float]]:
-    """`nested`, backwards. What is no number is left out; a list of two numbers, of calmix 0.1.0, is an interval's ends.
+    """`nested`, backwards. What is no number is left out.
 
-    >>> flat({"ece": 0.2, "ood": {"notmnist": {"auroc": 0.9}}, "intervals": {"ece": [0.1, 0.3]}})
-    {'plain': {'ece': 0.2}, 'ood/notmnist': {'auroc': 0.9}, 'intervals/low': {'ece': 0.1}, 'intervals/high': {'ece': 0.3}}
+    A list of two numbers holds the ends of an interval, as calmix 0.1.0 wrote them.
+
+    >>> flat({"ece": 0.2, "ood": {"notmnist": {"auroc": 0.9}}})
+    {'plain': {'ece': 0.2}, 'ood/notmnist': {'auroc': 0.9}}
+    >>> flat({"intervals": {"ece": [0.1, 0.3]}})
+    {'intervals/low': {'ece': 0.1}, 'intervals/high': {'ece': 0.3}}
     """
     if not isinstance(raw, Mapping):
         raise DataError(f"expected metrics by name; got {type(raw).__name__}.")

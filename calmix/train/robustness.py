@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from calmix.data import CORRUPTIONS, SEVERITIES, OODSet, Split, Splits, corrupted, load_human_labels
@@ -45,11 +46,12 @@ class Robustness:
     def measure(self, model: nn.Module, splits: Splits, seed: int, test: ClassPredictions) -> tuple[Scored, Arrays]:
         """Further scores and further predictions of a network whose predictions on the test split are `test`.
 
-        Conditions: `ood/NAME/SCORE`, `corruptions/FAMILY/SEVERITY`, and `human_labels`. Corruptions are of the first `CORRUPTED_ROWS` test rows and drawn from the seed, so that runs of
-        a seed see the same images.
+        Conditions: `ood/NAME/SCORE`, `corruptions/FAMILY/SEVERITY`, and `human_labels`.
+        Corruptions are of the first `CORRUPTED_ROWS` test rows and drawn from the seed, so that runs of a seed see the
+        same images.
         """
         scores: Scored = {}
-        arrays: dict = {}
+        arrays: dict[str, NDArray] = {}
         for one in self.ood:
             pixels = one.images(splits)
             logits = predicted_logits(model, Split(pixels, torch.zeros(len(pixels), dtype=torch.int64)))

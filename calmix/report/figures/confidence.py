@@ -49,12 +49,12 @@ def prepare_right_wrong(method: str, seeds: Sequence[Arrays]) -> Confidence:
     return Confidence(method, RIGHT_WRONG, _shares(confidence[right]), _shares(confidence[~right]))
 
 
-def prepare_outside(method: str, seeds: Sequence[Arrays], name: str) -> Confidence:
-    """Of the test rows, and of the rows of an OOD set, of all seeds."""
+def prepare_ood(method: str, seeds: Sequence[Arrays], name: str) -> Confidence:
+    """Of the test rows, and of the rows of a set of no class, of all seeds."""
     inside = np.concatenate([seed["probs"].max(1) for seed in seeds])
     logits = np.concatenate([seed[f"ood_{name}_logits"] for seed in seeds])
-    outside = torch.from_numpy(logits).softmax(1).amax(1).numpy()
-    return Confidence(method, ("test rows", f"rows of {name}"), _shares(inside), _shares(outside))
+    foreign = torch.from_numpy(logits).softmax(1).amax(1).numpy()
+    return Confidence(method, ("test rows", f"rows of {name}"), _shares(inside), _shares(foreign))
 
 
 def draw_confidence(ax: Axes, data: Confidence, style: Style) -> None:

@@ -7,12 +7,9 @@ plain Mixup next, until another beats it beyond chance.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from calmix.experiment.statistics import widened
-from calmix.experiment.summary import PLAIN_MIXUP, PLAIN_TRAINING
-from calmix.report.results import Results
-from calmix.report.tables import ACCURACY, ECE, SCALED_ECE, Column, Verdict, columns_of
-
-CONTROLS = ("mixup_idle",)  # trained to explain the others, not to be taken
+from calmix.results.catalogue import ACCURACY, ECE, RMSE, SCALED_ECE, Column, Mark
+from calmix.results.statistics import widened
+from calmix.results.store import CONTROLS, PLAIN_MIXUP, PLAIN_TRAINING, Results
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ def choose(results: Results) -> Choice:
     If no method differed from plain training, it would still lose its place at most once in twenty comparisons: each of
     two goals errs on one of the two sides that an interval leaves out.
     """
-    goals = (columns_of(results)[0],) if results.regression else (ACCURACY, ECE)
+    goals = (RMSE,) if results.regression else (ACCURACY, ECE)
     method = _choose(results, goals)
     plain = PLAIN_TRAINING in contenders(results) and not results.regression
     if plain and side(results, method, PLAIN_TRAINING, ECE) == -1:
@@ -54,12 +51,12 @@ def beats(results: Results, method: str, other: str, goals: Sequence[Column]) ->
     return next((found for found in sides if found), 0) == 1
 
 
-def side(results: Results, method: str, other: str, column: Column) -> Verdict:
+def side(results: Results, method: str, other: str, column: Column) -> Mark:
     """Whether `method` is better (1) or worse (-1) than `other` beyond chance, or neither (0).
 
     Beyond chance: the paired interval of `level` excludes zero.
     """
-    return column.verdict(results.difference(method, other, column.name, level(results)))
+    return column.mark(results.scores.difference(method, other, column.key, column.condition, level(results)))
 
 
 def level(results: Results) -> float:
@@ -69,9 +66,8 @@ def level(results: Results) -> float:
 
 def contenders(results: Results) -> list[str]:
     """The methods that can be taken: all but controls, where that leaves two or more."""
-    methods = [summary.method for summary in results.methods]
-    left = [method for method in methods if method not in CONTROLS]
-    return left if len(left) > 1 else methods
+    left = [method for method in results.methods if method not in CONTROLS]
+    return left if len(left) > 1 else results.methods
 
 
 def _choose(results: Results, goals: Sequence[Column]) -> str:
@@ -82,7 +78,7 @@ def _choose(results: Results, goals: Sequence[Column]) -> str:
             if not winners:
                 return simple
             left = winners
-    cost = {summary.method: round(summary.metrics["cost"].mean, 1) for summary in results.methods}
+    cost = {method: round(results.scores.interval(method, "cost").mean, 1) for method in left}
 
     def losses(method: str) -> int:
         return sum(beats(results, other, method, goals) for other in left)

@@ -1,16 +1,15 @@
 """Learning curves, and what becomes of accuracy and calibration as images are corrupted."""
 
 from collections.abc import Sequence
-from statistics import fmean
 
 import numpy as np
 
+from calmix.data.corruptions import CORRUPTED_ROWS
 from calmix.metrics import accuracy, ece
 from calmix.report.figures.curves import Curve, Quantity
 from calmix.results.files import Arrays
 from calmix.results.records import Record
 from calmix.results.scores import Scores
-from calmix.data.corruptions import CORRUPTED_ROWS
 
 EPOCH = Quantity("epoch", "epoch", whole=True)
 LEARNING_LOSS = Quantity("loss", "validation loss", axis="log")
@@ -33,23 +32,24 @@ def prepare_learning(runs: Sequence[Record], quantity: Quantity) -> Curve:
     )
 
 
-def prepare_corruption(runs: Sequence[Record], predictions: Sequence[Arrays], quantity: Quantity) -> Curve:
-    """The mean over all families of corruptions that were run; severity 0 is the same test rows, clean."""
-    clean_metric = {"accuracy": accuracy, "ece": ece}[quantity.name]
-    families = runs[0].metrics["corruptions"]
-    severities = list(next(iter(families.values())))
-
-    def means(run: Record, clean: Arrays) -> list[float]:
-        parts = run.metrics["corruptions"].values()
-        corrupted = [np.mean([part[severity][quantity.name] for part in parts]) for severity in severities]
-        undamaged = clean_metric(clean["probs"][:CORRUPTED_ROWS], clean["labels"][:CORRUPTED_ROWS])
-        return [undamaged, *map(float, corrupted)]
-
+def prepare_corruption(scores: Scores, method: str, predictions: Sequence[Arrays], quantity: Quantity) -> Curve:
+    """The mean over all families of corruptions; severity 0 is the same test rows, undamaged, from the predictions."""
+    undamaged = {"accuracy": accuracy, "ece": ece}[quantity.name]
+    clean = [undamaged(one["probs"][:CORRUPTED_ROWS], one["labels"][:CORRUPTED_ROWS]) for one in predictions]
+    paths = [path.split("/") for path in scores.conditions("corruptions")]
+    families = list(dict.fromkeys(family for family, _ in paths))
+    severities = list(dict.fromkeys(severity for _, severity in paths))
+    by_family = np.array(  # (severities, families, seeds)
+        [
+            [scores.values(method, quantity.name, f"corruptions/{family}/{severity}") for family in families]
+            for severity in severities
+        ]
+    )
     return Curve(
-        method=runs[0].method,
+        method=method,
         along=SEVERITY,
         quantity=quantity,
-        seeds=[run.seed for run in runs],
+        seeds=scores.seeds_of(method),
         x=np.array([0, *map(int, severities)]),
-        values=np.array([means(run, clean) for run, clean in zip(runs, predictions, strict=True)]),
+        values=np.concatenate([np.array(clean)[:, None], by_family.mean(1).T], 1),
     )

@@ -7,10 +7,11 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from calmix.experiment.record import Record
-from calmix.experiment.statistics import Interval, interval
-from calmix.report.figures.drawing import TITLE, Drawing, wrapped
+from calmix.report.drawing import TITLE, Drawing, wrapped
 from calmix.report.style import Style
+from calmix.results.catalogue import Column
+from calmix.results.scores import Scores
+from calmix.results.statistics import Interval
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,12 @@ class Dot:
         yield {"method": self.method, "heading": self.heading, **value}
 
 
-def prepare_dot(runs: Sequence[Record], heading: str, metric: str, scale: float = 1.0) -> Dot:
-    """The mean over seeds of a metric that `Record.value` knows, times `scale`."""
-    return Dot(runs[0].method, heading, interval([scale * run.value(metric) for run in runs]))
+def prepare_dots(scores: Scores, column: Column, heading: str) -> list[Dot]:
+    """The mean over seeds of every method."""
+    return [
+        Dot(method, heading, scores.interval(method, column.key, column.condition, column.metric.scale))
+        for method in scores.methods
+    ]
 
 
 def draw_dots(ax: Axes, dots: Sequence[Dot], styles: Mapping[str, Style]) -> None:

@@ -1,79 +1,55 @@
 """The page of a comparison: which method to take, the numbers behind it, and what they look like."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Literal
 
-from calmix.experiment.record import Record, read_predictions, slug
-from calmix.experiment.shift import CORRUPTED_ROWS
-from calmix.experiment.statistics import interval, paired_difference
+from calmix.data.corruptions import CORRUPTED_ROWS
+from calmix.report.drawing import AFTER, BEFORE, TOGETHER, Drawing
 from calmix.report.figures.confidence import (
     CONFIDENCE_CAPTION,
     confidence_drawing,
-    prepare_outside,
+    prepare_ood,
     prepare_right_wrong,
 )
-from calmix.report.figures.curves import (
+from calmix.report.figures.curves import Quantity, curves_drawing, prepare_risk
+from calmix.report.figures.predicted import predicted_drawing, prepare_predicted
+from calmix.report.figures.reliability import RELIABILITY_CAPTION, prepare_reliability, reliability_drawing
+from calmix.report.page import Page, PageTable, Section
+from calmix.report.sentences import listed, named
+from calmix.report.style import Style, styles
+from calmix.report.tables import Cell, Row, Table, seeds
+from calmix.results.catalogue import ACCURACY, COST, ECE, METRICS, RMSE, SCALED_ECE, Column, number
+from calmix.results.files import Arrays, slug
+from calmix.results.scores import Scores
+from calmix.results.store import Results
+from calmix.studies.comparison.curves import (
     CORRUPTED_ACCURACY,
     CORRUPTED_ECE,
     LEARNING_ACCURACY,
     LEARNING_LOSS,
-    Quantity,
-    curves_drawing,
     prepare_corruption,
     prepare_learning,
-    prepare_risk,
 )
-from calmix.report.figures.dots import dots_drawing, prepare_dot
-from calmix.report.figures.drawing import AFTER, BEFORE, TOGETHER, Drawing
-from calmix.report.figures.points import Scatter, points_drawing, prepare_points
-from calmix.report.figures.predicted import predicted_drawing, prepare_predicted
-from calmix.report.figures.quantile import prepare_quantiles, quantiles_drawing
-from calmix.report.figures.reliability import RELIABILITY_CAPTION, prepare_reliability, reliability_drawing
-from calmix.report.page import Page, PageTable, Section, listed, write_page
-from calmix.report.results import Results, read_results
-from calmix.report.style import Style, styles
-from calmix.report.tables import (
-    ACCURACY,
-    COST,
-    ECE,
-    SCALED_ECE,
-    Cell,
-    Column,
-    Row,
-    Table,
-    columns_of,
-    difference_table,
-    evidence_table,
-    named,
-    number,
-    seeds,
-    summary_table,
-)
-from calmix.report.words import advice
+from calmix.studies.comparison.dots import dots_drawing, prepare_dots
+from calmix.studies.comparison.points import Scatter, points_drawing, prepare_points
+from calmix.studies.comparison.quantile import prepare_quantiles, quantiles_drawing
+from calmix.studies.comparison.sentences import advice
+from calmix.studies.comparison.tables import columns_of, difference_table, evidence_table, means_table, summary_table
+
+Predictions = Mapping[str, Sequence[Arrays]]  # by method, in the order of the seeds
 
 
-def write_report(folder: Path) -> Path:
-    """Draw the comparison in `folder`: report.html, and figures/ with each figure as PNG, SVG and CSV.
-
-    Returns the path of the page. Raises DataError where `folder` holds no finished comparison or cannot be written.
-    """
-    return write_page(folder, comparison_page(folder, read_results(folder)))
-
-
-def comparison_page(folder: Path, results: Results) -> Page:
-    """The page of `results`, whose predictions lie in `folder`."""
+def comparison_page(results: Results, predictions: Predictions) -> Page:
+    """The page of a comparison, whose test predictions are given by method, a run each."""
     verdict = advice(results)
-    figures = _regression(folder, results) if results.regression else _classification(folder, results)
+    figures = _regression if results.regression else _classification
     return Page(
-        title=f"calmix: {results.data.name}",
+        title=f"calmix: {results.facts.data.name}",
         lead=[verdict.headline, " ".join(verdict.reasons)],
         cautions=" ".join(verdict.cautions),
-        sections=[Section("", tables=[_means(results)]), *figures, *_differences(results)],
+        sections=[Section("", tables=[_summary(results)]), *figures(results, predictions), *_differences(results)],
         facts=_facts(results),
-        command=results.command,
+        command=results.facts.command,
         made=[_how(results)],
     )
 
@@ -81,7 +57,11 @@ def comparison_page(folder: Path, results: Results) -> Page:
 # ------------------------------------------------------------------------------------------------ tables
 
 
-def _means(results: Results) -> PageTable:
+def _means(results: Results, columns: Sequence[Column]) -> Table:
+    return means_table(results.scores, results.reference, columns)
+
+
+def _summary(results: Results) -> PageTable:
     bold = ["Bold: the best mean of a column."] if len(results.methods) > 1 else []
     table = summary_table(results)
     return PageTable("Results", table, note=" ".join([*bold, *table.notes]))
@@ -112,16 +92,16 @@ def _differences(results: Results) -> list[Section]:
 def _how(results: Results) -> PageTable:
     headings = ["Made by", *([] if results.regression else ["Temperature"]), "Epoch kept", "Seconds"]
     rows = []
-    for summary in results.methods:
-        runs = results.runs_of(summary.method)
-        temperatures = [run.temperature for run in runs if run.temperature is not None]
+    for method in results.methods:
+        records = results.of_method(method)
+        temperatures = [record.temperature for record in records if record.temperature is not None]
         values = [
-            summary.code,
+            records[0].repr,
             *([] if results.regression else [f"{fmean(temperatures):.2f}"]),
-            _span([run.epoch for run in runs]),
-            f"{fmean(run.train_seconds for run in runs):.1f}",
+            _span([record.epoch for record in records]),
+            f"{fmean(record.train_seconds for record in records):.1f}",
         ]
-        rows.append(Row(summary.method, [Cell(value) for value in values]))
+        rows.append(Row(method, [Cell(value) for value in values]))
     return PageTable("How each method is made", Table(headings, rows, []), code=(0,))
 
 
@@ -137,9 +117,10 @@ _BATCH_NORM = {
 
 
 def _facts(results: Results) -> dict[str, str]:
-    data, best = results.data, results.fit["select"] == "best"
+    facts, settings = results.facts, results.facts.settings
+    data, best = facts.data, settings["select"] == "best"
     kept = "The epoch of the lowest validation loss is kept." if best else "The last epoch is kept."
-    facts = {
+    shown = {
         "Data": f"{data.name}: {data.source}",
         "Rows": ", ".join(f"{part} {size}" for part, size in data.sizes.items()),
         "Shape of a row": " × ".join(map(str, data.shape)),
@@ -148,32 +129,32 @@ def _facts(results: Results) -> dict[str, str]:
         "Notices": " ".join(data.notices),
         "Seeds": f"{seeds(results.seeds)}, counted from 0. Runs of one seed share splits, initial weights and the "
         "order of the rows.",
-        "Network": results.model,
-        "Training": ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in results.fit.items()),
+        "Network": facts.model,
+        "Training": ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items()),
         "Epoch": f"{kept} The test split chooses nothing.",
         "Temperature": ""
         if results.regression
         else "Fitted on the calibration split, one for each run; the table above shows the mean. Below 1 it sharpens, "
         "above 1 it softens.",
-        "Batch norm": _BATCH_NORM[results.fit["batch_norm"]] if results.runs[0].has("refreshed") else "",
-        "Environment": ", ".join(f"{name} {value}" for name, value in results.environment.items()),
+        "Batch norm": _BATCH_NORM[str(settings["batch_norm"])] if "refreshed" in results.scores.conditions() else "",
+        "Environment": ", ".join(f"{name} {value}" for name, value in facts.environment.items()),
     }
-    return {name: fact for name, fact in facts.items() if fact}
+    return {name: fact for name, fact in shown.items() if fact}
 
 
 # ---------------------------------------------------------------------------------------------- figures
 
 
-def _classification(folder: Path, results: Results) -> list[Section]:
-    looks = styles(summary.method for summary in results.methods)
+def _classification(results: Results, predictions: Predictions) -> list[Section]:
+    looks, scores = styles(results.methods), results.scores
     diagrams, sure, risks = [], [], []
-    for summary in results.methods:
-        runs = results.runs_of(summary.method)
-        predictions = [read_predictions(folder, run) for run in runs]
-        stages = prepare_reliability(summary.method, predictions)
-        diagrams.append(reliability_drawing(_name("reliability", summary.method), stages, looks[summary.method]))
-        sure.append(prepare_right_wrong(summary.method, predictions))
-        risks.append(prepare_risk(summary.method, [run.seed for run in runs], predictions))
+    for method in results.methods:
+        said = predictions[method]
+        diagrams.append(
+            reliability_drawing(_name("reliability", method), prepare_reliability(method, said), looks[method])
+        )
+        sure.append(prepare_right_wrong(method, said))
+        risks.append(prepare_risk(method, scores.seeds_of(method), said))
     return [
         Section("Reliability", RELIABILITY_CAPTION + _POOLED_CAPTION, diagrams),
         Section(
@@ -188,14 +169,14 @@ def _classification(folder: Path, results: Results) -> list[Section]:
             "training): lower is better. Filled: as trained; hollow: after temperature scaling, which never changes "
             "the accuracy. Crosses are 95 % intervals over seeds, cut where no value is possible.",
             [
-                points_drawing("accuracy-ece", [_errors(results, ACCURACY)], looks),
-                points_drawing("cost", [_scatter(results, COST, ACCURACY), _errors(results, COST)], looks),
+                points_drawing("accuracy-ece", [_errors(scores, ACCURACY)], looks),
+                points_drawing("cost", [_scatter(scores, COST, ACCURACY), _errors(scores, COST)], looks),
             ],
         ),
-        *_outside(folder, results, looks),
-        *_corruptions(folder, results, looks),
-        *_votes(results),
-        *_quantiles(results),
+        *_ood(results, predictions, looks),
+        *_corruptions(results, predictions, looks),
+        *_human_labels(results),
+        *_quantiles(scores),
         Section(
             "Learning curves",
             _CURVES_CAPTION,
@@ -204,9 +185,9 @@ def _classification(folder: Path, results: Results) -> list[Section]:
     ]
 
 
-def _quantiles(results: Results) -> list[Section]:
+def _quantiles(scores: Scores) -> list[Section]:
     """Where methods that mix near or far pairs alone take part."""
-    points = prepare_quantiles(results.runs, ("accuracy", "ece", "scaled.ece"))
+    points = prepare_quantiles(scores)
     if not points:
         return []
     caption = (
@@ -216,12 +197,9 @@ def _quantiles(results: Results) -> list[Section]:
     return [Section("Near pairs, far pairs, all pairs", caption, [quantiles_drawing("quantiles", points)])]
 
 
-def _regression(folder: Path, results: Results) -> list[Section]:
-    looks = styles(summary.method for summary in results.methods)
-    dots = [
-        prepare_predicted(summary.method, [read_predictions(folder, run) for run in results.runs_of(summary.method)])
-        for summary in results.methods
-    ]
+def _regression(results: Results, predictions: Predictions) -> list[Section]:
+    looks = styles(results.methods)
+    dots = [prepare_predicted(method, predictions[method]) for method in results.methods]
     limits = (
         min(float(min(data.predicted.min(), data.observed.min())) for data in dots),
         max(float(max(data.predicted.max(), data.observed.max())) for data in dots),
@@ -237,7 +215,7 @@ def _regression(folder: Path, results: Results) -> list[Section]:
             "Error against cost",
             "Left and down is better. Cost is the time of a training step over that of plain training. "
             "Crosses are 95 % intervals over seeds.",
-            [points_drawing("rmse-cost", [_scatter(results, COST, columns_of(results)[0])], looks)],
+            [points_drawing("rmse-cost", [_scatter(results.scores, COST, RMSE)], looks)],
         ),
         Section("Learning curves", _CURVES_CAPTION, [_learning(results, LEARNING_LOSS, looks)]),
     ]
@@ -257,43 +235,42 @@ _CURVES_CAPTION = (
 
 
 def _learning(results: Results, quantity: Quantity, looks: Mapping[str, Style]) -> Drawing:
-    curves = [prepare_learning(results.runs_of(summary.method), quantity) for summary in results.methods]
+    curves = [prepare_learning(results.of_method(method), quantity) for method in results.methods]
     return curves_drawing(f"learning-{quantity.name}", curves, looks)
 
 
-def _scatter(results: Results, x: Column, y: Column) -> Scatter:
-    return Scatter(prepare_points(results.methods, x, y), x, y)
+def _scatter(scores: Scores, x: Column, y: Column) -> Scatter:
+    return Scatter(prepare_points(scores, x, y), x, y)
 
 
-def _errors(results: Results, x: Column) -> Scatter:
+def _errors(scores: Scores, x: Column) -> Scatter:
     """The calibration error before and after temperature, against x."""
-    before = prepare_points(results.methods, x, ECE, BEFORE)
-    return Scatter([*before, *prepare_points(results.methods, x, SCALED_ECE, AFTER)], x, ECE)
+    before = prepare_points(scores, x, ECE, BEFORE)
+    return Scatter([*before, *prepare_points(scores, x, SCALED_ECE, AFTER)], x, ECE)
 
 
 # --------------------------------------------------------------------------- what was asked for beyond the test split
 
 
-def _outside(folder: Path, results: Results, looks: Mapping[str, Style]) -> list[Section]:
+def _ood(results: Results, predictions: Predictions, looks: Mapping[str, Style]) -> list[Section]:
     """Rows of none of the classes."""
     sections = []
-    for name, scores in results.runs[0].metrics.get("ood", {}).items():
+    paths = [path.split("/") for path in results.scores.conditions("ood")]
+    for name in dict.fromkeys(name for name, _ in paths):
+        kinds = [score for one, score in paths if one == name]
         dots = [
-            prepare_dot(results.runs_of(summary.method), score.replace("_", " "), f"ood.{name}.{score}.auroc", 100)
-            for score in scores
-            for summary in results.methods
+            dot
+            for score in kinds
+            for dot in prepare_dots(
+                results.scores, Column(METRICS["auroc"], f"ood/{name}/{score}"), score.replace("_", " ")
+            )
         ]
         columns = [
-            Column(f"ood.{name}.{score}.{metric}", f"{title} {score.replace('_', ' ')}", better, 1, "%")
-            for metric, title, better in _DETECTION
-            for score in scores
+            Column(METRICS[metric], f"ood/{name}/{score}", f"{METRICS[metric].title} {score.replace('_', ' ')}")
+            for metric in ("auroc", "aupr", "fpr95")
+            for score in kinds
         ]
-        shown = [
-            prepare_outside(
-                summary.method, [read_predictions(folder, run) for run in results.runs_of(summary.method)], name
-            )
-            for summary in results.methods
-        ]
+        shown = [prepare_ood(method, predictions[method], name) for method in results.methods]
         sections.append(
             Section(
                 f"Told apart from what it never saw: {name}",
@@ -302,12 +279,15 @@ def _outside(folder: Path, results: Results, looks: Mapping[str, Style]) -> list
                 "area under precision and recall, test rows being those to find; FPR: the share of foreign rows that "
                 "pass where 95 % of the test rows do.",
                 [
-                    dots_drawing(f"outside-{name}", "AUROC, %", dots, looks),
-                    confidence_drawing(f"outside-{name}-confidence", shown, looks),
+                    dots_drawing(f"ood-{name}", "AUROC, %", dots, looks),
+                    confidence_drawing(f"ood-{name}-confidence", shown, looks),
                 ],
                 [
                     PageTable(
-                        f"Detection of {name}", _table(results, _stored(columns)), note=_marks(results), stacked=True
+                        f"Detection of {name}",
+                        means_table(results.scores, results.reference, columns),
+                        note=_marks(results),
+                        stacked=True,
                     )
                 ],
             )
@@ -315,29 +295,25 @@ def _outside(folder: Path, results: Results, looks: Mapping[str, Style]) -> list
     return sections
 
 
-_DETECTION: tuple[tuple[str, str, Literal[-1, 1]], ...] = (
-    ("auroc", "AUROC", 1),
-    ("aupr", "AUPR", 1),
-    ("fpr95", "FPR", -1),
-)
-
-
-def _corruptions(folder: Path, results: Results, looks: Mapping[str, Style]) -> list[Section]:
-    families = list(results.runs[0].metrics.get("corruptions", {}))
+def _corruptions(results: Results, predictions: Predictions, looks: Mapping[str, Style]) -> list[Section]:
+    families = list(dict.fromkeys(path.split("/")[0] for path in results.scores.conditions("corruptions")))
     if not families:
         return []
-    runs_of = [results.runs_of(summary.method) for summary in results.methods]
-    by_method = [(runs, [read_predictions(folder, run) for run in runs]) for runs in runs_of]
+    means = _over_severities(results.scores)
     drawings, tables = [], []
-    for quantity, title, better in _DAMAGED:
-        curves = [prepare_corruption(runs, said, quantity) for runs, said in by_method]
+    for quantity, title in ((CORRUPTED_ACCURACY, "Accuracy"), (CORRUPTED_ECE, "Calibration error (ECE)")):
+        curves = [
+            prepare_corruption(results.scores, method, predictions[method], quantity) for method in results.methods
+        ]
         drawings.append(curves_drawing(f"corruptions-{quantity.name}", curves, looks))
-        columns = {
-            Column(family, family.replace("_", " "), better, 1, "%"): partial(_over_severities, family, quantity.name)
-            for family in families
-        }
+        columns = [Column(METRICS[quantity.name], family, family.replace("_", " ")) for family in families]
+        columns = [column.with_digits(1) for column in columns]
         note = f"{title}, mean over the five severities. {_marks(results)}"
-        tables.append(PageTable(f"{title} by kind of damage", _table(results, columns), note=note, stacked=True))
+        tables.append(
+            PageTable(
+                f"{title} by kind of damage", means_table(means, results.reference, columns), note=note, stacked=True
+            )
+        )
     return [
         Section(
             "Corrupted test images",
@@ -350,66 +326,36 @@ def _corruptions(folder: Path, results: Results, looks: Mapping[str, Style]) -> 
     ]
 
 
-_DAMAGED: tuple[tuple[Quantity, str, Literal[-1, 1]], ...] = (
-    (CORRUPTED_ACCURACY, "Accuracy", 1),
-    (CORRUPTED_ECE, "Calibration error (ECE)", -1),
-)
+def _over_severities(scores: Scores) -> Scores:
+    """The means over severities, a condition a family."""
+    frame = scores.under("corruptions").frame
+    family = frame["condition"].str.split("/").str[0]
+    keys = ["method", "seed", "condition", "metric"]
+    return Scores(frame.assign(condition=family).pivot_table("value", keys, aggfunc="mean", sort=False).reset_index())
 
 
-def _over_severities(family: str, metric: str, run: Record) -> float:
-    return fmean(part[metric] for part in run.metrics["corruptions"][family].values())
-
-
-def _votes(results: Results) -> list[Section]:
-    if not results.runs[0].has("votes.kl"):
+def _human_labels(results: Results) -> list[Section]:
+    if not results.scores.has("kl", "human_labels"):
         return []
-    columns = [
-        Column("votes.cross_entropy", "Cross-entropy", -1, 3),
-        Column("votes.kl", "KL", -1, 3),
-        Column("votes.total_variation", "Total variation", -1, 3),
-    ]
-    floor, certain = (fmean(run.value(f"votes.{name}") for run in results.runs) for name in _FLOORS)
+    columns = [Column(METRICS[name], "human_labels") for name in ("cross_entropy", "kl", "total_variation")]
+    floor, certain = (
+        fmean(value for method in results.methods for value in results.scores.values(method, name, "human_labels"))
+        for name in ("entropy", "certain_total_variation")
+    )
+    table = PageTable(
+        "Distance from people's labels", means_table(results.scores, results.reference, columns), note=_marks(results)
+    )
     return [
         Section(
             "Against what people see",
-            "People were shown the same test images, and did not always agree: their votes are the true probabilities, "
-            "and the distance of the predictions from them needs no bins. Cross-entropy cannot fall below "
-            f"{number(floor, 3)}, the disagreement of the people; KL is what is above. Total variation is the share of "
-            "probability in the wrong place; who always answers what most people say, and is certain of it, has "
-            f"{number(certain, 3)}.",
-            tables=[PageTable("Distance from people's votes", _table(results, _stored(columns)), note=_marks(results))],
+            "People were shown the same test images, and did not always agree: their labels are the true "
+            "probabilities, and the distance of the predictions from them needs no bins. Cross-entropy cannot fall "
+            f"below {number(floor, 3)}, the disagreement of the people; KL is what is above. Total variation is the "
+            "share of probability in the wrong place; a network that always answers what most people say, and is "
+            f"certain of it, has {number(certain, 3)}.",
+            tables=[table],
         )
     ]
-
-
-_FLOORS = ("entropy", "certain_total_variation")
-
-
-Measure = Callable[[Record], float]
-
-
-def _stored(columns: Sequence[Column]) -> dict[Column, Measure]:
-    """Columns that are named as runs name their metrics."""
-
-    def measure(column: Column) -> Measure:
-        return lambda run: run.value(column.name)
-
-    return {column: measure(column) for column in columns}
-
-
-def _table(results: Results, columns: Mapping[Column, Measure]) -> Table:
-    """A row a method: means over seeds of what is measured on every run."""
-    cells: dict[str, list[Cell]] = {summary.method: [] for summary in results.methods}
-    for column, measure in columns.items():
-        values = {method: [measure(run) for run in results.runs_of(method)] for method in cells}
-        means = {method: column.shown(interval(found)) for method, found in values.items()}
-        best = max((round(mean.mean, column.digits) for mean in means.values()), key=lambda mean: mean * column.better)
-        for method, mean in means.items():
-            spread = f"± {number(mean.half_width, column.digits)}" if mean.count > 1 else ""
-            is_best = len(cells) > 1 and round(mean.mean, column.digits) == best
-            verdict = column.verdict(paired_difference(values[method], values[results.reference]))
-            cells[method].append(Cell(number(mean.mean, column.digits), spread, is_best, verdict))
-    return Table([column.heading for column in columns], [Row(*row) for row in cells.items()], [])
 
 
 def _marks(results: Results) -> str:
@@ -422,4 +368,4 @@ def _marks(results: Results) -> str:
 
 
 def _name(kind: str, method: str) -> str:
-    return f"{kind}-{slug(method, 0).removesuffix('-seed0')}"
+    return f"{kind}-{slug(method)}"

@@ -7,11 +7,11 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from calmix.experiment.statistics import Interval
-from calmix.report.figures.drawing import AFTER, BEFORE, Drawing, legend, legend_height
-from calmix.report.results import Summary
+from calmix.report.drawing import AFTER, BEFORE, Drawing, legend, legend_height
 from calmix.report.style import Style
-from calmix.report.tables import Column
+from calmix.results.catalogue import Column
+from calmix.results.scores import Scores, column_name
+from calmix.results.statistics import Interval
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,17 @@ class Point:
         yield row
 
 
-def prepare_points(summaries: Sequence[Summary], x: Column, y: Column, stage: str = "") -> list[Point]:
+def prepare_points(scores: Scores, x: Column, y: Column, stage: str = "") -> list[Point]:
+    """A point a method."""
     return [
         Point(
-            summary.method, stage, x.shown(summary.metrics[x.name]), y.shown(summary.metrics[y.name]), (x.name, y.name)
+            method,
+            stage,
+            scores.interval(method, x.key, x.condition, x.metric.scale),
+            scores.interval(method, y.key, y.condition, y.metric.scale),
+            (column_name(x.condition, x.key), column_name(y.condition, y.key)),
         )
-        for summary in summaries
+        for method in scores.methods
     ]
 
 
@@ -94,7 +99,7 @@ def _limits(intervals: Sequence[Interval], column: Column) -> tuple[float, float
     """From the lowest to the highest end of an interval, as far as values are possible at all, and a little air."""
     low = max(min(interval.low for interval in intervals), 0.0)
     high = max(interval.high for interval in intervals)
-    if column.unit == "%":
+    if column.metric.unit == "%":
         high = min(high, 100.0)
     air = 0.06 * (high - low) or 0.5
     return low - air, high + air

@@ -14,15 +14,16 @@ from matplotlib.lines import Line2D
 
 from calmix.core.method import Method
 from calmix.errors import CalmixError
-from calmix.experiment.record import Record
-from calmix.experiment.statistics import Interval, interval
 from calmix.methods.quantile import QuantileBand
 from calmix.methods.read import method_name, read_method
-from calmix.report.figures.drawing import Drawing
+from calmix.report.drawing import Drawing
 from calmix.report.style import NAMED
+from calmix.results.catalogue import ACCURACY, ECE, SCALED_ECE, Column
+from calmix.results.scores import Scores, column_name
+from calmix.results.statistics import Interval
 
 KINDS = {"near_mixup": "only pairs nearer than the quantile", "far_mixup": "only pairs farther", "mixup": "all pairs"}
-METRICS = {"accuracy": "accuracy, %", "ece": "ECE, %", "scaled.ece": "ECE after temperature, %"}
+COLUMNS = (ACCURACY, ECE, SCALED_ECE)
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,17 @@ class QuantilePoint:
 
     kind: str  # of KINDS
     quantile: float | None
-    metric: str
+    column: Column
     value: Interval
 
     def rows(self) -> Iterator[dict[str, Any]]:
         value = {"mean": self.value.mean, "low": self.value.low, "high": self.value.high, "seeds": self.value.count}
-        yield {"kind": self.kind, "quantile": self.quantile or "", "metric": self.metric, **value}
+        yield {
+            "kind": self.kind,
+            "quantile": self.quantile or "",
+            "metric": column_name(self.column.condition, self.column.key),
+            **value,
+        }
 
 
 def quantile_of(method: str) -> tuple[str, float | None] | None:
@@ -57,21 +63,20 @@ def quantile_of(method: str) -> tuple[str, float | None] | None:
     return name, made.pairing.high if name == "near_mixup" else made.pairing.low
 
 
-def prepare_quantiles(runs: Sequence[Record], metrics: Sequence[str] = ("accuracy", "ece")) -> list[QuantilePoint]:
-    """A point a method and metric, over the seeds of its runs; methods of other kinds are left out.
-
-    Empty where no run mixes near or far pairs alone.
+def prepare_quantiles(scores: Scores, columns: Sequence[Column] = COLUMNS) -> list[QuantilePoint]:
+    """A point a method and column; methods of other kinds are left out. Empty where no method mixes near or far pairs
+    alone.
     """
-    methods = {run.method: quantile_of(run.method) for run in runs}
+    methods = {method: quantile_of(method) for method in scores.methods}
     known = {method: found for method, found in methods.items() if found is not None}
     if all(quantile is None for _, quantile in known.values()):
         return []
     points = [
-        QuantilePoint(kind, quantile, metric, interval([run.value(metric) for run in runs if run.method == method]))
-        for metric in metrics
+        QuantilePoint(kind, quantile, column, scores.interval(method, column.key, column.condition))
+        for column in columns
         for method, (kind, quantile) in known.items()
     ]
-    return sorted(points, key=lambda point: (metrics.index(point.metric), point.kind, point.quantile or 0))
+    return sorted(points, key=lambda point: (columns.index(point.column), point.kind, point.quantile or 0))
 
 
 def draw_quantiles(ax: Axes, points: Sequence[QuantilePoint]) -> None:
@@ -101,15 +106,15 @@ def draw_quantiles(ax: Axes, points: Sequence[QuantilePoint]) -> None:
 
 def quantiles_drawing(name: str, points: Sequence[QuantilePoint]) -> Drawing:
     """A panel a metric."""
-    metrics = list(dict.fromkeys(point.metric for point in points))
+    columns = list(dict.fromkeys(point.column for point in points))
     kinds = [kind for kind in KINDS if any(point.kind == kind for point in points)]
 
     def paint(figure: Figure) -> None:
-        axes: Any = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
-        for ax, metric in zip(axes, metrics, strict=True):
-            draw_quantiles(ax, [point for point in points if point.metric == metric])
-            ax.set_ylabel(METRICS.get(metric, metric))
-            if metric != "accuracy":
+        axes: Any = figure.subplots(len(columns), 1, sharex=True, squeeze=False)[:, 0]
+        for ax, column in zip(axes, columns, strict=True):
+            draw_quantiles(ax, [point for point in points if point.column == column])
+            ax.set_ylabel(column.label)
+            if column.better < 0:
                 ax.set_ylim(bottom=0)
         axes[-1].set_xlabel("quantile of the batch's distances")
         handles = [
@@ -121,4 +126,4 @@ def quantiles_drawing(name: str, points: Sequence[QuantilePoint]) -> Drawing:
         figure.legend(handles, [KINDS[kind] for kind in kinds], loc="outside lower center", ncols=1, handlelength=3)
 
     alt = "Accuracy and calibration error of networks trained on near pairs only, far pairs only, and all pairs."
-    return Drawing(name, alt, points, 0.9 + 1.7 * len(metrics), paint)
+    return Drawing(name, alt, points, 0.9 + 1.7 * len(columns), paint)

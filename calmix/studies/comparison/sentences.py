@@ -1,25 +1,18 @@
 """What the numbers say in plain sentences, and no more than they say: for readers who do not know what ECE is."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from calmix.experiment.statistics import Interval
-from calmix.experiment.summary import PLAIN_MIXUP, PLAIN_TRAINING
-from calmix.report.choice import Choice, beats, choose, contenders, level, side
-from calmix.report.results import Results, Summary
-from calmix.report.tables import ACCURACY, COST, ECE, SCALED_ECE, Column, called, columns_of, number, seeds
+from calmix.report.sentences import Advice, called, in_a_hundred, joined
+from calmix.report.tables import seeds
+from calmix.results.catalogue import ACCURACY, COST, ECE, RMSE, SCALED_ECE, SCALED_NLL, Column, number
+from calmix.results.statistics import Interval
+from calmix.results.store import PLAIN_MIXUP, PLAIN_TRAINING, Results
+from calmix.studies.comparison.choice import Choice, beats, choose, contenders, level, side
 
 ENOUGH_SEEDS = 10  # advised before a claim
-SCALED_NLL = Column("scaled.nll", "NLL after temperature", -1)
-
-
-@dataclass(frozen=True)
-class Advice:
-    """The verdict: what to do, why, and how far to trust it; all in full sentences."""
-
-    headline: str
-    reasons: list[str]
-    cautions: list[str]
+ENOUGH_ANSWERS = 100  # that are about 90 % sure, below which nothing is said of them
 
 
 def advice(results: Results) -> Advice:
@@ -34,14 +27,6 @@ def advice(results: Results) -> Advice:
         return Advice("One seed decides nothing.", _leaders(results), [f"Run {ENOUGH_SEEDS} seeds or more."])
     choice = choose(results)
     return Advice(_headline(results, choice), _reasons(results, choice), _cautions(results, choice))
-
-
-def joined(parts: Sequence[str]) -> str:
-    """
-    >>> joined(["a", "b", "c"]), joined(["a"]), joined([])
-    ('a, b and c', 'a', '')
-    """
-    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
 
 
 # -------------------------------------------------------------------------------------------- what to do
@@ -108,7 +93,7 @@ def _rivals(results: Results, choice: Choice) -> list[str]:
 
 def _gap(results: Results, goal: Column, method: str, rivals: Sequence[str]) -> str:
     """What a method reaches, and how far that is from its rivals."""
-    value = number(_mean(results, method, goal), _digits(goal))
+    value = number(_mean(results, method, goal), _digits(results, goal))
     if goal is ACCURACY:
         reached = f"It is right {value} times in a hundred"
     elif goal is ECE:
@@ -120,9 +105,9 @@ def _gap(results: Results, goal: Column, method: str, rivals: Sequence[str]) -> 
 
 
 def _apart(results: Results, goal: Column, method: str, rival: str) -> str:
-    found = goal.shown(results.difference(method, rival, goal.name, level(results)))
+    found = goal.shown(_difference(results, method, rival, goal))
     chance = _chance(found.side)
-    size = _size(found, _digits(goal))
+    size = _size(found, _digits(results, goal))
     if size is None:
         return f"as {'often' if goal is ACCURACY else 'much'} as {called(rival)} ({chance})"
     less = "fewer" if goal is ACCURACY else "less"
@@ -139,21 +124,12 @@ def _size(found: Interval, digits: int) -> str | None:
 
 def _claims(results: Results, methods: Sequence[str]) -> str:
     """What becomes of answers that are about 90 % sure; nothing where the first method gives few of them."""
-    claims = {method: _of(results, method).claim for method in methods}
+    claims = {method: sure_answers(results, method) for method in methods}
     said = {method: in_a_hundred(claim.observed) for method, claim in claims.items() if claim}
     if methods[0] not in said:
         return ""
     others = "; ".join(f"{called(method)}: {said[method]}" for method in methods[1:] if method in said)
     return f"When it says about 90 %, it is right {said[methods[0]]} times in a hundred{others and f' ({others})'}."
-
-
-def in_a_hundred(share: float) -> str:
-    """Never a hundred of what went wrong once.
-
-    >>> in_a_hundred(0.896), in_a_hundred(0.9969), in_a_hundred(0.9999), in_a_hundred(1.0)
-    ('90', '99.7', '99.9', '100')
-    """
-    return number(min(100 * share, 99.9), 1) if 0.995 <= share < 1 else number(100 * share, 0)
 
 
 def _temperature(results: Results, choice: Choice) -> str:
@@ -196,7 +172,7 @@ def _cost(results: Results, method: str) -> str:
 
 
 def _cautions(results: Results, choice: Choice) -> list[str]:
-    others, rows = _others(results, choice), results.data.sizes["test"]
+    others, rows = _others(results, choice), results.facts.data.sizes["test"]
     several = f", widened for trying {len(others)} others (the table's marks are not)," if len(others) > 1 else ""
     said = [
         f"{seeds(results.seeds)}, each judged on {rows:,} test rows. Beyond chance: the 95 % interval of the "
@@ -204,10 +180,14 @@ def _cautions(results: Results, choice: Choice) -> list[str]:
     ]
     if choice.method == PLAIN_TRAINING:
         goal, rival = choice.goals[0], _rivals(results, choice)[-1]
-        found = goal.shown(results.difference(rival, choice.method, goal.name, level(results)))
+        found = goal.shown(_difference(results, rival, choice.method, goal))
         unit = " right answers in a hundred" if goal is ACCURACY else ""
-        said.append(f"A gain of less than about {number(found.half_width, _digits(goal))}{unit} would not show here.")
-    if not results.regression and _mean(results, choice.method, ACCURACY) < 100 * _learnt(len(results.data.classes)):
+        said.append(
+            f"A gain of less than about {number(found.half_width, _digits(results, goal))}{unit} would not show here."
+        )
+    if not results.regression and _mean(results, choice.method, ACCURACY) < 100 * _learnt(
+        len(results.facts.data.classes)
+    ):
         said.append("The networks have hardly learnt: train longer, or look at the data, before you choose.")
     if PLAIN_TRAINING not in contenders(results):
         said.append("Plain training took no part, so whether mixup pays at all on this data is open: add erm.")
@@ -230,9 +210,9 @@ def _chance(side: int) -> str:
 
 
 def _alone(results: Results) -> list[str]:
-    method = results.methods[0].method
+    method = results.methods[0]
     if results.regression:
-        return [_gap(results, columns_of(results)[0], method, [])]
+        return [_gap(results, RMSE, method, [])]
     said = [_gap(results, goal, method, []) for goal in (ACCURACY, ECE)]
     return [sentence for sentence in [*said, _claims(results, [method])] if sentence]
 
@@ -240,7 +220,7 @@ def _alone(results: Results) -> list[str]:
 def _leaders(results: Results) -> list[str]:
     """Who was ahead in the only seed, without any claim."""
     if results.regression:
-        praised = {columns_of(results)[0]: "had the smallest error, {}"}
+        praised = {RMSE: "had the smallest error, {}"}
     else:
         praised = {
             ACCURACY: "was right most often, {} times in a hundred",
@@ -249,20 +229,57 @@ def _leaders(results: Results) -> list[str]:
     said = []
     for goal, praise in praised.items():
         best = max(contenders(results), key=lambda method: goal.better * _mean(results, method, goal))
-        values = {method: number(_mean(results, method, goal), _digits(goal)) for method in contenders(results)}
+        values = {
+            method: number(_mean(results, method, goal), _digits(results, goal)) for method in contenders(results)
+        }
         plain = [method for method in (PLAIN_TRAINING, PLAIN_MIXUP) if method in values and method != best]
         others = "; ".join(f"{called(method)}: {values[method]}" for method in plain)
         said.append(f"On it {called(best)} {praise.format(values[best])}{others and f' ({others})'}.")
     return said
 
 
-def _digits(goal: Column) -> int:
-    return 1 if goal.unit == "%" else goal.digits
+@dataclass(frozen=True)
+class SureAnswers:
+    """Of `count` answers with a confidence of 85 to 95 %, over all seeds: their mean confidence, the share right."""
+
+    claimed: float
+    observed: float
+    count: int
+
+
+def sure_answers(results: Results, method: str) -> SureAnswers | None:
+    """What became of a method's answers that are about 90 % sure; None where fewer than 100 are."""
+    claimed, observed, count = (
+        results.scores.values(method, name, "sure") for name in ("claimed", "observed", "count")
+    )
+    total = round(sum(count))
+    if total < ENOUGH_ANSWERS:
+        return None
+
+    def pooled(values: list[float]) -> float:
+        return math.fsum(value * rows for value, rows in zip(values, count, strict=True)) / total
+
+    return SureAnswers(pooled(claimed), pooled(observed), total)
+
+
+def _digits(results: Results, goal: Column) -> int:
+    """Per cent with one digit; errors in the unit of the target with four digits that count."""
+    if goal.metric.unit == "%":
+        return 1
+    if goal.metric.digits is not None:
+        return goal.digits
+    return target_digits(results)
+
+
+def target_digits(results: Results) -> int:
+    """Digits after the point with which the largest error of a regression has four that count."""
+    largest = max(results.scores.interval(method, "rmse").mean for method in results.methods)
+    return max(0, 3 - math.floor(math.log10(largest))) if largest > 0 else 3
 
 
 def _mean(results: Results, method: str, column: Column) -> float:
-    return column.shown(_of(results, method).metrics[column.name]).mean
+    return column.shown(results.scores.interval(method, column.key, column.condition)).mean
 
 
-def _of(results: Results, method: str) -> Summary:
-    return next(summary for summary in results.methods if summary.method == method)
+def _difference(results: Results, method: str, other: str, column: Column) -> Interval:
+    return results.scores.difference(method, other, column.key, column.condition, level(results))

@@ -1,29 +1,34 @@
-"""The main job: the same network under several methods and seeds, paired, resumable."""
+"""The main job: the same network under several methods and seeds, paired, resumable.
 
-import csv
-import dataclasses
-import io
-import os
-import platform
+    OUT/comparison.json             what was asked for
+    OUT/runs/SLUG-seed0.json        one finished run, see `calmix.results.records`
+    OUT/predictions/SLUG-seed0.npz  its predictions
+    OUT/results.json, results.csv   all runs, see `calmix.results.store`
+    OUT/report.html, figures/       drawn from the above
+
+Every file is written whole or not at all.
+"""
+
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from calmix.core.method import Method, Scheduled
-from calmix.data import Splits
+from calmix.data import DataSource, as_source
+from calmix.engines import Tick, carry_out, default_workers
 from calmix.errors import DataError, SettingError
-from calmix.experiment.engine import Tick, carry_out, default_workers
-from calmix.experiment.recipe import Recipe, Source
-from calmix.experiment.record import Record, read, read_json, slug, write_json, write_whole
-from calmix.experiment.run import initial_model, try_step
-from calmix.experiment.shift import Shift, try_shift
-from calmix.experiment.summary import metrics_of, references, summarise, with_claims
-from calmix.models import default_model
-from calmix.train import TrainingSettings
+from calmix.models import ModelFactory
+from calmix.results.files import Arrays, make_folder, refuse_finished, slug, write_json
+from calmix.results.records import Record, read_predictions, read_record, save_record
+from calmix.results.store import Results, references, write_results
+from calmix.studies.comparison.compared import Compared
+from calmix.train import Recipe, Robustness, TrainingSettings
+from calmix.train.recipe import facts_of
+from calmix.train.run import misfits, try_step
+
+Methods = Mapping[str, Method | Scheduled]  # by label
 
 
 @dataclass(frozen=True)
@@ -31,41 +36,137 @@ class Comparison:
     """What to compare: methods by label, on one source, with one network and one training, over seeds 0..seeds-1.
 
     reference: the label that the marks refer to; None is plain Mixup, else plain training, else the first method.
+    Other fields are those of `Recipe`.
     """
 
-    source: Source
-    methods: Mapping[str, Method | Scheduled]
-    model: str | None = None
-    fit: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
+    data: DataSource
+    methods: Methods
+    model: ModelFactory | None = None
+    settings: TrainingSettings = field(default_factory=TrainingSettings)
     seeds: int = 5
     reference: str | None = None
-    shift: Shift = dataclasses.field(default_factory=Shift)
+    robustness: Robustness = field(default_factory=Robustness)
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise SettingError(f"seeds must be at least 1; got {self.seeds}.")
-        if not self.methods:
-            raise SettingError("no methods to compare; name at least one, e.g. --methods erm mixup.")
+        check_labels(self.methods)
         references(list(self.methods), self.reference)
 
+    @cached_property
     def recipes(self) -> list[Recipe]:
         """All runs, seed by seed, so that a stopped comparison leaves whole pairs."""
         return [
-            Recipe(self.source, label, method, self.model, self.fit, seed, self.shift)
+            Recipe(self.data, label, method, self.model, self.settings, seed, self.robustness)
             for seed in range(self.seeds)
             for label, method in self.methods.items()
         ]
 
+    def check(self) -> None:
+        """Raise a CalmixError where data, network, methods or what else is measured do not fit together."""
+        first = self.recipes[: len(self.methods)]
+        first[0].network()
+        for recipe in first:
+            try_step(recipe)
+        self.robustness.check(first[0].splits())
+
+    def without_misfits(self) -> tuple["Comparison", dict[str, str]]:
+        """The comparison without the methods that its data or network do not allow; and why, by label."""
+        reasons = misfits(self.recipes[: len(self.methods)])
+        methods = {label: method for label, method in self.methods.items() if label not in reasons}
+        return replace(self, methods=methods), reasons
+
+
+def check_labels(methods: Methods) -> None:
+    """Raise SettingError for no methods, for what is no method, and for labels that are the same in files."""
+    if not methods:
+        raise SettingError("no methods to compare; name at least one, e.g. --methods erm mixup.")
+    for label, method in methods.items():
+        if not isinstance(method, Method | Scheduled):
+            raise SettingError(f"{label!r} must be a method, such as calmix.mixup(); got {method!r}.")
+    if len({slug(label) for label in methods}) < len(methods):
+        raise SettingError(f"two methods have the same name in files: {', '.join(methods)}; name each one once.")
+
 
 def compare(
+    model: ModelFactory | None = None,
+    data: Any = None,
+    methods: Methods | None = None,
+    seeds: int = 5,
+    *,
+    target: str | None = None,
+    settings: TrainingSettings | None = None,
+    reference: str | None = None,
+    robustness: Robustness | None = None,
+    out: Path | str | None = None,
+    resume: bool = False,
+    workers: int = 1,
+) -> Compared:
+    """Train the same network with several methods and seeds, and say what each did.
+
+    Runs of one seed share splits, initial weights and the order of the rows, so that differences are paired.
+
+    Args:
+        model: a factory: a function that returns a new `nn.Module`, called with what it names of `shape` (of one row),
+            `outputs` and `num_classes`. None: a small residual network for images, a perceptron for other rows.
+        data: `Splits`; a pair (x, y) of tensors or arrays; a DataFrame, with `target`; a map-style torch data set; or a
+            source, such as `calmix.data.NamedSet("digits")`. See `calmix.data.as_source`.
+        methods: by label. None: plain training, Mixup, Similarity Kernel Mixup, MixupE and the last two combined.
+        seeds: how many seeds, 0, 1, ...; ten or more are advised before a claim.
+        reference: the label that marks refer to. settings, robustness: see there.
+        out: a folder for all results; None keeps them in memory. resume: go on where a stopped comparison was.
+        workers: runs at a time, each in a process of its own; more than one needs a script that is guarded by
+            `if __name__ == "__main__":`.
+
+    Raises:
+        SettingError, ShapeError, DataError: what does not fit, or a folder that holds other results.
+
+    >>> import torch
+    >>> from calmix.methods.table import METHODS
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> x = torch.randn(100, 4, generator=generator)
+    >>> few = TrainingSettings(epochs=2)
+    >>> chosen = {"erm": METHODS["erm"](), "mixup": METHODS["mixup"]()}
+    >>> found = compare(data=(x, (x[:, 0] > 0).long()), methods=chosen, seeds=2, settings=few)
+    >>> found.table().columns[0], len(found.scores.values("mixup", "ece"))
+    ('Accuracy, %', 2)
+    """
+    if data is None:
+        raise SettingError("compare needs data=, such as Splits, a pair (x, y) or a DataFrame with target=.")
+    comparison = Comparison(
+        as_source(data, target),
+        default_methods() if methods is None else methods,
+        model,
+        settings or TrainingSettings(),
+        seeds,
+        reference,
+        robustness or Robustness(),
+    )
+    return carry_out_comparison(comparison, None if out is None else Path(out), resume, workers)
+
+
+def default_methods() -> dict[str, Method | Scheduled]:
+    """Plain training, Mixup, and the methods of both papers."""
+    from calmix.methods.table import METHODS
+
+    return {name: METHODS[name]() for name in DEFAULT_METHODS}
+
+
+DEFAULT_METHODS = ("erm", "mixup", "sk_mixup", "mixup_e", "sk_mixup_e")
+
+
+def carry_out_comparison(
     comparison: Comparison,
-    out: Path,
+    out: Path | None,
     resume: bool = False,
     workers: int | None = None,
     command: Sequence[str] = (),
     tick: Tick = lambda label, seed, epochs: None,
-) -> dict[str, Any]:
-    """Run what is not yet stored in `out`, then write and return the results (results.json, results.csv).
+) -> Compared:
+    """Run what is not yet stored in `out`, then write and return the results.
+
+    out: None keeps everything in memory. workers: None is one a CPU core, or one on a GPU. command: as the shell split
+    it, for the report. tick: told label, seed and how many epochs are done.
 
     Raises:
         DataError: `out` cannot be written, holds results and `resume` is False, or holds runs with other settings.
@@ -73,144 +174,86 @@ def compare(
     """
     if workers is not None and workers < 1:
         raise SettingError(f"workers must be at least 1; got {workers}.")
-    recipes = comparison.recipes()
-    splits = comparison.source.splits(0)
-    initial_model(recipes[0], splits)  # bad data and models fail here, before anything is written
-    for recipe in recipes[: len(comparison.methods)]:
-        try_step(recipe, splits)
-    try_shift(comparison.shift, splits, comparison.source.data_dir)
-    todo = _unfinished(recipes, out, resume)
-    open_folder(out, comparison)
-    epochs = comparison.fit.epochs
+    if out is None and resume:
+        raise SettingError("resume goes on in a folder; give out, too.")
+    recipes = comparison.recipes
+    comparison.check()  # before anything is written
+    store = _Memory() if out is None else _Folder(out, resume)
+    todo = store.missing(recipes)
+    store.open(recipes)
     for recipe in recipes:
         if recipe not in todo:
-            tick(recipe.label, recipe.seed, epochs)
+            tick(recipe.label, recipe.seed, comparison.settings.epochs)
     if todo:
-        carry_out(todo, out, workers or default_workers(len(todo), comparison.fit.accelerator), tick)
-    records = [read(out, recipe.label, recipe.seed) for recipe in recipes]
-    return write_results(out, comparison, [record for record in records if record], splits, command)
+        workers = workers or default_workers(len(todo), comparison.settings.accelerator)
+        for record, predictions in carry_out(todo, workers, tick):
+            store.save(record, predictions)
+    records = [store.record(recipe) for recipe in recipes]
+    reference = references(list(comparison.methods), comparison.reference)[0]
+    finished = [record for record in records if record is not None]
+    results = Results(facts_of(recipes[0], tuple(command)), finished, reference)
+    if out is not None:
+        write_results(out, results)
+    return Compared(results, store.predictions)
 
 
-def write_results(
-    out: Path, comparison: Comparison, records: list[Record], splits: Splits, command: Sequence[str] = ()
-) -> dict[str, Any]:
-    """results.json and results.csv from the finished runs."""
-    about = splits.about
-    names = metrics_of(about.task)
-    further = [path for path in records[0].paths() if all(record.has(path) for record in records) and path not in names]
-    results = {
-        "data": {
-            **dataclasses.asdict(about),
-            "sizes": {part: len(getattr(splits, part)) for part in ("train", "validation", "calibration", "test")},
-            "shape": list(splits.train.x.shape[1:]),
-        },
-        "task": about.task,
-        "model": comparison.model or default_model(tuple(splits.train.x.shape[1:])),
-        "fit": {**dataclasses.asdict(comparison.fit), "learning_rate": comparison.fit.peak_rate},
-        "seeds": comparison.seeds,
-        "command": list(command),
-        "environment": environment(comparison.fit),
-        "runs": [dataclasses.asdict(record) for record in records],
-        "summary": with_claims(summarise(records, names, comparison.reference), out, records),
-    }
-    write_json(out / "results.json", results)
-    table = _table(records, [*names, *further])
-    write_whole(out / "results.csv", lambda file: file.write(table.encode()))
-    return results
+class _Memory:
+    """Finished runs without a folder."""
+
+    def __init__(self) -> None:
+        self._runs: dict[tuple[str, int], tuple[Record, Arrays]] = {}
+
+    def missing(self, recipes: Sequence[Recipe]) -> list[Recipe]:
+        return list(recipes)
+
+    def open(self, recipes: Sequence[Recipe]) -> None:
+        pass
+
+    def save(self, record: Record, predictions: Arrays) -> None:
+        self._runs[record.method, record.seed] = record, predictions
+
+    def record(self, recipe: Recipe) -> Record | None:
+        return self._runs[recipe.label, recipe.seed][0]
+
+    def predictions(self, record: Record) -> Arrays:
+        return self._runs[record.method, record.seed][1]
 
 
-def refer(out: Path, reference: str | None = None) -> dict[str, Any]:
-    """The results in `out`, summed up again from their runs and predictions, and written where that changes them.
+class _Folder:
+    """Finished runs in a folder."""
 
-    reference: whom the marks refer to; as it was, where none is given. Raises as `summed_up`.
-    """
-    results = summed_up(out, reference)
-    results["summary"] = with_claims(results["summary"], out, [Record(**run) for run in results["runs"]])
-    if results != read_json(out / "results.json"):
-        write_json(out / "results.json", results)
-    return results
+    def __init__(self, path: Path, resume: bool) -> None:
+        self.path, self.resume = path, resume
 
+    def missing(self, recipes: Sequence[Recipe]) -> list[Recipe]:
+        """The runs that are not stored. Raise DataError where stored ones are in the way, or have other settings."""
+        if not self.resume:
+            refuse_finished(self.path, "add --resume to go on, or give another --out")
+        todo = []
+        for recipe in recipes:
+            record = self.record(recipe)
+            if record is None:
+                todo.append(recipe)
+            elif record.recipe != recipe.text:
+                raise DataError(
+                    f"{self.path} holds {recipe.label!r} with other settings; repeat the command that began it, "
+                    "or give another --out."
+                )
+        return todo
 
-def summed_up(out: Path, reference: str | None = None) -> dict[str, Any]:
-    """The results in `out`, summed up again from their runs alone: also those that an older calmix wrote.
-
-    Raises:
-        DataError: there are no results, or damaged ones.
-        UnknownNameError: the reference takes no part.
-    """
-    path = out / "results.json"
-    if not path.exists():
-        raise DataError(f"{out} holds no results.json; make one with `calmix compare DATA --out {out}`.")
-    results = read_json(path)
-    try:
-        records, names = [Record(**run) for run in results["runs"]], metrics_of(results["task"])
-        reference = reference or results["summary"][0]["reference"]
-        return {**results, "summary": summarise(records, names, reference)}
-    except (KeyError, IndexError, TypeError, AttributeError):
-        remedy = f"write it again with the command that made it and --resume, or `calmix compare DATA --out {out}`"
-        raise DataError(f"{path} is damaged; {remedy}.") from None
-
-
-def environment(settings: TrainingSettings) -> dict[str, str]:
-    """Versions and the device, for the record."""
-
-    def installed(package: str) -> str:
+    def open(self, recipes: Sequence[Recipe]) -> None:
+        """Make the folder and note what it is for."""
+        make_folder(self.path)
         try:
-            return version(package)
-        except PackageNotFoundError:
-            return "not installed"
+            write_json(self.path / "comparison.json", {"recipes": [recipe.text for recipe in recipes]})
+        except OSError as error:
+            raise DataError(f"cannot write to {self.path}: {error.strerror or error}; give another --out.") from None
 
-    packages = ("calmix", "torch", "lightning", "numpy", "scikit-learn")
-    device = torch.cuda.get_device_name() if settings.accelerator == "cuda" else f"cpu, {os.cpu_count()} cores"
-    return {
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "device": device,
-        **{package: installed(package) for package in packages},
-    }
+    def save(self, record: Record, predictions: Arrays) -> None:
+        save_record(self.path, record, predictions)
 
+    def record(self, recipe: Recipe) -> Record | None:
+        return read_record(self.path, recipe.label, recipe.seed)
 
-def _unfinished(recipes: Sequence[Recipe], out: Path, resume: bool) -> list[Recipe]:
-    """The runs that are not stored; an error where stored ones are in the way or are not these."""
-    clashes = [recipe.label for recipe in recipes if recipe.seed == 0]
-    if len({slug(label, 0) for label in clashes}) < len(clashes):
-        raise SettingError(f"two methods have the same name in files: {', '.join(clashes)}; name each one once.")
-    if not resume:
-        refuse_finished(out, "add --resume to go on, or give another --out")
-    todo = []
-    for recipe in recipes:
-        record = read(out, recipe.label, recipe.seed)
-        if record is None:
-            todo.append(recipe)
-        elif record.recipe != repr(recipe):
-            raise DataError(
-                f"{out} holds {recipe.label!r} with other settings; repeat the command that began it, "
-                "or give another --out."
-            )
-    return todo
-
-
-def refuse_finished(out: Path, advice: str) -> None:
-    """A DataError where `out` holds runs or results, or a diagnosis."""
-    if any((out / name).exists() for name in ("results.json", "diagnosis.json")) or any(out.glob("runs/*.json")):
-        raise DataError(f"{out} already holds finished runs; {advice}.")
-
-
-def open_folder(out: Path, comparison: Comparison) -> None:
-    """Make the folder and note what it is for."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / "comparison.json", {"comparison": repr(comparison)})
-    except OSError as error:
-        raise DataError(f"cannot write to {out}: {error.strerror or error}; give another --out.") from None
-
-
-def _table(records: Sequence[Record], names: Sequence[str]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    extra = ("temperature", "train_seconds", "relative_cost", "epoch", "train_loss")
-    writer.writerow(["method", "seed", *(name.replace(".", "_") for name in names), *extra])
-    for record in records:
-        values = [record.value(name) for name in names]
-        writer.writerow([record.method, record.seed, *values, *(getattr(record, name) for name in extra)])
-    return text.getvalue()
+    def predictions(self, record: Record) -> Arrays:
+        return read_predictions(self.path, record)

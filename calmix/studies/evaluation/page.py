@@ -17,7 +17,7 @@ from calmix.report.drawing import AFTER, BEFORE
 from calmix.report.figures.confidence import (
     CONFIDENCE_CAPTION,
     confidence_drawing,
-    prepare_outside,
+    prepare_ood,
     prepare_right_wrong,
 )
 from calmix.report.figures.curves import curves_drawing, prepare_risk
@@ -136,7 +136,7 @@ def _ood(evaluation: Evaluation, known: Arrays) -> list[Section]:
     metrics = [METRICS[key] for key in ("auroc", "aupr", "fpr95")]
     for name, logits in evaluation.given.ood.items():
         both = {**known, f"ood_{name}_logits": logits.double().numpy()}
-        drawings.append(confidence_drawing(f"ood-{name}", [prepare_outside(METHOD, [both], name)], _LOOKS))
+        drawings.append(confidence_drawing(f"ood-{name}", [prepare_ood(METHOD, [both], name)], _LOOKS))
         for score in evaluation.scores.conditions(f"ood/{name}"):
             found = evaluation.measured[f"ood/{name}/{score}"]
             cells = [Cell(metric.text(found[metric.key])) for metric in metrics]

@@ -1,0 +1,55 @@
+"""One network with one method, kept: the folder of a comparison of one run, and its weights."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from calmix.results.files import make_folder, refuse_finished, write_whole
+from calmix.results.records import read_predictions, save_record
+from calmix.results.store import Results, write_results
+from calmix.studies.comparison.compared import Compared
+from calmix.train import Recipe, run
+from calmix.train.recipe import facts_of, outputs_of
+from calmix.train.run import try_step
+from calmix.train.training import OnEpoch
+
+
+def train_and_keep(
+    recipe: Recipe, out: Path, command: Sequence[str] = (), on_epoch: OnEpoch = lambda epoch, model: None
+) -> Compared:
+    """Carry out a recipe and write the folder that a comparison of one run would, plus `model.pt`.
+
+    model.pt is a dict of tensors and plain values (no pickled code): `state_dict`, `model` (the name of its factory),
+    `shape` of a row, `outputs`, `classes`, `temperature`, `recipe`.
+
+    >>> import tempfile
+    >>> from calmix import mixup
+    >>> from calmix.data import NamedSet
+    >>> from calmix.train import TrainingSettings
+    >>> folder = Path(tempfile.mkdtemp()) / "wine"
+    >>> kept = train_and_keep(Recipe(NamedSet("wine"), "mixup", mixup(), settings=TrainingSettings(epochs=2)), folder)
+    >>> sorted(torch.load(folder / "model.pt", weights_only=True))[:3]
+    ['classes', 'model', 'outputs']
+    """
+    splits = recipe.splits()
+    try_step(recipe)
+    recipe.robustness.check(splits)
+    refuse_finished(out, "give another --out")
+    make_folder(out)
+    record, predictions, model = run(recipe, on_epoch)
+    facts = facts_of(recipe, tuple(command))
+    checkpoint = {
+        "state_dict": model.state_dict(),
+        "model": facts.model,
+        "shape": list(facts.data.shape),
+        "outputs": outputs_of(splits.about),
+        "classes": list(splits.about.classes),
+        "temperature": record.temperature,
+        "recipe": recipe.text,
+    }
+    write_whole(out / "model.pt", lambda file: torch.save(checkpoint, file))
+    save_record(out, record, predictions)
+    results = Results(facts, [record], record.method)
+    write_results(out, results)
+    return Compared(results, lambda stored: read_predictions(out, stored))

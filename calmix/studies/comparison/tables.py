@@ -1,0 +1,120 @@
+"""The numbers of a comparison as rows, for the terminal and for the page."""
+
+from collections.abc import Sequence
+
+from calmix.report.sentences import named
+from calmix.report.tables import Cell, Row, Table, best_mean, bracketed, difference_cell, mean_cell, seeds
+from calmix.results.catalogue import (
+    ACCURACY,
+    BRIER,
+    COST,
+    ECE,
+    MAE,
+    NLL,
+    R2,
+    RMSE,
+    SCALED_ECE,
+    Column,
+    number,
+)
+from calmix.results.scores import Scores
+from calmix.results.statistics import Difference
+from calmix.results.store import Results
+from calmix.studies.comparison.sentences import target_digits
+
+
+def columns_of(results: Results) -> list[Column]:
+    """What a comparison is judged by, the most telling first; errors in the target's unit with four digits or more."""
+    if not results.regression:
+        return [ACCURACY, ECE, SCALED_ECE, NLL, BRIER, COST]
+    digits = target_digits(results)
+    return [RMSE.with_digits(digits), MAE.with_digits(digits), R2, COST]
+
+
+def summary_table(results: Results) -> Table:
+    """A row a method: means over seeds, and which of them differ from the reference beyond chance."""
+    notes = ["Cost: the time of a training step over that of plain training."]
+    if results.seeds == 1:
+        notes.append("One seed gives no interval, so nothing here can be told from chance.")
+    else:
+        notes.append(f"± is half of the 95 % interval of the mean over {seeds(results.seeds)} (Student's t).")
+        if len(results.methods) > 1:
+            notes.append(
+                f"▲ better, ▼ worse than {named(results.reference)}: the 95 % interval of the difference, paired by "
+                "seed, excludes zero. Without any effect, about one in twenty would, too."
+            )
+    return Table(*_means(results.scores, results.reference, columns_of(results)), notes)
+
+
+def means_table(scores: Scores, reference: str, columns: Sequence[Column]) -> Table:
+    """`summary_table` of any columns, without notes."""
+    return Table(*_means(scores, reference, columns), [])
+
+
+def difference_table(results: Results, reference: str | None = None) -> Table:
+    """Every method but the reference: the mean difference from it, seed by seed, with its 95 % interval.
+
+    reference: one of `results.references`; None is the first.
+    """
+    other = reference or results.reference
+    columns = [column for column in columns_of(results) if column is not COST]
+    rows = [
+        Row(
+            method,
+            [
+                difference_cell(column, results.scores.difference(method, other, column.key, column.condition))
+                for column in columns
+            ],
+        )
+        for method in results.methods
+        if method != other
+    ]
+    return Table([_points(column) for column in columns], rows, [])
+
+
+def evidence_table(results: Results, column: Column, reference: str | None = None) -> Table:
+    """One metric's differences from the reference, as every test sees them: for readers who know the tests."""
+    other = reference or results.reference
+    rows = [
+        Row(method, _evidence(column, results.scores.evidence(method, other, column.key, column.condition)))
+        for method in results.methods
+        if method != other
+    ]
+    headings = [_points(column), "Bootstrap interval", "Wilcoxon p", "Effect size"]
+    notes = [
+        "In the first column the mean difference with Student's interval, which the marks go by; then the BCa "
+        "bootstrap's interval, which assumes no shape and is too narrow for few seeds; the two-sided p-value of the "
+        "signed-rank test; and Cohen's d, the mean of the differences over their standard deviation.",
+    ]
+    if 1 < results.seeds < 6:
+        notes.append(f"Of {results.seeds} seeds, a signed-rank test cannot give p below {2 / 2**results.seeds:g}.")
+    return Table(headings, rows, notes)
+
+
+def _means(scores: Scores, reference: str, columns: Sequence[Column]) -> tuple[list[str], list[Row]]:
+    cells: dict[str, list[Cell]] = {method: [] for method in scores.methods}
+    for column in columns:
+        means = {method: scores.interval(method, column.key, column.condition) for method in scores.methods}
+        best = best_mean(column, list(means.values()))
+        for method, mean in means.items():
+            is_best = best is not None and round(column.shown(mean).mean, column.digits) == best
+            if column is COST:
+                cells[method].append(Cell(f"{number(mean.mean, column.digits)}×", best=is_best))
+                continue
+            difference = scores.difference(method, reference, column.key, column.condition)
+            cells[method].append(mean_cell(column, mean, is_best, column.mark(difference)))
+    return [column.heading for column in columns], [Row(method, row) for method, row in cells.items()]
+
+
+def _evidence(column: Column, found: Difference) -> list[Cell]:
+    several = found.t.count > 1
+    return [
+        difference_cell(column, found.t),
+        Cell(bracketed(column, found.bootstrap) or "–"),
+        Cell(number(found.wilcoxon, 3) if several else "–"),
+        Cell("–" if found.effect is None else number(found.effect, 2, "+")),
+    ]
+
+
+def _points(column: Column) -> str:
+    return column.heading.replace("%", "points")
