@@ -24,7 +24,7 @@ from calmix.predictions import (
     logits_of,
 )
 
-CLOSE = 2e-3  # predictions that differ by no more, row by row, are the same in another precision
+CLOSE = 2e-3  # numbers that differ by no more, row by row, are the same in another precision
 LARGEST = 2**53  # a float holds whole numbers up to this one exactly
 
 _FOR_CLASSES = "OOD sets and human labels are for predictions of one class a row; leave them out."
@@ -85,7 +85,7 @@ def _check_calibration(test: Predictions, calibration: Predictions) -> None:
         )
     if any(isinstance(given, RegressionPredictions) and given.std is None for given in (test, calibration)):
         raise DataError("corrections of numbers need std, of the test and of the calibration rows; add it to both.")
-    if ours.shape == theirs.shape and torch.allclose(ours.double(), theirs.double(), rtol=CLOSE, atol=CLOSE):
+    if _close(ours, theirs) and _close(_truth(test), _truth(calibration)):
         raise DataError(
             "the calibration split holds the test predictions themselves; what is fitted on rows cannot be judged on "
             "them: predict rows that are in neither the training nor the test split."
@@ -94,6 +94,14 @@ def _check_calibration(test: Predictions, calibration: Predictions) -> None:
 
 def _first(given: Predictions) -> Tensor:
     return given.mean if isinstance(given, RegressionPredictions) else given.probs
+
+
+def _truth(given: Predictions) -> Tensor:
+    return given.targets if isinstance(given, RegressionPredictions) else given.labels
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.allclose(one.double(), other.double(), rtol=CLOSE, atol=CLOSE)
 
 
 def _kind(given: Predictions) -> str:
