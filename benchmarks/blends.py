@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from benchmarks.cases import CASES, CLASSES, SECONDS, UNIT, Case
 from benchmarks.peers import PEERS
 from benchmarks.timing import Absent, Call, compare, devices
-from calmix import Batch, Classification, Memory, Mix, blend, mixed_target, mixup
+from calmix import Classification, mixup
 from calmix.methods.read import read_method
+from calmix.parts import Batch, Memory, Mix, blend, mixed_target
 
 # draws that need no network: distances between inputs, or remembered embeddings
 DRAWS = (

@@ -1,4 +1,4 @@
-"""What a number of Beta(tau, tau) costs: calmix.warp and calmix.beta against SciPy, NumPy and torch."""
+"""What a number of Beta(tau, tau) costs: calmix.parts.warp and calmix.parts.beta against SciPy, NumPy and torch."""
 
 from dataclasses import asdict
 from typing import Any
@@ -9,7 +9,7 @@ import scipy.stats
 import torch
 
 from benchmarks.timing import compare
-from calmix import beta, warp
+from calmix.parts import beta, warp
 
 VALUES = 1_000_000
 TAU_DECADES = (-2.0, 2.0)  # tau is log-uniform from 0.01 to 100, another one for every value
@@ -28,10 +28,10 @@ def draw_costs() -> dict[str, Any]:
         {
             UNIT: lambda: scipy.stats.beta.ppf(u64, tau64, tau64),
             "scipy.special.betaincinv": lambda: scipy.special.betaincinv(tau64, tau64, u64),
-            "calmix.warp": lambda: warp(u, tau),
-            "calmix.warp, compiled": lambda: compiled_warp(u, tau),
-            "calmix.beta": lambda: beta(tau, generator),
-            "calmix.beta, compiled": lambda: compiled_beta(tau, generator),
+            "calmix.parts.warp": lambda: warp(u, tau),
+            "calmix.parts.warp, compiled": lambda: compiled_warp(u, tau),
+            "calmix.parts.beta": lambda: beta(tau, generator),
+            "calmix.parts.beta, compiled": lambda: compiled_beta(tau, generator),
             "torch.distributions.Beta": lambda: torch.distributions.Beta(tau, tau).sample(),
             "numpy Generator.beta": lambda: rng.beta(tau64, tau64),
         },

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.timing import Call, compare
-from calmix import Batch, Classification, blend
+from calmix import Classification
 from calmix.methods.read import read_method
+from calmix.parts import Batch, blend
 
 METHODS = ("mixup", "mixup(per_row=True)", "sk_mixup(space=Inputs())")
 UNIT = "x.clone()"

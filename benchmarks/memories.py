@@ -13,11 +13,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from calmix import Batch, Classification, SimilarityKernel, mixed_output, mixed_target, sk_mixup
+from calmix import Classification, sk_mixup
 from calmix.core.embeddings import embedded
 from calmix.core.space import pair_distance
 from calmix.data import load
-from calmix.models import make_model
+from calmix.models import build, resnet
+from calmix.parts import Batch, SimilarityKernel, mixed_output, mixed_target
 from calmix.train.batches import Batches
 
 EPOCHS, SEED, ROWS = 60, 0, 1000
@@ -38,7 +39,7 @@ def main() -> None:
     """Train, remember in every way, and print how far each is from the exact distances."""
     torch.manual_seed(SEED)
     splits = load("fashion_mnist", seed=SEED, train_size=ROWS)
-    model = make_model("resnet", tuple(splits.train.x.shape[1:]), 10).train()
+    model = build(resnet, tuple(splits.train.x.shape[1:]), 10).train()
     method, task, kernel = sk_mixup(), Classification(10), SimilarityKernel()
     batches, generator = Batches(splits.train, 64, SEED), torch.Generator().manual_seed(SEED)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)

@@ -1,23 +1,40 @@
-"""The command: parse, call one function, print."""
+"""The command: strings become objects here, and nowhere else; then one function is called, and its result is printed.
 
+Nothing heavier than argparse is imported before a command is known, and a command imports what it needs.
+"""
+
+import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from calmix.errors import CalmixError, SettingError, UnknownNameError
+from calmix.listing import first_lines
 
-DEFAULT_METHODS = ("erm", "mixup", "sk_mixup", "mixup_e", "sk_mixup_e")
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+    from calmix.core.method import Method, Scheduled
+    from calmix.data import DataSource
+    from calmix.models import ModelFactory
+    from calmix.train import Robustness, TrainingSettings
+
+RUNS = Path("calmix-runs")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit: 0 done, 2 for bad input (one sentence on stderr), 130 when stopped by hand."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options = _parser().parse_args(list(arguments))
-        COMMANDS[options.subcommand](options[options.subcommand], arguments)
+        chosen = _top_parser().parse_args(arguments)
+        if chosen.command is None:
+            raise SettingError(f"no command was given; name one: {', '.join(COMMANDS)} (see: calmix --help).")
+        if chosen.command not in COMMANDS:
+            raise UnknownNameError("command", chosen.command, COMMANDS)
+        COMMANDS[chosen.command].run(chosen.rest)
     except CalmixError as error:
         _fail(str(error))
     except BrokenPipeError:  # the reader of our output has seen enough
@@ -35,303 +52,307 @@ def _fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
-def _parser() -> Any:
+class _TopParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        _fail(f"{message} (see: calmix --help)")
+
+
+def _top_parser() -> argparse.ArgumentParser:
+    from calmix import __version__
+
+    width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items())
+    parser = _TopParser(
+        prog="calmix",
+        description="Calibrated mixup: accuracy, and probabilities that mean what they say.",
+        epilog=f"commands:\n{listed}\n\ncalmix COMMAND --help tells more of each.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="calmix [-h] [--version] COMMAND ...",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"calmix {__version__}")
+    parser.add_argument("command", metavar="COMMAND", nargs="?", help="what to do, see below")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def _parser(name: str) -> "ArgumentParser":
+    """A command's parser, whose options may come from dataclasses and functions."""
     try:
         from jsonargparse import ArgumentParser
     except ImportError:
         _fail("the command needs more than the library; install it with: pip install 'calmix[train]'")
 
     class Parser(ArgumentParser):
-        def __init__(self, **options: Any) -> None:
-            super().__init__(allow_abbrev=False, **options)
+        def add_argument(self, *names: str, **options: Any) -> Any:  # pyright: ignore
+            """Options are spelled with hyphens; yes or no is a flag; several texts follow without brackets."""
+            names = tuple(name.replace("_", "-") if name.startswith("--") else name for name in names)
+            if options.get("type") is bool:
+                options = {"action": "store_true", "help": options.get("help")}
+            elif options.get("type") == Sequence[str]:
+                options |= {"type": str, "nargs": "*"}
+            return super().add_argument(*names, **options)
 
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # pyright: ignore
-            _fail(f"{' '.join(str(message).split())} (see: calmix --help)")
+            _fail(f"{' '.join(str(message).split())} (see: calmix {name} --help)")
 
-    from calmix import __version__
-    from calmix.core.batch_norm import BATCH_NORM
-    from calmix.data import CORRUPTIONS, OOD_SETS
-    from calmix.models import MODELS
-    from calmix.train.settings import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, SELECTIONS, TrainingSettings
-
-    def data_and_training(parser: Any) -> None:
-        parser.add_argument(
-            "data", type=str, help="a data set (see `calmix datasets`), or a .csv, .csv.gz or .parquet file"
-        )
-        parser.add_argument("--target", type=str, help="the column to predict, for a file of your own")
-        parser.add_argument("--task", type=str, help="classification, binary or regression, if not as inferred")
-        parser.add_argument(
-            "--keep", nargs="*", type=str, default=[], help="columns to use although they look like ids"
-        )
-        parser.add_argument("--train-size", type=int, help="cut the training split to this many rows (stratified)")
-        parser.add_argument(
-            "--label-noise",
-            type=str,
-            metavar="SPEC",
-            help="wrong training labels: symmetric:RATE, or human:KIND (cifar10)",
-        )
-        parser.add_argument("--data-dir", type=Path, help="the folder of a named set's files, see `calmix datasets`")
-        parser.add_argument(
-            "--model", type=str, help=f"{', '.join(MODELS)} (default: resnet for images, mlp for tables)"
-        )
-        parser.add_argument("--epochs", type=int, default=TrainingSettings.epochs)
-        parser.add_argument("--batch-size", type=int, default=TrainingSettings.batch_size)
-        parser.add_argument(
-            "--learning-rate", type=float, help="the schedule's largest (default: 0.1 sgd, 0.002 adamw)"
-        )
-        parser.add_argument("--weight-decay", type=float, default=TrainingSettings.weight_decay)
-        parser.add_argument("--optimizer", type=str, default=TrainingSettings.optimizer, help=" or ".join(OPTIMIZERS))
-        parser.add_argument("--schedule", type=str, default=TrainingSettings.schedule, help=", ".join(SCHEDULES))
-        parser.add_argument(
-            "--batch-norm",
-            type=str,
-            default=TrainingSettings.batch_norm,
-            help=f"which passes move its running statistics: {', '.join(BATCH_NORM)}",
-        )
-        parser.add_argument(
-            "--refresh-batch-norm", action="store_true", help="re-estimate batch norm on clean rows after training"
-        )
-        parser.add_argument(
-            "--select", type=str, default=TrainingSettings.select, help=f"{' or '.join(SELECTIONS)} epoch"
-        )
-        parser.add_argument("--device", type=str, default=TrainingSettings.device, help=", ".join(DEVICES))
-        parser.add_argument("--precision", type=str, default=TrainingSettings.precision, help=", ".join(PRECISIONS))
-        parser.add_argument("--set", nargs="+", action="extend", type=str, default=[], metavar="METHOD.OPTION=VALUE")
-        parser.add_argument(
-            "--ood",
-            nargs="+",
-            type=str,
-            default=[],
-            metavar="NAME",
-            help=f"also judge on images of no class: {', '.join(OOD_SETS)}",
-        )
-        parser.add_argument(
-            "--corruptions",
-            nargs="*",
-            type=str,
-            metavar="FAMILY",
-            help=f"also judge on corrupted images: ALL, or {', '.join(CORRUPTIONS)}",
-        )
-        parser.add_argument("--out", type=Path, help="where results go (default: calmix-runs/DATA)")
-        parser.add_argument("--config", action="config", help="a YAML file with any of these options")
-
-    parser = Parser(prog="calmix", description="Calibrated mixup: accuracy, and probabilities that mean what they say.")
-    parser.add_argument("--version", action="version", version=f"calmix {__version__}")
-    commands = parser.add_subcommands(required=True, dest="subcommand")
-
-    compare = Parser(description="Train one network with several methods and seeds, and show what each did.")
-    data_and_training(compare)
-    compare.add_argument("--methods", nargs="+", type=str, default=list(DEFAULT_METHODS), metavar="METHOD")
-    compare.add_argument("--seeds", type=int, default=5, help="how many seeds (0, 1, ...); runs of a seed are paired")
-    compare.add_argument(
-        "--reference", type=str, metavar="METHOD", help="what marks refer to (default: mixup, else erm)"
-    )
-    compare.add_argument("--resume", action="store_true", help="go on where a stopped comparison was")
-    compare.add_argument("--workers", type=int, help="runs at a time (default: one a CPU core; one on a GPU)")
-    commands.add_subcommand("compare", compare, help="the main job: methods side by side, with error bars")
-
-    train = Parser(description="Train one network with one method, evaluate it and save its weights.")
-    data_and_training(train)
-    train.add_argument("--method", type=str, default="sk_mixup", metavar="METHOD")
-    train.add_argument("--seed", type=int, default=0)
-    commands.add_subcommand("train", train, help="one network, its metrics and its weights")
-
-    evaluate = Parser(description="Judge predictions of any model, from any framework: every metric, and a report.")
-    evaluate.add_argument(
-        "predictions",
-        type=Path,
-        help="an .npz, .csv or .parquet file: probs or logits and labels; or mean, std and targets",
-    )
-    evaluate.add_argument(
-        "--calibration", type=Path, metavar="FILE", help="predictions of other rows, to fit temperature and its kin on"
-    )
-    evaluate.add_argument("--logits", action="store_true", help="what the files call probabilities are logits")
-    evaluate.add_argument(
-        "--ood", nargs="+", type=Path, default=[], metavar="FILE", help="predictions for rows that are of no class"
-    )
-    evaluate.add_argument("--votes", type=Path, metavar="FILE.npy", help="how often people chose each class, by row")
-    evaluate.add_argument("--bins", type=int, default=15)
-    evaluate.add_argument("--out", type=Path, help="where results go (default: calmix-runs/PREDICTIONS-evaluation)")
-    commands.add_subcommand("evaluate", evaluate, help="judge predictions of any model")
-
-    diagnose = Parser(description="Do wrong labels grow with distance, and what does each method do about it?")
-    data_and_training(diagnose)
-    diagnose.add_argument("--methods", nargs="+", type=str, default=["mixup", "sk_mixup"], metavar="METHOD")
-    diagnose.add_argument("--seeds", type=int, default=3, help="how many seeds (0, 1, ...); claims need ten")
-    diagnose.add_argument("--pairs", type=int, default=3000, help="random pairs of training rows a seed")
-    diagnose.add_argument("--oracle-rows", type=int, default=20_000, help="at most so many rows teach the oracle")
-    diagnose.add_argument("--oracle-epochs", type=int, help="(default: as many as make 100,000 rows, 5 to 100)")
-    diagnose.add_argument("--labels-only", action="store_true", help="leave out derivatives and decision surfaces")
-    diagnose.add_argument("--resume", action="store_true", help="go on where a stopped diagnosis was")
-    commands.add_subcommand("diagnose", diagnose, help="the theory made visible on your data")
-
-    commands.add_subcommand("methods", Parser(description="List the methods."), help="list the methods")
-    commands.add_subcommand("datasets", Parser(description="List the data sets."), help="list the data sets")
-    report = Parser(description="Draw a comparison's report again, without training; or rank methods over several.")
-    report.add_argument(
-        "folders",
-        nargs="+",
-        type=Path,
-        metavar="DIR",
-        help="the folder that `calmix compare` wrote; several: ranks over their data sets",
-    )
-    report.add_argument("--reference", type=str, metavar="METHOD", help="of one folder: mark against another method")
-    report.add_argument("--out", type=Path, help="of several folders: where ranks go (default: calmix-runs/ranks)")
-    commands.add_subcommand("report", report, help="draw a report again")
-    return parser
+    return Parser(prog=f"calmix {name}", description=COMMANDS[name].summary, allow_abbrev=False)
 
 
 # ---------------------------------------------------------------------------------------------- commands
 
 
-def _compare(options: Any, arguments: Sequence[str]) -> None:
-    from calmix.experiment import Comparison, compare
-    from calmix.report import print_table, write_report
+class Command:
+    """A command: its summary for the list, and the function that carries it out, given its arguments as text."""
 
-    methods = _methods(options.methods, options.set)
-    source, shift = _source(options), _shift(options)
-    comparison = Comparison(source, methods, options.model, _fit(options), options.seeds, options.reference, shift)
-    out = options.out or _default_out(options.data)
-    _say_notices(comparison.source)
+    def __init__(self, summary: str, run: Callable[[list[str]], None]) -> None:
+        self.summary = summary
+        self.run = run
+
+
+def _compare(arguments: list[str]) -> None:
+    from calmix.studies.comparison.study import DEFAULT_METHODS, Comparison, carry_out_comparison
+
+    parser = _parser("compare")
+    _add_data_and_training(parser)
+    _add_robustness(parser)
+    parser.add_argument("--methods", nargs="+", type=str, default=list(DEFAULT_METHODS), metavar="METHOD")
+    parser.add_argument("--seeds", type=int, default=5, help="how many seeds (0, 1, ...); runs of a seed are paired")
+    parser.add_argument(
+        "--reference", type=str, metavar="METHOD", help="what marks refer to (default: mixup, else erm)"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on where a stopped comparison was")
+    parser.add_argument("--workers", type=int, help="runs at a time (default: one a CPU core; one on a GPU)")
+    options = parser.parse_args(arguments)
+    methods, source = _methods(options.methods, options.set), _source(options)
+    given = options.seeds, options.reference, _robustness(options)
+    comparison = Comparison(source, methods, _model(options), _settings(options), *given)
+    _print_notices(source)
     if "ALL" in options.methods:
-        comparison = _without_unfit(comparison)
-    with _progress(len(comparison.recipes()), comparison.fit.epochs) as tick:
-        results = compare(comparison, out, options.resume, options.workers, ["calmix", *arguments], tick)
-    print_table(results)
-    print(f"report: {write_report(out)}")
+        comparison, reasons = comparison.without_misfits()
+        for label, reason in reasons.items():
+            print(f"{label} is left out: {reason}", file=sys.stderr)
+    out = options.out or _default_out(options.data)
+    command = ["calmix", "compare", *arguments]
+    with _progress(len(comparison.recipes), comparison.settings.epochs) as tick:
+        found = carry_out_comparison(comparison, out, options.resume, options.workers, command, tick)
+    found.print()
+    print(f"report: {found.write_report(out)}")
 
 
-def _train(options: Any, arguments: Sequence[str]) -> None:
-    from calmix.experiment import Recipe, train
+def _train(arguments: list[str]) -> None:
     from calmix.methods.read import method_name
-    from calmix.report import print_table, write_report
+    from calmix.studies.comparison.kept import train_and_keep
+    from calmix.train import Recipe
 
+    parser = _parser("train")
+    _add_data_and_training(parser)
+    _add_robustness(parser)
+    parser.add_argument("--method", type=str, default="sk_mixup", metavar="METHOD")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
     [(label, method)] = _methods([options.method], options.set).items()
-    recipe = Recipe(_source(options), label, method, options.model, _fit(options), options.seed, _shift(options))
+    given = options.seed, _robustness(options)
+    recipe = Recipe(_source(options), label, method, _model(options), _settings(options), *given)
     name = f"{Path(options.data).name.split('.')[0]}-{method_name(label)}-seed{recipe.seed}"
     out = options.out or _default_out(name)
-    _say_notices(recipe.source, recipe.seed)
-    with _progress(runs=1, epochs=recipe.fit.epochs) as tick:
-        results = train(recipe, out, ["calmix", *arguments], lambda epoch: tick(label, recipe.seed, epoch))
-    print_table(results)
-    print(f"report: {write_report(out)}\nweights: {out / 'model.pt'}")
+    _print_notices(recipe.data, recipe.seed)
+    command = ["calmix", "train", *arguments]
+    with _progress(runs=1, epochs=recipe.settings.epochs) as tick:
+        kept = train_and_keep(recipe, out, command, lambda epoch, model: tick(label, recipe.seed, epoch))
+    kept.print()
+    print(f"report: {kept.write_report(out)}\nweights: {out / 'model.pt'}")
 
 
-def _evaluate(options: Any, arguments: Sequence[str]) -> None:
-    from calmix.evaluation import evaluate, read_given
-    from calmix.experiment.compare import refuse_finished
-    from calmix.report import print_evaluation, write_evaluation
+def _evaluate(arguments: list[str]) -> None:
+    from calmix.results.files import refuse_finished
+    from calmix.studies.evaluation.files import read_given
+    from calmix.studies.evaluation.page import print_evaluation, write_evaluation
+    from calmix.studies.evaluation.study import evaluate_given
 
+    parser = _parser("evaluate")
+    parser.add_argument(
+        "predictions",
+        type=Path,
+        help="an .npz, .csv or .parquet file: probs or logits and labels; or mean, std and targets",
+    )
+    parser.add_argument(
+        "--calibration", type=Path, metavar="FILE", help="predictions of other rows, to fit temperature and its kin on"
+    )
+    parser.add_argument("--logits", action="store_true", help="what the files call probabilities are logits")
+    parser.add_argument(
+        "--ood", nargs="+", type=Path, default=[], metavar="FILE", help="predictions for rows that are of no class"
+    )
+    parser.add_argument(
+        "--human-labels", type=Path, metavar="FILE.npy", help="how often people chose each class, by row"
+    )
+    parser.add_argument("--bins", type=int, default=15)
+    parser.add_argument("--out", type=Path, help="where results go (default: calmix-runs/PREDICTIONS-evaluation)")
+    options = parser.parse_args(arguments)
     out = options.out or Path(f"{_default_out(str(options.predictions))}-evaluation")
     refuse_finished(out, "give another --out")
-    given = read_given(options.predictions, options.calibration, options.ood, options.votes, options.logits)
-    evaluation = evaluate(given, options.bins)
-    page = write_evaluation(out, evaluation, ["calmix", *arguments])
+    files = options.predictions, options.calibration, options.ood, options.human_labels
+    evaluation = evaluate_given(read_given(*files, options.logits), options.bins)
+    page = write_evaluation(out, evaluation, ["calmix", "evaluate", *arguments])
     print_evaluation(evaluation)
     print(f"metrics: {out / 'metrics.json'}\nreport: {page}")
 
 
-def _diagnose(options: Any, arguments: Sequence[str]) -> None:
-    from calmix.experiment.diagnosis import Diagnosis, OracleSettings, diagnose, explain
-    from calmix.report.diagnosis import sentences, write_diagnosis
+def _diagnose(arguments: list[str]) -> None:
+    from calmix.studies.diagnosis.oracle import OracleSettings
+    from calmix.studies.diagnosis.page import write_diagnosis
+    from calmix.studies.diagnosis.study import Diagnosis, diagnose
 
-    if options.ood or options.corruptions is not None:
-        raise SettingError("a diagnosis looks at mixes of training rows; leave out --ood and --corruptions.")
+    parser = _parser("diagnose")
+    _add_data_and_training(parser)
+    parser.add_argument("--methods", nargs="+", type=str, default=["mixup", "sk_mixup"], metavar="METHOD")
+    parser.add_argument("--seeds", type=int, default=3, help="how many seeds (0, 1, ...); claims need ten")
+    parser.add_argument("--pairs", type=int, default=3000, help="random pairs of training rows a seed")
+    parser.add_argument("--oracle-rows", type=int, default=OracleSettings.rows, help="rows that teach it, at most")
+    parser.add_argument("--oracle-epochs", type=int, help="(default: as many as make 100,000 rows, 5 to 100)")
+    parser.add_argument("--labels-only", action="store_true", help="leave out derivatives and decision surfaces")
+    parser.add_argument("--resume", action="store_true", help="go on where a stopped diagnosis was")
+    options = parser.parse_args(arguments)
     methods, oracle = _methods(options.methods, options.set), OracleSettings(options.oracle_rows, options.oracle_epochs)
-    diagnosis = Diagnosis(_source(options), methods, options.model, _fit(options), options.seeds, oracle, options.pairs)
+    source, settings = _source(options), _settings(options)
+    diagnosis = Diagnosis(
+        source, methods, _model(options), settings, options.seeds, oracle, options.pairs, theory=not options.labels_only
+    )
     out = options.out or Path(f"{_default_out(options.data)}-diagnosis")
-    _say_notices(diagnosis.source)
-    plane = diagnosis.source.splits(0).train.x.shape[1:] == (2,)
-    runs = 1 + len(methods) * (1 if options.labels_only else 3 if plane else 2)
-    with _progress(options.seeds * runs, diagnosis.fit.epochs) as tick:
-        results = diagnose(diagnosis, out, options.resume, ["calmix", *arguments], tick)
-        if not options.labels_only:
-            explain(diagnosis, out, options.resume, tick)
-    print("\n\n".join(sentences(results)))
+    _print_notices(source)
+    with _progress(diagnosis.runs, settings.epochs) as tick:
+        found = diagnose(diagnosis, out, options.resume, ["calmix", "diagnose", *arguments], tick)
+    print("\n\n".join(found.paragraphs))
     print(f"report: {write_diagnosis(out)}")
 
 
-def _methods_list(options: Any, arguments: Sequence[str]) -> None:
-    from calmix.methods import METHODS
+def _report(arguments: list[str]) -> None:
+    from calmix.studies.comparison.compared import read_comparison
 
-    _print_list({name: _first_line(method) for name, method in METHODS.items()})
-
-
-def _datasets_list(options: Any, arguments: Sequence[str]) -> None:
-    from calmix.data import DATASETS
-
-    _print_list({name: _first_line(dataset) for name, dataset in DATASETS.items()})
-    print("or the path of your own table: .csv, .csv.gz or .parquet, with --target COLUMN")
-
-
-def _report(options: Any, arguments: Sequence[str]) -> None:
-    from calmix.experiment import refer
-    from calmix.report import print_table, write_report
-    from calmix.report.diagnosis import write_diagnosis
-
+    parser = _parser("report")
+    parser.add_argument(
+        "folders",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="the folder that `calmix compare` or `calmix diagnose` wrote; several comparisons: ranks over their data",
+    )
+    parser.add_argument("--reference", type=str, metavar="METHOD", help="of one folder: mark against another method")
+    parser.add_argument("--out", type=Path, help="of several folders: where ranks go (default: calmix-runs/ranks)")
+    options = parser.parse_args(arguments)
     if len(options.folders) > 1:
-        _ranks(options, arguments)
+        _ranks(options.folders, options.reference, options.out or RUNS / "ranks", ["calmix", "report", *arguments])
         return
     if options.out is not None:
         raise SettingError("--out is where ranks over several folders go; one folder's report is written in it.")
     [folder] = options.folders
     if (folder / "diagnosis.json").exists():
+        from calmix.studies.diagnosis.page import write_diagnosis
+
+        if options.reference is not None:
+            raise SettingError("--reference is for the report of a comparison, and this is a diagnosis: leave it out.")
         print(f"report: {write_diagnosis(folder)}")
         return
-    print_table(refer(folder, options.reference))
-    print(f"report: {write_report(folder)}")
+    found = read_comparison(folder, options.reference)
+    found.print()
+    print(f"report: {found.write_report(folder)}")
 
 
-def _ranks(options: Any, arguments: Sequence[str]) -> None:
-    from calmix.report import print_ranks, read_ranking, write_ranks
+def _ranks(folders: list[Path], reference: str | None, out: Path, command: list[str]) -> None:
+    from calmix.studies.ranking.page import print_ranks, write_ranks
+    from calmix.studies.ranking.study import read_ranking
 
-    if options.reference is not None:
+    if reference is not None:
         raise SettingError("--reference is for the report of one folder; ranks compare every method with every other.")
-    ranking = read_ranking(options.folders)
-    page = write_ranks(ranking, options.out or Path("calmix-runs/ranks"), ["calmix", *arguments])
+    ranking = read_ranking(folders)
+    page = write_ranks(ranking, out, command)
     print_ranks(ranking)
     print(f"report: {page}")
 
 
-COMMANDS: dict[str, Callable[[Any, Sequence[str]], None]] = {
-    "compare": _compare,
-    "train": _train,
-    "evaluate": _evaluate,
-    "diagnose": _diagnose,
-    "methods": _methods_list,
-    "datasets": _datasets_list,
-    "report": _report,
+def _methods_list(arguments: list[str]) -> None:
+    _no_options("methods", arguments)
+    _print_list(first_lines("methods.table", "METHODS"))
+
+
+def _datasets_list(arguments: list[str]) -> None:
+    _no_options("datasets", arguments)
+    _print_list(first_lines("data.registry", "DATASETS"))
+    print("or the path of your own table: .csv, .csv.gz or .parquet, with --target COLUMN")
+
+
+def _no_options(name: str, arguments: list[str]) -> None:
+    summary = COMMANDS[name].summary
+    _TopParser(prog=f"calmix {name}", description=summary, allow_abbrev=False).parse_args(arguments)
+
+
+def _print_list(lines: Mapping[str, str]) -> None:
+    width = max(map(len, lines))
+    for name, line in lines.items():
+        print(f"{name:<{width}}  {line}")
+
+
+COMMANDS: Mapping[str, Command] = {
+    "compare": Command("the main job: methods side by side, with error bars", _compare),
+    "train": Command("train one network, and keep its metrics and its weights", _train),
+    "evaluate": Command("every metric and a report for predictions of any model", _evaluate),
+    "diagnose": Command("do wrong labels grow with distance, and what does each method do about it?", _diagnose),
+    "report": Command("draw a report again, or rank methods over several comparisons", _report),
+    "methods": Command("list the methods", _methods_list),
+    "datasets": Command("list the data sets", _datasets_list),
 }
 
 
 # --------------------------------------------------------------------------------- from strings to things
 
 
-def _source(options: Any) -> Any:
-    from calmix.data import read_label_noise
-    from calmix.experiment import Source
+def _add_data_and_training(parser: "ArgumentParser") -> None:
+    from calmix.data import read_source
+    from calmix.models import MODELS
+    from calmix.train import TrainingSettings
 
-    return Source(
-        options.data,
-        options.target,
-        options.task,
-        options.train_size,
-        options.data_dir,
-        tuple(options.keep),
-        None if options.label_noise is None else read_label_noise(options.label_noise),
+    parser.add_function_arguments(read_source, as_group=False, as_positional=True)
+    parser.add_argument(
+        "--label-noise", type=str, metavar="SPEC", help="wrong training labels: symmetric:RATE, or human:KIND (cifar10)"
+    )
+    parser.add_argument("--model", type=str, help=f"{', '.join(MODELS)} (default: resnet for images, mlp for tables)")
+    parser.add_class_arguments(TrainingSettings, as_group=False)
+    parser.add_argument("--set", nargs="+", action="extend", type=str, default=[], metavar="METHOD.OPTION=VALUE")
+    parser.add_argument("--out", type=Path, help="where results go (default: calmix-runs/DATA)")
+    parser.add_argument("--config", action="config", help="a YAML file with any of these options")
+
+
+def _add_robustness(parser: "ArgumentParser") -> None:
+    from calmix.data import CORRUPTIONS, OOD_SETS
+
+    known = ", ".join(OOD_SETS)
+    parser.add_argument(
+        "--ood", nargs="+", type=str, default=[], metavar="NAME", help=f"also measure on images of no class: {known}"
+    )
+    parser.add_argument(
+        "--corruptions",
+        nargs="*",
+        type=str,
+        metavar="FAMILY",
+        help=f"also measure on corrupted images: ALL, or {', '.join(CORRUPTIONS)}",
     )
 
 
-def _shift(options: Any) -> Any:
-    from calmix.data import CORRUPTIONS
-    from calmix.experiment import Shift
+def _source(options: Any) -> "DataSource":
+    from calmix.data import Noisy, read_label_noise, read_source
 
-    families = options.corruptions  # None where the option is not there, [] where it is bare
-    everything = families is not None and (not families or "ALL" in families)
-    return Shift(tuple(options.ood), tuple(CORRUPTIONS if everything else families or ()))
+    names = ("target", "task", "train_size", "data_dir", "keep")
+    source = read_source(options.data, **{name: options[name] for name in names})
+    return Noisy(source, read_label_noise(options.label_noise), options.data_dir) if options.label_noise else source
 
 
-def _fit(options: Any) -> Any:
+def _model(options: Any) -> "ModelFactory | None":
+    from calmix.models import read_model
+
+    return None if options.model is None else read_model(options.model)
+
+
+def _settings(options: Any) -> "TrainingSettings":
     from dataclasses import fields
 
     from calmix.train import TrainingSettings
@@ -339,10 +360,20 @@ def _fit(options: Any) -> Any:
     return TrainingSettings(**{field.name: options[field.name] for field in fields(TrainingSettings)})
 
 
-def _methods(texts: Sequence[str], settings: Sequence[str]) -> dict[str, Any]:
+def _robustness(options: Any) -> "Robustness":
+    from calmix.data import CORRUPTIONS, OODSet
+    from calmix.train import Robustness
+
+    families = options.corruptions  # None where the option is not there, [] where it is bare
+    everything = families is not None and (not families or "ALL" in families)
+    ood = tuple(OODSet(name, options.data_dir) for name in options.ood)
+    return Robustness(ood, tuple(CORRUPTIONS if everything else families or ()), options.data_dir)
+
+
+def _methods(texts: Sequence[str], settings: Sequence[str]) -> "dict[str, Method | Scheduled]":
     """Methods by label: the text that names them."""
-    from calmix.methods import METHODS
     from calmix.methods.read import method_name, read_method
+    from calmix.methods.table import METHODS
 
     texts = [name for text in texts for name in (METHODS if text == "ALL" else [text.strip()])]
     options: dict[str, dict[str, str]] = {}
@@ -360,27 +391,14 @@ def _methods(texts: Sequence[str], settings: Sequence[str]) -> dict[str, Any]:
     return {text: read_method(text, options.get(method_name(text))) for text in texts}
 
 
-def _without_unfit(comparison: Any) -> Any:
-    """The comparison without methods that its data or network do not allow, which are named with the reason."""
-    from dataclasses import replace
-
-    from calmix.experiment import unfit
-
-    reasons = unfit(comparison.recipes()[: len(comparison.methods)])
-    for label, reason in reasons.items():
-        print(f"{label} is left out: {reason}", file=sys.stderr)
-    methods = {label: method for label, method in comparison.methods.items() if label not in reasons}
-    return replace(comparison, methods=methods)
-
-
 def _default_out(data: str) -> Path:
-    return Path("calmix-runs") / Path(data).name.split(".")[0]
+    return RUNS / Path(data).name.split(".")[0]
 
 
 # --------------------------------------------------------------------------------------------- on the screen
 
 
-def _say_notices(source: Any, seed: int = 0) -> None:
+def _print_notices(source: "DataSource", seed: int = 0) -> None:
     for notice in source.splits(seed).about.notices:
         print(notice, file=sys.stderr)
 
@@ -409,16 +427,6 @@ def _progress(runs: int, epochs: int) -> Iterator[Callable[[str, int, int], None
             bar.update(task, completed=sum(done.values()), description=escape(f"{label}, seed {seed}"))
 
         yield tick
-
-
-def _first_line(function: Callable[..., Any]) -> str:
-    return (function.__doc__ or "").strip().splitlines()[0]
-
-
-def _print_list(lines: dict[str, str]) -> None:
-    width = max(map(len, lines))
-    for name, line in lines.items():
-        print(f"{name:<{width}}  {line}")
 
 
 if __name__ == "__main__":

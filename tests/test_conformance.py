@@ -11,21 +11,23 @@ import torch
 from torch import Tensor, nn
 
 import calmix
-from calmix import (
-    METHODS,
+from calmix import METHODS, Classification, TrainingLoss
+from calmix.core.space import pair_distance
+from calmix.methods.mit import Twice
+from calmix.parts import (
+    MNDCG,
     Beta,
-    Classification,
     CleanAndMixedLoss,
     DirectionalPenalty,
+    Jacobian,
+    JacobianAbs,
+    Logit,
     Method,
     Mix,
     RankingLoss,
     SimilarityKernel,
-    TrainingLoss,
     mixed_target,
 )
-from calmix.core.space import pair_distance
-from calmix.methods.mit import Twice
 
 N, CLASSES = 12, 12
 IMAGE = (1, 3, 2)  # of the rows; every method can mix images
@@ -66,10 +68,13 @@ def step(method: Method, net: nn.Module, x: Any, y: Tensor, seed: int = 0, **opt
     return training_loss(net, x, y, torch.arange(len(y))), training_loss
 
 
-def drawn(method: Method, net: nn.Module, x: Any, y: Tensor, seed: int = 0) -> tuple[calmix.Step, Mix]:
+def drawn(method: Method, net: nn.Module, x: Any, y: Tensor, seed: int = 0) -> tuple[calmix.parts.Step, Mix]:
     """A step with its mix, as the training loss above draws it."""
     one = method.step(
-        net, Classification(CLASSES), calmix.Batch(x, y, torch.arange(len(y))), rows=calmix.TrainingSet((x, y))
+        net,
+        Classification(CLASSES),
+        calmix.parts.Batch(x, y, torch.arange(len(y))),
+        training_set=calmix.parts.TrainingSet((x, y)),
     )
     return method.draw(one, torch.Generator().manual_seed(seed))
 
@@ -142,7 +147,7 @@ def with_strength(part: Any, strength: float) -> Any:
     """The same coefficient with its alpha or tau_max set."""
     if isinstance(part, SimilarityKernel):
         return replace(part, tau_max=strength, tau_std=10.0)
-    if isinstance(part, Beta | calmix.Apart):
+    if isinstance(part, Beta | calmix.parts.Apart):
         return replace(part, alpha=strength)
     return replace(part, coefficient=with_strength(part.coefficient, strength))
 
@@ -178,7 +183,7 @@ def test_a_single_row_is_mixed_with_itself(name: str):
     loss, _ = step(METHODS[name](), net, x, y)
     assert torch.isfinite(loss)
     made, mix = drawn(METHODS[name](), net, x, y)
-    assert torch.allclose(calmix.blend(made.batch.x, mix, mix.lam_x)[:1], x)
+    assert torch.allclose(calmix.parts.blend(made.batch.x, mix, mix.lam_x)[:1], x)
 
 
 @pytest.mark.parametrize("name", ANY_ROWS)
@@ -301,9 +306,9 @@ def test_running_statistics_are_moved_by_the_trained_rows_alone(name: str):
     if name == "mixup_idle":  # what it is for
         twin(x)
     if name == "regmixup":
-        twin(torch.cat([x, calmix.blend(x, mix, mix.lam_x)]))
+        twin(torch.cat([x, calmix.parts.blend(x, mix, mix.lam_x)]))
     elif name != "mit_a":  # which has but one forward
-        calmix.mixed_output(twin, made.batch.x, mix)
+        calmix.parts.mixed_output(twin, made.batch.x, mix)
     if name != "mit_a":
         for statistic in STATISTICS:
             assert torch.allclose(getattr(net.body[2], statistic), getattr(twin.body[2], statistic)), statistic
@@ -321,18 +326,32 @@ def test_batch_norm_follows_the_clean_rows_where_it_is_told_to(name: str, batch_
     assert net.body[2].num_batches_tracked == passes
     twin(made.batch.x)
     if passes == 2 and name not in ("regmixup", "mit_a"):
-        calmix.mixed_output(twin, made.batch.x, mix)
+        calmix.parts.mixed_output(twin, made.batch.x, mix)
     if passes == 1 or name not in ("regmixup", "mit_a"):
         for statistic in STATISTICS:
             assert torch.allclose(getattr(net.body[2], statistic), getattr(twin.body[2], statistic)), statistic
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_repr_is_the_code_that_makes_it_and_methods_pickle(name: str):
-    method = METHODS[name]()
-    assert eval(repr(method), dict(vars(calmix))) == method
+VARIED = [
+    *(lambda slope=slope: calmix.mixup_e(slope=slope) for slope in (Jacobian(0.5), JacobianAbs(), Logit(0.5))),
+    lambda: calmix.rankmixup(ranking=MNDCG()),
+    lambda: calmix.sk_mixup(tau_max_y=0.5, remember=True),
+    lambda: calmix.regmixup(coefficient=SimilarityKernel()),
+    lambda: calmix.cutmix(coefficient=SimilarityKernel(space=calmix.parts.Embedding("body"))),
+    lambda: calmix.sometimes(calmix.mixup(), p=0.5, per_row=True),
+    lambda: calmix.folded(calmix.cutmix()),
+    lambda: calmix.without_self_pairs(calmix.manifold_mixup(sites=(None, "body"))),
+    lambda: calmix.scheduled(calmix.mixup_e(), until=3),
+    lambda: calmix.scheduled(calmix.mixup(), 3, then=calmix.scheduled(calmix.mit_a(), 5)),
+]
+
+
+@pytest.mark.parametrize("make", [*(METHODS[name] for name in NAMES), *VARIED])
+def test_repr_is_the_code_that_makes_it_and_methods_pickle(make: Callable[[], Method]):
+    method = make()
+    assert eval(repr(method), dict(vars(calmix.parts))) == method
     assert pickle.loads(pickle.dumps(method)) == method
-    assert hash(method) == hash(METHODS[name]())
+    assert hash(method) == hash(make())
 
 
 @pytest.mark.parametrize("name", MIXING)
@@ -360,11 +379,11 @@ def test_a_compiled_model_gives_the_same_step_after_step(name: str, site: str | 
 
 def test_more_or_fewer_mixed_rows_than_rows():
     (x, y), net = batch(), network()
-    made = calmix.mixup().step(net, Classification(CLASSES), calmix.Batch(x, y))
+    made = calmix.mixup().step(net, Classification(CLASSES), calmix.parts.Batch(x, y))
     for rows in (5, 40):
         lam = torch.rand(rows)
         mix = Mix(torch.arange(rows) % N, (torch.arange(rows) + 1) % N, lam, lam)
-        assert len(calmix.MixedLoss()(made, mix).output) == rows
+        assert len(calmix.parts.MixedLoss()(made, mix).output) == rows
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -386,8 +405,8 @@ def test_one_clean_forward_is_shared_by_the_kernel_and_the_penalty():
     assert counts == FORWARDS
 
 
-@pytest.mark.parametrize("space", [calmix.Inputs(), calmix.Targets()])
-def test_spaces_without_a_network_cost_no_forward(space: calmix.Space):
+@pytest.mark.parametrize("space", [calmix.parts.Inputs(), calmix.parts.Targets()])
+def test_spaces_without_a_network_cost_no_forward(space: calmix.parts.Space):
     calls = []
     net = network()
     net.register_forward_hook(lambda *_: calls.append(1))
@@ -400,7 +419,7 @@ def without_a_forward(name: str) -> Method:
     if name == "c_mixup":
         return calmix.c_mixup(whole_set=False)
     if name in ("sk_mixup", "sk_mixup_e", "near_mixup", "far_mixup"):
-        return METHODS[name](space=calmix.Inputs())
+        return METHODS[name](space=calmix.parts.Inputs())
     return METHODS[name](sites=("body.1",)) if name == "mit_a" else METHODS[name]()
 
 
@@ -414,8 +433,8 @@ def test_a_mix_is_drawn_and_applied_in_one_graph(name: str):
     method, net = without_a_forward(name), network()
 
     def mixed(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        made, mix = method.draw(method.step(net, Classification(CLASSES), calmix.Batch(x, y)))
-        return calmix.blend(x, mix, mix.lam_x), mixed_target(made.target, mix), mix.lam_y
+        made, mix = method.draw(method.step(net, Classification(CLASSES), calmix.parts.Batch(x, y)))
+        return calmix.parts.blend(x, mix, mix.lam_x), mixed_target(made.target, mix), mix.lam_y
 
     torch._dynamo.reset()
     x, target, lam = torch.compile(mixed, fullgraph=True, backend="aot_eager")(*batch())
@@ -448,9 +467,9 @@ def test_the_kernel_and_the_mix_compile_in_one_graph(alpha: float):
     def mixed(x: Tensor, target: Tensor, rows: Tensor, partner: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         anchor = torch.arange(len(x))
         tau = kernel.tau(pair_distance(rows, anchor, partner))
-        lam = calmix.warp(calmix.warp(uniform, alpha), tau)
+        lam = calmix.parts.warp(calmix.parts.warp(uniform, alpha), tau)
         mix = Mix(anchor, partner, lam, lam)
-        return calmix.blend(x, mix, lam), mixed_target(target, mix)
+        return calmix.parts.blend(x, mix, lam), mixed_target(target, mix)
 
     x, y = batch()
     arguments = x, torch.eye(CLASSES)[y], torch.randn(N, 3), torch.randperm(N), torch.rand(N)

@@ -29,7 +29,7 @@ def test_the_readme_s_loop_and_composition_run():
         exec(code, names)
     assert not torch.equal(model.weight, before)
     assert torch.isfinite(names["loss"])
-    assert isinstance(names["method"], calmix.Method)
+    assert isinstance(names["method"], calmix.parts.Method)
 
 
 def test_every_kind_of_batch_has_an_example_that_runs():

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from calmix.core.batch_norm import frozen_statistics
 from calmix.core.embeddings import Reached, embedded
-from calmix.core.site import uncompiled
+from calmix.core.hooks import uncompiled
 from calmix.core.tree import map_leaves
 
 

@@ -1,6 +1,7 @@
 """How much of the anchor is kept: parts that return lam_x and lam_y (m,), float32 in [0, 1]."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,6 +47,42 @@ class Beta:
             lam = beta(torch.full((drawn,), float(self.alpha), device=anchor.device), generator)
         lam = lam.expand(len(anchor))
         return lam, lam
+
+
+def coefficient_or_beta(
+    coefficient: Coefficient | None, alpha: float | None, per_row: bool, default_alpha: float = 1.0
+) -> Coefficient:
+    """`coefficient` if one is given, else Beta(alpha, per_row); alpha = None stands for `default_alpha`.
+
+    Raises:
+        SettingError: alpha or per_row beside a coefficient, which would not use them.
+
+    >>> coefficient_or_beta(None, None, per_row=False, default_alpha=2.0)
+    Beta(alpha=2.0, per_row=False)
+    """
+    if coefficient is None:
+        return Beta(default_alpha if alpha is None else alpha, per_row)
+    if alpha is not None or per_row:
+        name = "per_row" if alpha is None else "alpha"
+        raise SettingError(
+            f"{name} is an option of Beta, which coefficient={coefficient!r} replaces; leave {name} out, or set it "
+            "inside the coefficient."
+        )
+    return coefficient
+
+
+def base_alpha(coefficient: Any) -> float | None:
+    """alpha of the Beta(alpha, alpha) from which a coefficient starts; None if it has none.
+
+    A coefficient that wraps another one starts from the inner one's.
+
+    >>> base_alpha(Folded(SimilarityKernel(alpha=2.0))), base_alpha(NoMixing())
+    (2.0, None)
+    """
+    if isinstance(coefficient, TwoKernels):
+        return coefficient.inputs.alpha
+    inner = getattr(coefficient, "coefficient", None)
+    return getattr(coefficient, "alpha", None) if inner is None else base_alpha(inner)
 
 
 @dataclass(frozen=True)
@@ -94,11 +131,19 @@ class TwoKernels:
     """One number u ~ Beta(alpha, alpha) a row, warped by one kernel for the inputs and by another for the targets.
 
     lam_x = quantile of Beta(tau_x, tau_x) at u and lam_y = quantile of Beta(tau_y, tau_y) at u, each tau by its kernel;
-    alpha is that of `inputs`. Both fall on the same side of 1/2. Source: arXiv 2311.01434, its regression setting.
+    alpha is that of both kernels. lam_x and lam_y are on the same side of 1/2.
+    Source: arXiv 2311.01434, its regression setting.
     """
 
     inputs: SimilarityKernel
     targets: SimilarityKernel
+
+    def __post_init__(self) -> None:
+        if self.inputs.alpha != self.targets.alpha:
+            raise SettingError(
+                f"both kernels warp the same u ~ Beta(alpha, alpha), so they need the same alpha; got "
+                f"{self.inputs.alpha} for the inputs and {self.targets.alpha} for the targets."
+            )
 
     def __call__(
         self, step: Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from torch import Tensor, nn
 
-from calmix.core.site import find_site, hooked, hooks_run, uncompiled
+from calmix.core.hooks import find_site, hooked, run_eagerly, uncompiled
 from calmix.core.tree import leaves
 from calmix.errors import SiteError
 
@@ -126,7 +126,7 @@ def embedded(model: Any, site: str | None, stop: bool = False) -> Iterator[Embed
 
         return keep
 
-    with hooks_run(), ExitStack() as hooks:
+    with run_eagerly(), ExitStack() as hooks:
         for name in names:
             if stop and site is None:  # what goes into the last layer is there before it runs
                 hooks.callback(modules[name].register_forward_pre_hook(keeper(name)).remove)

@@ -71,8 +71,8 @@ class TrainingLoss(nn.Module):
         self.epoch = 0
         self.terms: dict[str, Tensor] = {}
         self.mix: Mix | None = None
-        self._rows = None if data is None else TrainingSet(data)
-        self._memory = Memory(None if self._rows is None else len(self._rows))
+        self._training_set = None if data is None else TrainingSet(data)
+        self._memory = Memory(None if self._training_set is None else len(self._training_set))
         self._generator: torch.Generator | None = None
         self._saved_state: Tensor | None = None
         self._last: Outcome | None = None
@@ -94,7 +94,7 @@ class TrainingLoss(nn.Module):
         batch_norm = (
             "mixed" if method.pairing == SelfPairs() else self.batch_norm
         )  # alone there is nothing to tell apart
-        step = method.step(model, self.task, batch, batch_norm, self._rows, self._memory)
+        step = method.step(model, self.task, batch, batch_norm, self._training_set, self._memory)
         _check_rows((batch.x, step.target), step.size, batch.index)
         self._memory.begin_step()
         step, self.mix = method.draw(step, self._generator_on(step.device))

@@ -11,11 +11,11 @@ from torch import Tensor
 from calmix.core.batch_norm import frozen_statistics
 from calmix.core.clean import CleanGrad, CleanPass
 from calmix.core.embeddings import embedded
+from calmix.core.hooks import uncompiled
 from calmix.core.memory import Memory
 from calmix.core.mix import Batch, Mix, mixed_output
-from calmix.core.site import uncompiled
 from calmix.core.task import Task
-from calmix.core.training_set import TrainingSet, joined
+from calmix.core.training_set import TrainingSet, concat_batches
 from calmix.core.tree import leaves
 from calmix.errors import SettingError
 
@@ -27,7 +27,7 @@ class Step:
     target: the batch's target rows (n, K), or what else the task makes of y; clean: the clean forward, run when first
     asked for.
     batch_norm: which passes move batch norm's running statistics, see `TrainingLoss`.
-    rows: the training set, and memory: what is remembered of it, where a training loss holds them.
+    training_set, memory: the training set and what is remembered of it, if the training loss holds them.
     others: how many rows at the end a pairing brought in from beyond the batch.
     """
 
@@ -37,7 +37,7 @@ class Step:
     target: Any
     clean: CleanPass
     batch_norm: str = "mixed"
-    rows: TrainingSet | None = None
+    training_set: TrainingSet | None = None
     memory: Memory | None = None
     others: int = 0
 
@@ -157,13 +157,13 @@ class Method:
         task: Task,
         batch: Batch,
         batch_norm: str = "mixed",
-        rows: TrainingSet | None = None,
+        training_set: TrainingSet | None = None,
         memory: Memory | None = None,
     ) -> Step:
         """The step that this method's parts act on; a ShapeError where the targets do not fit the task."""
         moves = batch_norm != "mixed"
         clean = CleanPass(model, batch.x, self.objective.clean_grad, moves)
-        return Step(model, task, batch, task.target(batch.y), clean, batch_norm, rows, memory)
+        return Step(model, task, batch, task.target(batch.y), clean, batch_norm, training_set, memory)
 
     def draw(self, step: Step, generator: torch.Generator | None = None) -> tuple[Step, Mix]:
         """Everything random of the step: the mix, and the step that its row indices refer to.
@@ -172,8 +172,8 @@ class Method:
         """
         anchor, partner, others = self.pairing(step, generator)
         if others is not None:
-            batch = joined(step.batch, others)
-            longer = self.step(step.model, step.task, batch, step.batch_norm, step.rows, step.memory)
+            batch = concat_batches(step.batch, others)
+            longer = self.step(step.model, step.task, batch, step.batch_norm, step.training_set, step.memory)
             step = replace(longer, others=longer.size - step.size)
         sites = self.site(step, generator) if callable(self.site) else (self.site,)
         first, *later = (Mix(anchor, partner, *self.coefficient(step, anchor, partner, generator), s) for s in sites)
@@ -189,8 +189,8 @@ class Scheduled:
     then: "Method | Scheduled"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.until, int) or self.until < 0:
-            raise SettingError(f"until must be a whole number of epochs, at least 0; got {self.until}.")
+        if not isinstance(self.until, int) or self.until < 1:
+            raise SettingError(f"until must be a whole number of epochs, at least 1; got {self.until}.")
 
     def at(self, epoch: int) -> Method:
         """The method of an epoch, counted from 0."""

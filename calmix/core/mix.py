@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from calmix.core.site import find_site, hooked, hooks_run, uncompiled
+from calmix.core.hooks import find_site, hooked, run_eagerly, uncompiled
 from calmix.core.tree import map_leaves, take_rows
 from calmix.errors import ShapeError, SiteError
 
@@ -123,7 +123,7 @@ def mixed_output(model: Callable[[Any], Any], x: Any, mix: Mix) -> Any:
         reached = True
         return blend(output, mix, mix.lam_x)
 
-    with hooks_run(), hooked(find_site(model, mix.site), blend_output):
+    with run_eagerly(), hooked(find_site(model, mix.site), blend_output):
         output = model(x)
     if not reached:
         raise SiteError(f"the forward never reached the site {mix.site!r}; name a module that every forward runs.")

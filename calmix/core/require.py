@@ -5,6 +5,18 @@ from calmix.errors import SettingError
 _TINY, _HUGE = 1e-30, 1e30  # beyond these, float32 under- or overflows somewhere on the way
 
 
+def number(name: str, value: float) -> None:
+    """Any number, infinities included, but not NaN."""
+    if value != value:
+        raise SettingError(f"{name} must be a number; got {value}.")
+
+
+def finite(name: str, value: float) -> None:
+    """Any finite number."""
+    if not -float("inf") < value < float("inf"):
+        raise SettingError(f"{name} must be a finite number; got {value}.")
+
+
 def positive(name: str, value: float) -> None:
     """A positive number that float32 can take."""
     if not 0 < value < float("inf"):

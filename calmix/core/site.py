@@ -1,20 +1,16 @@
-"""Where in the network: modules found by name, seen or changed by hooks that do not survive a step."""
+"""Where in the network: parts that name the modules at whose outputs rows are mixed."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from calmix.core.hooks import find_site, uncompiled
+from calmix.core.method import Step
 from calmix.core.random import choose
 from calmix.errors import SettingError, SiteError
-
-if TYPE_CHECKING:
-    from calmix.core.method import Step
 
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
@@ -32,7 +28,7 @@ class RandomSite:
     def __post_init__(self) -> None:
         check_sites(self.sites)
 
-    def __call__(self, step: "Step", generator: torch.Generator | None) -> tuple[str | None, ...]:
+    def __call__(self, step: Step, generator: torch.Generator | None) -> tuple[str | None, ...]:
         for site in self.sites or ():  # all, not only the drawn one: a mistake must not wait for its turn
             if site is not None:
                 find_site(uncompiled(step.model), site)
@@ -49,7 +45,7 @@ class EverySite:
     def __post_init__(self) -> None:
         check_sites(self.sites)
 
-    def __call__(self, step: "Step", generator: torch.Generator | None) -> tuple[str | None, ...]:
+    def __call__(self, step: Step, generator: torch.Generator | None) -> tuple[str | None, ...]:
         return (None, *(stages(step.model) if self.sites is None else self.sites))
 
 
@@ -57,15 +53,6 @@ def check_sites(sites: Any) -> None:
     """A SettingError unless `sites` is None or a tuple of names."""
     if sites is not None and not (isinstance(sites, tuple) and sites):
         raise SettingError(f"sites must be a tuple of module names, such as ('layer1', 'layer2'); got {sites!r}.")
-
-
-def find_site(model: Any, site: str) -> nn.Module:
-    """The module of `model` named `site`; a SiteError that lists the names where there is none."""
-    modules = dict(model.named_modules()) if isinstance(model, nn.Module) else {}
-    if site not in modules or site == "":
-        names = ", ".join(name for name in modules if name) or "none: the model is not an nn.Module with parts"
-        raise SiteError(f"the model has no module {site!r}; its modules are: {names}.")
-    return modules[site]
 
 
 def stages(model: Any) -> tuple[str, ...]:
@@ -100,29 +87,3 @@ def _parts(module: nn.Module, prefix: str) -> list[str]:
         for name, child in module.named_children()
         if not isinstance(child, _NORMS) and any(True for _ in child.parameters())
     ]
-
-
-def uncompiled(model: Any) -> Any:
-    """The module behind `torch.compile`, whose graph does not see hooks that come and go; other models as they are."""
-    return getattr(model, "_orig_mod", model)
-
-
-@contextmanager
-def hooks_run() -> Iterator[None]:
-    """Parts of the model that were compiled by themselves run uncompiled in the block, where their hooks are seen."""
-    dynamo_is_loaded = "torch._dynamo" in sys.modules  # else nothing was compiled, and loading it takes seconds
-    if not (dynamo_is_loaded and hasattr(torch.compiler, "set_stance")) or torch.compiler.is_compiling():
-        yield
-        return
-    with torch.compiler.set_stance("force_eager"):
-        yield
-
-
-@contextmanager
-def hooked(module: nn.Module, hook: Callable[..., Any]) -> Iterator[None]:
-    """A forward hook that does not survive the block, not even a failing one."""
-    handle = module.register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()

@@ -71,7 +71,7 @@ class Remembered:
         if step.memory is None or step.batch.index is None:
             raise SettingError(
                 "remembered embeddings need to know which training rows a batch holds: call "
-                "training_loss(model, x, y, index=index), with Indexed(dataset) in the loader."
+                "training_loss(model, x, y, index=index), with IndexedDataset(dataset) in the loader."
             )
         known = step.memory.recall(step.batch.index, self.site, self.host)
         if known is None:
@@ -90,6 +90,11 @@ class ByTask:
 
     def __call__(self, step: Step) -> Tensor:
         if isinstance(step.task, Regression):
+            if self.remember:
+                raise SettingError(
+                    "remember=True is for embeddings, and in regression distances are measured between targets, which "
+                    "cost no forward; leave remember out, or name the space: space=Embedding()."
+                )
             return Targets()(step)
         return (Remembered() if self.remember else Embedding())(step)
 

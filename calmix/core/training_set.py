@@ -12,10 +12,10 @@ from calmix.core.tree import cat_rows, leaves, map_leaves
 from calmix.errors import SettingError
 
 
-class Indexed(Dataset[tuple[Any, ...]]):
+class IndexedDataset(Dataset[tuple[Any, ...]]):
     """A data set whose rows end in their position: (x, y) becomes (x, y, index).
 
-    >>> Indexed([("a", 0), ("b", 1)])[1]
+    >>> IndexedDataset([("a", 0), ("b", 1)])[1]
     ('b', 1, 1)
     """
 
@@ -65,7 +65,7 @@ class TrainingSet:
         return Batch(x, y, index)
 
 
-def joined(batch: Batch, others: Batch) -> Batch:
+def concat_batches(batch: Batch, others: Batch) -> Batch:
     """The rows of `batch`, then those of `others`."""
     index = None
     if batch.index is not None and others.index is not None:

@@ -145,7 +145,8 @@ class Frame:
     def _hash(self) -> str:
         from pandas.util import hash_pandas_object
 
-        rows = hash_pandas_object(self.frame, index=False).to_numpy()
+        hash_rows: Any = hash_pandas_object
+        rows = hash_rows(self.frame, index=False).to_numpy()
         return f"{self.frame.shape} {_digest([rows])}"
 
 
@@ -267,7 +268,7 @@ def as_source(data: Any, target: str | None = None) -> DataSource:
 
 
 def read_source(
-    text: str,
+    data: str,
     *,
     target: str | None = None,
     task: str | None = None,
@@ -275,19 +276,31 @@ def read_source(
     data_dir: Path | None = None,
     keep: Sequence[str] = (),
 ) -> NamedSet | TableFile:
-    """The source that a name in DATASETS or the path of a table stands for; arguments as in `load`."""
-    if text in DATASETS:
+    """The source that a text stands for.
+
+    Args:
+        data: A data set (see `calmix datasets`), or the path of a .csv, .csv.gz or .parquet file.
+        target: The column to predict, for a table of your own.
+        task: `classification`, `binary` or `regression`; inferred where it is not given.
+        train_size: Cut the training split to this many rows (stratified).
+        data_dir: The folder of a named set's files.
+        keep: Columns of a table to use although they look like identifiers, dates or free text.
+
+    Raises:
+        UnknownNameError: no such data set. SettingError: an option that would be ignored.
+    """
+    if data in DATASETS:
         if target is not None or keep:
             raise SettingError(
-                f"target and keep are for tables of your own; {text} has its columns set: leave them out."
+                f"target and keep are for tables of your own; {data} has its columns set: leave them out."
             )
-        return NamedSet(text, train_size, task, data_dir)
-    path = Path(text).expanduser()
+        return NamedSet(data, train_size, task, data_dir)
+    path = Path(data).expanduser()
     if not path.suffix and len(path.parts) == 1:
-        raise UnknownNameError("data set", text, [*DATASETS, "path/to/table.csv"])
+        raise UnknownNameError("data set", data, [*DATASETS, "path/to/table.csv"])
     if data_dir is not None:
         raise SettingError(
-            f"data_dir is for sets that have names and files; {text!r} is not one of them: leave it out."
+            f"data_dir is for sets that have names and files; {data!r} is not one of them: leave it out."
         )
     return TableFile(path, target, task, train_size, tuple(keep))
 

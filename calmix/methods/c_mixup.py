@@ -34,13 +34,13 @@ class TargetNeighbours:
         target = side_by_side(step.target)
         if not self.whole_set:
             return Pairs(rows, self.sample(target, target, generator))
-        if step.rows is None or step.batch.index is None:
+        if step.training_set is None or step.batch.index is None:
             raise SettingError(
                 "c_mixup draws partners from the whole training set: give it to the training loss, "
                 "TrainingLoss(..., data=(x, y)), and pass index=index in every step; or use c_mixup(whole_set=False)."
             )
-        known = side_by_side(step.rows.targets(step.task, step.device))
-        return Pairs(rows, step.size + rows, step.rows.fetch(self.sample(target, known, generator)))
+        known = side_by_side(step.training_set.targets(step.task, step.device))
+        return Pairs(rows, step.size + rows, step.training_set.fetch(self.sample(target, known, generator)))
 
     def sample(self, target: Tensor, known: Tensor, generator: torch.Generator | None) -> Tensor:
         """Positions (n,) among `known` (N, K), one for each row of `target` (n, K)."""

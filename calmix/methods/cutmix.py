@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from calmix.core.coefficient import Beta
+from calmix.core.coefficient import coefficient_or_beta
 from calmix.core.method import Coefficient, Method, Step
 from calmix.core.objective import MixedLoss
 from calmix.core.pairing import Shuffle
@@ -51,7 +51,7 @@ class Boxes:
         return (pixel >= (centre - half)[:, None]) & (pixel < (centre + half)[:, None])
 
 
-def cutmix(alpha: float = 1.0, per_row: bool = False, coefficient: Coefficient | None = None) -> Method:
+def cutmix(alpha: float | None = None, per_row: bool = False, coefficient: Coefficient | None = None) -> Method:
     """CutMix: a box of the partner's pixels in the anchor's image, and targets mixed by area.
 
     Formula: x = M x_i + (1 - M) x_j with M = 0 in a box of the relative area 1 - lam, lam ~ Beta(alpha, alpha), else 1;
@@ -62,6 +62,8 @@ def cutmix(alpha: float = 1.0, per_row: bool = False, coefficient: Coefficient |
     CIFAR the paper mixes half of the batches: `sometimes(cutmix(), p=0.5)`.
     Cost: 1 forward, 1 backward.
 
-    coefficient: takes the place of Beta(alpha, alpha), e.g. `SimilarityKernel()`: similar pairs then swap larger boxes.
+    coefficient: in place of Beta(alpha, alpha), e.g. `SimilarityKernel()`: similar pairs then swap larger boxes.
+    `per_row` then draws the boxes' centres alone.
     """
-    return Method(Shuffle(), Boxes(coefficient or Beta(alpha, per_row), per_row), MixedLoss())
+    lam = coefficient_or_beta(coefficient, alpha, per_row and coefficient is None)
+    return Method(Shuffle(), Boxes(lam, per_row), MixedLoss())

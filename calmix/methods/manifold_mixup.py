@@ -1,6 +1,6 @@
 """Manifold Mixup: mixing inside the network."""
 
-from calmix.core.coefficient import Beta
+from calmix.core.coefficient import coefficient_or_beta
 from calmix.core.method import Coefficient, Method
 from calmix.core.objective import MixedLoss
 from calmix.core.pairing import Shuffle
@@ -8,7 +8,7 @@ from calmix.core.site import RandomSite
 
 
 def manifold_mixup(
-    alpha: float = 2.0,
+    alpha: float | None = None,
     sites: tuple[str | None, ...] | None = None,
     per_row: bool = False,
     coefficient: Coefficient | None = None,
@@ -25,6 +25,7 @@ def manifold_mixup(
     loss (cross-entropy).
     Cost: 1 forward, 1 backward.
 
-    coefficient: takes the place of Beta(alpha, alpha), e.g. `SimilarityKernel()`.
+    coefficient: in place of Beta(alpha, alpha), e.g. `SimilarityKernel()`.
     """
-    return Method(Shuffle(), coefficient or Beta(alpha, per_row), MixedLoss(), RandomSite(sites))
+    lam = coefficient_or_beta(coefficient, alpha, per_row, default_alpha=2.0)
+    return Method(Shuffle(), lam, MixedLoss(), RandomSite(sites))

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from calmix.core import require
 from calmix.core.clean import CleanGrad
+from calmix.core.hooks import find_site, hooked, run_eagerly, uncompiled
 from calmix.core.method import Method, Outcome, Pairing, Pairs, Step
 from calmix.core.mix import Mix, blend
 from calmix.core.pairing import Shuffle
 from calmix.core.random import beta
-from calmix.core.site import EverySite, find_site, hooked, hooks_run, uncompiled
+from calmix.core.site import EverySite
 from calmix.core.tree import cat_rows, map_leaves, take_rows
 from calmix.errors import SettingError, SiteError
 
@@ -128,7 +129,7 @@ def _remixing(step: Step, mix: Mix) -> Iterator[Step]:
 
         return hook
 
-    with hooks_run(), ExitStack() as hooks:
+    with run_eagerly(), ExitStack() as hooks:
         for number, later in enumerate(mix.later, start=1):
             hooks.enter_context(hooked(find_site(model, str(later.site)), remixer(number)))
         yield replace(step, model=model)

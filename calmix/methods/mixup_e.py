@@ -1,16 +1,18 @@
-"""MixupE: mixup with its directional-derivative regularisation made stronger."""
+"""MixupE: Mixup plus a term of the clean rows' directional derivatives.
+
+n rows of a batch, K entries of a target row
+"""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from calmix.core import require
 from calmix.core.clean import CleanGrad, CleanPass
-from calmix.core.coefficient import Beta
+from calmix.core.coefficient import base_alpha, coefficient_or_beta
 from calmix.core.method import Coefficient, Method, Outcome, Step
 from calmix.core.mix import Mix
 from calmix.core.objective import MixedLoss
@@ -20,61 +22,141 @@ from calmix.core.tree import map_leaves, row_dot, take_rows
 from calmix.errors import SettingError, ShapeError
 
 
+class Slope(Protocol):
+    """The term s_i of a clean row in `DirectionalPenalty`, by one of the four versions of the authors' code.
+
+    Mind: `Jacobian` and `JacobianAbs` detach p. Were f linear with no bias and mean(x) = 0, their s_i would be *minus*
+    those of `Logit` and `LogitDetached`: the two families have opposite signs, and neither approximates the other.
+    """
+
+    @property
+    def clean_grad(self) -> CleanGrad:
+        """What it differentiates the clean pass by."""
+        ...
+
+    def __call__(self, step: Step, output: Any) -> Tensor:
+        """s (n,), for the clean pass's output rows (n, K)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Jacobian:
+    """Version 1: s_i = (p_i - y_i) . J f(x_i) (mean(x) - x_i) with p detached, where this is < threshold; else 0.
+
+    Needs x to be one floating tensor. Costs one more backward, through the backward.
+    """
+
+    threshold: float = 1.0
+
+    def __post_init__(self) -> None:
+        require.number("threshold", self.threshold)
+
+    @property
+    def clean_grad(self) -> CleanGrad:
+        return CleanGrad.INPUTS
+
+    def __call__(self, step: Step, output: Any) -> Tensor:
+        slope = _derivative_towards_mean(step, output)
+        return torch.where(slope.detach() < self.threshold, slope, 0.0)
+
+
+@dataclass(frozen=True)
+class JacobianAbs:
+    """Version 2: s_i = |(p_i - y_i) . J f(x_i) (mean(x) - x_i)| with p detached.
+
+    Needs x to be one floating tensor. Costs one more backward, through the backward.
+    """
+
+    @property
+    def clean_grad(self) -> CleanGrad:
+        return CleanGrad.INPUTS
+
+    def __call__(self, step: Step, output: Any) -> Tensor:
+        return _derivative_towards_mean(step, output).abs()
+
+
+@dataclass(frozen=True)
+class Logit:
+    """Version 3: s_i = -(y_i - p_i) . f(x_i) with p not detached, where (y_i - p_i) . f(x_i) < threshold; else 0.
+
+    It also rewards what changes p, unlike `LogitDetached`.
+    """
+
+    threshold: float = 1.0
+
+    def __post_init__(self) -> None:
+        require.number("threshold", self.threshold)
+
+    @property
+    def clean_grad(self) -> CleanGrad:
+        return CleanGrad.WEIGHTS
+
+    def __call__(self, step: Step, output: Any) -> Tensor:
+        slope = row_dot(step.task.residual(output, step.target), output)
+        return torch.where(-slope.detach() < self.threshold, slope, 0.0)
+
+
+@dataclass(frozen=True)
+class LogitDetached:
+    """Version 4: s_i = -(y_i - p_i) . f(x_i) with p detached.
+
+    The gradient of its mean on the logits, (p_i - y_i) / n, is that of the clean rows' cross-entropy: the penalty adds
+    plain training on the clean rows.
+    """
+
+    @property
+    def clean_grad(self) -> CleanGrad:
+        return CleanGrad.WEIGHTS
+
+    def __call__(self, step: Step, output: Any) -> Tensor:
+        return row_dot(map_leaves(torch.detach, step.task.residual(output, step.target)), output)
+
+
+def _derivative_towards_mean(step: Step, output: Any) -> Tensor:
+    """(p_i - y_i) . J f(x_i) (mean(x) - x_i) of each row (n,), p detached; mean(x) is that of the whole batch."""
+    x = step.clean.x
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        raise ShapeError("directional derivatives need x to be one floating tensor; use slope=LogitDetached().")
+    residual = map_leaves(torch.detach, step.task.residual(output, step.target))
+    (gradient,) = torch.autograd.grad(row_dot(residual, output).sum(), x, create_graph=True)
+    mean = step.batch.x.mean(0, keepdim=True)
+    return (gradient * (mean - x.detach())).flatten(1).sum(1)
+
+
 @dataclass(frozen=True)
 class DirectionalPenalty:
-    """The mixup loss plus eta E[a] mean_i s_i, s from the clean forward; terms: mixed, slope.
+    """The mixup loss plus eta E[a] mean_i s_i, s by `slope` from the clean forward. Terms: mixed, slope.
 
-    With logits f(x_i), expected target p_i = softmax(f(x_i)) and E[a] = alpha / (2 alpha + 1), the mean weight of the
-    partner in the mixed loss's Taylor expansion, `variant` says what s_i is:
+    f(x_i) are logits, p_i = softmax(f(x_i)) is the expected target, and E[a] = alpha / (2 alpha + 1) is the mean weight
+    of the partner in the Taylor expansion of the mixed loss, lam ~ Beta(alpha, alpha).
 
-    ================= ============================================ ========== ===================================
-    variant           s_i                                          authors'   sum over rows
-    ================= ============================================ ========== ===================================
-    jacobian           (p_i - y_i) . J f(x_i) (mean(x) - x_i)       version 1  with s_i < threshold
-    jacobian_abs      |(p_i - y_i) . J f(x_i) (mean(x) - x_i)|      version 2  all
-    logit             -(y_i - p_i) . f(x_i), p not detached         version 3  with (y_i - p_i) . f(x_i) < threshold
-    logit_detached    -(y_i - p_i) . f(x_i), p detached             version 4  all
-    ================= ============================================ ========== ===================================
-
-    Mind: p is detached in the two jacobian variants. Were f linear with no bias and mean(x) = 0, the jacobian variants'
-    s_i would be *minus* those of the logit variants: the two families have opposite signs and are not approximations of
-    each other. And the gradient of `logit_detached` on the logits is eta E[a] (p_i - y_i) / n, exactly that of a clean
-    cross-entropy: it adds plain training on the clean rows, whereas `logit` also rewards what moves p.
-
-    rescale: multiply the sum of both terms by |mixed| / |mixed + slope|, detached, as every published version does;
-    the loss then has the mixup loss's size and only its direction changes.
+    rescale: multiply both terms by |mixed| / |mixed + slope|, detached, as every published version does; the loss then
+    has the mixup loss's size and only its direction changes.
     share: the clean forward and the mean over i take the first rows of the batch, this share of them (at least two).
     """
 
     eta: float
     alpha: float
-    variant: str
-    threshold: float | None = None
+    slope: Slope = LogitDetached()
     rescale: bool = True
     share: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.variant not in _SLOPES:
-            raise SettingError(f"variant must be one of {', '.join(_SLOPES)}; got {self.variant!r}.")
         require.at_least("eta", self.eta, 0)
-        require.share("share", self.share)
         require.positive("alpha", self.alpha)
-        if self.threshold is not None and self.variant not in _THRESHOLDED:
-            raise SettingError(
-                f"the variant {self.variant!r} has no threshold; leave it out, or use one of {', '.join(_THRESHOLDED)}."
-            )
+        require.share("share", self.share)
+        if not callable(self.slope):
+            raise SettingError(f"slope must be a part such as LogitDetached() or Jacobian(); got {self.slope!r}.")
 
     @property
     def clean_grad(self) -> CleanGrad:
-        return self._grad if self.share == 1 else CleanGrad.NOTHING
-
-    @property
-    def _grad(self) -> CleanGrad:
-        return CleanGrad.INPUTS if self.variant.startswith("jacobian") else CleanGrad.WEIGHTS
+        return self.slope.clean_grad if self.share == 1 else CleanGrad.NOTHING
 
     def __call__(self, step: Step, mix: Mix) -> Outcome:
         mixed = MixedLoss()(step, mix)
-        terms = mixed.terms | {"slope": self.eta * self.alpha / (2 * self.alpha + 1) * self._slope(step)}
+        first = self._first_rows(step)
+        slope = self.slope(first, step.task.output(first.clean.output)).mean()
+        terms = mixed.terms | {"slope": self.eta * self.alpha / (2 * self.alpha + 1) * slope}
         if self.rescale:
             size = mixed.terms["mixed"].detach().abs()
             total = sum(term.detach() for term in terms.values())
@@ -82,89 +164,52 @@ class DirectionalPenalty:
             terms = {name: scale * term for name, term in terms.items()}
         return Outcome(terms, mixed.output, mixed.target)
 
-    def _slope(self, step: Step) -> Tensor:
-        step = self._shared(step)
-        slope = _SLOPES[self.variant](step, step.task.output(step.clean.output))  # (n,), or a share of them
-        if self.variant in _THRESHOLDED:
-            threshold = _THRESHOLD if self.threshold is None else self.threshold
-            size = slope if self.variant == "jacobian" else -slope
-            slope = torch.where(size.detach() < threshold, slope, 0.0)
-        return slope.mean()
-
-    def _shared(self, step: Step) -> Step:
-        """The step on the share of the rows that the penalty takes, with a clean pass of its own."""
+    def _first_rows(self, step: Step) -> Step:
+        """The step on the rows that the penalty takes; if these are not all rows, with a clean pass of its own."""
         if self.share == 1 and not step.others:
             return step
         rows = slice(min(step.own, max(2, math.ceil(self.share * step.own))))
-        clean = CleanPass(step.model, take_rows(step.batch.x, rows), self._grad)
+        clean = CleanPass(step.model, take_rows(step.batch.x, rows), self.slope.clean_grad)
         return replace(step, target=take_rows(step.target, rows), clean=clean)
-
-
-def _jacobian(step: Step, output: Any) -> Tensor:
-    x = step.clean.x
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise ShapeError("directional derivatives need x to be one floating tensor; use the variant 'logit_detached'.")
-    residual = map_leaves(torch.detach, step.task.residual(output, step.target))
-    (gradient,) = torch.autograd.grad(row_dot(residual, output).sum(), x, create_graph=True)
-    mean = step.batch.x.mean(0, keepdim=True)
-    return (gradient * (mean - x.detach())).flatten(1).sum(1)
-
-
-def _jacobian_abs(step: Step, output: Any) -> Tensor:
-    return _jacobian(step, output).abs()
-
-
-def _logit(step: Step, output: Any) -> Tensor:
-    return row_dot(step.task.residual(output, step.target), output)
-
-
-def _logit_detached(step: Step, output: Any) -> Tensor:
-    return row_dot(map_leaves(torch.detach, step.task.residual(output, step.target)), output)
-
-
-_SLOPES: dict[str, Callable[[Step, Any], Tensor]] = {
-    "jacobian": _jacobian,
-    "jacobian_abs": _jacobian_abs,
-    "logit": _logit,
-    "logit_detached": _logit_detached,
-}
-_THRESHOLDED = ("jacobian", "logit")
-_THRESHOLD = 1.0  # of the authors' README
 
 
 def mixup_e(
     eta: float = 0.1,
-    alpha: float = 1.0,
-    variant: str = "logit_detached",
-    threshold: float | None = None,
+    alpha: float | None = None,
+    slope: Slope = LogitDetached(),
     rescale: bool = True,
     per_row: bool = False,
     coefficient: Coefficient | None = None,
     share: float = 1.0,
     sites: tuple[str | None, ...] | None = None,
 ) -> Method:
-    """MixupE: Mixup plus a first-order directional-derivative term from the clean rows.
+    """MixupE: Mixup plus a term of the clean rows' directional derivatives.
 
-    Formula: mixed loss + eta alpha / (2 alpha + 1) mean_i s_i, rescaled to the size of the mixed loss; s by `variant`,
-    see `DirectionalPenalty`.
+    Formula: mixed loss + eta alpha / (2 alpha + 1) mean_i s_i, rescaled to the size of the mixed loss, see
+    `DirectionalPenalty`; s by `slope`: `Jacobian()`, `JacobianAbs()`, `Logit()` or `LogitDetached()`.
     Source: Zou et al., MixupE: Understanding and Improving Mixup from Directional Derivative Perspective, UAI 2023
-    (arXiv 2212.13381) and its authors' code, whose versions 1 to 4 are the variants `jacobian`, `jacobian_abs`,
-    `logit`, `logit_detached`.
-    Defaults: the authors' README runs `logit` with eta = 0.001, alpha = 2, threshold = 1 on CIFAR-100, where the term
-    is a thousandth of the loss; ours are `logit_detached` with eta = 0.1 and Mixup's alpha = 1, for the reasons and
-    measurements in docs/results. threshold: 1 for `jacobian` and `logit` unless given, none for the others.
+    (arXiv 2212.13381) and its authors' code, whose versions 1 to 4 are the four slopes in this order.
+    Defaults: the authors' README runs `Logit(threshold=1)` with eta = 0.001 and alpha = 2 on CIFAR-100, where the term
+    is a thousandth of the loss; ours are `LogitDetached()` with eta = 0.1 and Mixup's alpha = 1, for the reasons and
+    measurements in docs/results.
     Deviations: mean(x) is the batch's mean (the authors take the training set's; the two agree on average), and
     batch-norm statistics are not moved by the clean pass (in the authors' code they are). For regression
     p is the output, so that p - y is the slope of half the squared error.
-    Cost: 2 forwards, 2 backwards; the jacobian variants 1 more backward, through the backward.
+    Cost: 2 forwards, 2 backwards; the two jacobian slopes 1 more backward, through the backward.
 
-    coefficient: takes the place of Beta(alpha, alpha), e.g. `SimilarityKernel()`; see `sk_mixup_e`.
+    coefficient: in place of Beta(alpha, alpha), e.g. `SimilarityKernel()`; see `sk_mixup_e`. The formula's alpha is
+    then the coefficient's.
     share: ours; the clean forward and the penalty on the first rows of the batch, this share of them: where batches are
     shuffled an unbiased estimate of the mean, at that share of the cost.
     sites: mix at one of these modules' outputs (None: the inputs), drawn in every step, as in `manifold_mixup`; the
     authors' mixupe_plus_hidden is sites=(None, 'layer1', 'layer2').
     """
-    if coefficient is None:
-        coefficient = Beta(alpha, per_row)
-    penalty = DirectionalPenalty(eta, alpha, variant, threshold, rescale, share)
+    coefficient = coefficient_or_beta(coefficient, alpha, per_row)
+    of_coefficient = base_alpha(coefficient)
+    if of_coefficient is None:
+        raise SettingError(
+            f"the penalty is scaled by alpha / (2 alpha + 1), and {coefficient!r} has no alpha; build the method from "
+            "its parts: Method(Shuffle(), coefficient, DirectionalPenalty(eta, alpha))."
+        )
+    penalty = DirectionalPenalty(eta, of_coefficient, slope, rescale, share)
     return Method(Shuffle(), coefficient, penalty, None if sites is None else RandomSite(sites))

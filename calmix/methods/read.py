@@ -3,22 +3,45 @@
 import ast
 import inspect
 from collections.abc import Callable, Mapping
-from types import UnionType
-from typing import Any, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Protocol, get_args, get_origin
 
-from calmix.core import coefficient, space
-from calmix.core.method import Coefficient, Method, Scheduled, Space
+from calmix import parts
+from calmix.core.method import Method, Scheduled
 from calmix.errors import SettingError, UnknownNameError
-from calmix.methods import METHODS
+from calmix.methods.table import METHODS
 from calmix.methods.wrappers import WRAPPERS
 
-WHOLE: dict[str, Callable[..., Any]] = {**METHODS, **WRAPPERS}
-# the parts that may stand as the value of an option, by the Protocol that the option is annotated with
+Maker = Callable[..., Any]
+
+_PUBLIC = [value for value in (getattr(parts, name) for name in parts.__all__) if isinstance(value, type)]
+_PROTOCOLS = [each for each in _PUBLIC if Protocol in each.__bases__]
+# the classes that an option may be an instance of, by the option's annotation: for a Protocol the parts with its call
 KINDS: dict[Any, tuple[type, ...]] = {
-    Space: (space.ByTask, space.Embedding, space.Inputs, space.Remembered, space.Targets),
-    Coefficient: (coefficient.Beta, coefficient.SimilarityKernel, coefficient.Sometimes, coefficient.Folded),
+    protocol: tuple(
+        part
+        for part in _PUBLIC
+        if part not in _PROTOCOLS and inspect.signature(part.__call__) == inspect.signature(protocol.__call__)
+    )
+    for protocol in _PROTOCOLS
+    if "__call__" in vars(protocol)
 }
-PARTS: dict[str, Callable[..., Any]] = {part.__name__: part for parts in KINDS.values() for part in parts} | WHOLE
+WHOLE: dict[str, Maker] = {**METHODS, **WRAPPERS}
+PARTS: dict[str, Maker] = {part.__name__: part for kind in KINDS.values() for part in kind} | WHOLE
+
+# what options of earlier versions have become: the option's name and value -> how it is written now
+_RENAMED = {
+    "variant": {
+        "jacobian": "slope=Jacobian()",
+        "jacobian_abs": "slope=JacobianAbs()",
+        "logit": "slope=Logit()",
+        "logit_detached": "slope=LogitDetached()",
+        "mrl": "ranking=MRL()",
+        "mndcg": "ranking=MNDCG()",
+    },
+    "threshold": {"": "slope=Logit(threshold=1.0)"},
+    "margin": {"": "ranking=MRL(margin=2.0)"},
+}
 
 
 def read_method(text: str, options: Mapping[str, str] | None = None) -> Method | Scheduled:
@@ -27,7 +50,7 @@ def read_method(text: str, options: Mapping[str, str] | None = None) -> Method |
     options: further options as text, which win over those in brackets.
 
     Raises:
-        UnknownNameError: no such method or option (the nearest known one is named).
+        UnknownNameError: no such method, part or option (the nearest known one is named).
         SettingError: text that is not `name` or `name(option=value, ...)`, or a value out of range.
 
     >>> read_method("sk_mixup(tau_max=0.3, space=Inputs())").coefficient
@@ -54,7 +77,7 @@ def _parse(text: str) -> ast.expr:
         ) from None
 
 
-def _call(node: ast.Call, known: Mapping[str, Callable[..., Any]], kind: str, text: str) -> Any:
+def _call(node: ast.Call, known: Mapping[str, Maker], kind: str, text: str) -> Any:
     if not isinstance(node.func, ast.Name) or node.args or any(keyword.arg is None for keyword in node.keywords):
         raise SettingError(f"cannot read {text!r}; write name or name(option=value, ...), options by name.")
     name = node.func.id
@@ -66,17 +89,28 @@ def _call(node: ast.Call, known: Mapping[str, Callable[..., Any]], kind: str, te
         option = str(keyword.arg)
         if option in arguments:
             raise SettingError(f"{name}: {option} is given twice in {text!r}; give it once.")
+        value = _value(keyword.value, text)
         if option not in parameters:
-            raise UnknownNameError(f"option of {name}", option, parameters)
-        arguments[option] = _checked(f"{name}: {option}", _value(keyword.value, text), parameters[option])
+            _refuse(name, option, value, list(parameters))
+        arguments[option] = _typed(f"{name}: {option}", value, parameters[option])
     for option, parameter in parameters.items():
         if parameter.default is parameter.empty and option not in arguments:
             raise SettingError(f"{name} needs {option}; write {name}({option}=...).")
     return known[name](**arguments)
 
 
+def _refuse(name: str, option: str, value: Any, options: list[str]) -> None:
+    """Raise the error for an option that `name` does not have; an option that was renamed is named as it is now."""
+    now = [text for text in _RENAMED.get(option, {}).values() if text.split("=")[0] in options]
+    if now:
+        meant = _RENAMED[option].get(value) if isinstance(value, str) else None
+        written = meant if meant in now else " or ".join(now)
+        raise SettingError(f"{name} has no option {option!r} any more; write {written}.")
+    raise UnknownNameError(f"option of {name}", option, options)
+
+
 def _value(node: ast.expr, text: str) -> Any:
-    if isinstance(node, ast.Name):  # a bare word: variant=logit
+    if isinstance(node, ast.Name):  # a word without brackets: slope=Logit
         return node.id
     if isinstance(node, ast.Call):
         return _call(node, PARTS, "part", text)
@@ -86,16 +120,18 @@ def _value(node: ast.expr, text: str) -> Any:
         raise SettingError(f"cannot read a value in {text!r}; give numbers, words, True, False or None.") from None
 
 
-def _checked(what: str, value: Any, parameter: inspect.Parameter) -> Any:
-    """A number where the option is a number, a yes or no where it is one, a part where it is such a part."""
-    kinds = get_args(parameter.annotation) if isinstance(parameter.annotation, UnionType) else (parameter.annotation,)
-    if value is None and type(None) in kinds:
+def _typed(what: str, value: Any, parameter: inspect.Parameter) -> Any:
+    """The value, if it is of the type that the option is annotated with; a part's name without brackets is called."""
+    annotation = parameter.annotation
+    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    if value is None and NoneType in kinds:
         return value
-    if kinds[0] in KINDS or Method in kinds:
+    classes = tuple(one for kind in kinds for one in KINDS.get(kind, (kind,) if kind in _PUBLIC else ()))
+    if classes:
         if isinstance(value, str) and value in PARTS:
             value = _call(ast.Call(ast.Name(value), [], []), PARTS, "part", value)
-        if not isinstance(value, KINDS.get(kinds[0], kinds)):
-            known = ", ".join(f"{part.__name__}()" for part in KINDS[kinds[0]]) if kinds[0] in KINDS else "the methods"
+        if not isinstance(value, classes):
+            known = "the methods" if Method in classes else ", ".join(f"{each.__name__}()" for each in classes)
             raise SettingError(f"{what} must be one of {known}; got {value!r}.")
         return value
     kind = get_origin(kinds[0]) or kinds[0]

@@ -1,13 +1,13 @@
 """RegMixup: mixed rows beside the clean ones, not instead of them."""
 
-from calmix.core.coefficient import Beta
+from calmix.core.coefficient import coefficient_or_beta
 from calmix.core.method import Coefficient, Method
 from calmix.core.objective import CleanAndMixedLoss
 from calmix.core.pairing import Shuffle
 
 
 def regmixup(
-    alpha: float = 10.0, weight: float = 1.0, per_row: bool = False, coefficient: Coefficient | None = None
+    alpha: float | None = None, weight: float = 1.0, per_row: bool = False, coefficient: Coefficient | None = None
 ) -> Method:
     """RegMixup: the plain loss plus the mixup loss as a regulariser.
 
@@ -18,9 +18,8 @@ def regmixup(
     Deviation: the published code averages over the 2n joint rows, which halves both terms.
     Cost: 2 forwards, 2 backwards: one joint forward of twice the rows.
 
-    coefficient: takes the place of Beta(alpha, alpha), e.g. `SimilarityKernel()`, the combination of arXiv 2311.01434.
+    coefficient: in place of Beta(alpha, alpha), e.g. `SimilarityKernel()`, the combination of arXiv 2311.01434.
     The clean rows then have a forward of their own, which the kernel shares (still 2 and 2).
     """
-    if coefficient is None:
-        return Method(Shuffle(), Beta(alpha, per_row), CleanAndMixedLoss(weight))
-    return Method(Shuffle(), coefficient, CleanAndMixedLoss(weight, joint=False))
+    lam = coefficient_or_beta(coefficient, alpha, per_row, default_alpha=10.0)
+    return Method(Shuffle(), lam, CleanAndMixedLoss(weight, joint=coefficient is None))

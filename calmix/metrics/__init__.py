@@ -22,7 +22,7 @@ from calmix.metrics.calibration import (
     smooth_ece,
     smooth_reliability,
 )
-from calmix.metrics.classification import BrierParts, accuracy, brier, brier_parts, nll, sharpness
+from calmix.metrics.classification import accuracy, brier, brier_parts, nll, sharpness
 from calmix.metrics.gaussian import (
     GaussianMetrics,
     crps,
@@ -45,8 +45,8 @@ from calmix.metrics.human_labels import human_label_cross_entropy, human_label_m
 from calmix.metrics.multilabel import multilabel_metrics
 from calmix.metrics.ranking import auprc, auroc, fpr_at
 from calmix.metrics.regression import RegressionMetrics, mae, mape, r2, regression_metrics, rmse
-from calmix.metrics.row_scores import ClassBins, RowScores, class_bins, score_rows
-from calmix.metrics.selective import RiskCoverage, aurc, auroc_correct, risk_coverage
+from calmix.metrics.row_scores import BrierParts, ClassBins, RowScores, class_bins, score_rows
+from calmix.metrics.selective import RiskCoverage, aurc, auroc_correct, risk_coverage, risk_curve
 from calmix.metrics.shift import (
     SCORES,
     detection_metrics,
@@ -123,6 +123,7 @@ __all__ = [
     "regression_metrics",
     "reliability",
     "risk_coverage",
+    "risk_curve",
     "rms_ece",
     "rmse",
     "score_rows",

@@ -31,7 +31,7 @@ def positive_reliability(p: Array, labels: Array, bins: int = 15) -> Bins:
     >>> positive_reliability(torch.tensor([0.1, 0.3, 0.8]), torch.tensor([0, 1, 1]), bins=2).observed
     tensor([0.5000, 1.0000], dtype=torch.float64)
     """
-    return equal_width(*_checked(p, labels), bins)
+    return equal_width(*_binary_rows(p, labels), bins)
 
 
 def positive_smooth_reliability(p: Array, labels: Array, bandwidth: float | None = None) -> SmoothReliability:
@@ -40,7 +40,7 @@ def positive_smooth_reliability(p: Array, labels: Array, bandwidth: float | None
     >>> positive_smooth_reliability(torch.tensor([0.5, 0.5]), torch.tensor([0, 1])).error
     0.0
     """
-    return smooth_curve(*_checked(p, labels), bandwidth)
+    return smooth_curve(*_binary_rows(p, labels), bandwidth)
 
 
 def positive_ece(p: Array, labels: Array, bins: int = 15, norm: float = 1.0) -> float:
@@ -58,7 +58,7 @@ def positive_adaptive_ece(p: Array, labels: Array, bins: int = 15, norm: float =
     >>> positive_adaptive_ece(torch.tensor([0.25, 0.25]), torch.tensor([0, 1]), bins=1)
     0.25
     """
-    return equal_mass(*_checked(p, labels), bins).expected_error(norm)
+    return equal_mass(*_binary_rows(p, labels), bins).expected_error(norm)
 
 
 def positive_smooth_ece(p: Array, labels: Array) -> float:
@@ -76,7 +76,7 @@ def positive_brier(p: Array, labels: Array) -> float:
     >>> positive_brier(torch.tensor([0.5, 1.0]), torch.tensor([0, 1]))
     0.125
     """
-    p, labels = _checked(p, labels)
+    p, labels = _binary_rows(p, labels)
     return float((p - labels).square().mean())
 
 
@@ -88,7 +88,7 @@ def binary_metrics(p: Array, labels: Array, bins: int = 15) -> dict[str, float]:
     >>> list(binary_metrics(torch.tensor([0.9]), torch.tensor([1])))[4:]
     ['positive_adaptive_ece', 'positive_smooth_ece', 'auroc', 'auprc']
     """
-    p, labels = _checked(p, labels)
+    p, labels = _binary_rows(p, labels)
     of_label = torch.where(labels == 1, p, 1 - p)
     return {
         "accuracy": float(((p > 0.5) == (labels == 1)).double().mean()),
@@ -102,7 +102,7 @@ def binary_metrics(p: Array, labels: Array, bins: int = 15) -> dict[str, float]:
     }
 
 
-def _checked(p: Array, labels: Array) -> tuple[Tensor, Tensor]:
+def _binary_rows(p: Array, labels: Array) -> tuple[Tensor, Tensor]:
     """(n,) float64 in [0, 1] and (n,) float64, 0 or 1."""
     p, labels = cpu_tensor(p).double(), cpu_tensor(labels).double()
     if p.ndim != 1 or p.shape != labels.shape or len(p) == 0:

@@ -1,4 +1,4 @@
-"""Claimed against observed, bin by bin: what calibration errors and reliability diagrams are made of.
+"""Claimed against observed values, bin by bin, for calibration errors and reliability diagrams.
 
     n  rows
     B  bins
@@ -38,6 +38,15 @@ class Bins:
             SettingError: `norm` is less than 1.
         """
         return float(power_mean((self.claimed - self.observed).abs(), self.count, norm))
+
+    def debiased_error(self) -> float:
+        """`expected_error(2)` without the part that sampling adds, where each row was observed to be 0 or 1.
+
+        See `calmix.metrics.debiased_ece`.
+        """
+        by_chance = self.observed * (1 - self.observed) / (self.count - 1).clamp(min=1)  # (B,)
+        squares = ((self.claimed - self.observed).square() - by_chance) * (self.count > 1)
+        return float(((self.count * squares).sum() / self.count.sum()).clamp(min=0).sqrt())
 
 
 def equal_width(claimed: Array, observed: Array, bins: int = 15) -> Bins:
@@ -80,7 +89,7 @@ def equal_mass(claimed: Array, observed: Array, bins: int = 15) -> Bins:
     >>> equal_mass(torch.tensor([0.9, 0.6, 0.7, 0.5]), torch.tensor([1, 0, 1, 1]), bins=2).observed
     tensor([0.5000, 1.0000], dtype=torch.float64)
     """
-    claimed, observed = pairs(claimed, observed)
+    claimed, observed = finite_pairs(claimed, observed)
     check_bins(bins)
     claimed, observed = tie_means(claimed, observed)
     index = torch.arange(len(claimed)) * bins // len(claimed)  # (n,)
@@ -137,8 +146,12 @@ def tie_means(claimed: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
     return claimed, _means(tie, observed[order].double(), len(claimed))[tie]
 
 
-def pairs(claimed: Array, observed: Array) -> tuple[Tensor, Tensor]:
-    """Two equally long, non-empty vectors of finite numbers, as float64 on the CPU; or advice."""
+def finite_pairs(claimed: Array, observed: Array) -> tuple[Tensor, Tensor]:
+    """Two equally long, non-empty vectors of finite numbers, as float64 on the CPU.
+
+    Raises:
+        ShapeError, DataError: they are not.
+    """
     claimed, observed = cpu_tensor(claimed).double().contiguous(), cpu_tensor(observed).double().contiguous()
     if claimed.ndim != 1 or claimed.shape != observed.shape or len(claimed) == 0:
         raise ShapeError(
@@ -151,8 +164,8 @@ def pairs(claimed: Array, observed: Array) -> tuple[Tensor, Tensor]:
 
 
 def unit_pairs(claimed: Array, observed: Array) -> tuple[Tensor, Tensor]:
-    """`pairs` whose first lies in [0, 1]."""
-    claimed, observed = pairs(claimed, observed)
+    """`finite_pairs` whose first vector lies in [0, 1]; raises DataError if it does not."""
+    claimed, observed = finite_pairs(claimed, observed)
     if claimed.min() < 0 or claimed.max() > 1:
         low, high = claimed.min().item(), claimed.max().item()
         raise DataError(f"claimed spans {low:.4g} to {high:.4g}, expected [0, 1]; equal_mass takes any range.")
@@ -160,6 +173,6 @@ def unit_pairs(claimed: Array, observed: Array) -> tuple[Tensor, Tensor]:
 
 
 def check_bins(bins: int) -> None:
-    """Advice where there would be none."""
+    """Raise SettingError unless bins >= 1."""
     if bins < 1:
         raise SettingError(f"bins is {bins}, expected at least 1.")

@@ -1,4 +1,4 @@
-"""How sure is a calibration error? A bootstrap interval for it.
+"""Confidence intervals for calibration errors, by the test-inversion bootstrap.
 
 n  rows
 B  bins
@@ -20,11 +20,11 @@ FINE = 16  # rows of a bin whose confidence - correct agrees to 1 / (FINE B) are
 def ece_interval(
     probs: Array, labels: Array, bins: int = 15, level: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """An interval (low, high) for the `ece` that infinitely many such rows would show in the same bins; see below.
+    """A confidence interval (low, high) for the `ece` of infinitely many such rows in the same bins.
 
-    ECE is biased: with few rows a calibrated predictor shows an error, too, and a resample of the rows shows even more.
-    So quantiles of resampled errors lie too high: they never hold an error of zero. This interval holds every size of
-    error under which the observed `ece` would be no surprise:
+    ECE is biased upwards: with few rows even a calibrated predictor shows an error, and a resample of the rows shows a
+    larger one. Quantiles of resampled errors (the percentile bootstrap) therefore lie too high and never include 0. The
+    test-inversion bootstrap includes every true error under which the observed `ece` is not an extreme value:
 
         d_b    = 1/n sum of (confidence - correct) over bin b, so that ece = sum_b |d_b|
         e_b    = its error of sampling, from R resamples of the rows; s_b its standard deviation
@@ -32,18 +32,22 @@ def ece_interval(
         low    = sum_b |g_b(t)| at the t where the observed ece is the (1 + level) / 2 quantile of sum_b |g_b(t) + e_b|
         high   = the same, where it is the (1 - level) / 2 quantile
 
-    and 0 where no t is low enough. Two precautions: a bin that holds rows lends one calibrated row of its mean
-    confidence to the resampling, so that a few rows that happen to agree are not taken for certain; and an ece below
-    what a calibrated predictor typically shows, the median of sum_b |e_b|, counts as that much for `high`.
+    and 0 if no t is low enough.
 
-    The predictor is taken as given: the interval is about the choice of test rows, not about training again. From a
-    hundred rows on it held the true value about as often as `level` says, or more often, in every simulation tried;
-    with fewer, resampling sees too little: of twenty very confident rows it held in three simulations of four.
+    Source: Carpenter, Test Inversion Bootstrap Confidence Intervals, JRSS B 1999; Carpenter and Bithell, Bootstrap
+    Confidence Intervals: When, Which, What?, Statistics in Medicine 2000. The family of true errors g(t) is ours.
+    Deviations: e_b does not depend on t, so the rows are resampled once. Each bin that holds rows adds one calibrated
+    row of its mean confidence to the resampling, else a bin whose few rows agree would have s_b = 0. For `high`, an ece
+    below the median of sum_b |e_b|, the typical ece of a calibrated predictor, is replaced by that median.
+
+    The predictor is fixed: the interval is about the choice of test rows, not about training again. With a hundred
+    rows or more it covered the true value in a share of at least about `level` of the runs, in every simulation tried;
+    with twenty very confident rows, in three of four.
 
     Args:
         probs: (n, K).
         labels: (n,), class ids.
-        level: how often the interval should hold the true value.
+        level: the probability with which the interval should cover the true value.
         resamples: R.
         seed: of the resampling.
 
@@ -62,7 +66,7 @@ def ece_interval(
 def error_interval(
     claimed: Array, observed: Array, bins: int = 15, level: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """`ece_interval` of `claimed` (n,) in [0, 1] and `observed` (n,), 0 or 1: for P(y = 1), say.
+    """`ece_interval` for `claimed` (n,) in [0, 1] and `observed` (n,), 0 or 1, for example of P(y = 1).
 
     Raises:
         ShapeError, DataError: as `equal_width`.

@@ -16,8 +16,8 @@ Calibration errors are biased: with few rows even a calibrated predictor shows a
 
 import math
 
-from calmix.metrics.bins import Bins, equal_mass, equal_width, power_mean
-from calmix.metrics.row_scores import ClassBins, class_bins, score_rows
+from calmix.metrics.bins import Bins, equal_mass, equal_width
+from calmix.metrics.row_scores import class_bins, score_rows
 from calmix.metrics.smooth import SmoothReliability, smooth_curve
 from calmix.metrics.tensors import Array
 
@@ -89,7 +89,7 @@ def classwise_ece(probs: Array, labels: Array, bins: int = 15, norm: float = 1.0
     >>> classwise_ece(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1]))
     0.5
     """
-    return classwise_ece_of(class_bins(probs, labels, bins), norm)
+    return class_bins(probs, labels, bins).expected_error(norm)
 
 
 def mce(probs: Array, labels: Array, bins: int = 15) -> float:
@@ -118,12 +118,12 @@ def rms_ece(probs: Array, labels: Array, bins: int = 15) -> float:
 
 
 def debiased_ece(probs: Array, labels: Array, bins: int = 15) -> float:
-    """`rms_ece` without what chance alone adds to it, in [0, 1].
+    """`rms_ece` without the part that sampling alone adds to it, in [0, 1].
 
         sqrt(max(0, sum_b n_b / n [(confidence_b - accuracy_b)^2 - accuracy_b (1 - accuracy_b) / (n_b - 1)]))
 
-    Its square, before the maximum, is on average that of infinitely many rows in the same bins. A bin of one row
-    cannot tell its error from chance and counts 0.
+    Its square, before the maximum, is an unbiased estimate of the squared error in the same bins. A bin of one row
+    counts 0.
 
     Source: Kumar, Liang and Ma, Verified Uncertainty Calibration, NeurIPS 2019.
 
@@ -131,7 +131,7 @@ def debiased_ece(probs: Array, labels: Array, bins: int = 15) -> float:
     >>> debiased_ece(torch.tensor([[0.5, 0.5], [0.5, 0.5]]), torch.tensor([0, 1]))
     0.0
     """
-    return debiased(reliability(probs, labels, bins))
+    return reliability(probs, labels, bins).debiased_error()
 
 
 def smooth_ece(probs: Array, labels: Array) -> float:
@@ -144,16 +144,3 @@ def smooth_ece(probs: Array, labels: Array) -> float:
     0.5
     """
     return smooth_reliability(probs, labels).error
-
-
-def classwise_ece_of(table: ClassBins, norm: float = 1.0) -> float:
-    """`classwise_ece` of rows in bins."""
-    gaps = (table.claimed - table.observed).abs() / table.count.clamp(min=1)  # (K, B)
-    return float(power_mean(gaps, table.count, norm).mean())
-
-
-def debiased(bins: Bins) -> float:
-    """`debiased_ece` of bins whose rows were observed to be 0 or 1."""
-    by_chance = bins.observed * (1 - bins.observed) / (bins.count - 1).clamp(min=1)  # (B,)
-    squares = ((bins.claimed - bins.observed).square() - by_chance) * (bins.count > 1)
-    return float(((bins.count * squares).sum() / bins.count.sum()).clamp(min=0).sqrt())

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from calmix.errors import DataError, ShapeError
-from calmix.metrics.row_scores import checked, pieces
+from calmix.metrics.row_scores import check_classes, pieces
 from calmix.metrics.tensors import Array, cpu_tensor
 
 
@@ -60,7 +60,7 @@ def human_label_metrics(probs: Array, human_labels: Array) -> dict[str, float]:
             "pass one row of votes for each row of probs."
         )
     some = torch.zeros(probs.shape[:1], dtype=torch.long)  # labels are not asked for here, but checked
-    probs = torch.cat([piece.clone() for piece, _ in pieces(*checked(probs, some))])
+    probs = torch.cat([piece.clone() for piece, _ in pieces(*check_classes(probs, some))])
     sums = human_labels.sum(1, keepdim=True)  # (n, 1)
     if not (human_labels.isfinite().all() and human_labels.min() >= 0 and sums.min() > 0):
         raise DataError("votes hold a negative number, NaN, infinity or a row without votes; drop these rows.")

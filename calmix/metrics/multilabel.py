@@ -37,7 +37,7 @@ def multilabel_metrics(probs: Array, targets: Array, bins: int = 15) -> dict[str
     >>> metrics["exact_match"], metrics["label_accuracy"], metrics["positive_ece"], metrics["labelwise_ece"]
     (0.5, 0.75, 0.125, 0.125)
     """
-    probs, targets = _checked(probs, targets)
+    probs, targets = _label_rows(probs, targets)
     right = (probs > 0.5) == (targets == 1)  # (n, L)
     of_answer = torch.where(targets == 1, probs, 1 - probs)
     everyone = probs.flatten(), targets.flatten()
@@ -56,7 +56,7 @@ def multilabel_metrics(probs: Array, targets: Array, bins: int = 15) -> dict[str
     }
 
 
-def _checked(probs: Array, targets: Array) -> tuple[Tensor, Tensor]:
+def _label_rows(probs: Array, targets: Array) -> tuple[Tensor, Tensor]:
     """(n, L) float64 each."""
     probs, targets = cpu_tensor(probs).double(), cpu_tensor(targets).double()
     if probs.ndim != 2 or probs.shape != targets.shape or probs.numel() == 0:

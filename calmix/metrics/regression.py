@@ -27,7 +27,7 @@ def rmse(predictions: Array, targets: Array) -> float:
     >>> rmse(torch.tensor([1.0, 2.0, 3.0, 5.0]), torch.tensor([1.0, 2.0, 3.0, 3.0]))
     1.0
     """
-    predictions, targets = _checked(predictions, targets)
+    predictions, targets = _value_rows(predictions, targets)
     return float((predictions - targets).square().mean().sqrt())
 
 
@@ -37,7 +37,7 @@ def mae(predictions: Array, targets: Array) -> float:
     >>> mae(torch.tensor([1.0, 2.0, 3.0, 5.0]), torch.tensor([1.0, 2.0, 3.0, 3.0]))
     0.5
     """
-    predictions, targets = _checked(predictions, targets)
+    predictions, targets = _value_rows(predictions, targets)
     return float((predictions - targets).abs().mean())
 
 
@@ -50,7 +50,7 @@ def mape(predictions: Array, targets: Array) -> float:
     >>> mape(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 4.0]))
     0.125
     """
-    predictions, targets = _checked(predictions, targets)
+    predictions, targets = _value_rows(predictions, targets)
     size = targets.abs().clamp(min=torch.finfo(torch.float64).eps)
     return float(((predictions - targets).abs() / size).mean())
 
@@ -64,7 +64,7 @@ def r2(predictions: Array, targets: Array) -> float:
     >>> r2(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 2.0, 3.0]))
     0.5
     """
-    predictions, targets = _checked(predictions, targets)
+    predictions, targets = _value_rows(predictions, targets)
     residual = (targets - predictions).square().sum(0)  # (d,) or ()
     shifted = targets - targets[0]  # a constant target then has a spread of exactly zero
     spread = (shifted - shifted.mean(0)).square().sum(0)
@@ -93,12 +93,12 @@ class RegressionMetrics:
         self._rows = Collected()
 
     def update(self, predictions: Array, targets: Array) -> Self:
-        """Take in a batch; nothing of it where it raises.
+        """Add a batch. A batch that raises an error is not added.
 
         Raises:
             ShapeError, DataError: as every metric, or d is not that of earlier batches.
         """
-        self._rows.add(*_checked(predictions, targets))
+        self._rows.add(*_value_rows(predictions, targets))
         return self
 
     def compute(self) -> dict[str, float]:
@@ -107,10 +107,10 @@ class RegressionMetrics:
         Raises:
             SettingError: there was no batch yet.
         """
-        return regression_metrics(*self._rows.joined())
+        return regression_metrics(*self._rows.concat())
 
 
-def _checked(predictions: Array, targets: Array) -> tuple[Tensor, Tensor]:
+def _value_rows(predictions: Array, targets: Array) -> tuple[Tensor, Tensor]:
     predictions, targets = cpu_tensor(predictions).double(), cpu_tensor(targets).double()
     if predictions.shape != targets.shape or predictions.ndim not in (1, 2) or predictions.numel() == 0:
         raise ShapeError(

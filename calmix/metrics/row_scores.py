@@ -1,12 +1,12 @@
-"""What rows of class probabilities come down to, once and for all metrics.
+"""What all metrics of class probabilities are computed from.
 
     n  rows
     K  classes
     B  bins
 
-A row of K probabilities becomes four numbers (`RowScores`) and a few entries in a table of classes by bins (`ClassBins`);
-every metric is computed from these two. Probabilities are read once, a piece that fits the cache at a time, and never
-copied as a whole, so a million rows by a thousand classes need no more memory than they take.
+A row of K probabilities becomes four numbers (`RowScores`) and a few entries in a table of classes by bins
+(`ClassBins`); every metric is computed from these two. Probabilities are read once, in pieces that fit the cache, and
+are never copied as a whole: a million rows of a thousand classes need no memory beyond their own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from calmix.errors import DataError, ShapeError
-from calmix.metrics.bins import check_bins, width_index
+from calmix.metrics.bins import check_bins, power_mean, width_index
 from calmix.metrics.tensors import Array, cpu_tensor
 
 PIECE = 2**18  # probabilities that are looked at together
@@ -26,7 +26,7 @@ TOLERANCE = 1e-3  # how far a row may be from summing to one
 
 @dataclass(frozen=True, eq=False)
 class RowScores:
-    """n rows, judged one by one.
+    """What is known of each of n rows: enough for every metric that does not look at single classes.
 
     >>> score_rows(torch.tensor([[0.75, 0.25], [0.5, 0.5]]), torch.tensor([0, 1])).correct
     tensor([ True, False])
@@ -36,6 +36,34 @@ class RowScores:
     correct: Tensor  # (n,) bool, whether its class is the label; the first of equal classes counts
     of_label: Tensor  # (n,) float64, p_i[y_i]
     squares: Tensor  # (n,) float64, sum_k p_ik^2
+
+    def accuracy(self) -> float:
+        """See `calmix.metrics.accuracy`."""
+        return float(self.correct.double().mean())
+
+    def nll(self) -> float:
+        """See `calmix.metrics.nll`."""
+        return float(-self.of_label.clamp(min=torch.finfo(torch.float64).tiny).log().mean())
+
+    def brier(self) -> float:
+        """See `calmix.metrics.brier`: sum_k (p_k - [y = k])^2 = sum_k p_k^2 - 2 p_y + 1."""
+        return float((self.squares - 2 * self.of_label + 1).mean())
+
+    def sharpness(self) -> float:
+        """See `calmix.metrics.sharpness`."""
+        return float(self.squares.mean())
+
+
+@dataclass(frozen=True)
+class BrierParts:
+    """Murphy's parts of the Brier score over bins: brier = reliability - resolution + uncertainty + within-bin spread.
+
+    The last term comes from different probabilities in one bin; it is 0 where all rows of a bin have the same.
+    """
+
+    reliability: float  # mean squared gap between claimed and observed; 0 is calibrated
+    resolution: float  # how far the bins' observed shares are from the classes' overall shares; more is better
+    uncertainty: float  # of the labels themselves, sum_k share_k (1 - share_k); no predictor changes it
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +77,31 @@ class ClassBins:
     def __add__(self, other: "ClassBins") -> "ClassBins":
         return ClassBins(self.count + other.count, self.claimed + other.claimed, self.observed + other.observed)
 
+    def expected_error(self, norm: float = 1.0) -> float:
+        """The mean over classes of each class's calibration error; see `calmix.metrics.classwise_ece`."""
+        gaps = (self.claimed - self.observed).abs() / self.count.clamp(min=1)  # (K, B)
+        return float(power_mean(gaps, self.count, norm).mean())
+
+    def brier_parts(self) -> BrierParts:
+        """See `calmix.metrics.brier_parts`."""
+        count, hits = self.count.double(), self.observed.double()  # (K, B)
+        n = count.sum(1, keepdim=True)  # (K, 1)
+        weight, share = count / n, hits.sum(1, keepdim=True) / n
+        claimed, observed = self.claimed / count.clamp(min=1), hits / count.clamp(min=1)
+        return BrierParts(
+            reliability=float((weight * (claimed - observed).square()).sum()),
+            resolution=float((weight * (observed - share).square()).sum()),
+            uncertainty=float((share * (1 - share)).sum()),
+        )
+
 
 def score_rows(probs: Array, labels: Array) -> RowScores:
-    """Judge each row of `probs` (n, K) by its class id in `labels` (n,).
+    """The scores of the rows of `probs` (n, K), with their class ids `labels` (n,).
 
     Raises:
         ShapeError, DataError: as every metric of calmix.metrics.classification.
     """
-    return joined([_score_piece(*piece) for piece in pieces(*checked(probs, labels))])
+    return concat_rows([_score_piece(*piece) for piece in pieces(*check_classes(probs, labels))])
 
 
 def class_bins(probs: Array, labels: Array, bins: int = 15) -> ClassBins:
@@ -76,16 +121,16 @@ def class_bins(probs: Array, labels: Array, bins: int = 15) -> ClassBins:
 def score_and_bin(probs: Array, labels: Array, bins: int = 15) -> tuple[RowScores, ClassBins]:
     """`score_rows` and `class_bins` while reading the probabilities once."""
     check_bins(bins)
-    probs, labels = checked(probs, labels)
+    probs, labels = check_classes(probs, labels)
     rows, tally = [], _Tally(probs.shape[1], bins)
     for piece in pieces(probs, labels):
         rows.append(_score_piece(*piece))
         tally.add(*piece)
-    return joined(rows), tally.table()
+    return concat_rows(rows), tally.table()
 
 
-def joined(parts: Sequence[RowScores]) -> RowScores:
-    """All rows of all parts, in order."""
+def concat_rows(parts: Sequence[RowScores]) -> RowScores:
+    """The rows of all parts, in order."""
     return RowScores(
         torch.cat([part.confidence for part in parts]),
         torch.cat([part.correct for part in parts]),
@@ -94,8 +139,12 @@ def joined(parts: Sequence[RowScores]) -> RowScores:
     )
 
 
-def checked(probs: Array, labels: Array) -> tuple[Tensor, Tensor]:
-    """(n, K) as it came and (n,) int64, or advice; what is in the rows is checked piece by piece."""
+def check_classes(probs: Array, labels: Array) -> tuple[Tensor, Tensor]:
+    """(n, K) as given and (n,) int64; `pieces` checks what is in the rows.
+
+    Raises:
+        ShapeError, DataError: as every metric of calmix.metrics.classification.
+    """
     probs, labels = cpu_tensor(probs), cpu_tensor(labels)
     if probs.ndim != 2:
         raise ShapeError(
@@ -121,7 +170,7 @@ def checked(probs: Array, labels: Array) -> tuple[Tensor, Tensor]:
 
 
 def pieces(probs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """A few rows at a time of what `checked` gave, (m, K) float64 and (m,) int64; here probabilities are checked.
+    """A few rows at a time of what `check_classes` returned, (m, K) float64 and (m,) int64; here probabilities are checked.
 
     A piece is to be read before the next one is asked for: they share their memory, which is quicker than new memory.
     """

@@ -1,4 +1,4 @@
-"""Does the confidence know which answers are wrong? What is gained by answering only where it is high.
+"""Selective prediction: how well the confidence separates right answers from wrong ones.
 
     n  rows
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from calmix.metrics.bins import tie_means
+from calmix.metrics.bins import finite_pairs, tie_means
 from calmix.metrics.ranking import auroc
-from calmix.metrics.row_scores import RowScores, score_rows
+from calmix.metrics.row_scores import score_rows
 from calmix.metrics.tensors import Array
 
 
@@ -41,20 +41,22 @@ def auroc_correct(probs: Array, labels: Array) -> float:
     >>> auroc_correct(torch.tensor([[0.9, 0.1], [0.6, 0.4]]), torch.tensor([0, 1]))
     1.0
     """
-    return auroc_correct_of(score_rows(probs, labels))
+    rows = score_rows(probs, labels)
+    return auroc(rows.confidence, rows.correct)
 
 
 def risk_coverage(probs: Array, labels: Array) -> RiskCoverage:
-    """The risk-coverage curve: answer the k most confident rows, for each k.
+    """The risk-coverage curve: the share of wrong answers among the k most confident rows, for each k.
 
-    Rows of equal confidence have no order: each counts with their mean, so it never matters how the rows came.
+    Rows of equal confidence each count with their mean, so the curve does not depend on the order of the rows.
 
     Source: Geifman and El-Yaniv, Selective Classification for Deep Neural Networks, NeurIPS 2017.
 
     >>> risk_coverage(torch.tensor([[0.9, 0.1], [0.6, 0.4]]), torch.tensor([0, 1])).risk
     tensor([0.0000, 0.5000], dtype=torch.float64)
     """
-    return risk_coverage_of(score_rows(probs, labels))
+    rows = score_rows(probs, labels)
+    return risk_curve(rows.confidence, rows.correct)
 
 
 def aurc(probs: Array, labels: Array) -> float:
@@ -70,13 +72,13 @@ def aurc(probs: Array, labels: Array) -> float:
     return risk_coverage(probs, labels).area()
 
 
-def auroc_correct_of(rows: RowScores) -> float:
-    """`auroc_correct` of judged rows."""
-    return auroc(rows.confidence, rows.correct)
+def risk_curve(confidence: Array, correct: Array) -> RiskCoverage:
+    """`risk_coverage` of confidences (n,) and whether each answer is right (n,), 0 or 1.
 
-
-def risk_coverage_of(rows: RowScores) -> RiskCoverage:
-    """`risk_coverage` of judged rows."""
-    _, wrong = tie_means(rows.confidence, ~rows.correct)  # rising in confidence
+    Raises:
+        ShapeError, DataError: as `equal_mass`.
+    """
+    confidence, correct = finite_pairs(confidence, correct)
+    _, wrong = tie_means(confidence, 1 - correct)  # rising in confidence
     answered = torch.arange(1, len(wrong) + 1, dtype=torch.float64)  # k
     return RiskCoverage(answered / len(wrong), wrong.flip(0).cumsum(0) / answered)

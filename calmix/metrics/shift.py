@@ -29,7 +29,7 @@ def max_probability(logits: Array) -> Tensor:
     >>> max_probability(torch.tensor([[1.0, 1.0]]))
     tensor([0.5000], dtype=torch.float64)
     """
-    return _checked(logits).softmax(1).amax(1)
+    return _logit_rows(logits).softmax(1).amax(1)
 
 
 def negative_entropy(logits: Array) -> Tensor:
@@ -38,7 +38,7 @@ def negative_entropy(logits: Array) -> Tensor:
     >>> negative_entropy(torch.tensor([[0.0, 0.0]])).exp()
     tensor([0.5000], dtype=torch.float64)
     """
-    logs = _checked(logits).log_softmax(1)
+    logs = _logit_rows(logits).log_softmax(1)
     return (logs.exp() * logs).sum(1)
 
 
@@ -50,7 +50,7 @@ def negative_energy(logits: Array) -> Tensor:
     >>> negative_energy(torch.tensor([[0.0, 0.0]])).exp()
     tensor([2.], dtype=torch.float64)
     """
-    return _checked(logits).logsumexp(1)
+    return _logit_rows(logits).logsumexp(1)
 
 
 SCORES: dict[str, Callable[[Array], Tensor]] = {
@@ -93,7 +93,7 @@ def shift_metrics(in_logits: Array, out_logits: Array) -> dict[str, dict[str, fl
     return {name: detection_metrics(score(in_logits), score(out_logits)) for name, score in SCORES.items()}
 
 
-def _checked(logits: Array) -> Tensor:
+def _logit_rows(logits: Array) -> Tensor:
     logits = cpu_tensor(logits).double()
     if logits.ndim != 2 or logits.numel() == 0:
         raise ShapeError(f"logits have shape {tuple(logits.shape)}, expected (n, K), at least one row.")

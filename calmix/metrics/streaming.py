@@ -1,4 +1,4 @@
-"""All metrics of class probabilities at once, batch by batch or of full tensors: one and the same computation.
+"""All metrics of class probabilities at once, batch by batch or of full tensors.
 
 n  rows
 K  classes
@@ -9,9 +9,10 @@ import math
 from typing import Self
 
 from calmix.errors import SettingError, ShapeError
-from calmix.metrics import calibration, classification, selective
 from calmix.metrics.bins import check_bins, equal_mass, equal_width
-from calmix.metrics.row_scores import ClassBins, RowScores, joined, score_and_bin
+from calmix.metrics.ranking import auroc
+from calmix.metrics.row_scores import ClassBins, RowScores, concat_rows, score_and_bin
+from calmix.metrics.selective import risk_curve
 from calmix.metrics.smooth import smooth_error
 from calmix.metrics.tensors import Array
 
@@ -37,7 +38,7 @@ class ClassificationMetrics:
         self._table: ClassBins | None = None
 
     def update(self, probs: Array, labels: Array) -> Self:
-        """Take in a batch of `probs` (n, K) and class ids `labels` (n,); nothing of it where it raises.
+        """Add a batch of `probs` (n, K) and class ids `labels` (n,). A batch that raises an error is not added.
 
         Raises:
             ShapeError, DataError: as every metric of calmix.metrics.classification; or K is not as before.
@@ -60,7 +61,7 @@ class ClassificationMetrics:
         """
         if self._table is None:
             raise SettingError("there is nothing to compute, expected at least one batch; call update first.")
-        self._rows = [joined(self._rows)]
+        self._rows = [concat_rows(self._rows)]
         return _metrics(self._rows[0], self._table, self.bins)
 
 
@@ -87,21 +88,21 @@ def classification_metrics(probs: Array, labels: Array, bins: int = 15) -> dict[
 
 def _metrics(rows: RowScores, table: ClassBins, bins: int) -> dict[str, float]:
     widths = equal_width(rows.confidence, rows.correct, bins)
-    parts = classification.brier_parts_of(table)
+    parts = table.brier_parts()
     return {
-        "accuracy": classification.accuracy_of(rows),
-        "nll": classification.nll_of(rows),
-        "brier": classification.brier_of(rows),
+        "accuracy": rows.accuracy(),
+        "nll": rows.nll(),
+        "brier": rows.brier(),
         "brier_reliability": parts.reliability,
         "brier_resolution": parts.resolution,
         "ece": widths.expected_error(),
         "adaptive_ece": equal_mass(rows.confidence, rows.correct, bins).expected_error(),
-        "classwise_ece": calibration.classwise_ece_of(table),
+        "classwise_ece": table.expected_error(),
         "mce": widths.expected_error(math.inf),
         "rms_ece": widths.expected_error(2),
-        "debiased_ece": calibration.debiased(widths),
+        "debiased_ece": widths.debiased_error(),
         "smooth_ece": smooth_error(rows.confidence, rows.correct),
-        "sharpness": classification.sharpness_of(rows),
-        "auroc_correct": selective.auroc_correct_of(rows),
-        "aurc": selective.risk_coverage_of(rows).area(),
+        "sharpness": rows.sharpness(),
+        "auroc_correct": auroc(rows.confidence, rows.correct),
+        "aurc": risk_curve(rows.confidence, rows.correct).area(),
     }

@@ -1,4 +1,4 @@
-"""The boundary: what a metric accepts."""
+"""What every metric accepts, and how it becomes a tensor on the CPU."""
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ class Collected:
         self._batches: list[tuple[Tensor, ...]] = []
 
     def add(self, *batch: Tensor) -> None:
-        """Take in a batch. Raises ShapeError where its rows have another shape."""
+        """Add a batch. Raises ShapeError if its rows have another shape than earlier ones."""
         first = self._batches[0] if self._batches else batch
         if first[0].shape[1:] != batch[0].shape[1:]:
             raise ShapeError(
@@ -30,8 +30,8 @@ class Collected:
             )
         self._batches.append(batch)
 
-    def joined(self) -> tuple[Tensor, ...]:
-        """All rows so far. Raises SettingError where there are none."""
+    def concat(self) -> tuple[Tensor, ...]:
+        """All rows so far. Raises SettingError if there are none."""
         if not self._batches:
             raise SettingError("there is nothing to compute, expected at least one batch; call update first.")
         return tuple(map(torch.cat, zip(*self._batches, strict=True)))

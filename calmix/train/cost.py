@@ -13,7 +13,7 @@ from calmix.core.loss import TrainingLoss
 from calmix.core.method import Method, Scheduled
 from calmix.core.task import Task
 from calmix.data import Split
-from calmix.methods import erm
+from calmix.methods.erm import erm
 from calmix.train.settings import TrainingSettings
 
 _WARM_UP, _LEAST, _MOST, _SECONDS = 3, 15, 200, 1.0  # rounds, and for how long they may go on

@@ -18,13 +18,21 @@ PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 class TrainingSettings:
     """The settings of one training run.
 
-    epochs: passes over the training split. batch_size: at most this many rows a batch; batches are nearly equal.
-    optimizer: `sgd` (Nesterov momentum 0.9) or `adamw`. schedule: `cosine` to zero, `one_cycle` or `constant`.
-    learning_rate: the largest of the schedule; None is 0.1 for sgd and 0.002 for adamw.
-    batch_norm: which passes of a step move batch norm's running statistics: `mixed`, `clean`, `both` (`TrainingLoss`).
-    refresh_batch_norm: after training, re-estimate the running statistics of batch norm on the clean training rows.
-    select: `last` keeps the last epoch, `best` the one of the lowest validation loss; the test split never chooses.
-    device: `auto` is a GPU where there is one. precision: `32`, or `bf16` / `16` mixed precision.
+    Args:
+        epochs: Passes over the training split.
+        batch_size: At most this many rows a batch; batches are nearly equal.
+        optimizer: `sgd` (Nesterov momentum 0.9) or `adamw`.
+        schedule: `cosine` to zero, `one_cycle` or `constant`.
+        learning_rate: The largest of the schedule; None is 0.1 for sgd and 0.002 for adamw.
+        weight_decay: Strength of the weight decay, at least 0.
+        batch_norm: Which passes of a step move the running statistics: `mixed`, `clean` or `both` (`TrainingLoss`).
+        refresh_batch_norm: Re-estimate the running statistics on the clean training rows after training.
+        select: `last` keeps the last epoch, `best` that of the lowest validation loss; the test split never chooses.
+        device: `auto` (a GPU where there is one), `cpu` or `cuda`.
+        precision: `32`, or mixed precision: `bf16` or `16`.
+
+    Raises:
+        SettingError, UnknownNameError: a value out of range, or that is not known.
     """
 
     epochs: int = 30

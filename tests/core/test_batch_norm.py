@@ -82,7 +82,7 @@ def test_frozen_statistics_stay_and_move_again_afterwards():
 def trained_on(batch_norm: str, x: Tensor) -> Tensor:
     """The running mean of inputs after one step of Mixup with far-away partners."""
     net = nn.Sequential(nn.BatchNorm1d(3, momentum=1.0), nn.Linear(3, 2))
-    method = calmix.regmixup(coefficient=calmix.Beta(1e9))  # half and half
+    method = calmix.regmixup(coefficient=calmix.parts.Beta(1e9))  # half and half
     TrainingLoss(method, Classification(2), batch_norm=batch_norm)(net, x, torch.arange(len(x)) % 2)
     return net.get_buffer("0.running_var")
 

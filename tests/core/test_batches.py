@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import calmix
-from calmix import METHODS, Classification, Mix, MultiTask, PerRow, Regression, TrainingLoss, blend, mixed_target
+from calmix import METHODS, Classification, MultiTask, PerRow, Regression, TrainingLoss
 from calmix.core.tree import cat_rows, leaves, map_leaves, take_rows
 from calmix.errors import SettingError, ShapeError, SiteError
+from calmix.parts import Jacobian, JacobianAbs, Logit, LogitDetached, Mix, Slope, blend, mixed_target
 
 N = 12
 IMAGE = (1, 3, 2)
@@ -28,7 +29,9 @@ def batch(n: int = N, shape: tuple[int, ...] = IMAGE) -> tuple[Tensor, Tensor]:
     return torch.randn(n, *shape, generator=generator), torch.arange(n) % 3
 
 
-def after_a_step(method: calmix.Method, task: calmix.Task, net: nn.Module, x: Any, y: Any) -> tuple[Tensor, Any]:
+def after_a_step(
+    method: calmix.parts.Method, task: calmix.parts.Task, net: nn.Module, x: Any, y: Any
+) -> tuple[Tensor, Any]:
     """The loss and the training loss after a step on a batch that is the whole training set."""
     training_loss = TrainingLoss(method, task, seed=3, data=(x, y))
     return training_loss(net, x, y, torch.arange(len(leaves(y)[0]))), training_loss
@@ -81,10 +84,10 @@ def test_one_task_with_a_name_is_that_task_in_every_method(name: str):
     assert torch.equal(of_alone.accuracy(), of_named.accuracy())
 
 
-@pytest.mark.parametrize("variant", ["jacobian", "jacobian_abs", "logit", "logit_detached"])
+@pytest.mark.parametrize("slope", [Jacobian(), JacobianAbs(), Logit(), LogitDetached()])
 @pytest.mark.parametrize("share", [1.0, 0.5])
-def test_mixup_e_takes_one_named_task_for_that_task(variant: str, share: float):
-    (x, y), method = batch(), calmix.mixup_e(variant=variant, share=share)
+def test_mixup_e_takes_one_named_task_for_that_task(slope: Slope, share: float):
+    (x, y), method = batch(), calmix.mixup_e(slope=slope, share=share)
     alone, _ = after_a_step(method, Classification(3), network(), x, y)
     named, _ = after_a_step(method, ONE, Named(network()), x, {"kind": y})
     assert torch.equal(alone, named)
@@ -110,12 +113,11 @@ class Only(nn.Module):
         return self.net(x)[self.name]
 
 
-@pytest.mark.parametrize("variant", ["jacobian", "logit", "logit_detached"])
-def test_the_terms_of_two_tasks_are_the_weighted_sums_of_their_own(variant: str):
+@pytest.mark.parametrize("slope", [Jacobian(threshold=1e6), Logit(threshold=1e6), LogitDetached()])
+def test_the_terms_of_two_tasks_are_the_weighted_sums_of_their_own(slope: Slope):
     """The penalty too, which for the thresholds out of reach is linear in the tasks."""
     x, y = batch()
-    threshold = None if variant == "logit_detached" else 1e6
-    objective = calmix.DirectionalPenalty(0.1, 1.0, variant, threshold, rescale=False)
+    objective = calmix.parts.DirectionalPenalty(0.1, 1.0, slope, rescale=False)
     method = replace(calmix.mixup_e(), objective=objective)
     size, net = torch.rand(N), two_heads()
     _, both = after_a_step(method, TWO, net, x, {"kind": y, "size": size})
@@ -141,10 +143,10 @@ def test_two_tasks_train_every_parameter_with_every_method(name: str):
 
 def test_heads_on_the_same_features_share_their_embedding():
     x, net = batch()[0], two_heads()
-    assert torch.equal(calmix.CleanPass(net, x).embedding(), net.net(x))
+    assert torch.equal(calmix.parts.CleanPass(net, x).embedding(), net.net(x))
     apart = Named(nn.Flatten(), kind=nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 3)), size=nn.Linear(6, 1))
     with pytest.raises(SiteError, match=r"several nn\.Linear could be"):
-        calmix.CleanPass(apart, x).embedding()
+        calmix.parts.CleanPass(apart, x).embedding()
 
 
 def test_rankmixup_ranks_one_task_s_classes_and_every_row_of_it():
@@ -163,8 +165,8 @@ def test_targets_of_another_length_are_an_error():
 
 def test_a_data_set_of_rows_with_several_targets_is_the_tensors_of_them():
     (x, y), size = batch(), torch.rand(N)
-    tensors = calmix.TrainingSet((x, {"kind": y, "size": size}))
-    rows = calmix.TrainingSet([(x[i], {"kind": y[i], "size": size[i]}) for i in range(N)])
+    tensors = calmix.parts.TrainingSet((x, {"kind": y, "size": size}))
+    rows = calmix.parts.TrainingSet([(x[i], {"kind": y[i], "size": size[i]}) for i in range(N)])
     index = torch.tensor([3, 0, 3])
     assert len(tensors) == len(rows) == N
     for ours, theirs in (
@@ -210,8 +212,8 @@ def test_methods_that_need_more_than_the_loss_say_so():
 
 def test_distances_between_targets_of_any_loss_are_those_of_its_values():
     x, values = batch()[0], torch.rand(N, 2)
-    step = calmix.c_mixup().step(network(), PerRow(cross_entropy), calmix.Batch(x, values))
-    assert torch.equal(calmix.Targets()(step), values)
+    step = calmix.c_mixup().step(network(), PerRow(cross_entropy), calmix.parts.Batch(x, values))
+    assert torch.equal(calmix.parts.Targets()(step), values)
 
 
 def test_a_tree_of_targets_goes_to_the_loss_as_it_came():
@@ -246,7 +248,7 @@ def test_series_of_targets_are_their_flattened_values_in_every_method(name: str)
         def forward(self, x: Tensor) -> Tensor:
             return self.flat(x.flatten(1)).view(-1, 3, 2)
 
-    space = {"space": calmix.Targets()} if name in ("near_mixup", "far_mixup") else {}
+    space = {"space": calmix.parts.Targets()} if name in ("near_mixup", "far_mixup") else {}
     of_series, _ = after_a_step(METHODS[name](**space), Regression(2), Series(), x, y)
     of_values, _ = after_a_step(METHODS[name](**space), Regression(6), flat, x.flatten(1), y.flatten(1))
     assert torch.allclose(of_series, of_values)
@@ -340,7 +342,7 @@ def test_clean_and_mixed_rows_are_averaged_over_their_own_labels(joint: bool):
     x, y = batch()
     y = torch.where(torch.arange(N) < 5, -100, y)
     net = nn.Sequential(nn.Flatten(), nn.Linear(6, 3))
-    method = replace(calmix.mixup(per_row=True), objective=calmix.CleanAndMixedLoss(joint=joint))
+    method = replace(calmix.mixup(per_row=True), objective=calmix.parts.CleanAndMixedLoss(joint=joint))
     _, training_loss = after_a_step(method, UNLABELLED, net, x, y)
     mix = training_loss.mix
     target = mixed_target(UNLABELLED.target(y), mix)
@@ -353,9 +355,9 @@ def test_the_penalty_of_mixup_e_is_plain_training_on_the_labelled_rows():
     """The gradient of its detached version is that of the clean cross-entropy, unlabelled rows and all."""
     x, y = batch()
     y, net = torch.where(torch.arange(N) < 5, -100, y), nn.Sequential(nn.Flatten(), nn.Linear(6, 3))
-    objective = calmix.DirectionalPenalty(eta=0.3, alpha=1.0, variant="logit_detached", rescale=False)
+    objective = calmix.parts.DirectionalPenalty(eta=0.3, alpha=1.0, slope=LogitDetached(), rescale=False)
     method = replace(calmix.mixup_e(), objective=objective)
-    step, mix = method.draw(method.step(net, UNLABELLED, calmix.Batch(x, y)))
+    step, mix = method.draw(method.step(net, UNLABELLED, calmix.parts.Batch(x, y)))
     slopes = torch.autograd.grad(objective(step, mix).terms["slope"], list(net.parameters()))
     plain = torch.autograd.grad(0.3 / 3 * F.cross_entropy(net(x), y), list(net.parameters()))
     assert all(torch.allclose(*pair, atol=1e-7) for pair in zip(slopes, plain, strict=True))
@@ -385,8 +387,8 @@ def test_gradients_of_half_batches_add_up_to_those_of_the_batch_with_both_mixes(
     first, second = mixes
     lam = torch.cat([first.lam_x, second.lam_x])
     both = Mix(torch.cat([first.anchor, second.anchor + n]), torch.cat([first.partner, second.partner + n]), lam, lam)
-    step = calmix.mixup().step(net, Classification(3), calmix.Batch(x, y))
-    whole = accumulated(net, calmix.MixedLoss()(step, both).terms.values())
+    step = calmix.mixup().step(net, Classification(3), calmix.parts.Batch(x, y))
+    whole = accumulated(net, calmix.parts.MixedLoss()(step, both).terms.values())
     assert len(whole) == 2
     assert all(torch.allclose(*pair, atol=1e-7) for pair in zip(parts, whole, strict=True))
     assert not torch.equal(first.lam_x, second.lam_x)
@@ -410,7 +412,7 @@ def test_under_autocast_rows_keep_their_dtype_and_targets_and_losses_are_float32
 
 
 @pytest.mark.parametrize("task", [PerRow(cross_entropy), ONE], ids=["PerRow", "MultiTask"])
-def test_under_autocast_any_task_loses_in_float32(task: calmix.Task):
+def test_under_autocast_any_task_loses_in_float32(task: calmix.parts.Task):
     (x, y), named = batch(), task == ONE
     with torch.autocast("cpu", torch.bfloat16):
         loss, _ = after_a_step(

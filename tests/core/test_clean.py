@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 import calmix
-from calmix import CleanGrad, CleanPass
 from calmix.core.clean import frozen_statistics
 from calmix.errors import SiteError
+from calmix.parts import CleanGrad, CleanPass
 
 
 class Counted(nn.Module):
@@ -160,7 +160,7 @@ def test_models_compiled_in_place_or_in_part_show_their_embeddings():
     for net in (in_place, wrapped):
         net(x)  # traced without hooks
         assert torch.allclose(CleanPass(net, x).embedding(), plain[:2](x))
-        mix = calmix.Mix(torch.arange(5), torch.arange(5).flip(0), torch.rand(5), torch.rand(5), "0")
+        mix = calmix.parts.Mix(torch.arange(5), torch.arange(5).flip(0), torch.rand(5), torch.rand(5), "0")
         site = next(name for name, module in net.named_modules() if isinstance(module, nn.Linear))
-        mixed = calmix.mixed_output(net, x, replace(mix, site=site))
-        assert torch.allclose(mixed, calmix.mixed_output(plain, x, mix))
+        mixed = calmix.parts.mixed_output(net, x, replace(mix, site=site))
+        assert torch.allclose(mixed, calmix.parts.mixed_output(plain, x, mix))

@@ -9,7 +9,8 @@ from scipy import stats
 from torch import Tensor, nn
 
 import calmix
-from calmix import (
+from calmix.errors import SettingError
+from calmix.parts import (
     Coefficient,
     Folded,
     Inputs,
@@ -20,7 +21,6 @@ from calmix import (
     TargetsOnly,
     TwoKernels,
 )
-from calmix.errors import SettingError
 
 N = 64
 
@@ -29,7 +29,7 @@ def both(coefficient: Coefficient, seed: int = 0, rows: int = N) -> tuple[Tensor
     """lam_x and lam_y on a regression batch whose inputs and targets are not near in the same pairs."""
     generator = torch.Generator().manual_seed(1)
     x, y = torch.randn(rows, 3, generator=generator), torch.randn(rows, generator=generator)
-    step = calmix.erm().step(nn.Linear(3, 1), calmix.Regression(), calmix.Batch(x, y))
+    step = calmix.erm().step(nn.Linear(3, 1), calmix.Regression(), calmix.parts.Batch(x, y))
     anchor = torch.arange(rows)
     return coefficient(step, anchor, anchor.roll(1), torch.Generator().manual_seed(seed))
 
@@ -62,7 +62,7 @@ def test_equal_kernels_give_equal_shares(alpha: float):
 def test_the_smaller_tau_is_farther_from_a_half():
     """In a space where all pairs are as far apart, the kernels differ by tau_max alone."""
 
-    def nowhere(step: calmix.Step) -> Tensor:
+    def nowhere(step: calmix.parts.Step) -> Tensor:
         return torch.zeros(step.size, 1)
 
     lam_x, lam_y = both(TwoKernels(SimilarityKernel(0.2, space=nowhere), SimilarityKernel(3.0, space=nowhere)))
@@ -111,7 +111,7 @@ class Given:
     lam_y: tuple[float, ...]
 
     def __call__(
-        self, step: calmix.Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
+        self, step: calmix.parts.Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
         return torch.tensor(self.lam_x), torch.tensor(self.lam_y)
 

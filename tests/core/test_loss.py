@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 import calmix
 import calmix.core.loss
-from calmix import Classification, Embedding, Inputs, Mix, SimilarityKernel, Targets, TrainingLoss
+from calmix import Classification, TrainingLoss
 from calmix.core.space import pair_distance
 from calmix.errors import SettingError, ShapeError
+from calmix.parts import Embedding, Inputs, Mix, SimilarityKernel, Targets
 
 
 def network() -> nn.Sequential:
@@ -81,7 +82,7 @@ def test_honest_accuracy_is_weighted_by_lam():
     training_loss(net, x, y)
     mix = training_loss.mix
     assert isinstance(mix, Mix)
-    guess = net(calmix.blend(x, mix, mix.lam_x)).argmax(1)
+    guess = net(calmix.parts.blend(x, mix, mix.lam_x)).argmax(1)
     by_hand = mix.lam_y * (guess == y[mix.anchor]) + (1 - mix.lam_y) * (guess == y[mix.partner])
     accuracy = training_loss.accuracy()
     assert accuracy is not None
@@ -137,13 +138,13 @@ def test_near_pairs_are_mixed_more_than_far_ones(alpha: float):
 
 def test_spaces_measure_where_they_say():
     net, (x, y) = network(), batch()
-    step = calmix.sk_mixup().step(net, Classification(3), calmix.Batch(x, y))
+    step = calmix.sk_mixup().step(net, Classification(3), calmix.parts.Batch(x, y))
     assert torch.equal(Inputs()(step), x)
     assert torch.equal(Targets()(step), F.one_hot(y, 3).float())
     assert torch.equal(Embedding()(step), net[1](net[0](x)))
-    assert torch.equal(calmix.ByTask()(step), Embedding()(step))
-    regression = calmix.sk_mixup().step(nn.Linear(4, 1), calmix.Regression(), calmix.Batch(x, x[:, 0]))
-    assert torch.equal(calmix.ByTask()(regression), x[:, :1])
+    assert torch.equal(calmix.parts.ByTask()(step), Embedding()(step))
+    regression = calmix.sk_mixup().step(nn.Linear(4, 1), calmix.Regression(), calmix.parts.Batch(x, x[:, 0]))
+    assert torch.equal(calmix.parts.ByTask()(regression), x[:, :1])
 
 
 # --------------------------------------------------------------------------------------------- bad input
@@ -171,8 +172,6 @@ def test_batches_that_cannot_be_mixed_are_one_sentence(x: object, y: Tensor, mes
         (lambda: calmix.sk_mixup(tau_max=-1), "tau_max must be a positive number; got -1"),
         (lambda: calmix.sk_mixup(tau_std=float("inf")), "tau_std must be a positive number; got inf"),
         (lambda: calmix.mixup_e(eta=-0.1), "eta must be at least 0; got -0.1"),
-        (lambda: calmix.mixup_e(variant="v3"), "variant must be one of jacobian, .*; got 'v3'"),
-        (lambda: calmix.mixup_e(threshold=1.0), "'logit_detached' has no threshold"),
         (lambda: calmix.regmixup(weight=-1), "weight must be at least 0; got -1"),
     ],
 )
@@ -191,5 +190,5 @@ def test_directional_derivatives_of_a_tree_are_refused_with_advice():
             return self.head(x["a"])
 
     x, y = batch()
-    with pytest.raises(ShapeError, match=r"one floating tensor; use the variant 'logit_detached'"):
-        TrainingLoss(calmix.mixup_e(variant="jacobian"), Classification(3))(Joined(), {"a": x}, y)
+    with pytest.raises(ShapeError, match=r"one floating tensor; use slope=LogitDetached\(\)"):
+        TrainingLoss(calmix.mixup_e(slope=calmix.parts.Jacobian()), Classification(3))(Joined(), {"a": x}, y)

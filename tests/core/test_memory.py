@@ -12,23 +12,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import calmix
-from calmix import (
-    Batch,
-    Classification,
-    Embedding,
-    Indexed,
-    Inputs,
-    Memory,
-    Mix,
-    Regression,
-    Remembered,
-    SimilarityKernel,
-    Targets,
-    TrainingLoss,
-    blend,
-)
+from calmix import Classification, IndexedDataset, TrainingLoss
 from calmix.core.space import pair_distance
 from calmix.errors import SettingError, ShapeError
+from calmix.parts import Batch, Embedding, Inputs, Memory, Mix, Remembered, SimilarityKernel, Targets, blend
 
 N, D = 40, 3
 HALF = {"rtol": 2e-3, "atol": 2e-3}  # what float16 keeps
@@ -47,7 +34,7 @@ def identity() -> nn.Linear:
     return nn.Linear(D, 4)
 
 
-def loss(method: calmix.Method | None = None, seed: int = 0, **options: Any) -> TrainingLoss:
+def loss(method: calmix.parts.Method | None = None, seed: int = 0, **options: Any) -> TrainingLoss:
     return TrainingLoss(method or calmix.sk_mixup(remember=True), Classification(4), seed, **options)
 
 
@@ -230,7 +217,7 @@ def test_with_the_training_set_the_room_is_known_beforehand():
 @pytest.mark.parametrize(
     ("index", "error", "message"),
     [
-        (None, SettingError, r"call training_loss\(model, x, y, index=index\), with Indexed\(dataset\)"),
+        (None, SettingError, r"call training_loss\(model, x, y, index=index\), with IndexedDataset\(dataset\)"),
         (torch.rand(4), ShapeError, r"positions, integers \(n,\); got torch.float32 \(4,\)"),
         (torch.zeros(4, 1, dtype=torch.int64), ShapeError, r"the position of each of the 4 rows; got \(4, 1\)"),
     ],
@@ -314,15 +301,15 @@ def test_large_embeddings_stay_finite():
 def test_with_a_loader_over_indexed_rows_every_row_is_remembered_as_itself():
     data = TensorDataset(X, Y)
     training_loss = loss(calmix.sk_mixup(tau_max=1e-30, tau_std=100.0, remember=True))
-    loader = DataLoader(Indexed(data), batch_size=7, shuffle=True, generator=seeded())
+    loader = DataLoader(IndexedDataset(data), batch_size=7, shuffle=True, generator=seeded())
     net = identity()
     for _ in range(20):
         for x, y, index in loader:
             assert torch.equal(x, X[index])
             training_loss(net, x, y, index)
     assert close(remembered(training_loss)[:N], X)
-    assert len(Indexed(data)) == N
-    assert Indexed(data)[3][2] == 3
+    assert len(IndexedDataset(data)) == N
+    assert IndexedDataset(data)[3][2] == 3
 
 
 def test_spaces_that_cost_nothing_need_no_memory():
@@ -334,9 +321,6 @@ def test_spaces_that_cost_nothing_need_no_memory():
     assert calmix.sk_mixup(space=Embedding("body"), remember=True).coefficient == SimilarityKernel(
         space=Remembered("body")
     )
-    x, y = X, X[:, :1]
-    step = calmix.sk_mixup(remember=True).step(nn.Linear(D, 1), Regression(), Batch(x, y))
-    assert torch.equal(calmix.ByTask(remember=True)(step), y)  # regression looks at the targets
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -11,9 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from calmix import Mix, blend, mixed_output, mixed_target
 from calmix.core.mix import map_leaves
 from calmix.errors import ShapeError, SiteError
+from calmix.parts import Mix, blend, mixed_output, mixed_target
 
 
 def mix_of(anchor: list[int], partner: list[int], lam: list[float], site: str | None = None) -> Mix:

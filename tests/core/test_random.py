@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from calmix import beta, warp
+from calmix.parts import beta, warp
 
 TAUS = 10.0 ** np.arange(-6, 6.01, 0.25)
 HALF_DOWN = 0.5 - 10.0 ** -np.arange(1, 16.0)

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 import calmix
-from calmix import Classification, CleanGrad, CleanPass, EverySite, Mix, TrainingLoss
+from calmix import Classification, TrainingLoss
 from calmix.core.random import choose, seed_of
 from calmix.core.site import stages
 from calmix.errors import SettingError, SiteError
-from calmix.models.resnet import SmallResNet
+from calmix.models.residual import SmallResNet
+from calmix.parts import CleanGrad, CleanPass, EverySite, Mix
 
 
 class Branched(nn.Module):
@@ -106,7 +107,7 @@ def test_every_site_is_drawn_equally_often(sites: tuple[str | None, ...] | None,
 
 
 def test_each_is_the_inputs_and_then_every_stage():
-    step = calmix.mit_a().step(Branched(), Classification(3), calmix.Batch(X, Y))
+    step = calmix.mit_a().step(Branched(), Classification(3), calmix.parts.Batch(X, Y))
     assert EverySite()(step, None) == (None, "embed", "left", "right")
     assert EverySite(("act", "left"))(step, None) == (None, "act", "left")
 

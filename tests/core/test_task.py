@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from calmix import Binary, Classification, Mix, Multilabel, MultiTask, PerRow, Regression, Task, mixed_target
+from calmix import Binary, Classification, Multilabel, MultiTask, PerRow, Regression
 from calmix.errors import SettingError, ShapeError, UnknownNameError
+from calmix.parts import Mix, Task, mixed_target
 
 TASKS: list[tuple[Task, Tensor, int]] = [
     (Classification(4), torch.tensor([0, 3, 1, 2, 2]), 4),

@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.special import roots_jacobi
 from torch import Tensor, nn
 
-from calmix import Classification, Mix, Regression, TrainingLoss, mixed_target, mixup_e
+from calmix import Classification, Regression, TrainingLoss, mixup_e
 from calmix.diagnose.derivatives import (
     backward_derivatives,
     derivatives,
@@ -23,6 +23,7 @@ from calmix.diagnose.derivatives import (
     partner_nodes,
 )
 from calmix.errors import SettingError, ShapeError
+from calmix.parts import Jacobian, Mix, mixed_target
 
 N, D, K = 6, 3, 4
 
@@ -180,7 +181,7 @@ def test_the_first_term_is_the_slope_of_mixup_e():
     net, task, alpha = perceptron(nn.GELU), Classification(K), 0.7
     anchor, partner = all_pairs(N)
     first, *_ = expand(net, task, x[anchor], y[anchor], x[partner], alpha).terms
-    method = mixup_e(eta=1.0, alpha=alpha, variant="jacobian", threshold=1e9, rescale=False)
+    method = mixup_e(eta=1.0, alpha=alpha, slope=Jacobian(threshold=1e9), rescale=False)
     training_loss = TrainingLoss(method, task)
     training_loss(net, x, y)
     assert float(training_loss.terms["slope"]) == pytest.approx(first, rel=1e-6)

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from calmix import Mix
 from calmix.diagnose import MEASURES, ask, bin_means, bin_of, edges_of, random_pairs, rate_interval, verdict
 from calmix.errors import SettingError, ShapeError
+from calmix.parts import Mix
 
 
 def mix_of(anchor: list[int], partner: list[int], lam: Tensor) -> Mix:

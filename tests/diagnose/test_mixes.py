@@ -5,14 +5,15 @@ import torch
 from torch import nn
 
 import calmix
-from calmix import Batch, Classification, TrainingLoss
+from calmix import Classification, TrainingLoss
 from calmix.core.coefficient import Folded, TwoKernels
 from calmix.core.method import Scheduled
 from calmix.diagnose import Watched, kernel_of, mixed_rows, watched
 from calmix.errors import SettingError
+from calmix.parts import Batch
 
 
-def train(method: calmix.Method | Scheduled, steps: int = 5, index: bool = True) -> list[calmix.Mix]:
+def train(method: calmix.parts.Method | Scheduled, steps: int = 5, index: bool = True) -> list[calmix.parts.Mix]:
     """The mixes of some steps on rows 10, 11, ... of a training set."""
     model = nn.Linear(3, 4)
     with torch.no_grad():
@@ -70,7 +71,7 @@ def test_what_cannot_be_watched_is_said():
 
 
 def test_a_batch_to_look_at_is_the_one_drawn():
-    method = calmix.sk_mixup(tau_max=0.7, tau_std=0.5, space=calmix.Inputs())
+    method = calmix.sk_mixup(tau_max=0.7, tau_std=0.5, space=calmix.parts.Inputs())
     x, y = torch.randn(9, 1, 2, 2), torch.arange(9) % 3
     step = method.step(nn.Identity(), Classification(3), Batch(x, y))
     shown = mixed_rows(method, step, torch.Generator().manual_seed(1))
@@ -86,10 +87,10 @@ def test_a_batch_to_look_at_is_the_one_drawn():
 
 
 def test_kernels_are_found_inside_and_nowhere_else():
-    kernel = calmix.SimilarityKernel(tau_max=0.3)
+    kernel = calmix.parts.SimilarityKernel(tau_max=0.3)
     boxes = calmix.cutmix(coefficient=Folded(kernel)).coefficient
     assert kernel_of(boxes) == kernel_of(kernel) == kernel
-    assert kernel_of(TwoKernels(kernel, calmix.SimilarityKernel())) == kernel
+    assert kernel_of(TwoKernels(kernel, calmix.parts.SimilarityKernel())) == kernel
     assert kernel_of(calmix.mixup().coefficient) is None
     method = calmix.mixup()
     step = method.step(nn.Linear(2, 3), Classification(3), Batch(torch.randn(4, 2), torch.arange(4) % 3))

@@ -124,10 +124,10 @@ def test_pairs_are_dealt_of_the_same_kind_and_uniformly():
 
 def test_a_row_with_itself_is_no_mix_unless_there_are_no_others():
     anchor, lam = torch.tensor([0, 1, 2]), torch.rand(3)
-    left = _of_two_rows(calmix.Mix(anchor, torch.tensor([0, 2, 1]), lam, lam))
+    left = _of_two_rows(calmix.parts.Mix(anchor, torch.tensor([0, 2, 1]), lam, lam))
     assert (left.anchor.tolist(), left.partner.tolist()) == ([1, 2], [2, 1])
     assert torch.equal(left.lam_x, lam[1:])
-    assert len(_of_two_rows(calmix.Mix(anchor, anchor, lam, lam)).anchor) == 3
+    assert len(_of_two_rows(calmix.parts.Mix(anchor, anchor, lam, lam)).anchor) == 3
 
 
 def test_nothing_mixed_is_the_oracle_s_own_disagreement_and_controls_change_only_the_pairs(found: tuple):

@@ -89,7 +89,7 @@ def test_the_recipe_s_repr_makes_it():
     from pathlib import PosixPath
 
     names = {
-        **vars(calmix),
+        **vars(calmix.parts),
         "Recipe": Recipe,
         "Source": Source,
         "TrainingSettings": TrainingSettings,
@@ -133,7 +133,7 @@ def test_a_comparison_writes_what_it_promises(tmp_path: Path):
     ]
     for entry in results["runs"]:
         assert {"accuracy", "nll", "brier", "ece", "adaptive_ece", "scaled"} <= set(entry["metrics"])
-        assert eval(entry["repr"], dict(vars(calmix))) == COMPARISON.methods[entry["method"]]
+        assert eval(entry["repr"], dict(vars(calmix.parts))) == COMPARISON.methods[entry["method"]]
         assert np.load(tmp_path / "predictions" / f"{slug(entry['method'], entry['seed'])}.npz")["probs"].shape[1] == 3
     lines = (tmp_path / "results.csv").read_text().splitlines()
     assert len(lines) == 5

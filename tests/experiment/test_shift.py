@@ -122,7 +122,7 @@ def test_a_recipe_s_repr_makes_it_with_noise_and_shift():
         RECIPE, source=replace(FEW, label_noise=HumanNoise("worse"), data_dir=Path("x")), shift=Shift(("notmnist",))
     )
     ours = {thing.__name__: thing for thing in (Recipe, Source, TrainingSettings, Shift, HumanNoise, PosixPath)}
-    assert eval(repr(recipe), {**vars(calmix), **ours}) == recipe
+    assert eval(repr(recipe), {**vars(calmix.parts), **ours}) == recipe
 
 
 # ------------------------------------------------------------------------------------------------ bad input

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 import calmix
-from calmix import Classification, Method, Regression, TrainingLoss
+from calmix import Classification, Regression, TrainingLoss
 from calmix.errors import CalmixError, SettingError, ShapeError, SiteError
+from calmix.parts import Method
 
 X, Y = torch.randn(8, 6), torch.arange(8) % 4
 
@@ -26,10 +27,14 @@ def step(method: Method, y: torch.Tensor = Y, **options: object) -> None:
         (lambda: calmix.mit_a(sites=("middle",)), SiteError, "its modules are: 0, 1, 2"),
         (lambda: calmix.mit_a(sites=("2", "0")), SiteError, "once, in this order: 2, 0"),
         (lambda: calmix.mixup_e(sites=("middle",)), SiteError, "its modules are: 0, 1, 2"),
-        (lambda: calmix.sk_mixup(space=calmix.Embedding("middle")), SiteError, "its modules are: 0, 1, 2"),
+        (lambda: calmix.sk_mixup(space=calmix.parts.Embedding("middle")), SiteError, "its modules are: 0, 1, 2"),
         (calmix.c_mixup, SettingError, r"data=\(x, y\).*pass index=index.*whole_set=False"),
-        (lambda: calmix.sk_mixup(remember=True), SettingError, r"index=index.*Indexed\(dataset\)"),
-        (lambda: replace(calmix.mixup(), site=calmix.EverySite()), SiteError, "taken apart in between, as in mit_a"),
+        (lambda: calmix.sk_mixup(remember=True), SettingError, r"index=index.*IndexedDataset\(dataset\)"),
+        (
+            lambda: replace(calmix.mixup(), site=calmix.parts.EverySite()),
+            SiteError,
+            "taken apart in between, as in mit_a",
+        ),
         (lambda: calmix.manifold_mixup(sites=(None,) * 50 + ("middle",)), SiteError, "its modules are: 0, 1, 2"),
         (calmix.cutmix, ShapeError, r"images \(C, H, W\); got rows of the shape \(6,\): use mixup"),
     ],
@@ -40,9 +45,9 @@ def test_in_a_step(make: Callable[[], Method], error: type[CalmixError], message
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("part", [calmix.Folded, calmix.InputsOnly])
-def test_what_takes_one_share_a_row_does_not_take_a_map(part: Callable[..., calmix.Coefficient]):
-    method = replace(calmix.cutmix(), coefficient=part(calmix.Boxes(calmix.Beta())))
+@pytest.mark.parametrize("part", [calmix.parts.Folded, calmix.parts.InputsOnly])
+def test_what_takes_one_share_a_row_does_not_take_a_map(part: Callable[..., calmix.parts.Coefficient]):
+    method = replace(calmix.cutmix(), coefficient=part(calmix.parts.Boxes(calmix.parts.Beta())))
     net = nn.Sequential(nn.Flatten(), nn.Linear(6, 4))
     with pytest.raises(SettingError, match=rf"put it inside: Boxes\({part.__name__}\("):
         TrainingLoss(method, Classification(4))(net, X.view(8, 1, 3, 2), Y)
@@ -87,8 +92,8 @@ def test_c_mixup_with_the_training_set_but_no_index():
 
 def test_distances_between_the_targets_of_one_class():
     with pytest.raises(SettingError, match=r"several classes.*space=Embedding\(\)"):
-        step(calmix.sk_mixup(space=calmix.Targets()), y=torch.zeros(8, dtype=torch.long))
-    step(calmix.sk_mixup(space=calmix.Targets()))
+        step(calmix.sk_mixup(space=calmix.parts.Targets()), y=torch.zeros(8, dtype=torch.long))
+    step(calmix.sk_mixup(space=calmix.parts.Targets()))
 
 
 def test_ranks_of_classes_need_classes():
@@ -103,17 +108,27 @@ def test_ranks_of_classes_need_classes():
         (lambda: calmix.mixup_e(eta=float("nan")), "eta must be at least 0; got nan"),
         (lambda: calmix.mixup_e(share=0.0), "share must be a number above 0 and at most 1; got 0.0"),
         (lambda: calmix.sk_mixup_e(share=1.5), "share must be a number above 0 and at most 1; got 1.5"),
-        (lambda: calmix.sk_mixup(remember=True, space=calmix.Inputs()), r"remember=True is for embeddings; Inputs\(\)"),
+        (
+            lambda: calmix.sk_mixup(remember=True, space=calmix.parts.Inputs()),
+            r"remember=True is for embeddings; Inputs\(\)",
+        ),
         (lambda: calmix.mit_l(margin=0.0), "margin must be a number between 0 and 1; got 0.0"),
         (lambda: calmix.near_mixup(quantile=0.0), "quantile must be a number between 0 and 1"),
         (lambda: calmix.k_mixup(k=0), "k must be at least 1; got 0"),
         (lambda: calmix.c_mixup(bandwidth=0.0), "bandwidth must be a positive number; got 0.0"),
-        (lambda: calmix.rankmixup(variant="mlr"), "variant must be one of mrl, mndcg; got 'mlr'"),
-        (lambda: calmix.rankmixup(variant="mndcg", margin=1.0), "'mndcg' has no margin"),
+        (lambda: calmix.mixup_e(slope="logit"), r"slope must be a part such as LogitDetached\(\) .*; got 'logit'"),  # pyright: ignore
+        (lambda: calmix.mixup_e(coefficient=calmix.parts.NoMixing()), r"NoMixing\(\) has no alpha; build the method"),
+        (lambda: calmix.parts.Logit(threshold=float("nan")), "threshold must be a number; got nan"),
+        (lambda: calmix.parts.Jacobian(threshold=float("nan")), "threshold must be a number; got nan"),
+        (lambda: calmix.parts.MRL(margin=float("inf")), "margin must be a finite number; got inf"),
+        (lambda: calmix.rankmixup(ranking="mndcg"), r"ranking must be a part, MRL\(\) or MNDCG\(\); got 'mndcg'"),  # pyright: ignore
         (lambda: calmix.rankmixup(mixes=0), "mixes must be at least 1; got 0"),
         (lambda: calmix.manifold_mixup(sites=()), "sites must be a tuple of module names"),
         (lambda: calmix.sometimes(calmix.mixup(), p=2.0), "p must be a number above 0 and at most 1; got 2.0"),
-        (lambda: calmix.scheduled(calmix.mixup(), until=-1), "until must be a whole number of epochs"),
+        (
+            lambda: calmix.scheduled(calmix.mixup(), until=0),
+            "until must be a whole number of epochs, at least 1; got 0",
+        ),
         (lambda: calmix.without_self_pairs(calmix.near_mixup()), "this one pairs by QuantileBand"),
         (
             lambda: TrainingLoss(calmix.mixup(), Classification(3), batch_norm="mix"),
@@ -135,7 +150,51 @@ def test_in_a_setting(make: Callable[[], object], message: str):
 
 def test_embeddings_remembered_before_the_rows_are_mixed():
     net = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4))
-    kernel = calmix.SimilarityKernel(space=calmix.Remembered("0"))
+    kernel = calmix.parts.SimilarityKernel(space=calmix.parts.Remembered("0"))
     training_loss = TrainingLoss(calmix.manifold_mixup(sites=("0",), coefficient=kernel), Classification(4))
     with pytest.raises(SettingError, match=r"remembered at '0' may come before.*at '0'; remember those of the last"):
         training_loss(net, X, Y, torch.arange(8))
+
+
+KERNEL = calmix.parts.SimilarityKernel()
+
+
+@pytest.mark.parametrize("make", [calmix.mixup_e, calmix.regmixup, calmix.manifold_mixup, calmix.cutmix])
+def test_alpha_beside_a_coefficient_would_be_ignored(make: Callable[..., Method]):
+    with pytest.raises(SettingError, match=r"alpha is an option of Beta, which coefficient=SimilarityKernel.*replaces"):
+        make(alpha=1.0, coefficient=KERNEL)
+
+
+@pytest.mark.parametrize("make", [calmix.mixup_e, calmix.regmixup, calmix.manifold_mixup])
+def test_per_row_beside_a_coefficient_would_be_ignored(make: Callable[..., Method]):
+    with pytest.raises(SettingError, match=r"per_row is an option of Beta, .*leave per_row out"):
+        make(per_row=True, coefficient=KERNEL)
+
+
+def test_per_row_beside_a_coefficient_of_cutmix_draws_the_centres():
+    assert calmix.cutmix(per_row=True, coefficient=KERNEL).coefficient == calmix.parts.Boxes(KERNEL, per_row=True)
+
+
+def test_a_second_alpha_of_two_kernels_would_be_ignored():
+    with pytest.raises(SettingError, match=r"need the same alpha; got 1.0 for the inputs and 2.0 for the targets"):
+        calmix.parts.TwoKernels(KERNEL, replace(KERNEL, alpha=2.0))
+
+
+def test_remember_would_be_ignored_in_regression():
+    with pytest.raises(SettingError, match=r"remember=True is for embeddings, and in regression .*space=Embedding\(\)"):
+        TrainingLoss(calmix.sk_mixup(remember=True), Regression())(nn.Linear(6, 1), X, torch.randn(8), torch.arange(8))
+
+
+@pytest.mark.parametrize(
+    ("coefficient", "alpha"),
+    [
+        (calmix.parts.Beta(0.2), 0.2),
+        (replace(KERNEL, alpha=3.0), 3.0),
+        (calmix.parts.TwoKernels(replace(KERNEL, alpha=3.0), replace(KERNEL, alpha=3.0)), 3.0),
+        (calmix.parts.Sometimes(calmix.parts.Folded(calmix.parts.Beta(0.2)), p=0.5), 0.2),
+    ],
+)
+def test_the_penalty_s_alpha_is_the_coefficient_s(coefficient: calmix.parts.Coefficient, alpha: float):
+    objective = calmix.mixup_e(coefficient=coefficient).objective
+    assert isinstance(objective, calmix.parts.DirectionalPenalty)
+    assert objective.alpha == alpha

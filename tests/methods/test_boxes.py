@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 import calmix
-from calmix import Boxes, Classification, Coefficient, Folded, Method, SimilarityKernel, TrainingLoss
+from calmix import Classification, TrainingLoss
 from calmix.errors import ShapeError
+from calmix.parts import Boxes, Coefficient, Folded, Method, SimilarityKernel
 
 N, H, W = 10, 7, 9
 
@@ -21,7 +22,7 @@ class Given:
     lam: tuple[float, ...]
 
     def __call__(
-        self, step: calmix.Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
+        self, step: calmix.parts.Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
         lam = torch.tensor(self.lam)
         return lam, lam
@@ -36,18 +37,18 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(2 * H * W, 4), nn.Tanh(), nn.Linear(4, N))
 
 
-def drawn(method: Method, seed: int = 0) -> tuple[Tensor, calmix.Mix, Tensor]:
+def drawn(method: Method, seed: int = 0) -> tuple[Tensor, calmix.parts.Mix, Tensor]:
     """The pasted images (N, 2, H, W), the mix and the mixed targets."""
     x, y = images()
-    step = method.step(network(), Classification(N), calmix.Batch(x, y))
+    step = method.step(network(), Classification(N), calmix.parts.Batch(x, y))
     step, mix = method.draw(step, torch.Generator().manual_seed(seed))
-    return calmix.blend(x, mix, mix.lam_x), mix, calmix.mixed_target(step.target, mix)
+    return calmix.parts.blend(x, mix, mix.lam_x), mix, calmix.parts.mixed_target(step.target, mix)
 
 
 def boxes_of(coefficient: Coefficient, per_row: bool = False, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Where the partner is (N, H, W), and lam_y."""
     x, y = images()
-    step = calmix.cutmix().step(network(), Classification(N), calmix.Batch(x, y))
+    step = calmix.cutmix().step(network(), Classification(N), calmix.parts.Batch(x, y))
     rows = torch.arange(N)
     lam_x, lam_y = Boxes(coefficient, per_row)(step, rows, rows.flip(0), torch.Generator().manual_seed(seed))
     assert lam_x.shape == (N, 1, H, W)
@@ -106,11 +107,11 @@ def test_boxes_are_the_published_ones_around_centres_drawn_uniformly(per_row: bo
 
 
 def test_one_box_a_batch_or_one_a_row():
-    same, _ = boxes_of(calmix.Beta(1.0))
+    same, _ = boxes_of(calmix.parts.Beta(1.0))
     assert (same == same[0]).all()
-    differ, _ = boxes_of(calmix.Beta(1.0, per_row=True), per_row=True)
+    differ, _ = boxes_of(calmix.parts.Beta(1.0, per_row=True), per_row=True)
     assert len({box.tobytes() for box in differ}) > N / 2
-    assert calmix.cutmix(per_row=True).coefficient == Boxes(calmix.Beta(1.0, per_row=True), per_row=True)
+    assert calmix.cutmix(per_row=True).coefficient == Boxes(calmix.parts.Beta(1.0, per_row=True), per_row=True)
 
 
 def test_the_share_is_that_of_the_area_unless_the_border_clips_it():
@@ -125,8 +126,8 @@ def test_the_share_is_that_of_the_area_unless_the_border_clips_it():
 
 def test_the_similarity_kernel_gives_similar_pairs_larger_boxes():
     x, y = images()
-    step = calmix.cutmix().step(network(), Classification(N), calmix.Batch(x, y))
-    kernel = Folded(SimilarityKernel(tau_std=0.3, space=calmix.Inputs()))
+    step = calmix.cutmix().step(network(), Classification(N), calmix.parts.Batch(x, y))
+    kernel = Folded(SimilarityKernel(tau_std=0.3, space=calmix.parts.Inputs()))
     anchor = torch.zeros(N, dtype=torch.int64)
     partner = torch.tensor([1] * 5 + [9] * 5)  # one step away, and nine
     pasted = []
@@ -160,6 +161,6 @@ def test_rows_that_are_not_images_are_one_sentence_that_names_mixup(x: object, g
 def test_boxes_do_not_fit_hidden_rows_and_say_so():
     _, mix, _ = drawn(calmix.cutmix())
     with pytest.raises(ShapeError, match=r"does not fit rows of .*; mix the inputs: site=None"):
-        calmix.blend(torch.randn(N, 2, H, W + 1), mix, mix.lam_x)
+        calmix.parts.blend(torch.randn(N, 2, H, W + 1), mix, mix.lam_x)
     with pytest.raises(ShapeError, match="does not fit rows"):
-        calmix.blend(torch.randn(N, 4), mix, mix.lam_x)
+        calmix.parts.blend(torch.randn(N, 4), mix, mix.lam_x)

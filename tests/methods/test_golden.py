@@ -10,8 +10,9 @@ from scipy import stats
 from torch import Tensor, nn
 
 import calmix
-from calmix import Batch, Classification, Method, Mix, Regression
+from calmix import Classification, Regression
 from calmix.core.method import Outcome
+from calmix.parts import MNDCG, MRL, Batch, Jacobian, JacobianAbs, Logit, LogitDetached, Method, Mix, Slope
 
 N, D, H, K = 6, 4, 5, 3
 RNG = np.random.default_rng(0)
@@ -91,9 +92,15 @@ def test_regmixup_adds_the_clean_loss():
 
 
 THRESHOLD = 0.4  # on these rows some q and some r lie on either side
+SLOPES: dict[str, Slope] = {
+    "jacobian": Jacobian(THRESHOLD),
+    "jacobian_abs": JacobianAbs(),
+    "logit": Logit(THRESHOLD),
+    "logit_detached": LogitDetached(),
+}
 
 
-def expected_slope(variant: str, alpha: float) -> float:
+def expected_slope(slope_name: str, alpha: float) -> float:
     s = slopes()
     q, r = s["q"], s["r"]
     mean_share = alpha / (2 * alpha + 1)
@@ -104,35 +111,27 @@ def expected_slope(variant: str, alpha: float) -> float:
             "jacobian_abs": np.abs(r).sum() / N,
             "logit": -q[q < THRESHOLD].sum() / N,
             "logit_detached": -q.sum() / N,
-        }[variant]
+        }[slope_name]
     )
 
 
-def variant_of(variant: str, eta: float, alpha: float, rescale: bool) -> Method:
-    threshold = THRESHOLD if variant in ("jacobian", "logit") else None
-    return calmix.mixup_e(eta, alpha, variant, threshold, rescale)
-
-
-VARIANTS = ["jacobian", "jacobian_abs", "logit", "logit_detached"]
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_mixup_e_has_the_published_slope(variant: str):
+@pytest.mark.parametrize("slope_name", SLOPES)
+def test_mixup_e_has_the_published_slope(slope_name: str):
     s = slopes()
     assert 0 < (s["q"] < THRESHOLD).sum() < N
     assert 0 < (s["r"] < THRESHOLD).sum() < N
-    slope = 0.3 * expected_slope(variant, alpha=2.0)
-    assert terms(variant_of(variant, 0.3, 2.0, rescale=False)) == {
+    slope = 0.3 * expected_slope(slope_name, alpha=2.0)
+    assert terms(calmix.mixup_e(0.3, 2.0, SLOPES[slope_name], rescale=False)) == {
         "mixed": pytest.approx(MIXED),
         "slope": pytest.approx(slope),
     }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_rescaling_gives_the_total_the_size_of_the_mixup_loss(variant: str):
-    slope = 0.3 * expected_slope(variant, alpha=2.0)
+@pytest.mark.parametrize("slope_name", SLOPES)
+def test_rescaling_gives_the_total_the_size_of_the_mixup_loss(slope_name: str):
+    slope = 0.3 * expected_slope(slope_name, alpha=2.0)
     scale = abs(MIXED) / abs(MIXED + slope)
-    rescaled = terms(variant_of(variant, 0.3, 2.0, rescale=True))
+    rescaled = terms(calmix.mixup_e(0.3, 2.0, SLOPES[slope_name], rescale=True))
     assert rescaled == {"mixed": pytest.approx(scale * MIXED), "slope": pytest.approx(scale * slope)}
     assert abs(sum(rescaled.values())) == pytest.approx(MIXED)
 
@@ -149,19 +148,19 @@ def gradient(method: Method) -> Tensor:
 
 def test_logit_detached_has_the_gradient_of_a_clean_cross_entropy():
     p = softmax(f(X))
-    ours = gradient(calmix.mixup_e(1.0, 1.0, "logit_detached", rescale=False))
+    ours = gradient(calmix.mixup_e(1.0, 1.0, LogitDetached(), rescale=False))
     assert np.allclose(ours.numpy(), (p - Y).sum(0) / N / 3)  # E[a] = 1/3
 
 
 def test_logit_also_differentiates_the_probabilities():
     p, z = softmax(f(X)), f(X)
     through_p = p * z - p * (p * z).sum(1, keepdims=True)  # d (p . z) / d z beyond p itself
-    ours = gradient(calmix.mixup_e(1.0, 1.0, "logit", threshold=1e9, rescale=False))
+    ours = gradient(calmix.mixup_e(1.0, 1.0, Logit(threshold=1e9), rescale=False))
     assert np.allclose(ours.numpy(), (p - Y + through_p).sum(0) / N / 3)
 
 
 def test_regression_residuals_are_output_minus_target():
-    method = calmix.mixup_e(1.0, 1.0, "logit_detached", rescale=False)
+    method = calmix.mixup_e(1.0, 1.0, LogitDetached(), rescale=False)
     net, target = network(1), RNG.normal(size=(N, 1))
     lam = torch.tensor(LAM)
     step = method.step(net, Regression(), Batch(torch.tensor(X), torch.tensor(target)))
@@ -203,8 +202,8 @@ def test_on_a_centred_linear_network_the_two_families_of_mixup_e_are_opposites()
     lam = torch.tensor(LAM)
     mix = Mix(torch.tensor(ANCHOR), torch.tensor(PARTNER), lam, lam)
     slope = {}
-    for variant in ("jacobian", "logit"):
-        method = calmix.mixup_e(1.0, 1.0, variant, threshold=1e9, rescale=False)
+    for variant, part in (("jacobian", Jacobian(threshold=1e9)), ("logit", Logit(threshold=1e9))):
+        method = calmix.mixup_e(1.0, 1.0, part, rescale=False)
         step = method.step(net, Classification(K), Batch(x, labels))
         slope[variant] = method.objective(step, mix).terms["slope"].item()
     assert slope["jacobian"] == pytest.approx(-slope["logit"])
@@ -221,14 +220,18 @@ class Given:
     lam: tuple[float, ...]
 
     def __call__(
-        self, step: calmix.Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
+        self, step: calmix.parts.Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
         lam = torch.tensor(self.lam, dtype=torch.float64)
         return lam, lam
 
 
-def made_step(method: Method, index: Tensor | None = None, rows: calmix.TrainingSet | None = None) -> calmix.Step:
-    return method.step(network(), Classification(K), Batch(torch.tensor(X), torch.tensor(LABELS), index), rows=rows)
+def made_step(
+    method: Method, index: Tensor | None = None, rows: calmix.parts.TrainingSet | None = None
+) -> calmix.parts.Step:
+    return method.step(
+        network(), Classification(K), Batch(torch.tensor(X), torch.tensor(LABELS), index), training_set=rows
+    )
 
 
 def said(outcome: Outcome) -> dict[str, float]:
@@ -297,9 +300,9 @@ def test_mixup_e_at_a_hidden_site_mixes_there_and_keeps_its_clean_slope():
     assert at_the_tanh(method) == {name: pytest.approx(value) for name, value in expected.items()}
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("slope_name", SLOPES)
 @pytest.mark.parametrize(("share", "rows"), [(0.5, 3), (0.6, 4), (0.01, 2), (1.0, 6)])
-def test_a_share_of_the_slope_is_the_mean_over_the_first_rows(variant: str, share: float, rows: int):
+def test_a_share_of_the_slope_is_the_mean_over_the_first_rows(slope_name: str, share: float, rows: int):
     s = slopes()
     q, r = s["q"][:rows], s["r"][:rows]  # r towards the mean of the whole batch
     mean = {
@@ -307,15 +310,15 @@ def test_a_share_of_the_slope_is_the_mean_over_the_first_rows(variant: str, shar
         "jacobian_abs": np.abs(r).mean(),
         "logit": -np.where(q < THRESHOLD, q, 0).mean(),
         "logit_detached": -q.mean(),
-    }[variant]
-    method = variant_of(variant, 0.3, 2.0, rescale=False)
+    }[slope_name]
+    method = calmix.mixup_e(0.3, 2.0, SLOPES[slope_name], rescale=False)
     penalty: Any = method.objective
     method = replace(method, objective=replace(penalty, share=share))
     assert terms(method) == {"mixed": pytest.approx(MIXED), "slope": pytest.approx(0.3 * 2 / 5 * mean)}
 
 
 def test_regmixup_with_a_kernel_has_the_same_two_terms():
-    method = calmix.regmixup(weight=0.7, coefficient=calmix.SimilarityKernel())
+    method = calmix.regmixup(weight=0.7, coefficient=calmix.parts.SimilarityKernel())
     expected = {"clean": cross_entropy(f(X), Y), "mixed": 0.7 * MIXED}
     assert terms(method) == {name: pytest.approx(value) for name, value in expected.items()}
 
@@ -323,7 +326,7 @@ def test_regmixup_with_a_kernel_has_the_same_two_terms():
 def test_c_mixup_mixes_with_the_drawn_rows_of_the_whole_set():
     others, labels = RNG.normal(size=(9, D)), RNG.integers(K, size=9)
     everything = np.concatenate([X, others]), np.concatenate([LABELS, labels])
-    data = calmix.TrainingSet((torch.tensor(everything[0]), torch.tensor(everything[1])))
+    data = calmix.parts.TrainingSet((torch.tensor(everything[0]), torch.tensor(everything[1])))
     method = replace(calmix.c_mixup(), coefficient=Given(tuple(LAM)))
     step, mix = method.draw(made_step(method, torch.arange(N), data), torch.Generator().manual_seed(0))
     index = step.batch.index
@@ -432,7 +435,7 @@ def test_rankmixup_mrl_keeps_a_margin_below_the_clean_logit(k: int):
     assert (excess == 0).any()
     rank = 0.2 * np.where(one_class, 0, excess).mean()
     expected = {"clean": pytest.approx(cross_entropy(f(X), Y)), "rank": pytest.approx(rank)}
-    assert rank_terms(calmix.rankmixup(weight=0.2, margin=0.5, mixes=k), k) == expected
+    assert rank_terms(calmix.rankmixup(weight=0.2, ranking=MRL(margin=0.5), mixes=k), k) == expected
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -449,12 +452,12 @@ def test_rankmixup_mndcg_ranks_confidence_by_the_share(k: int):
         "clean": pytest.approx(cross_entropy(f(X), Y)),
         "rank": pytest.approx(0.2 * np.mean(1 - np.array(ratios))),
     }
-    assert rank_terms(calmix.rankmixup(weight=0.2, variant="mndcg", mixes=k), k) == expected
+    assert rank_terms(calmix.rankmixup(weight=0.2, ranking=MNDCG(), mixes=k), k) == expected
 
 
 def test_mixes_of_one_class_are_not_ranked():
     """Their targets are as certain as the clean row's: no margin is asked for."""
-    same = replace(calmix.rankmixup(), pairing=calmix.Shuffle())
+    same = replace(calmix.rankmixup(), pairing=calmix.parts.Shuffle())
     step = same.step(network(), Classification(K), Batch(torch.tensor(X), torch.full((N,), 1)))
     lam = torch.full((N,), 0.3)
     assert said(same.objective(step, Mix(*PAIRS, lam, lam)))["rank"] == 0

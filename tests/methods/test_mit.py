@@ -11,14 +11,17 @@ from scipy import stats
 from torch import Tensor, nn
 
 import calmix
-from calmix import Apart, Classification, Mix, Shuffle, TrainingLoss, Twice, blend
+from calmix import Classification, TrainingLoss
 from calmix.errors import SettingError, SiteError
 from calmix.methods.mit import remix, unmix
+from calmix.parts import Apart, Mix, Shuffle, Twice, blend
 
 
 def drawn(part: Apart, pairs: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     """lam_1 and lam_2 (pairs,)."""
-    step = calmix.mit_l().step(nn.Identity(), Classification(2), calmix.Batch(torch.zeros(1, 2), torch.zeros(1).long()))
+    step = calmix.mit_l().step(
+        nn.Identity(), Classification(2), calmix.parts.Batch(torch.zeros(1, 2), torch.zeros(1).long())
+    )
     rows = torch.zeros(2 * pairs, dtype=torch.int64)
     lam_x, lam_y = part(step, rows, rows, torch.Generator().manual_seed(seed))
     assert lam_x is lam_y
@@ -122,7 +125,7 @@ def test_a_linear_network_is_trained_as_if_nothing_had_been_mixed():
 
 
 def test_each_pair_is_mixed_two_times():
-    step = calmix.mit_l().step(nn.Identity(), Classification(9), calmix.Batch(torch.zeros(9, 9), torch.arange(9)))
+    step = calmix.mit_l().step(nn.Identity(), Classification(9), calmix.parts.Batch(torch.zeros(9, 9), torch.arange(9)))
     anchor, partner, _ = Twice(Shuffle())(step, torch.Generator().manual_seed(0))
     assert torch.equal(anchor, torch.arange(9).repeat(2))
     assert torch.equal(partner[:9], partner[9:])

@@ -11,22 +11,22 @@ from scipy import stats
 from torch import Tensor, nn
 
 import calmix
-from calmix import Inputs, OptimalAssignment, Pairing, Pairs, QuantileBand, TargetNeighbours
 from calmix.errors import SettingError
+from calmix.parts import Inputs, OptimalAssignment, Pairing, Pairs, QuantileBand, TargetNeighbours
 
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def step_on(x: Tensor, y: Tensor | None = None, index: Tensor | None = None, data: object = None) -> calmix.Step:
+def step_on(x: Tensor, y: Tensor | None = None, index: Tensor | None = None, data: object = None) -> calmix.parts.Step:
     """A regression step; y is zero unless given."""
     y = torch.zeros(len(x)) if y is None else y
-    rows = None if data is None else calmix.TrainingSet(data)
-    return calmix.erm().step(nn.Linear(2, 1), calmix.Regression(), calmix.Batch(x, y, index), rows=rows)
+    rows = None if data is None else calmix.parts.TrainingSet(data)
+    return calmix.erm().step(nn.Linear(2, 1), calmix.Regression(), calmix.parts.Batch(x, y, index), training_set=rows)
 
 
-def partners(pairing: Pairing, step: calmix.Step, draws: int) -> Tensor:
+def partners(pairing: Pairing, step: calmix.parts.Step, draws: int) -> Tensor:
     """The partners of many draws (draws, n), every row an anchor in order."""
     generator = seeded()
     pairs = [pairing(step, generator) for _ in range(draws)]
@@ -261,7 +261,7 @@ def test_larger_groups_have_nearer_partners():
 
 
 def test_rows_that_are_not_known_yet_are_assigned_too():
-    def half_known(step: calmix.Step) -> Tensor:
+    def half_known(step: calmix.parts.Step) -> Tensor:
         return torch.where(torch.arange(step.size)[:, None] % 2 == 0, step.batch.x, torch.nan)
 
     partner = OptimalAssignment(4, half_known)(step_on(CLOUD), seeded()).partner
@@ -273,8 +273,8 @@ def test_rows_that_are_not_known_yet_are_assigned_too():
 def test_partners_from_beyond_the_batch_are_not_clean_rows_of_it():
     x, y, index = torch.randn(16, 6), torch.randn(16), torch.arange(16)
     net = nn.Linear(6, 1)
-    for method in (calmix.regmixup(), calmix.regmixup(coefficient=calmix.Beta())):
-        method = replace(method, pairing=calmix.TargetNeighbours())
+    for method in (calmix.regmixup(), calmix.regmixup(coefficient=calmix.parts.Beta())):
+        method = replace(method, pairing=calmix.parts.TargetNeighbours())
         training_loss = calmix.TrainingLoss(method, calmix.Regression(), data=(x, y))
         training_loss(net, x[:5], y[:5], index[:5])
         clean = (net(x[:5]).squeeze(1) - y[:5]).square().mean()
@@ -283,12 +283,12 @@ def test_partners_from_beyond_the_batch_are_not_clean_rows_of_it():
 
 def test_unknown_rows_are_at_the_mean_distance():
     class Known:
-        def __call__(self, step: calmix.Step) -> Tensor:
+        def __call__(self, step: calmix.parts.Step) -> Tensor:
             return torch.tensor([[0.0], [1.0], [10.0], [torch.nan]])
 
     step = calmix.mixup().step(
-        nn.Linear(1, 4), calmix.Classification(4), calmix.Batch(torch.zeros(4, 1), torch.arange(4))
+        nn.Linear(1, 4), calmix.Classification(4), calmix.parts.Batch(torch.zeros(4, 1), torch.arange(4))
     )
     for _ in range(20):
-        partner = calmix.QuantileBand(0.0, 0.15, Known())(step, None).partner
+        partner = calmix.parts.QuantileBand(0.0, 0.15, Known())(step, None).partner
         assert partner.tolist() == [1, 0, 2, 3]  # of the pairs only one is near; the unknown row is near to none

@@ -7,20 +7,11 @@ import torch
 from torch import Tensor, nn
 
 import calmix
-from calmix import (
-    Classification,
-    Method,
-    Mix,
-    Sometimes,
-    TrainingLoss,
-    folded,
-    scheduled,
-    sometimes,
-    without_self_pairs,
-)
+from calmix import Classification, TrainingLoss, folded, scheduled, sometimes, without_self_pairs
 from calmix.core.method import Scheduled
 from calmix.errors import SettingError, UnknownNameError
 from calmix.methods.read import read_method
+from calmix.parts import Method, Mix, Sometimes
 
 N, SIDE = 16, 16
 
@@ -80,7 +71,7 @@ def test_with_p_1_it_is_the_method():
     for per_row in (False, True):
         method = calmix.mixup(per_row=True)
         x, y = torch.randn(N, 1, SIDE, SIDE), torch.arange(N) % 4
-        step = method.step(network(), Classification(4), calmix.Batch(x, y))
+        step = method.step(network(), Classification(4), calmix.parts.Batch(x, y))
         anchor, generators = torch.arange(N), [torch.Generator().manual_seed(3) for _ in range(2)]
         torch.rand(N if per_row else 1, generator=generators[1])
         always = sometimes(method, 1.0, per_row).coefficient(step, anchor, anchor, generators[0])[0]
@@ -177,9 +168,9 @@ def test_a_schedule_switches_at_its_epoch():
     schedule = scheduled(scheduled(calmix.mixup(), 2, calmix.cutmix()), 5, calmix.sk_mixup())
     expected = [calmix.mixup()] * 2 + [calmix.cutmix()] * 3 + [calmix.sk_mixup()] * 2
     assert [schedule.at(epoch) for epoch in range(7)] == expected
-    assert scheduled(calmix.mixup(), 0).at(0) == calmix.erm()
+    assert [scheduled(calmix.mixup(), 1).at(epoch) for epoch in (0, 1)] == [calmix.mixup(), calmix.erm()]
     assert calmix.mixup().at(7) == calmix.mixup()
-    with pytest.raises(SettingError, match="until must be a whole number of epochs, at least 0; got -1"):
+    with pytest.raises(SettingError, match="until must be a whole number of epochs, at least 1; got -1"):
         scheduled(calmix.mixup(), -1)
 
 
@@ -218,7 +209,7 @@ def test_the_training_loss_follows_its_epoch_and_keeps_it_in_its_state():
         ),
         (
             "mixup_e(coefficient=Sometimes(coefficient=Beta(alpha=2), p=0.5))",
-            calmix.mixup_e(coefficient=Sometimes(calmix.Beta(2), 0.5)),
+            calmix.mixup_e(coefficient=Sometimes(calmix.parts.Beta(2), 0.5)),
         ),
     ],
 )

@@ -14,7 +14,7 @@ from calmix.experiment.compare import write_results
 from calmix.experiment.record import Predictions, save
 from calmix.experiment.statistics import interval
 from calmix.experiment.summary import metrics_of, references
-from calmix.methods import erm
+from calmix.methods.erm import erm
 from calmix.metrics import classification_metrics, human_label_metrics, regression_metrics, shift_metrics
 from calmix.report.results import Data, Results, Summary
 

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from calmix.experiment.record import read_predictions
 from calmix.experiment.shift import CORRUPTED_ROWS
 from calmix.experiment.statistics import Interval
-from calmix.methods import METHODS
+from calmix.methods.table import METHODS
 from calmix.metrics import reliability
 from calmix.report.figures.confidence import prepare_outside, prepare_right_wrong
 from calmix.report.figures.curves import (

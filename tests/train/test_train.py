@@ -66,7 +66,7 @@ def test_crop_and_flip_draws_for_each_image_of_a_batch():
 
 
 @pytest.mark.parametrize("method", [calmix.erm(), calmix.sk_mixup_e()])
-def test_training_learns_and_is_deterministic(method: calmix.Method):
+def test_training_learns_and_is_deterministic(method: calmix.parts.Method):
     runs = [fit(network(), WINE, method, Classification(3), TrainingSettings(epochs=30), seed=4) for _ in range(2)]
     outputs = [predict(run.model, WINE.test) for run in runs]
     assert torch.equal(outputs[0], outputs[1])

@@ -91,7 +91,8 @@ class MixedRows:
 def mixed_rows(method: Method, step: Step, generator: torch.Generator | None = None) -> MixedRows:
     """Draw the step's mixes and lay them out.
 
-    >>> from calmix import Batch, Classification, Inputs, sk_mixup
+    >>> from calmix import Classification, sk_mixup
+    >>> from calmix.parts import Batch, Inputs
     >>> method = sk_mixup(space=Inputs())
     >>> step = method.step(torch.nn.Identity(), Classification(2), Batch(torch.eye(2), torch.arange(2)))
     >>> mixed_rows(method, step, torch.Generator().manual_seed(0)).mixed.shape

@@ -20,7 +20,7 @@ from calmix.evaluation.predictions import class_logits
 from calmix.experiment.recipe import Recipe, Source, task_of
 from calmix.experiment.record import write_whole
 from calmix.experiment.run import initial_model
-from calmix.methods import erm
+from calmix.methods.erm import erm
 from calmix.train import TrainingSettings, fit
 from calmix.train.batches import Batches
 

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from calmix.experiment.recipe import Recipe, Source
-from calmix.methods import sk_mixup
-from calmix.train import TrainingSettings
+from calmix.data import NamedSet, TableFile
+from calmix.methods.sk_mixup import sk_mixup
+from calmix.models import mlp
+from calmix.train import Recipe, TrainingSettings
 
 
-def airfoil(table: str, seed: int = 0) -> Recipe:
+def airfoil(table: Path | str, seed: int = 0) -> Recipe:
     """Airfoil self-noise (1,503 rows, regression): tau_max = 0.0001, tau_std = 0.5.
 
     Source: Bouniot et al., ICLR 2025, in the set-up of C-Mixup's code: batch size, learning rate, epochs.
@@ -15,9 +16,9 @@ def airfoil(table: str, seed: int = 0) -> Recipe:
 
     table: the path of the data, with the last column named `target`.
     """
-    fit = TrainingSettings(epochs=100, batch_size=16, optimizer="adamw", learning_rate=0.01)
+    settings = TrainingSettings(epochs=100, batch_size=16, optimizer="adamw", learning_rate=0.01)
     method = sk_mixup(tau_max=1e-4, tau_std=0.5)
-    return Recipe(Source(table, target="target", task="regression"), "sk_mixup", method, "mlp", fit, seed)
+    return Recipe(TableFile(Path(table), "target", "regression"), "sk_mixup", method, mlp, settings, seed)
 
 
 def exchange_rate(data_dir: Path | None = None, seed: int = 0) -> Recipe:
@@ -26,6 +27,6 @@ def exchange_rate(data_dir: Path | None = None, seed: int = 0) -> Recipe:
     Source: Bouniot et al., ICLR 2025, in the set-up of C-Mixup's code: batch size, learning rate, epochs.
     Deviation: AdamW for Adam, with a cosine schedule; an MLP for LSTNet, and a calibration split of its own.
     """
-    fit = TrainingSettings(epochs=100, batch_size=128, optimizer="adamw", learning_rate=0.001)
+    settings = TrainingSettings(epochs=100, batch_size=128, optimizer="adamw", learning_rate=0.001)
     method = sk_mixup(tau_max=5.0, tau_std=1.0)
-    return Recipe(Source("exchange_rate", data_dir=data_dir), "sk_mixup", method, "mlp", fit, seed)
+    return Recipe(NamedSet("exchange_rate", data_dir=data_dir), "sk_mixup", method, mlp, settings, seed)
