@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
+from math import nan
+from pathlib import Path
 
 import pandas as pd
 from torch import Tensor
@@ -28,10 +30,11 @@ from calmix.predictions import (
     regression_scores,
 )
 from calmix.report.sentences import Advice
+from calmix.results.catalogue import Column
 from calmix.results.scores import Measured, Scores, nested
 from calmix.studies.evaluation.given import Given, Values, given_of
 from calmix.studies.evaluation.sentences import class_verdict, multilabel_verdict, regression_verdict
-from calmix.studies.evaluation.tables import columns_of, metrics_table, rows_of
+from calmix.studies.evaluation.tables import headings, metrics_table, rows_of
 
 METHOD, SEED = "predictions", 0  # what the scores are labelled with
 MOST_CLASSES = 100  # for matrix scaling, whose K^2 numbers would take long to fit and say little
@@ -83,25 +86,35 @@ class Evaluation:
         return class_verdict(self.measured, confidence, self.temperature, rows)
 
     def table(self) -> pd.DataFrame:
-        """A row a metric, a column a correction; fractions, not per cent.
-
-        The index holds keys of `calmix.results.catalogue.METRICS`, the columns are conditions.
-        """
+        """A row a metric, a column a correction, in the units of the labels."""
         rows = rows_of(self.measured)
-        index = pd.Index([metric.key for metric in rows], name="metric")
-        return pd.DataFrame(list(rows.values()), index, columns_of(self.measured), dtype=float)
+        values = [[nan if value is None else metric.scale * value for value in row] for metric, row in rows.items()]
+        index = pd.Index([Column(metric).label for metric in rows], name="metric")
+        return pd.DataFrame(values, index, headings(self.measured, self.task == "regression"))
+
+    def print(self) -> None:
+        """The table and the verdict on stdout."""
+        from calmix.studies.evaluation.page import print_evaluation  # which needs the packages that draw
+
+        print_evaluation(self)
+
+    def write_report(self, folder: Path | str) -> Path:
+        """Write metrics.json, report.html and figures/. Return the path of the page.
+
+        Raises:
+            DataError: the folder holds results or cannot be written, or a metric is not finite.
+        """
+        from calmix.studies.evaluation.page import write_evaluation
+
+        return write_evaluation(Path(folder), self)
 
     def _repr_html_(self) -> str:
-        """The verdict and the table, as a notebook shows them."""
+        """What a notebook shows."""
         shown = metrics_table(self.measured, self.task == "regression")
         texts = [[f"{cell.value} {cell.spread}".strip() for cell in row.cells] for row in shown.rows]
-        table = pd.DataFrame(texts, [row.method for row in shown.rows], list(shown.headings)).to_html(border=0)
-        said = self.verdict
-        paragraphs = (
-            f"<b>{escape(said.headline)}</b>",
-            *(escape(" ".join(part)) for part in (said.reasons, said.cautions)),
-        )
-        return "".join([*(f"<p>{paragraph}</p>" for paragraph in paragraphs[:2]), table, f"<p>{paragraphs[2]}</p>"])
+        table = pd.DataFrame(texts, [row.method for row in shown.rows], list(shown.headings)).to_html()
+        paragraphs = (self.verdict.headline, " ".join(self.verdict.reasons), " ".join(self.verdict.cautions))
+        return "".join(f"<p>{escape(text)}</p>" for text in paragraphs if text) + table
 
 
 def evaluate(
@@ -141,8 +154,8 @@ def evaluate(
 
     >>> probs = [[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.3, 0.7]]
     >>> evaluation = evaluate(probs=probs, labels=[0, 1, 1, 1], bins=4)
-    >>> evaluation.value("accuracy"), round(evaluation.table().loc["nll", "plain"], 3)
-    (0.75, 0.646)
+    >>> evaluation.value("accuracy"), float(evaluation.table().loc["Accuracy, %", "As given"])
+    (0.75, 75.0)
     """
     given = given_of(
         predictions,

@@ -29,12 +29,18 @@ def rows_of(measured: Measured) -> dict[Metric, list[float | None]]:
     }
 
 
-def metrics_table(measured: Measured, regression: bool, meanings: bool = False) -> Table:
-    """The rows as they are shown; with `meanings`, a last column says what each metric is.
+def headings(measured: Measured, regression: bool) -> list[str]:
+    """What stands above each of `columns_of`.
 
     regression: whether `scaled` is of standard deviations, and not of logits.
     """
-    headings = ["As given", *(_correction(condition, regression) for condition in columns_of(measured)[1:])]
+    texts = {name: text.removeprefix("after ") for name, text in AFTER.items()}
+    texts |= {PLAIN: "as given"} | ({"scaled": "variance scaling"} if regression else {})
+    return [texts[condition].capitalize() for condition in columns_of(measured)]
+
+
+def metrics_table(measured: Measured, regression: bool, meanings: bool = False) -> Table:
+    """The rows as they are shown; with `meanings`, a last column says what each metric is. `regression`: as above."""
     rows = []
     for metric, values in rows_of(measured).items():
         shown = [metric.text(value) if value is not None else "" for value in values]
@@ -44,12 +50,7 @@ def metrics_table(measured: Measured, regression: bool, meanings: bool = False) 
             low, high = (metric.text(measured[f"intervals/{end}"][metric.key]) for end in ("low", "high"))
             cells[0] = Cell(shown[0], f"[{low}, {high}]", cells[0].best)
         rows.append(Row(Column(metric).heading, [*cells, *([Cell(metric.meaning)] if meanings else [])]))
-    return Table([*headings, *(["What it is"] if meanings else [])], rows, _notes(measured))
-
-
-def _correction(condition: str, regression: bool) -> str:
-    text = "variance scaling" if regression and condition == "scaled" else AFTER[condition].removeprefix("after ")
-    return text[0].upper() + text[1:]
+    return Table([*headings(measured, regression), *(["What it is"] if meanings else [])], rows, _notes(measured))
 
 
 def _best(metric: Metric, values: Sequence[float]) -> str:

@@ -11,6 +11,7 @@ import torch
 from calmix import metrics, posthoc
 from calmix.errors import CalmixError, DataError, SettingError, ShapeError
 from calmix.predictions import CALIBRATORS, ClassPredictions, MultilabelPredictions, RegressionPredictions
+from calmix.results.catalogue import METRICS, Column
 from calmix.results.scores import Scores
 from calmix.studies.evaluation import Evaluation, Given, evaluate
 from calmix.studies.evaluation.files import read_given
@@ -251,13 +252,15 @@ def test_arguments_that_do_not_fit_are_errors(arguments: dict[str, Any], error: 
 def test_the_table_holds_every_number_of_the_predictions_and_their_corrections():
     half = N // 2
     done = evaluate(logits=TRUE[:half], labels=LABELS[:half], calibration=(TRUE[half:], LABELS[half:]))
-    table = done.table()
-    assert list(table.columns) == ["plain", "scaled", "vector", "matrix", "isotonic"]
-    for condition in table.columns:
-        assert table[condition].to_dict() == done.measured[condition]
+    table, conditions = done.table(), ["plain", "scaled", "vector", "matrix", "isotonic"]
+    assert list(table.columns) == ["As given", "Temperature", "Vector scaling", "Matrix scaling", "Isotonic regression"]
+    for heading, condition in zip(table.columns, conditions, strict=True):
+        shown = {Column(METRICS[key]).label: METRICS[key].scale * v for key, v in done.measured[condition].items()}
+        assert table[heading].to_dict() == shown
     two = evaluate(logits=TRUE[:, :2], labels=LABELS // 2, calibration=(TRUE[:50, 2:], LABELS[:50] // 2)).table()
-    assert two.loc["auroc", "plain"] == metrics.auroc(TRUE[:, :2].softmax(1)[:, 1], LABELS // 2 == 1)
-    assert np.isnan(two.loc["auroc", "scaled"])  # said of the predictions as given only
+    auroc = metrics.auroc(TRUE[:, :2].softmax(1)[:, 1], LABELS // 2 == 1)
+    assert two.loc["AUROC, %", "As given"] == 100 * auroc
+    assert np.isnan(two.loc["AUROC, %", "Temperature"])  # said of the predictions as given only
 
 
 def test_the_scores_are_tidy():
@@ -285,3 +288,10 @@ def test_a_notebook_shows_the_verdict_and_the_table():
     assert done.verdict.headline in shown
     assert f"{100 * done.value('accuracy'):.1f}" in shown
     assert "It is less sure of a row of x than of a test row in 50 of 100 pairs." in str(done.verdict)
+
+
+def test_it_prints_and_writes_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    done = evaluate(logits=TRUE, labels=LABELS)
+    done.print()
+    assert done.verdict.headline in capsys.readouterr().out
+    assert done.write_report(str(tmp_path / "out")).read_text(encoding="utf-8").startswith("<!")
