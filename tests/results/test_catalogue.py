@@ -5,6 +5,7 @@ import torch
 
 from calmix import metrics
 from calmix.predictions import ClassPredictions, RegressionPredictions, class_scores, regression_scores
+from calmix.predictions.scoring import TEMPERATURE
 from calmix.results import catalogue
 from calmix.results.catalogue import AFTER, METRICS, SCALED_ECE, Column, Metric, number
 from calmix.results.statistics import Interval
@@ -37,11 +38,11 @@ def test_every_function_of_metrics_is_tried_above():
 
 
 def test_every_score_of_predictions_is_in_the_catalogue():
-    half = [ClassPredictions(LOGITS[rows], LABELS[rows]) for rows in (slice(0, 150), slice(150, 300))]
-    numbers = [
+    test, held = (ClassPredictions(LOGITS[rows], LABELS[rows]) for rows in (slice(0, 150), slice(150, 300)))
+    numbers, others = (
         RegressionPredictions(MEAN[rows], MEAN[rows] + 1, STD[rows]) for rows in (slice(0, 150), slice(150, 300))
-    ]
-    for scores in (class_scores(*half).scores, regression_scores(*numbers)):
+    )
+    for scores in (class_scores(test, held, calibrators=TEMPERATURE).scores, regression_scores(numbers, others)):
         for found in scores.values():
             assert set(found) <= set(METRICS)
 

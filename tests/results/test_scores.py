@@ -1,6 +1,7 @@
 """One tidy table of all that was measured: its slices, its wide form, and JSON that people read."""
 
 import string
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,6 +152,7 @@ def test_lists_of_an_older_calmix_are_the_ends_of_intervals():
 
 
 def test_numpy_s_numbers_become_floats():
-    scores = Scores.of([("erm", 0, {"plain": {"ece": np.float32(0.5), "count": np.int64(3)}})])
+    numbers: Any = {"ece": np.float32(0.5), "count": np.int64(3)}
+    scores = Scores.of([("erm", 0, {"plain": numbers})])
     assert scores.measured("erm", 0) == {"plain": {"ece": 0.5, "count": 3.0}}
     assert all(type(value) is float for value in scores.measured("erm", 0)["plain"].values())
