@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from calmix import Classification, sk_mixup
-from calmix.core.embeddings import embedded
+from calmix.core.embeddings import capture_embeddings
 from calmix.core.space import pair_distance
 from calmix.data import load
 from calmix.models import build, resnet
@@ -55,9 +55,9 @@ def main() -> None:
                 memory = memories.setdefault(name, torch.full((ROWS, exact.shape[1]), torch.nan))
                 if epoch == EPOCHS - 1:
                     found[name].append(_distance_from(exact, memory[index], partner, kernel))
-            with embedded(model, None) as watch:
+            with capture_embeddings(model, None) as capture:
                 output = mixed_output(model, x, mix)
-            shown = watch.rows(output)
+            shown = capture.embedding(output)
             for name, memory in memories.items():
                 _learn(memory, index, shown, mix.lam_x, mix.partner, *RATES[name])
             optimizer.zero_grad()

@@ -227,6 +227,7 @@ def _diagnose(arguments: list[str]) -> None:
 
 
 def _report(arguments: list[str]) -> None:
+    from calmix.results.store import write_results
     from calmix.studies.comparison.compared import read_comparison
 
     parser = _parser("report")
@@ -254,6 +255,8 @@ def _report(arguments: list[str]) -> None:
         print(f"report: {write_diagnosis(folder)}")
         return
     found = read_comparison(folder, options.reference)
+    if options.reference is not None:
+        write_results(folder, found.results)  # it stays the reference
     found.print()
     print(f"report: {found.write_report(folder)}")
 

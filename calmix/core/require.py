@@ -1,4 +1,4 @@
-"""Numbers that users give, checked where they arrive; each raises a SettingError."""
+"""Checks of the numbers that users give; each raises SettingError unless the number is of the named kind."""
 
 from calmix.errors import SettingError
 
