@@ -145,10 +145,10 @@ def _ood(evaluation: Evaluation, known: Arrays) -> list[Section]:
     return [
         Section(
             "Out of distribution",
-            "Rows that belong to none of the classes. A score of confidence should be lower on them than on the test "
-            "rows. AUROC: how often it is, of one row each (50 % is chance); AUPR: the area under precision and "
-            "recall, test rows being those to find; FPR: the share of foreign rows that pass where 95 % of the test "
-            "rows do.",
+            "Foreign rows belong to none of the classes. A score of confidence should be lower on them than on test "
+            "rows. AUROC: how often a random test row scores higher than a random foreign row (50 % is chance). AUPR: "
+            "the area under precision and recall, where test rows are to be found. FPR: the share of foreign rows "
+            "above the threshold that 95 % of the test rows pass.",
             drawings,
             [PageTable("Detection", table, corner="Set and score")],
         )
@@ -210,11 +210,11 @@ def _facts(evaluation: Evaluation) -> dict[str, str]:
         facts["Labels"] = f"{test.probs.shape[1]}{names}"
     facts["Bins"] = str(evaluation.bins)
     facts["Calibration"] = (
-        "no other rows were given, so nothing could be corrected; give them with --calibration FILE"
+        "no predictions of other rows were given (--calibration FILE), so nothing was corrected"
         if given.calibration is None
         else f"{len(given.calibration):,} other rows, on which corrections were fitted"
     )
     if given.ood:
-        facts["OOD sets"] = ", ".join(f"{name} {len(rows):,} rows" for name, rows in given.ood.items())
+        facts["OOD sets"] = ", ".join(f"{name} ({len(rows):,} rows)" for name, rows in given.ood.items())
     facts["Environment"] = f"calmix {version('calmix')}, torch {version('torch')}, numpy {np.__version__}"
     return facts

@@ -7,7 +7,8 @@ from calmix.results.scores import PLAIN, Measured
 ENOUGH_ROWS = 100  # calibration rows, below which a correction may do harm
 ENOUGH_ANSWERS = 100  # that are about 90 % sure, below which nothing is said of them
 _ROWS_ONLY = (
-    "This is one set of predictions: intervals speak of other rows of this kind, not of training the network again."
+    "This is one set of predictions: intervals say what other rows of this kind would show, not what another training "
+    "run would."
 )
 
 
@@ -38,7 +39,7 @@ def class_verdict(
     if "conformal" in measured:
         sets = measured["conformal"]
         said.append(
-            f"Sets of classes that are to hold the truth in {100 * sets['promised']:.0f} of 100 rows hold it in "
+            f"Sets of classes that should hold the true class in {100 * sets['promised']:.0f} of 100 rows hold it in "
             f"{_points(sets['coverage'])}, with {number(sets['size'], 2)} classes on average."
         )
     for condition, numbers in measured.items():
@@ -49,7 +50,7 @@ def class_verdict(
             said.append(f"It is less sure of a row of {name} than of a test row in {auroc:.0f} of 100 pairs.")
     if "human_labels" in measured:
         wrong = _points(measured["human_labels"]["total_variation"])
-        said.append(f"Of its probability, {wrong} % lies elsewhere than people's labels.")
+        said.append(f"{wrong} % of its probability would have to move to match people's labels.")
     cautions = [_ROWS_ONLY]
     if calibration_rows is not None and calibration_rows < ENOUGH_ROWS:
         cautions.append(
@@ -87,7 +88,7 @@ def regression_verdict(measured: Measured) -> Advice:
     if "coverage_90" not in plain:
         said = "No standard deviations were given, so nothing can be said about how honest they are."
         return Advice(headline, [said], [_ROWS_ONLY])
-    said = [f"Intervals that are to hold 90 of 100 true values hold {_points(plain['coverage_90'])}."]
+    said = [f"Intervals that should hold 90 of 100 true values hold {_points(plain['coverage_90'])}."]
     if "scaled" in measured:
         after = _points(measured["scaled"]["coverage_90"])
         said.append(f"After one factor for all deviations, fitted on held-out rows, they hold {after}.")

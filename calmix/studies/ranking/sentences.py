@@ -17,7 +17,11 @@ def ranking_advice(ranking: Ranking) -> Advice:
     }
     first = [f"{_first(ranks)} ranks first in {goal}" for goal, ranks in goals.items() if _behind(ranks)]
     count, k = len(ranking.sets), len(ranking.methods)
-    headline = f"Over {count} data sets {joined(first)}." if first else f"{count} data sets put no method ahead."
+    headline = (
+        f"Over {count} data sets {joined(first)}."
+        if first
+        else f"Over {count} data sets no method is ahead beyond chance."
+    )
     whole = (
         "Friedman's test tells the methods apart as a whole"
         if k > 2

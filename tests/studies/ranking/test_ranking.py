@@ -141,7 +141,7 @@ def test_who_ranks_first_is_said_only_beyond_chance():
     assert both.headline == (
         "Over 12 data sets sk_mixup ranks first in right answers and plain training ranks first in honest confidence."
     )
-    assert ranking_advice(ranking(luck, luck, LABELS)).headline == "12 data sets put no method ahead."
+    assert ranking_advice(ranking(luck, luck, LABELS)).headline == "Over 12 data sets no method is ahead beyond chance."
 
 
 def test_marks_are_against_plain_mixup_and_need_the_critical_difference():
@@ -186,4 +186,4 @@ def test_regressions_are_ranked_by_their_errors(tmp_path: Path):
         finish(tmp_path / name, LABELS, task="regression", name=name)
     found = read_ranking([tmp_path / "a", tmp_path / "b"])
     assert [column.key for column in found.ranks] == ["rmse", "mae"]
-    assert ranking_advice(found).headline == "2 data sets put no method ahead."
+    assert ranking_advice(found).headline == "Over 2 data sets no method is ahead beyond chance."
