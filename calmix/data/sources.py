@@ -256,15 +256,27 @@ def as_source(data: Any, target: str | None = None) -> DataSource:
     if isinstance(data, tuple) and len(data) == 2 and all(hasattr(part, "shape") for part in data):
         x, y = (part if isinstance(part, Tensor) else torch.from_numpy(np.asarray(part)) for part in data)
         return Arrays(x, y)
-    if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, str | bytes | dict):
-        from torch.utils.data import default_collate
-
-        x, y = default_collate([tuple(data[i])[:2] for i in range(len(data))])
-        return Arrays(x, y)
+    if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, str | bytes | dict | tuple):
+        rows = [data[i] for i in range(len(data))]
+        if rows and all(isinstance(row, tuple | list) and len(row) >= 2 for row in rows):
+            return Arrays(*_stacked(rows))
     raise SettingError(
         "data must be Splits, a source, a DataFrame with target=, a pair (x, y) of tensors or arrays, or a data set of "
         f"rows (x, y); got {type(data).__name__}."
     )
+
+
+def _stacked(rows: Sequence[Sequence[Any]]) -> tuple[Tensor, Tensor]:
+    """x and y of the rows of a data set; further entries of a row are left out."""
+    from torch.utils.data import default_collate
+
+    try:
+        x, y = default_collate([(row[0], row[1]) for row in rows])
+    except (RuntimeError, TypeError) as error:
+        raise DataError(f"the rows of the data set cannot be stacked ({error}); give tensors of one shape.") from None
+    if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
+        raise DataError("the rows of the data set hold something else than numbers; give tensors (x, y).")
+    return x, y
 
 
 def read_source(
