@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from calmix.experiment.statistics import Interval, interval, paired_difference
+from calmix.results.statistics import Interval, interval, paired_difference
 
 PERCENT = ("accuracy", "ece")  # columns whose names end so are fractions; shown in per cent, differences in points
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from calmix import Classification, sk_mixup
-from calmix.core.embeddings import embedded
+from calmix.core.embeddings import capture_embeddings
 from calmix.core.space import pair_distance
 from calmix.data import load
-from calmix.models import make_model
+from calmix.models import build, resnet
 from calmix.parts import Batch, SimilarityKernel, mixed_output, mixed_target
 from calmix.train.batches import Batches
 
@@ -39,7 +39,7 @@ def main() -> None:
     """Train, remember in every way, and print how far each is from the exact distances."""
     torch.manual_seed(SEED)
     splits = load("fashion_mnist", seed=SEED, train_size=ROWS)
-    model = make_model("resnet", tuple(splits.train.x.shape[1:]), 10).train()
+    model = build(resnet, tuple(splits.train.x.shape[1:]), 10).train()
     method, task, kernel = sk_mixup(), Classification(10), SimilarityKernel()
     batches, generator = Batches(splits.train, 64, SEED), torch.Generator().manual_seed(SEED)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
@@ -55,9 +55,9 @@ def main() -> None:
                 memory = memories.setdefault(name, torch.full((ROWS, exact.shape[1]), torch.nan))
                 if epoch == EPOCHS - 1:
                     found[name].append(_distance_from(exact, memory[index], partner, kernel))
-            with embedded(model, None) as watch:
+            with capture_embeddings(model, None) as capture:
                 output = mixed_output(model, x, mix)
-            shown = watch.rows(output)
+            shown = capture.embedding(output)
             for name, memory in memories.items():
                 _learn(memory, index, shown, mix.lam_x, mix.partner, *RATES[name])
             optimizer.zero_grad()

@@ -8,7 +8,7 @@ first used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _MODULES = {  # public name -> the module that it is loaded from
     "refresh_batch_norm": "calmix.core.batch_norm",

@@ -168,7 +168,7 @@ def _evaluate(arguments: list[str]) -> None:
     from calmix.results.files import refuse_finished
     from calmix.studies.evaluation.files import read_given
     from calmix.studies.evaluation.page import print_evaluation, write_evaluation
-    from calmix.studies.evaluation.study import evaluate_given
+    from calmix.studies.evaluation.study import evaluate
 
     parser = _parser("evaluate")
     parser.add_argument(
@@ -192,7 +192,7 @@ def _evaluate(arguments: list[str]) -> None:
     out = options.out or Path(f"{_default_out(str(options.predictions))}-evaluation")
     refuse_finished(out, "give another --out")
     files = options.predictions, options.calibration, options.ood, options.human_labels
-    evaluation = evaluate_given(read_given(*files, options.logits), options.bins)
+    evaluation = evaluate(read_given(*files, options.logits), bins=options.bins)
     page = write_evaluation(out, evaluation, ["calmix", "evaluate", *arguments])
     print_evaluation(evaluation)
     print(f"metrics: {out / 'metrics.json'}\nreport: {page}")
@@ -256,7 +256,7 @@ def _report(arguments: list[str]) -> None:
         return
     found = read_comparison(folder, options.reference)
     if options.reference is not None:
-        write_results(folder, found.results)  # the reference stays until another is given
+        write_results(folder, found.results)  # it stays the reference
     found.print()
     print(f"report: {found.write_report(folder)}")
 
@@ -268,7 +268,7 @@ def _ranks(folders: list[Path], reference: str | None, out: Path, command: list[
     if reference is not None:
         raise SettingError("--reference is for the report of one folder; ranks compare every method with every other.")
     ranking = read_ranking(folders)
-    page = write_ranks(ranking, out, command)
+    page = write_ranks(out, ranking, command)
     print_ranks(ranking)
     print(f"report: {page}")
 

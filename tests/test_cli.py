@@ -108,7 +108,7 @@ def test_report_ranks_methods_over_several_comparisons(tmp_path: Path, capsys: p
         assert "seeds can tell" in capsys.readouterr().out  # the verdict: two epochs and two seeds show nothing
     out = tmp_path / "ranks"
     main(["report", *folders, "--out", str(out)])
-    assert "2 data sets put no method ahead." in capsys.readouterr().out
+    assert "Over 2 data sets no method is ahead beyond chance." in capsys.readouterr().out
     assert (out / "report.html").exists()
     assert json.loads((out / "ranks.json").read_text())["methods"] == ["erm", "sk_mixup"]
     assert "--reference is for the report of one folder" in refused(["report", *folders, "--reference", "erm"], capsys)

@@ -1,4 +1,4 @@
-"""Which rows batch norm's running statistics follow."""
+"""Batch norm's running statistics: frozen for a forward, or re-estimated after training."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ def has_batch_norm(model: nn.Module) -> bool:
 
 @contextmanager
 def frozen_statistics(model: Any) -> Iterator[None]:
-    """Batch (and instance) norm as in training, by batch statistics, but the running statistics stay as they are."""
+    """In the block, batch (and instance) norm in training mode leave their running statistics as they are."""
     modules = model.modules() if isinstance(model, nn.Module) else ()
     norms = [m for m in modules if isinstance(m, _NormBase) and m.track_running_stats and m.training]
     try:
@@ -34,8 +34,8 @@ def frozen_statistics(model: Any) -> Iterator[None]:
 def refresh_batch_norm(model: nn.Module, loader: Iterable[Any]) -> None:
     """Re-estimate the running statistics of batch norm, in place, as the mean over the batches of `loader`.
 
-    For after training, on clean training rows: Mixup leaves the statistics of mixed rows behind, and the test
-    sees clean ones. A model without batch norm is left as it is, and is not run. Nothing is learnt.
+    Call it after training with clean training rows: after Mixup the running statistics are those of mixed rows, and
+    test rows are clean. No parameter changes. A model without batch norm is not run.
 
     loader: yields batches x or (x, ...), x a tensor; they are moved to the model's device.
     Source: `torch.optim.swa_utils.update_bn`, which this calls.
@@ -51,7 +51,7 @@ def refresh_batch_norm(model: nn.Module, loader: Iterable[Any]) -> None:
     try:
         update_bn(loader, model, device=device)
     finally:
-        for module, training in modes.items():  # of each by itself: parts of a model may be kept in eval()
+        for module, training in modes.items():  # module by module: users may keep parts of a model in eval()
             module.training = training
         for module, momentum in momenta.items():
             module.momentum = momentum

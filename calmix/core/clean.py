@@ -1,4 +1,4 @@
-"""The clean forward of a step: run only if a part asks for it, and shared by all that ask.
+"""The clean forward of a step: run at most once, when a part first uses it, and shared by all parts.
 
 n rows of a batch, d entries of an embedding
 """
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from calmix.core.batch_norm import frozen_statistics
-from calmix.core.embeddings import Reached, embedded
+from calmix.core.embeddings import ForwardStopped, capture_embeddings
 from calmix.core.hooks import uncompiled
 from calmix.core.tree import map_leaves
 
@@ -20,18 +20,19 @@ from calmix.core.tree import map_leaves
 class CleanGrad(Enum):
     """What an objective differentiates the clean forward by."""
 
-    NOTHING = 0  # nobody trains on it: it runs without a graph
+    NOTHING = 0  # the forward runs without a graph
     WEIGHTS = 1
-    INPUTS = 2  # and by the inputs too, for directional derivatives
+    INPUTS = 2  # weights and inputs, for directional derivatives
 
 
 class CleanPass:
-    """The model's forward on the batch as it is, at most once a step for whoever asks.
+    """The model's forward on the batch as it is, at most once a step.
 
-    Where only embeddings are asked for, and nobody trains on the pass, it ends at their site.
+    If only embeddings are used, and no objective trains on the pass, the forward ends at their site.
 
-    moves_statistics: whether it moves batch norm's running statistics; unless told to, it never does, so that methods
-    are compared by what they do and not by which data the running statistics saw.
+    grad: what the objective differentiates the pass by.
+    moves_statistics: whether the pass moves batch norm's running statistics. By default it does not: else a comparison
+    of methods would also compare the data that their running statistics follow.
 
     Attributes:
         x: the inputs of the pass; leaves that require a gradient where `grad` is `CleanGrad.INPUTS`.
@@ -47,7 +48,7 @@ class CleanPass:
         self._model = model
         self._grad = grad
         self._moves_statistics = moves_statistics
-        self.x = map_leaves(_as_leaf, x) if grad is CleanGrad.INPUTS else x
+        self.x: Any = map_leaves(_as_leaf, x) if grad is CleanGrad.INPUTS else x
         self._output: Any = None
         self._embeddings: dict[str | None, Tensor] = {}
 
@@ -61,8 +62,8 @@ class CleanPass:
     def embedding(self, site: str | None = None) -> Tensor:
         """The rows' embeddings (n, d), detached: the output of the module `site`, flattened.
 
-        None is the penultimate layer: the input of the nn.Linear that gives the model's output. Asking for a second
-        site after the pass has run costs a second pass.
+        None is the penultimate layer: the input of the nn.Linear that gives the model's output. A second site costs a
+        second pass.
 
         Raises:
             SiteError: no such module; or, for None, no or several nn.Linear that could be the last layer.
@@ -70,10 +71,11 @@ class CleanPass:
         if site not in self._embeddings:
             output = None
             only_this = self._grad is CleanGrad.NOTHING and not self._moves_statistics
-            with embedded(uncompiled(self._model), site, stop=only_this) as watch, suppress(Reached):
-                output = self._run(watch.model)
+            model = uncompiled(self._model)
+            with capture_embeddings(model, site, stop=only_this) as capture, suppress(ForwardStopped):
+                output = self._run(capture.model)
             self._output = output if self._output is None else self._output
-            self._embeddings[site] = watch.rows(output)
+            self._embeddings[site] = capture.embedding(output)
         return self._embeddings[site]
 
     def _run(self, model: Callable[[Any], Any]) -> Any:
@@ -82,7 +84,7 @@ class CleanPass:
         with norms, torch.set_grad_enabled(graph):
             output = model(self.x)
         if not graph:
-            torch.clear_autocast_cache()  # older releases would hand its graph-less weights to the pass that trains
+            torch.clear_autocast_cache()  # older releases would use its weights without graph in the pass that trains
         return output
 
 

@@ -1,4 +1,4 @@
-"""How much of the anchor is kept: parts that return lam_x and lam_y (m,), float32 in [0, 1]."""
+"""How much: parts that return lam_x and lam_y (m,), the anchor's shares, float32 in [0, 1]."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from calmix.errors import SettingError
 
 @dataclass(frozen=True)
 class NoMixing:
-    """lam = 1: the anchor alone, which is plain training."""
+    """lam = 1: the anchor alone. This is plain training."""
 
     def __call__(
         self, step: Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
@@ -26,7 +26,7 @@ class NoMixing:
 
 @dataclass(frozen=True)
 class Beta:
-    """lam ~ Beta(alpha, alpha): one number for the whole batch, or one a row.
+    """lam ~ Beta(alpha, alpha): one number for the whole batch, or with per_row one for each row.
 
     alpha in (0, inf); small alpha mixes little, alpha = 1 is uniform, large alpha mixes half and half.
     """
@@ -93,8 +93,8 @@ class SimilarityKernel:
     tau = tau_max exp(-(d - 1) / (2 tau_std^2));
     lam = quantile of Beta(tau, tau) at u ~ Beta(alpha, alpha), which for alpha = 1 is a draw of Beta(tau, tau).
 
-    One lam a row, the same for inputs and targets. Source: arXiv 2311.01434, equations of section 3; d is divided by
-    its mean *before* 1 is subtracted, and the warp is the inverse CDF.
+    One lam for each row, the same for inputs and targets. Source: arXiv 2311.01434, equations of section 3. d is
+    divided by its mean *before* 1 is subtracted, and the warp is the inverse CDF.
 
     tau_max: tau of a pair at the mean distance. tau_std: how quickly tau falls with the distance (in units of the
     mean squared distance). alpha: of the base coefficient. All positive.
@@ -128,7 +128,7 @@ class SimilarityKernel:
 
 @dataclass(frozen=True)
 class TwoKernels:
-    """One number u ~ Beta(alpha, alpha) a row, warped by one kernel for the inputs and by another for the targets.
+    """One number u ~ Beta(alpha, alpha) for each row, warped by one kernel for the inputs and another for the targets.
 
     lam_x = quantile of Beta(tau_x, tau_x) at u and lam_y = quantile of Beta(tau_y, tau_y) at u, each tau by its kernel;
     alpha is that of both kernels. lam_x and lam_y are on the same side of 1/2.
@@ -158,7 +158,7 @@ class TwoKernels:
 
 @dataclass(frozen=True)
 class InputsOnly:
-    """lam_x of `coefficient`; the target is that of the row with the larger share (the anchor's at 1/2)."""
+    """lam_x of `coefficient`; the target is that of the row with the larger share (at 1/2 the anchor's)."""
 
     coefficient: Coefficient
 
@@ -205,7 +205,7 @@ def _require_one_share(lam: Tensor, part: Coefficient) -> None:
 
 @dataclass(frozen=True)
 class Sometimes:
-    """`coefficient` with probability p, else lam = 1: the whole batch, or each row by itself."""
+    """`coefficient` with probability p, else lam = 1; drawn once for the batch, or with per_row for each row."""
 
     coefficient: Coefficient
     p: float

@@ -1,4 +1,4 @@
-"""Embeddings seen in passing: what a forward's hooks show of the rows at a site.
+"""Embeddings of the rows of a forward, captured by hooks at one module of the model.
 
 n rows, d entries of an embedding
 """
@@ -17,38 +17,42 @@ from calmix.core.tree import leaves
 from calmix.errors import SiteError
 
 
-class Reached(BaseException):
-    """Ends a forward whose rest nobody needs; never leaves this package."""
+class ForwardStopped(BaseException):
+    """Raised by a hook to end a forward of which only the embedding is needed; caught by whoever set stop=True."""
 
 
-# what a hook saw of a module: the rows wanted and its output, by the module's name in the order of the (last) calls
-Seen = dict[str, tuple[Any, Any]]
+# by the module's name, in the order of the last calls: the tensor that would be the embedding, and the output
+Captured = dict[str, tuple[Any, Any]]
+# the hook of a compiled model, and what it writes into; its graph keeps the hook with which it was traced
+CompiledHook = tuple[Captured, Callable[..., None]]
 
-# the last layer of models seen before, so that a forward can be ended there; and what a compiled model's forward writes
-# into: its graph keeps the hook that it was traced with
-_HEADS: "WeakKeyDictionary[nn.Module, str]" = WeakKeyDictionary()
-_BLIND: "WeakSet[nn.Module]" = WeakSet()  # compiled models whose graph was traced without it
-Tracing = tuple[Seen, Callable[..., None]]  # what is seen, and the hook that writes it
-_TRACED: "WeakKeyDictionary[nn.Module, dict[tuple[str, str | None], Tracing]]" = WeakKeyDictionary()
+_LAST_LAYERS: "WeakKeyDictionary[nn.Module, str]" = WeakKeyDictionary()  # found in an earlier forward of the model
+_COMPILED_HOOKS: "WeakKeyDictionary[nn.Module, dict[tuple[str, str | None], CompiledHook]]" = WeakKeyDictionary()
+_COMPILED_WITHOUT_HOOK: "WeakSet[nn.Module]" = WeakSet()
 
 
 @dataclass
-class Embedded:
-    """A forward that shows its embeddings: `output = forward(watch.model)`, then `watch.rows(output)`.
+class Capture:
+    """Captures the embeddings of a forward: `output = forward(capture.model)`, then `capture.embedding(output)`.
 
-    model: the model to run; the one behind `torch.compile` where a compiled one would not show them.
+    model: the model to run; the one behind `torch.compile` if the compiled one would not run the hooks.
+    site: the module whose output is the embedding; None for the input of the last nn.Linear.
+    calls: how often each hooked module was called.
     """
 
     model: Any
     site: str | None
-    seen: Seen
+    captured: Captured
     calls: dict[str, int] = field(default_factory=dict)
 
-    def missed(self) -> bool:
-        """Whether a compiled model, traced before anyone watched, showed nothing; its forwards run uncompiled then."""
-        if self.seen or self.model is uncompiled(self.model):
+    def hook_was_skipped(self) -> bool:
+        """Whether the model was compiled before the hook was there and so did not run it.
+
+        Warns, and has all later forwards of this model run uncompiled.
+        """
+        if self.captured or self.model is uncompiled(self.model):
             return False
-        _BLIND.add(uncompiled(self.model))
+        _COMPILED_WITHOUT_HOOK.add(uncompiled(self.model))
         warnings.warn(
             "the compiled model ran before its embeddings were asked for, so they are taken from uncompiled forwards; "
             "compile the model anew to have them from compiled ones.",
@@ -56,90 +60,95 @@ class Embedded:
         )
         return True
 
-    def rows(self, output: Any | None) -> Tensor:
-        """The embedding, detached and flattened to (n, d); output is the model's, None if it was not reached."""
+    def embedding(self, output: Any | None) -> Tensor:
+        """The embedding, detached and flattened to (n, d), given the model's output; None if the forward was stopped.
+
+        Raises:
+            SiteError: the forward did not run the site; or, for None, no or several nn.Linear could be the last layer.
+        """
         model = uncompiled(self.model)
         if self.site is not None:
-            if self.site not in self.seen:
+            if self.site not in self.captured:
                 raise SiteError(f"the forward never reached the site {self.site!r}; name a module that it runs.")
-            return self.seen[self.site][0].detach().flatten(1)
-        known = _HEADS.get(model) if isinstance(model, nn.Module) else None
-        name = known if known in self.seen else _head(self.seen, output)
+            return self.captured[self.site][0].detach().flatten(1)
+        known = _LAST_LAYERS.get(model) if isinstance(model, nn.Module) else None
+        name = known if known in self.captured else _last_layer(self.captured, output)
         if isinstance(model, nn.Module) and self.calls.get(name) == 1:
-            _HEADS[model] = name
-        return self.seen[name][0].detach().flatten(1)
+            _LAST_LAYERS[model] = name
+        return self.captured[name][0].detach().flatten(1)
 
 
-def _head(seen: Seen, output: Any) -> str:
-    """The nn.Linear that made the output; failing that, the only one of the output's width.
+def _last_layer(captured: Captured, output: Any) -> str:
+    """The name of the nn.Linear whose output is the model's; if there is none, of the only one of the same width.
 
-    Of several outputs the first one's, if they were made from the same rows.
+    A model with several outputs has several; the first is taken if all have the same input.
     """
     outputs = leaves(output)
-    heads = [name for name, (_, made) in seen.items() if any(made is leaf for leaf in outputs)]
-    if len({id(seen[name][0]) for name in heads}) == 1:
-        return heads[0]
+    names = [name for name, (_, made) in captured.items() if any(made is leaf for leaf in outputs)]
+    if len({id(captured[name][0]) for name in names}) == 1:
+        return names[0]
     widths = [leaf.shape[-1] if leaf.ndim > 1 else 1 for leaf in outputs]
-    heads = heads or [name for name, (_, made) in seen.items() if made.shape[-1] in widths]
-    if len(heads) != 1:
-        found = "several nn.Linear could be" if heads else "no nn.Linear is"
-        names = ", ".join(heads or seen) or "none"
+    names = names or [name for name, (_, made) in captured.items() if made.shape[-1] in widths]
+    if len(names) != 1:
+        found = "several nn.Linear could be" if names else "no nn.Linear is"
+        candidates = ", ".join(names or captured) or "none"
         raise SiteError(
-            f"{found} the model's last layer (candidates: {names}); name the module whose output is the embedding: "
-            "Embedding(site='...')."
+            f"{found} the model's last layer (candidates: {candidates}); name the module whose output is the "
+            "embedding: Embedding(site='...')."
         )
-    return heads[0]
+    return names[0]
 
 
 @contextmanager
-def embedded(model: Any, site: str | None, stop: bool = False) -> Iterator[Embedded]:
-    """Watch the forwards in the block at `site`; None is the input of the nn.Linear that gives the model's output.
+def capture_embeddings(model: Any, site: str | None, stop: bool = False) -> Iterator[Capture]:
+    """Capture the embeddings of the forwards in the block, at `site`; None is the input of the last nn.Linear.
 
-    stop: end the forward there with `Reached`, where it is known to be the place.
+    stop: end the forward with `ForwardStopped` as soon as the embedding is there, if it is known where that is.
     """
     compiled, model = model, uncompiled(model)
     modules = dict(model.named_modules()) if isinstance(model, nn.Module) else {}
-    head = _HEADS.get(model) if isinstance(model, nn.Module) else None
+    last_layer = _LAST_LAYERS.get(model) if isinstance(model, nn.Module) else None
     if site is not None:
         find_site(model, site)
         names = [site]
-    elif isinstance(modules.get(str(head)), nn.Linear):
-        names = [str(head)]
-    else:
+    elif isinstance(modules.get(str(last_layer)), nn.Linear):
+        names = [str(last_layer)]
+    else:  # every nn.Linear could be the last one; which it is can be told after a whole forward, uncompiled
         names, stop, compiled = [name for name, m in modules.items() if isinstance(m, nn.Linear)], False, model
-    if compiled is not model and model not in _BLIND:
-        seen, hook = _TRACED.setdefault(model, {}).setdefault((names[0], site), _tracing(names[0], site is None))
-        seen.clear()
+    if compiled is not model and model not in _COMPILED_WITHOUT_HOOK:
+        hooks_of_model = _COMPILED_HOOKS.setdefault(model, {})
+        captured, hook = hooks_of_model.setdefault((names[0], site), _compiled_hook(names[0], site is None))
+        captured.clear()
         with hooked(modules[names[0]], hook):
-            yield Embedded(compiled, site, seen)
+            yield Capture(compiled, site, captured)
         return
 
-    watch = Embedded(model, site, {})
+    capture = Capture(model, site, {})
 
-    def keeper(name: str) -> Callable[..., None]:
-        def keep(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | None = None) -> None:
-            watch.seen.pop(name, None)
-            watch.seen[name] = (inputs[0] if site is None else output, output)
-            watch.calls[name] = watch.calls.get(name, 0) + 1
+    def capturing(name: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | None = None) -> None:
+            capture.captured.pop(name, None)  # a later call goes to the end
+            capture.captured[name] = (inputs[0] if site is None else output, output)
+            capture.calls[name] = capture.calls.get(name, 0) + 1
             if stop:
-                raise Reached
+                raise ForwardStopped
 
-        return keep
+        return hook
 
     with run_eagerly(), ExitStack() as hooks:
         for name in names:
-            if stop and site is None:  # what goes into the last layer is there before it runs
-                hooks.callback(modules[name].register_forward_pre_hook(keeper(name)).remove)
+            if stop and site is None:  # the input of the last layer is there before the layer runs
+                hooks.callback(modules[name].register_forward_pre_hook(capturing(name)).remove)
             else:
-                hooks.enter_context(hooked(modules[name], keeper(name)))
-        yield watch
+                hooks.enter_context(hooked(modules[name], capturing(name)))
+        yield capture
 
 
-def _tracing(name: str, inputs_wanted: bool) -> Tracing:
-    """The same in every step, as the graph holds on to the hook."""
-    seen: Seen = {}
+def _compiled_hook(name: str, of_inputs: bool) -> CompiledHook:
+    """A hook for the graph of a compiled model; every step must use the same one, as the graph holds on to it."""
+    captured: Captured = {}
 
-    def keep(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen[name] = ((inputs[0] if inputs_wanted else output).detach(), None)
+    def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        captured[name] = ((inputs[0] if of_inputs else output).detach(), None)
 
-    return seen, keep
+    return captured, hook

@@ -12,7 +12,7 @@ from calmix.errors import SiteError
 
 
 def find_site(model: Any, site: str) -> nn.Module:
-    """The module of `model` named `site`; a SiteError that lists the names where there is none."""
+    """The module of `model` named `site`. Raises SiteError, with the names that there are, if there is none."""
     modules = dict(model.named_modules()) if isinstance(model, nn.Module) else {}
     if site not in modules or site == "":
         names = ", ".join(name for name in modules if name) or "none: the model is not an nn.Module with parts"
@@ -21,13 +21,13 @@ def find_site(model: Any, site: str) -> nn.Module:
 
 
 def uncompiled(model: Any) -> Any:
-    """The module behind `torch.compile`, whose graph does not see hooks that come and go; other models as they are."""
+    """The module behind `torch.compile`, whose graph does not run hooks added later; other models as they are."""
     return getattr(model, "_orig_mod", model)
 
 
 @contextmanager
 def run_eagerly() -> Iterator[None]:
-    """Parts of the model that were compiled by themselves run uncompiled in the block, where their hooks are seen."""
+    """In the block, run uncompiled those parts of a model that were compiled by themselves, so that their hooks run."""
     dynamo_is_loaded = "torch._dynamo" in sys.modules  # else nothing was compiled, and loading it takes seconds
     if not (dynamo_is_loaded and hasattr(torch.compiler, "set_stance")) or torch.compiler.is_compiling():
         yield
@@ -38,7 +38,7 @@ def run_eagerly() -> Iterator[None]:
 
 @contextmanager
 def hooked(module: nn.Module, hook: Callable[..., Any]) -> Iterator[None]:
-    """A forward hook that does not survive the block, not even a failing one."""
+    """Register a forward hook for the block; it is removed at the end, also after an exception."""
     handle = module.register_forward_hook(hook)
     try:
         yield

@@ -1,4 +1,4 @@
-"""A method, a task and a generator, ready for any training loop."""
+"""`TrainingLoss`: a method, a task and a random generator, for any training loop."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,34 +18,36 @@ from calmix.errors import SettingError, ShapeError, UnknownNameError
 
 
 class TrainingLoss(nn.Module):
-    """The scalar to back-propagate, for any model and any loop.
+    """The loss to back-propagate, for any model and any training loop.
 
-    In `train()` it draws a mix and returns the sum of the method's terms; in `eval()` it is the task's plain mean
+    In `train()` it draws a mix and returns the sum of the method's terms; in `eval()` it returns the task's plain mean
     loss on the batch as it is. All randomness comes from one generator, seeded with `seed` (plus the rank under
-    torch.distributed), created on the device of the first batch and kept in `state_dict()`, as is what a method
+    torch.distributed) and created on the device of the first batch. `state_dict()` holds its state and what a method
     remembers.
 
     Args:
-        batch_norm: which passes of a step move the running statistics of batch norm. `mixed`: the one on mixed rows,
-            and no other; `clean`: the one on the batch as it is, and no other; `both`: either. A method without a clean
-            forward is given one for it, without gradient. Plain training has one kind of rows, and is the same in all
-            three.
+        method: such as `calmix.mixup()`.
+        task: such as `calmix.Classification(10)`.
+        seed: of the generator.
+        batch_norm: which passes of a step move batch norm's running statistics: `mixed`, only the one on mixed rows;
+            `clean`, only the one on the batch as it is; `both`. With `clean` and `both`, a method without a clean
+            forward gets one, without gradient. Plain training has one pass, which moves them in all three.
         data: the training set, for methods that look beyond the batch: `(x, y)` as tensors, or a map-style data set
-            of (x, y) rows.
+            of (x, y) rows. With it a method that remembers rows knows their number; other methods do not use it.
 
     Attributes:
         terms: the last step's named terms, detached scalars.
         mix: the last step's `Mix`; None before the first step and in `eval()`.
-        epoch: of `Scheduled` methods, counted from 0; set it at the beginning of an epoch.
+        epoch: counted from 0, for `scheduled` methods; set it at the beginning of an epoch.
 
-    Call: `training_loss(model, x, y, index=None)` with x (n, ...) (or a dict, tuple, dataclass of such), y as the
-    task describes and index (n,) the rows' positions in the training set for methods that remember them. On a GPU
-    nothing in a step waits for the device if `data` is given, and data and index are on it.
+    Call: `training_loss(model, x, y, index=None)` with x (n, ...), or a dict, tuple or dataclass of such, y as the task
+    describes, and index (n,), the rows' positions in the training set, for methods that need them. On a GPU nothing in
+    a step waits for the device if `data` is given and data and index are on it.
 
     Raises:
         ShapeError: x and y differ in length; a target or output that does not fit the task; integer inputs.
         SiteError: a site or last layer that cannot be found.
-        SettingError: a method that needs an index or the training set, and was not given it.
+        SettingError: a method that needs an index or the training set, and did not get it.
 
     >>> import calmix
     >>> training_loss = calmix.TrainingLoss(calmix.sk_mixup(), calmix.Classification(10), seed=0)
@@ -66,9 +68,9 @@ class TrainingLoss(nn.Module):
             raise UnknownNameError("batch_norm", batch_norm, BATCH_NORM)
         self.method = method
         self.task = task
-        self.seed = seed
+        self.seed: int = seed
         self.batch_norm = batch_norm
-        self.epoch = 0
+        self.epoch: int = 0
         self.terms: dict[str, Tensor] = {}
         self.mix: Mix | None = None
         self._training_set = None if data is None else TrainingSet(data)
@@ -91,22 +93,21 @@ class TrainingLoss(nn.Module):
 
     def _train(self, model: Callable[[Any], Any], batch: Batch) -> Outcome:
         method = self.method.at(self.epoch)
-        batch_norm = (
-            "mixed" if method.pairing == SelfPairs() else self.batch_norm
-        )  # alone there is nothing to tell apart
+        one_pass = method.pairing == SelfPairs()  # plain training, whose one pass moves the statistics
+        batch_norm = "mixed" if one_pass else self.batch_norm
         step = method.step(model, self.task, batch, batch_norm, self._training_set, self._memory)
         _check_rows((batch.x, step.target), step.size, batch.index)
         self._memory.begin_step()
         step, self.mix = method.draw(step, self._generator_on(step.device))
         if batch_norm != "mixed":
-            _ = step.clean.output  # it moves the statistics, whoever else uses it
+            _ = step.clean.output  # run the clean pass, which moves the statistics
         return method.objective(step, self.mix)
 
     def accuracy(self) -> Tensor | None:
-        """Honest accuracy of the last step: a prediction earns its class's share in the mixed target.
+        """Accuracy of the last step on mixed targets: the mean share of the predicted class in the row's target.
 
-        For a mixed row that is lam where it predicts the anchor's class plus 1 - lam where it predicts the partner's.
-        Its ceiling is the mean of max(lam, 1 - lam), not 1. None before the first step and for regression.
+        A mixed row counts lam if the anchor's class is predicted, plus 1 - lam if the partner's is. The maximum is the
+        mean of max(lam, 1 - lam), not 1. None before the first step and for tasks without decisions.
         """
         hits = None if self._last is None else self.task.hits(self._last.output, self._last.target)
         return None if hits is None else hits.mean()
@@ -122,7 +123,7 @@ class TrainingLoss(nn.Module):
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Go on where the state was saved; another rank's state gives its seed alone, so that ranks stay different."""
+        """Continue from a saved state. Of another rank's state only the seed is used, so that ranks stay different."""
         saved: Tensor | None = state["generator"]
         self.seed, self.epoch, self._generator = state["seed"], state.get("epoch", 0), None
         self._memory.load(state.get("memory"))
@@ -148,7 +149,7 @@ def _rank() -> int:
 
 
 def _check_rows(tree: Any, size: int, index: Any = None) -> None:
-    """A ShapeError unless all tensors of the tree, and the index, have `size` rows, at least one."""
+    """Raise ShapeError unless all tensors of the tree, and the index, have `size` rows, at least one."""
     if size == 0:
         raise ShapeError("the batch has no rows; give at least one.")
     for leaf in leaves(tree):

@@ -1,4 +1,4 @@
-"""What is kept from one step to the next: an embedding of every training row, at no further forward.
+"""Remembered embeddings: an estimate for every training row, kept from step to step, without a further forward.
 
 N rows of the training set, n of a batch, m mixed rows, d entries of an embedding
 """
@@ -13,40 +13,40 @@ from calmix.errors import SettingError, ShapeError
 class Memory:
     """For each training row, an estimate of its embedding from the mixed rows in which it had the larger share.
 
-    A mixed row's embedding is z ~ s z_i + (1 - s) z_j, s >= 1/2 the share of row i. With m the memory, the estimate
-    e = (z - (1 - s) m_j) / s (z itself while j is not known) moves it by how much it says of i:
-    m_i <- m_i + (2 s - 1) (e - m_i), and m_i <- e at the first sight of i.
+    Formula: a mixed row's embedding is about z = s z_i + (1 - s) z_j, s >= 1/2 the share of row i. With m the memory,
+    e = (z - (1 - s) m_j) / s estimates z_i (e = z if j is not known), and m_i <- m_i + (2 s - 1) (e - m_i); the first
+    time that row i is seen, m_i <- e.
 
-    The rows (N, d) are kept in float16, NaN for a row not met yet, on the device of the embeddings or in the host's
-    memory; one table a site. N grows with the indices that are met; told beforehand (`rows`), nothing in a step waits
-    for the device. Under data-parallel training every process remembers the rows that it has met itself.
+    The table (N, d) is float16, NaN for a row not yet seen, on the device of the embeddings or in the host's memory;
+    there is one for each site. N grows with the indices that are seen; if it is given (`rows`), nothing in a step waits
+    for the device. Under data-parallel training every process remembers the rows that it has seen itself.
 
     Attributes:
-        asked: the site that this step's forwards are watched at, in a tuple of one; None where nothing was recalled.
+        sites: where this step captures embeddings: a tuple of one site, or () if nothing was recalled in this step.
     """
 
     def __init__(self, rows: int | None = None) -> None:
         self.rows = rows
-        self.asked: tuple[str | None] | None = None
-        self._kept: dict[str | None, Tensor] = {}  # by site: (N + 1, d), the last row is for what is not to be kept
+        self.sites: tuple[str | None, ...] = ()
+        self._kept: dict[str | None, Tensor] = {}  # by site: (N + 1, d); what is not to be kept goes to the last row
         self._host = False
 
     def begin_step(self) -> None:
-        """Nothing is watched until something is recalled."""
-        self.asked = None
+        """Forget where the last step captured embeddings; `recall` says it for this one."""
+        self.sites = ()
 
     def recall(self, index: Tensor, site: str | None, host: bool = False) -> Tensor | None:
-        """The rows' remembered embeddings (n, d), NaN where there is none; None before the first step.
+        """The rows' remembered embeddings (n, d), NaN for a row not yet seen; None before the first step.
 
-        The step's forwards on mixed rows are watched at `site` from now on. host: keep the table in the host's memory.
+        From now on the step captures embeddings at `site`. host: keep the table in the host's memory.
 
         Raises:
             SettingError: another site in the same step.
             ShapeError: an index that is not positions in the training set.
         """
-        if self.asked not in (None, (site,)):
-            raise SettingError(f"a method can remember embeddings at one site; got {self.asked[0]!r} and {site!r}.")
-        self.asked, self._host = (site,), host
+        if self.sites not in ((), (site,)):
+            raise SettingError(f"a method can remember embeddings at one site; got {self.sites[0]!r} and {site!r}.")
+        self.sites, self._host = (site,), host
         if site not in self._kept:
             return None
         kept = self._kept[site] = self._with_room(self._kept[site], index)
@@ -55,9 +55,8 @@ class Memory:
 
     @torch.no_grad()
     def keep(self, index: Tensor, mix: Mix, embeddings: Tensor) -> None:
-        """Learn from the embeddings of the mixed rows (m, d): of each row of the batch from its largest share."""
-        assert self.asked is not None
-        (site,) = self.asked
+        """Update the table from the embeddings of the mixed rows (m, d): each row by the mix with its largest share."""
+        (site,) = self.sites
         device = torch.device("cpu") if self._host else embeddings.device
         kept = self._kept[site].to(device) if site in self._kept else _unseen(1, embeddings.shape[1], device)
         if kept.shape[1] != embeddings.shape[1]:
@@ -89,7 +88,7 @@ class Memory:
         if index.ndim != 1 or index.is_floating_point() or index.dtype == torch.bool:
             raise ShapeError(f"index must be positions, integers (n,); got {index.dtype} {tuple(index.shape)}.")
         needed = self.rows
-        if needed is None or not index.is_cuda:  # else looking would wait for the device, which checks the range itself
+        if needed is None or not index.is_cuda:  # a GPU checks the range itself, and reading the index waits
             first, last = (int(end) for end in index.aminmax())
             if first < 0 or (self.rows is not None and last >= self.rows):
                 known = "a training set" if self.rows is None else f"the training set's {self.rows} rows"
@@ -101,11 +100,11 @@ class Memory:
         return torch.cat([kept[:-1], _unseen(size - len(kept) + 1, kept.shape[1], kept.device)])
 
     def state(self) -> dict[str | None, Tensor]:
-        """The tables by site, to be stored."""
+        """The tables by site, for a checkpoint."""
         return dict(self._kept)
 
     def load(self, state: dict[str | None, Tensor] | None) -> None:
-        """Go on with what `state` gave."""
+        """Restore the tables that `state` returned; None is an empty memory."""
         self._kept = {site: kept.clone() for site, kept in (state or {}).items()}
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from calmix.core.batch_norm import frozen_statistics
 from calmix.core.clean import CleanGrad, CleanPass
-from calmix.core.embeddings import embedded
+from calmix.core.embeddings import capture_embeddings
 from calmix.core.hooks import uncompiled
 from calmix.core.memory import Memory
 from calmix.core.mix import Batch, Mix, mixed_output
@@ -24,11 +24,10 @@ from calmix.errors import SettingError
 class Step:
     """What the parts of a method see of one training step.
 
-    target: the batch's target rows (n, K), or what else the task makes of y; clean: the clean forward, run when first
-    asked for.
+    target: the batch's target rows (n, K), or the task's own form of y. clean: the clean forward, run when first used.
     batch_norm: which passes move batch norm's running statistics, see `TrainingLoss`.
     training_set, memory: the training set and what is remembered of it, if the training loss holds them.
-    others: how many rows at the end a pairing brought in from beyond the batch.
+    others: how many rows at the end of the batch a pairing took from the training set.
     """
 
     model: Callable[[Any], Any]
@@ -48,7 +47,7 @@ class Step:
 
     @property
     def own(self) -> int:
-        """The number of rows that the batch had by itself."""
+        """The number of rows that the loader gave."""
         return self.size - self.others
 
     @property
@@ -61,23 +60,24 @@ class Step:
         norms = frozen_statistics(self.model) if self.batch_norm == "clean" else nullcontext()
         memory, index = self.memory, self.batch.index
         with norms:
-            if memory is None or memory.asked is None or index is None:
+            if memory is None or not memory.sites or index is None:
                 return self.task.output(mixed_output(self.model, self.batch.x, mix))
-            if mix.site is not None and memory.asked != (None,):
+            (site,) = memory.sites
+            if mix.site is not None and site is not None:
                 raise SettingError(
-                    f"embeddings remembered at {memory.asked[0]!r} may come before the rows are mixed, at "
+                    f"embeddings remembered at {site!r} may come before the rows are mixed, at "
                     f"{mix.site!r}; remember those of the last layer, Remembered(), or mix the inputs."
                 )
-            with embedded(self.model, *memory.asked) as watch:
-                output = mixed_output(watch.model, self.batch.x, mix)
-                if watch.missed():
+            with capture_embeddings(self.model, site) as capture:
+                output = mixed_output(capture.model, self.batch.x, mix)
+                if capture.hook_was_skipped():
                     output = mixed_output(uncompiled(self.model), self.batch.x, mix)
-        memory.keep(index, mix, watch.rows(output))
+        memory.keep(index, mix, capture.embedding(output))
         return self.task.output(output)
 
 
 class Outcome(NamedTuple):
-    """What an objective makes of a mix: named scalar terms whose sum is minimised, and the rows behind them."""
+    """What an objective returns: named scalar terms, whose sum is minimised, and the rows that they come from."""
 
     terms: dict[str, Tensor]
     output: Any  # (m, K), of the rows that were trained on
@@ -85,7 +85,7 @@ class Outcome(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Row indices (m,) of anchors and partners; `others` are rows beyond the batch, numbered after the batch's."""
+    """Row indices (m,) of anchors and partners. `others` are rows from outside the batch; their indices begin at n."""
 
     anchor: Tensor
     partner: Tensor
@@ -93,13 +93,15 @@ class Pairs(NamedTuple):
 
 
 class Pairing(Protocol):
-    """Who is mixed with whom."""
+    """Who is mixed with whom: a part that draws pairs of rows."""
 
-    def __call__(self, step: Step, generator: torch.Generator | None) -> Pairs: ...
+    def __call__(self, step: Step, generator: torch.Generator | None) -> Pairs:
+        """The pairs of this step."""
+        ...
 
 
 class Coefficient(Protocol):
-    """How much of the anchor is kept."""
+    """How much: a part that draws the anchor's share of every pair."""
 
     def __call__(
         self, step: Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
@@ -109,7 +111,7 @@ class Coefficient(Protocol):
 
 
 class Site(Protocol):
-    """Where in the network."""
+    """Where: a part that chooses the modules at whose outputs rows are mixed."""
 
     def __call__(self, step: Step, generator: torch.Generator | None) -> tuple[str | None, ...]:
         """The sites of this step in the order of the forward: usually one; None is the inputs."""
@@ -117,7 +119,7 @@ class Site(Protocol):
 
 
 class Space(Protocol):
-    """Where the distance of two rows is measured."""
+    """In which space distances are measured: a part that gives each row a position."""
 
     def __call__(self, step: Step) -> Tensor:
         """The rows' positions (n, d), without gradient."""
@@ -125,19 +127,21 @@ class Space(Protocol):
 
 
 class Objective(Protocol):
-    """What is minimised."""
+    """What is minimised: a part that computes the loss terms of a mix."""
 
     @property
     def clean_grad(self) -> CleanGrad:
         """What it differentiates the clean pass by."""
         ...
 
-    def __call__(self, step: Step, mix: Mix) -> Outcome: ...
+    def __call__(self, step: Step, mix: Mix) -> Outcome:
+        """The terms of the step, applied to the rows that `mix` names."""
+        ...
 
 
 @dataclass(frozen=True)
 class Method:
-    """A mixup method: who, how much, where, and what is minimised. Its repr is the code that makes it.
+    """A mixup method: who is mixed with whom, how much, where, what is minimised. Its repr is the code that makes it.
 
     site: None mixes the inputs, a module's name mixes the output of that module, `RandomSite(...)` draws one a step.
     """
@@ -148,7 +152,7 @@ class Method:
     site: str | Site | None = None
 
     def at(self, epoch: int) -> "Method":
-        """The method of an epoch, counted from 0: always this one (see `Scheduled`)."""
+        """The method of an epoch: always this one; a `Scheduled` method's `at` depends on the epoch."""
         return self
 
     def step(
@@ -160,15 +164,19 @@ class Method:
         training_set: TrainingSet | None = None,
         memory: Memory | None = None,
     ) -> Step:
-        """The step that this method's parts act on; a ShapeError where the targets do not fit the task."""
+        """The step that this method's parts act on.
+
+        Raises:
+            ShapeError: the targets do not fit the task.
+        """
         moves = batch_norm != "mixed"
         clean = CleanPass(model, batch.x, self.objective.clean_grad, moves)
         return Step(model, task, batch, task.target(batch.y), clean, batch_norm, training_set, memory)
 
     def draw(self, step: Step, generator: torch.Generator | None = None) -> tuple[Step, Mix]:
-        """Everything random of the step: the mix, and the step that its row indices refer to.
+        """Draw everything random of the step: returns the mix, and the step whose rows it indexes.
 
-        That is the given one, unless the pairing brings rows of the training set into it.
+        That is the given step, or a longer one if the pairing adds rows of the training set to the batch.
         """
         anchor, partner, others = self.pairing(step, generator)
         if others is not None:
@@ -182,7 +190,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Scheduled:
-    """`method` for the first `until` epochs, then `then`: a method that changes with `TrainingLoss.epoch`."""
+    """`method` for the first `until` epochs (`TrainingLoss.epoch`), at least one; then `then`."""
 
     method: "Method | Scheduled"
     until: int

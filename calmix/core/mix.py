@@ -1,4 +1,4 @@
-"""What a mix is, and how it is applied. No randomness here: a `Mix` holds everything that was drawn.
+"""What a mix is, and how it is applied. Nothing is drawn here: a `Mix` holds everything random of a step.
 
 n rows of a batch, m mixed rows, K entries of a target row
 """
@@ -23,8 +23,8 @@ class Batch:
     """One batch as the loader gave it.
 
     x: a tensor (n, ...) or a dict, tuple, list or dataclass of such tensors.
-    y: targets as the user has them (class ids, one-hot rows, values, or a tree of such); the task turns them into rows.
-    index: the rows' positions in the data set (n,), where a method remembers something per row.
+    y: targets as the user has them (class ids, one-hot rows, values, or a tree of such); the task makes rows of them.
+    index: the rows' positions in the data set (n,), for methods that look beyond the batch.
     """
 
     x: Any
@@ -36,10 +36,11 @@ class Batch:
 class Mix:
     """Who is mixed with whom, how much, and where: everything random of a step. lam is the anchor's share.
 
-    anchor, partner: row indices (m,), int64; lam_x, lam_y: shares in [0, 1] (m,), for inputs and for targets, lam_x
-    alternatively a map (m, 1, H, W) that says the share of every entry;
+    anchor, partner: row indices (m,), int64.
+    lam_x, lam_y: shares in [0, 1] (m,), for inputs and for targets; lam_x may be a map (m, 1, H, W) with a share for
+    every pixel.
     site: None mixes the inputs, a module's name mixes that module's output.
-    later: mixes of the same pairs at sites further on, for methods that mix more than once.
+    later: mixes of the same pairs at later sites of the forward, for methods that mix more than once.
     """
 
     anchor: Tensor
@@ -57,14 +58,14 @@ def blend(rows: Any, mix: Mix, lam: Tensor, out: Tensor | None = None) -> Any:
         rows: a tensor (n, ...) of any rank, or a dict, tuple, list or dataclass of them.
         mix: gives anchor and partner (m,).
         lam: the anchor's share (m,), usually `mix.lam_x` or `mix.lam_y`; or a map that broadcasts against the rows.
-        out: where to write (m, ...), for rows that are one tensor: a buffer kept from step to step, or `rows` itself.
+        out: a tensor (m, ...) to write to, if the rows are one tensor: a buffer that is used again, or `rows` itself.
 
     Returns:
         Rows (m, ...) of the same structure, dtype and memory format; `rows` is not changed unless it is `out`. lam = 1
-        gives rows[anchor] and lam = 0 gives rows[partner] to the bit. Half-precision leaves are blended in float32.
-        Boolean leaves (masks) are or-ed over the rows that have a share.
+        gives exactly rows[anchor], and lam = 0 exactly rows[partner]. Half-precision leaves are blended in float32.
+        Boolean leaves (masks) are or-ed over those of the two rows whose share is not 0.
 
-    Gather and interpolation are one pass over memory wherever no gradient flows through the rows.
+    Unless a gradient flows through the rows, they are gathered and interpolated in one pass over memory.
 
     Raises:
         ShapeError: an integer leaf; it cannot be blended.
@@ -85,9 +86,9 @@ def blend(rows: Any, mix: Mix, lam: Tensor, out: Tensor | None = None) -> Any:
 
 @dataclass(frozen=True)
 class Shares:
-    """Targets that cannot be blended: trees of rows (n, ...) side by side, each with its share of every row (n,).
+    """Targets whose losses are mixed in their place: loss_i = sum over parts of share_i loss(output_i, rows_i).
 
-    What a task makes of targets whose losses are mixed in their place: loss_i = sum of share_i loss(output_i, rows_i).
+    parts: pairs of shares (n,) and a tree of target rows (n, ...).
     """
 
     parts: tuple[tuple[Tensor, Any], ...]
@@ -96,7 +97,7 @@ class Shares:
 def mixed_target(target: Any, mix: Mix) -> Any:
     """The target rows (m, K) of the mixed rows: `blend` of target rows (n, K) with `mix.lam_y`; trees leaf by leaf.
 
-    `Shares` are not blended: the anchors' rows stay beside the partners', with lam_y and 1 - lam_y for their shares.
+    `Shares` are not blended: the result has the anchors' rows with the share lam_y, and the partners' with 1 - lam_y.
     """
     if isinstance(target, Shares):
         sides = (mix.anchor, mix.lam_y), (mix.partner, 1 - mix.lam_y)
@@ -131,7 +132,7 @@ def mixed_output(model: Callable[[Any], Any], x: Any, mix: Mix) -> Any:
 
 
 def _blend_leaf(rows: Tensor, mix: Mix, lam: Tensor, out: Tensor | None = None) -> Tensor:
-    """The blended rows; written into `out` where they can be in one pass."""
+    """The blended rows of one tensor; written to `out` if that takes one pass, else returned as a new tensor."""
     if rows.is_floating_point() and _one_pass(rows, lam):
         if rows.is_cpu and rows.element_size() * rows.stride(0) >= _LONG_ROW:
             return _row_by_row(rows, mix, lam, out)
@@ -157,7 +158,7 @@ def _blend_leaf(rows: Tensor, mix: Mix, lam: Tensor, out: Tensor | None = None) 
 
 
 def _one_pass(rows: Tensor, lam: Tensor) -> bool:
-    """Whether rows are dense, each with a share (or a map of their dtype), and no gradient or compiler looks inside."""
+    """Whether the rows can be blended in one pass: dense, no gradient, not compiled, lam one share a row or a map."""
     return (
         not torch.compiler.is_compiling()
         and rows.ndim > 1
@@ -174,7 +175,7 @@ def _one_pass(rows: Tensor, lam: Tensor) -> bool:
 
 
 def _weighted_sum(rows: Tensor, mix: Mix, lam: Tensor) -> Tensor:
-    """All rows in one call: each a bag of two, weighted."""
+    """All rows in one call: each mixed row is a weighted bag of two rows."""
     flat = rows.as_strided((len(rows), rows.stride(0)), (rows.stride(0), 1))
     half = rows.dtype in (torch.float16, torch.bfloat16)
     flat = flat.float() if half else flat
@@ -186,6 +187,7 @@ def _weighted_sum(rows: Tensor, mix: Mix, lam: Tensor) -> Tensor:
 
 
 def _row_by_row(rows: Tensor, mix: Mix, lam: Tensor, out: Tensor | None) -> Tensor:
+    """One call for each mixed row, for long rows on the CPU."""
     if out is None or out.stride() != rows.stride() or _share_memory(rows, out):
         out = torch.empty_strided((len(lam), *rows.shape[1:]), rows.stride(), dtype=rows.dtype)
     shares = lam.tolist() if lam.ndim == 1 else lam.unbind()
@@ -197,5 +199,5 @@ def _row_by_row(rows: Tensor, mix: Mix, lam: Tensor, out: Tensor | None) -> Tens
 
 
 def _share_memory(rows: Tensor, out: Tensor) -> bool:
-    """Whether writing one may change the other, which need not be the same object."""
+    """Whether the two tensors have one storage, so that writing to `out` may change `rows`."""
     return rows.untyped_storage().data_ptr() == out.untyped_storage().data_ptr()

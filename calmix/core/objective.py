@@ -1,4 +1,4 @@
-"""What is minimised: parts that turn a mix into named terms."""
+"""What is minimised: parts that compute named loss terms from a mix."""
 
 from dataclasses import dataclass, replace
 
@@ -41,9 +41,9 @@ class MixedLoss:
 class CleanAndMixedLoss:
     """The loss on clean rows plus `weight` times the loss on mixed rows. Terms: clean, mixed.
 
-    joint: one forward of both, in which the clean rows ride along as mixed rows whose lam is one, so that batch norm
-    sees both kinds together. Otherwise the clean rows' forward is the step's clean pass, shared with a coefficient that
-    asks for it, and batch norm treats the two kinds apart.
+    joint: one forward of all rows, the clean ones as mixed rows with lam = 1, so that batch norm normalises both kinds
+    together. joint=False: the clean rows' forward is the step's clean pass, which the coefficient may share, and batch
+    norm normalises the two kinds apart.
     """
 
     weight: float = 1.0
@@ -70,7 +70,7 @@ class CleanAndMixedLoss:
 
 
 def _after_clean_rows(mix: Mix, n: int) -> Mix:
-    """The mix of n + m rows whose first n are the batch's own."""
+    """The mix of n + m rows: the batch's n rows with lam = 1, then the m mixed rows."""
     rows = torch.arange(n, device=mix.anchor.device)
     return replace(
         mix,

@@ -11,8 +11,8 @@ from calmix.core.method import Pairs, Step
 class Shuffle:
     """Every row once as anchor, in order, with a partner from a random permutation of the batch.
 
-    A row may meet itself (once a batch on average), as in every published implementation. self_pairs=False: the
-    permutation is one random cycle through all rows, so that no row does unless it is the only one.
+    A row can be its own partner (on average one row of a batch is), as in every published implementation. With
+    self_pairs=False the permutation is one random cycle through all rows, so that no row is, unless it is the only one.
     """
 
     self_pairs: bool = True

@@ -1,7 +1,6 @@
-"""The only place that knows the distribution of lam: draws of Beta(tau, tau), and its quantile function.
+"""Draws of Beta(tau, tau), and its quantile function.
 
-Both work elementwise on the tensor's own device without waiting for it, so they cost a step nothing but
-their arithmetic.
+Both work elementwise on the tensor's own device, and do not wait for it.
 """
 
 import math
@@ -13,7 +12,7 @@ from torch import Tensor
 
 
 def beta(tau: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Draw one number of Beta(tau, tau) for every entry of `tau`, right for every tau in [0, inf].
+    """Draw one number of Beta(tau, tau) for every entry of `tau`, with the right limits for tau = 0 and infinity.
 
     lam = sigmoid(log g1 - log g2) with g1, g2 ~ Gamma(tau). A Gamma(tau) variable underflows for small tau
     (its typical size is exp(-1/tau)), so its logarithm is drawn instead:
@@ -40,11 +39,11 @@ def beta(tau: Tensor, generator: torch.Generator | None = None) -> Tensor:
     return torch.where(tau < 1e12, lam, 0.5)
 
 
-def choose(count: int, generator: torch.Generator | None, device: torch.device) -> int:
-    """One of 0 ... count - 1 for the host to act on, drawn without waiting for the device.
+def choose_index(count: int, generator: torch.Generator | None, device: torch.device) -> int:
+    """Draw one of 0, ..., count - 1 as a Python number, without waiting for the device.
 
-    On the CPU it is drawn by `generator`; for a generator on another device it follows from that generator's state,
-    which the host knows, and the state moves on.
+    A generator on the CPU draws it. For a generator on another device, its state, which the host knows, seeds the draw,
+    and the state is then advanced.
     """
     if generator is None or generator.device.type == "cpu":
         return int(torch.randint(count, (), generator=generator))
@@ -54,22 +53,23 @@ def choose(count: int, generator: torch.Generator | None, device: torch.device) 
 
 
 def seed_of(state: Tensor) -> int:
-    """A seed that every byte of a generator's state has a say in; CUDA's is its seed and then what it has drawn."""
+    """A seed that depends on every byte of a generator's state; the state of a CUDA generator is seed and offset."""
     return int.from_bytes(bytes(state.tolist()), "little") % (2**63 - 25)  # a prime
 
 
 # ------------------------------------------------------------------------------------- quantile function
 
-_FRACTION_TERMS, _SERIES_TERMS, _STEPS = 16, 36, 2  # enough for the bounds below; tests/core/test_random.py
+# enough for the accuracy that `warp` promises; see tests/core/test_random.py
+_FRACTION_TERMS, _SERIES_TERMS, _STEPS = 16, 36, 2
 _LOG_4 = 2 * math.log(2)
 
 
 def warp(lam: Tensor, tau: Tensor | float) -> Tensor:
     """The quantile function (inverse CDF) of Beta(tau, tau) at `lam`, elementwise and broadcasting.
 
-    For lam ~ U(0, 1) the result is a draw of Beta(tau, tau): large tau pulls lam towards 1/2, tau -> 0 pushes
-    it to 0 or 1, tau = 1 leaves it alone. It is what makes two kernels share one lam, and what warps a base
-    coefficient Beta(alpha, alpha) (Similarity Kernel Mixup, arXiv 2311.01434; there the *inverse* CDF is meant).
+    For lam ~ U(0, 1) the result is a draw of Beta(tau, tau): a large tau moves lam towards 1/2, tau -> 0 moves it to 0
+    or 1, and tau = 1 does not change it. It warps a base coefficient Beta(alpha, alpha), and one lam for two kernels
+    (Similarity Kernel Mixup, arXiv 2311.01434, where the *inverse* CDF is meant).
 
     Method: with x = sigmoid(y), y <= 0 for lam <= 1/2 (the other half by symmetry), solve log F(y) = log lam by
     third-order Newton steps, from a start that is exact for tau -> 0 and Wallace's (1959) approximation of

@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from calmix.core.hooks import find_site, uncompiled
 from calmix.core.method import Step
-from calmix.core.random import choose
+from calmix.core.random import choose_index
 from calmix.errors import SettingError, SiteError
 
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -17,7 +17,7 @@ _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 @dataclass(frozen=True)
 class RandomSite:
-    """One of `sites`, drawn anew in every step; None is the inputs. No sites: the inputs and every stage.
+    """One of `sites`, drawn anew in every step; None among them is the inputs. sites=None: the inputs and every stage.
 
     A stage is a part of the network with parameters, in the order of definition, but not a norm and not the last part
     (see `stages`).
@@ -29,16 +29,16 @@ class RandomSite:
         check_sites(self.sites)
 
     def __call__(self, step: Step, generator: torch.Generator | None) -> tuple[str | None, ...]:
-        for site in self.sites or ():  # all, not only the drawn one: a mistake must not wait for its turn
+        for site in self.sites or ():  # check all, so that a wrong name is an error in the first step
             if site is not None:
                 find_site(uncompiled(step.model), site)
         sites = (None, *stages(step.model)) if self.sites is None else self.sites
-        return (sites[choose(len(sites), generator, step.device)],)
+        return (sites[choose_index(len(sites), generator, step.device)],)
 
 
 @dataclass(frozen=True)
 class EverySite:
-    """The inputs, and then every one of `sites` in the order of the forward. No sites: every stage of the network."""
+    """The inputs, and then each of `sites` in the order of the forward. sites=None: every stage of the network."""
 
     sites: tuple[str, ...] | None = None
 
@@ -50,15 +50,15 @@ class EverySite:
 
 
 def check_sites(sites: Any) -> None:
-    """A SettingError unless `sites` is None or a tuple of names."""
+    """Raise SettingError unless `sites` is None or a tuple of names."""
     if sites is not None and not (isinstance(sites, tuple) and sites):
         raise SettingError(f"sites must be a tuple of module names, such as ('layer1', 'layer2'); got {sites!r}.")
 
 
 def stages(model: Any) -> tuple[str, ...]:
-    """The names of the parts that a forward goes through before the last, as far as they have parameters.
+    """The names of the stages of a model, in the order of definition: its children that have parameters, but the last.
 
-    The children of the model without norms; where there is only one, or only one before the last, its children.
+    Norms are no stages. If there is only one child, or only one before the last, its own children are taken.
 
     >>> stages(nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3)))
     ('0', '2')
@@ -75,13 +75,14 @@ def stages(model: Any) -> tuple[str, ...]:
 
 
 def _opened(model: nn.Module, names: list[str]) -> list[str]:
-    """The parts inside, as long as there is one name and it has any."""
+    """If `names` is a single module with parts, the names of its parts, and so on; else `names`."""
     while len(names) == 1 and (inner := _parts(model.get_submodule(names[0]), names[0] + ".")):
         names = inner
     return names
 
 
 def _parts(module: nn.Module, prefix: str) -> list[str]:
+    """The names of the children that have parameters and are no norms."""
     return [
         prefix + name
         for name, child in module.named_children()

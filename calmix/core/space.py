@@ -1,4 +1,4 @@
-"""Where the distance of two rows is measured: parts that return positions (n, d), without gradient."""
+"""In which space distances are measured: parts that return the rows' positions (n, d), without gradient."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from calmix.errors import SettingError, ShapeError
 
 @dataclass(frozen=True)
 class Inputs:
-    """The input rows, flattened; the floating leaves of a tree side by side. Costs no forward."""
+    """The input rows, flattened; the floating tensors of a tree are concatenated. Costs no forward."""
 
     def __call__(self, step: Step) -> Tensor:
         return side_by_side(step.batch.x)
@@ -26,8 +26,8 @@ class Targets:
     """The target rows, flattened: values in regression, one-hot rows in classification. Costs no forward.
 
     Raises:
-        SettingError: a classification batch of one class, in which no two targets differ (on the CPU, where looking
-            costs no wait).
+        SettingError: all rows of a classification batch have one class, so no two targets differ (checked on the CPU
+            only; on a GPU the check would wait for the device).
     """
 
     def __call__(self, step: Step) -> Tensor:
@@ -44,7 +44,7 @@ class Targets:
 class Embedding:
     """The clean rows' embeddings: the output of the module `site`, or for None the input of the last nn.Linear.
 
-    Costs the step's clean forward, shared with whoever else asks for it.
+    Costs the step's clean forward, which is shared with the other parts that use it.
     """
 
     site: str | None = None
@@ -55,13 +55,13 @@ class Embedding:
 
 @dataclass(frozen=True)
 class Remembered:
-    """The rows' embeddings as remembered from the mixed rows of earlier steps. Costs no forward.
+    """The rows' embeddings as estimated from the mixed rows of earlier steps. Costs no forward.
 
-    The forward that trains on mixed rows computes embeddings anyway; a `TrainingLoss` called with `index` keeps what
-    they say of each training row, in float16 (see `Memory`). A row not met yet has no position (NaN): `pair_distance`
-    counts it as at the mean distance.
+    The forward that trains on mixed rows computes embeddings anyway; a `TrainingLoss` called with `index` keeps an
+    estimate for each training row, in float16 (see `Memory`). A row not yet seen has no position (NaN), and
+    `pair_distance` takes it to be at the mean distance.
 
-    site: as of `Embedding`. host: keep them in the host's memory, not the device's; the device is then waited for.
+    site: as in `Embedding`. host: keep them in the host's memory, not the device's; a step then waits for the device.
     """
 
     site: str | None = None
@@ -81,9 +81,9 @@ class Remembered:
 
 @dataclass(frozen=True)
 class ByTask:
-    """As the Similarity Kernel Mixup paper has it: targets for regression, the penultimate embedding otherwise.
+    """As in the Similarity Kernel Mixup paper: the targets for regression, else the penultimate embedding.
 
-    remember: the embedding is the remembered one.
+    remember: the embedding is `Remembered()`. Raises SettingError for regression, which uses none.
     """
 
     remember: bool = False
@@ -100,7 +100,7 @@ class ByTask:
 
 
 def side_by_side(tree: Any) -> Tensor:
-    """The floating leaves of a tree of rows, flattened and side by side (n, d), detached."""
+    """The floating tensors of a tree of rows, flattened and concatenated (n, d), detached."""
     tree = [rows for _, rows in tree.parts] if isinstance(tree, Shares) else tree
     rows = [leaf.detach().reshape(len(leaf), -1) for leaf in leaves(tree) if leaf.is_floating_point()]
     if not rows:
@@ -113,7 +113,11 @@ def _differ(rows: Tensor) -> bool:
 
 
 def remembering(space: Space) -> Space:
-    """The same space, with remembered embeddings instead of a clean forward."""
+    """The same space with remembered embeddings in place of a clean forward.
+
+    Raises:
+        SettingError: a space that uses no embeddings.
+    """
     if isinstance(space, ByTask):
         return ByTask(remember=True)
     if isinstance(space, Embedding):
@@ -124,7 +128,7 @@ def remembering(space: Space) -> Space:
 def pair_distance(rows: Tensor, anchor: Tensor, partner: Tensor) -> Tensor:
     """d = |z_anchor - z_partner|^2 / mean over the pairs (m,), float32; 1 for all where no pair differs.
 
-    A pair with an unknown row (NaN) does not count in the mean, and has d = 1.
+    A pair with a row of unknown position (NaN) is left out of the mean and has d = 1.
 
     >>> pair_distance(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0]), torch.tensor([1, 2]))
     tensor([0.2000, 1.8000])

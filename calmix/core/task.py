@@ -1,10 +1,10 @@
-"""What is learnt: how targets become rows, the loss of a row, and what an output means.
+"""Tasks: how targets become rows, the loss of a row, and what a model's output means.
 
-n rows, K entries of a target row. A task tells class ids from target rows; nothing else does.
+n rows, K entries of a target row. Only a task tells class ids from target rows.
 
-A task decides what is mixed for a mixed row: its target, or its loss. `Classification`, `Binary`, `Multilabel` and
-`Regression` mix targets; for the first three the loss is linear in the target, so that this is mixing losses, and for
-the last it has the same gradient. `PerRow` mixes losses. `MultiTask` leaves it to each of its tasks.
+A task decides whether the targets of a pair are mixed, or its losses. `Classification`, `Binary`, `Multilabel` and
+`Regression` mix targets. In the first three the loss is linear in the target, so that both are the same; in regression
+they have the same gradient. `PerRow` mixes losses. In `MultiTask` each task decides for itself.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,14 +23,14 @@ from calmix.errors import SettingError, ShapeError, UnknownNameError
 
 
 class Task(Protocol):
-    """What an objective needs to know of a task: see `Classification`, `Regression`, `PerRow` and the others."""
+    """What is learnt; `Classification`, `Binary`, `Multilabel`, `Regression`, `PerRow` and `MultiTask` are tasks."""
 
     def target(self, y: Any) -> Any:
-        """Targets as a user has them -> target rows (n, K), floating; or what else `mixed_target` can mix."""
+        """Targets as a user has them -> floating target rows (n, K), or another value that `mixed_target` can mix."""
         ...
 
     def output(self, raw: Any) -> Any:
-        """What a model returned -> output rows (n, K), at least float32; a ShapeError where the width is wrong."""
+        """What a model returned -> output rows (n, K), at least float32. Raises ShapeError if the width is not K."""
         ...
 
     def loss(self, output: Any, target: Any) -> Tensor:
@@ -38,11 +38,11 @@ class Task(Protocol):
         ...
 
     def residual(self, output: Any, target: Any) -> Any:
-        """What the output expects minus the target (n, K): p - y, the slope of the plain loss in the output."""
+        """The predicted minus the given target (n, K): p - y, the derivative of the plain loss in the output."""
         ...
 
     def hits(self, output: Any, target: Any) -> Tensor | None:
-        """How right the decision is, per row (n,), in [0, 1]; None where there are no decisions."""
+        """The share of each row's target (n,) that the decision gets right; None if the task has no decisions."""
         ...
 
 
@@ -50,17 +50,18 @@ class Task(Protocol):
 class Classification:
     """One of K classes. Model output: logits (n, K). Targets: class ids (n,) or floating rows (n, K) that sum to one.
 
-    loss: - sum_k w_k s_k (1 - p_k)^focal log p_k with p = softmax(output) and s the target t, smoothed:
-    s_k = (1 - label_smoothing) t_k + label_smoothing / K sum_j t_j. It is linear in t, so that mixing targets is mixing
-    losses. Its mean over the rows is torch's `cross_entropy` with the same weight and label_smoothing for targets that
-    are probabilities: n rows are divided by n, not by the sum of their weights. residual: p - t.
+    loss: - sum_k w_k s_k (1 - p_k)^focal log p_k with p = softmax(output) and s the smoothed target t,
+    s_k = (1 - label_smoothing) t_k + label_smoothing / K sum_j t_j. It is linear in t, so mixing targets is mixing
+    losses. Its mean over the rows is torch's `cross_entropy` with the same weight and label_smoothing and targets that
+    are probabilities: the sum is divided by n, not by the sum of the weights. residual: p - t.
 
-    label_smoothing: in [0, 1]. Of the loss alone, after mixing; `hits`, `residual` and distances see t.
-    weight: w, a tuple of K numbers; None is 1 for every class. focal: the exponent of the focal loss (Lin et al., 2017,
-    arXiv 1708.02002), which makes light of rows that are right already; 0 is none.
-    ignore_index: the id of rows without a label. Their t is 0: they lose nothing, and a row mixed with one keeps its
-    own share alone. Losses, residuals and hits are scaled by n / (the sum of t over all rows), so that their mean over
-    the rows is the mean over what is labelled.
+    label_smoothing: in [0, 1]. It smooths the mixed target in the loss; `hits`, `residual` and distances use t.
+    weight: w, a tuple of K numbers; None is 1 for every class.
+    focal: the exponent of the focal loss (Lin et al., 2017, arXiv 1708.02002), which gives rows that are already right
+    less weight; 0 is the plain loss.
+    ignore_index: the id of rows without a label. Their t is 0: their loss is 0, and a row that is mixed with one counts
+    with its own share. Losses, residuals and hits are scaled by n / (the sum of t over all rows), so that their mean
+    over the rows is the mean over the labelled share.
 
     >>> Classification(3).target(torch.tensor([2, 0]))
     tensor([[0., 0., 1.],
@@ -101,7 +102,7 @@ class Classification:
             raise ShapeError(
                 f"class ids must have the shape (n,); got {tuple(y.shape)}. One-hot rows must be floating."
             )
-        ids = y.long()  # small dtypes would wrap around a negative ignore_index
+        ids = y.long()  # in a small dtype a negative ignore_index would overflow
         labelled = torch.ones_like(ids, dtype=torch.bool) if self.ignore_index is None else ids != self.ignore_index
         ids = torch.where(labelled, ids, 0)
         _check_range(ids, self.num_classes)
@@ -120,7 +121,7 @@ class Classification:
         if self.weight is not None:
             expected = expected * _constant(self.weight, output.dtype, output.device)
         if self.focal:
-            missed = (1 - log_p.exp()).clamp_min(torch.finfo(output.dtype).eps)  # at 0 its power may have no slope
+            missed = (1 - log_p.exp()).clamp_min(torch.finfo(output.dtype).eps)  # at 0 its power may have no derivative
             expected = expected * missed**self.focal
         return self._per_label(-(expected * log_p).sum(1), target)
 
@@ -131,7 +132,7 @@ class Classification:
         return self._per_label(target.gather(1, output.argmax(1, keepdim=True)).squeeze(1), target)
 
     def _per_label(self, rows: Tensor, target: Tensor) -> Tensor:
-        """Rows whose mean is that over the labelled share; 0 where nothing is labelled."""
+        """Scale the rows so that their mean is the mean over the labelled share; 0 if no row has a label."""
         if self.ignore_index is None:
             return rows
         return rows * (len(target) / target.sum().clamp_min(torch.finfo(target.dtype).eps))
@@ -193,8 +194,9 @@ class Multilabel:
 class Regression:
     """K real values. Model output and targets: (n, K), (n,) where K = 1, or series of them (n, t, K), of any rank.
 
-    loss: the mean over a row's values of (output - target)^2. Targets are mixed; mixing losses would only add
-    lam (1 - lam) (y_i - y_j)^2, which no output changes. residual: output - target, that of half the squared error.
+    loss: the mean over a row's values of (output - target)^2. Targets are mixed; mixing losses would add only
+    lam (1 - lam) (y_i - y_j)^2, which does not depend on the output. residual: output - target, the derivative of half
+    the squared error.
 
     num_targets: K, the last dimension.
     """
@@ -226,8 +228,8 @@ class Regression:
 class PerRow:
     """Any loss of a row, for targets that cannot be blended: the losses are mixed in their place.
 
-    loss of a mixed row: lam_y row_loss(f, y_i) + (1 - lam_y) row_loss(f, y_j), f the output for the row mixed of i and
-    j. Where nothing is mixed, row_loss(f, y). There is no accuracy, and no method that needs p - y (`mixup_e`).
+    loss of a mixed row: lam_y row_loss(f, y_i) + (1 - lam_y) row_loss(f, y_j), f the output for the row that is mixed
+    of i and j; without mixing row_loss(f, y). It has no accuracy, and methods that need p - y (`mixup_e`) do not work.
 
     row_loss: takes outputs (n, ...) as the model gave them (half precision widened to float32) and targets (n, ...) as
     they came with the batch, each a tensor or a tree, and returns the rows' losses (n,).
@@ -272,11 +274,11 @@ class PerRow:
 
 @dataclass(frozen=True)
 class MultiTask:
-    """Several targets: y is a dict, and the model returns a dict, with an entry for each of the tasks.
+    """Several targets: y and the model's output are dicts with an entry for each task.
 
-    loss: sum over the tasks of their weight times their loss; weights are 1 unless given. Partners and coefficients are
-    the same for all; each task decides whether its targets or its losses are mixed. hits: of the first task that has
-    decisions. residual: the tasks', by name, times their weight.
+    loss: the sum of weight times loss over the tasks; weights are 1 unless given. Partners and coefficients are the
+    same for all tasks; each task decides whether its targets or its losses are mixed. hits: of the first task that has
+    decisions. residual: a dict of weight times the task's residual.
 
     >>> task = MultiTask({"kind": Classification(3), "size": Regression()}, weights={"size": 0.5})
     >>> sorted(task.target({"kind": torch.tensor([2, 0]), "size": torch.tensor([1.5, 2.5])}))
@@ -329,7 +331,10 @@ def _check_names(what: str, given: Any, names: Mapping[str, Any]) -> None:
 
 
 def _rows(what: str, rows: Tensor, width: int, any_rank: bool = False) -> Tensor:
-    """(n,) of width one, (n, width) or, of any rank, (n, ..., width) -> the same with the width last; half widened."""
+    """Check that rows are floating (n, width), (n,) for width 1, or with any_rank (n, ..., width); return them so.
+
+    (n,) becomes (n, 1), and half precision float32.
+    """
     if not isinstance(rows, Tensor):
         raise ShapeError(f"{what}: expected a tensor, got {type(rows).__name__}; pick or convert it before.")
     if rows.ndim == 1 and width == 1:
@@ -344,13 +349,13 @@ def _rows(what: str, rows: Tensor, width: int, any_rank: bool = False) -> Tensor
 
 
 def _widened(rows: Tensor) -> Tensor:
-    """Half precision as float32; the rest as it is."""
+    """Half precision as float32; other dtypes as they are."""
     return rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows
 
 
 @lru_cache(maxsize=64)
 def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The values as a tensor, made once for a device, which is not waited for again."""
+    """The values as a tensor, cached, so that later steps do not wait for the device."""
     return torch.tensor(values, dtype=dtype, device=device)
 
 
@@ -379,7 +384,7 @@ def _share_decided_right(output: Tensor, target: Tensor) -> Tensor:
 
 
 def _check_range(ids: Tensor, count: int) -> None:
-    """Ids outside 0..count-1 are an error; only on the CPU, where looking costs no wait."""
+    """Raise ShapeError for ids outside 0..count-1; on the CPU only, as on a GPU the check would wait."""
     if ids.device.type != "cpu" or torch.compiler.is_compiling() or ids.numel() == 0:
         return
     low, high = (int(end) for end in ids.aminmax())

@@ -1,4 +1,4 @@
-"""The training set as methods see it that look beyond the batch."""
+"""The training set, for methods that use rows from outside the batch."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from calmix.errors import SettingError
 
 
 class IndexedDataset(Dataset[tuple[Any, ...]]):
-    """A data set whose rows end in their position: (x, y) becomes (x, y, index).
+    """A data set whose rows say their position: (x, y) becomes (x, y, index).
 
     >>> IndexedDataset([("a", 0), ("b", 1)])[1]
     ('b', 1, 1)
@@ -49,7 +49,7 @@ class TrainingSet:
         return len(leaves(self.data[1])[0] if self._tensors else self.data)
 
     def targets(self, task: Task, device: torch.device) -> Any:
-        """All target rows (N, K), on the device; a data set that is not tensors is read once for them."""
+        """All target rows (N, K), on the device. A data set that is not tensors is read once, row by row, for them."""
         if self._targets is None or leaves(self._targets)[0].device != device:
             y = self.data[1] if self._tensors else default_collate([self.data[i][1] for i in range(len(self))])
             self._targets = task.target(map_leaves(lambda leaf: leaf.to(device), y))

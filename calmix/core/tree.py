@@ -11,7 +11,7 @@ from calmix.errors import ShapeError
 
 
 def map_leaves(function: Callable[..., Tensor], tree: Any, *others: Any) -> Any:
-    """`function` on every tensor of a tree, structure kept; with `others` on the tensors at the same place in each.
+    """The tree with `function` applied to every tensor, together with the tensors at the same place in `others`.
 
     >>> map_leaves(torch.add, {"a": torch.tensor(1)}, {"a": torch.tensor(2)})
     {'a': tensor(3)}
@@ -47,7 +47,7 @@ def take_rows(tree: Any, index: Tensor | slice) -> Any:
 
 
 def cat_rows(tree: Any, *others: Any) -> Any:
-    """The rows of one tree after those of the other, of the first one's dtypes."""
+    """The rows of `tree`, then those of each of `others`, in the dtypes of `tree`."""
     return map_leaves(lambda leaf, *rest: torch.cat([leaf, *(rows.to(leaf.dtype) for rows in rest)]), tree, *others)
 
 

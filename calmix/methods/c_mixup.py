@@ -17,10 +17,10 @@ _CHUNK = 2**22  # kernel values held at a time
 
 @dataclass(frozen=True)
 class TargetNeighbours:
-    """A partner j for every row i with probability proportional to exp(-|y_i - y_j|^2 / (2 bandwidth^2)).
+    """Draws a partner j for every row i with probability proportional to exp(-|y_i - y_j|^2 / (2 bandwidth^2)).
 
-    Among the whole training set, which the training loss must be given, or among the batch. For n rows of the batch and
-    N of the set it takes time n N and a fixed amount of memory, never N^2.
+    j is a row of the whole training set, which the training loss must then have (`data`), or with whole_set=False of
+    the batch. For n rows of the batch and N of the set it takes time n N and a fixed amount of memory, never N^2.
     """
 
     bandwidth: float = 1.0
@@ -64,7 +64,7 @@ def c_mixup(bandwidth: float = 1.0, alpha: float = 2.0, whole_set: bool = True, 
     Defaults: alpha = 2, the code's for tables (Exchange-Rate: 1.5). The bandwidth is in units of the targets; the code
     uses 1.75 for Airfoil, 1.2 for NO2, 0.05 for Exchange-Rate, 0.5 for Electricity; 1 is ours, for targets of unit
     variance.
-    Deviation: partners are not augmented where the data set does not do it itself.
+    Deviation: partners from the training set are augmented only if the data set itself does it.
     Cost: 1 forward, 1 backward.
     """
     return Method(TargetNeighbours(bandwidth, whole_set), Beta(alpha, per_row), MixedLoss())

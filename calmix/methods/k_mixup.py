@@ -1,4 +1,4 @@
-"""k-Mixup: groups of rows moved onto each other by the shortest total way."""
+"""k-Mixup: pairs between two groups of rows, by optimal transport."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,11 @@ from calmix.errors import SettingError
 
 @dataclass(frozen=True)
 class OptimalAssignment:
-    """Groups of k rows against other groups of k rows, paired for the least sum of squared distances.
+    """Cuts the batch into groups of k rows, and pairs two groups so that the sum of squared distances is least.
 
-    The groups are cut from a permutation of the batch, and each meets the one before it, so that no row meets itself:
-    the assignment would always choose that. k is at most half of the batch. Every row is an anchor once and a partner
-    once. The assignment is solved on the CPU, so the device is waited for.
+    The groups are cut from a random permutation, and each is paired with the one before it, never with itself, where
+    the best assignment would be each row with itself. k is at most half of the batch. Every row is an anchor once and a
+    partner once. The assignment is solved on the CPU, so each step waits for the device.
     """
 
     k: int = 16
@@ -36,10 +36,10 @@ class OptimalAssignment:
         order = torch.randperm(step.size, generator=generator, device=device)
         k = max(1, min(self.k, step.size // 2))
         rows, partner = self.space(step).float(), torch.empty_like(order)
-        rows = rows - rows.nanmean(0)  # far from the origin the distances would drown in rounding
+        rows = rows - rows.nanmean(0)  # far from the origin, rounding would hide the distances
         for left, right in zip(order.split(k), order.roll(k).split(k), strict=True):
             cost = torch.cdist(rows[left], rows[right]).square()
-            cost = torch.where(cost.isnan(), cost.nanmean(), cost).nan_to_num()  # unknown rows are at the mean distance
+            cost = torch.where(cost.isnan(), cost.nanmean(), cost).nan_to_num()  # rows of unknown position
             partner[left] = right[torch.as_tensor(linear_sum_assignment(cost.cpu().numpy())[1], device=device)]
         return Pairs(torch.arange(step.size, device=device), partner)
 

@@ -1,4 +1,4 @@
-"""Manifold Mixup: mixing inside the network."""
+"""Manifold Mixup: mixing the outputs of a hidden layer."""
 
 from calmix.core.coefficient import coefficient_or_beta
 from calmix.core.method import Coefficient, Method
@@ -13,7 +13,7 @@ def manifold_mixup(
     per_row: bool = False,
     coefficient: Coefficient | None = None,
 ) -> Method:
-    """Manifold Mixup: mix the inputs or the hidden rows after one of the network's stages, drawn in every step.
+    """Manifold Mixup: mix the inputs, or the output of one of the network's stages, drawn in every step.
 
     Formula: with f = g(h(x)), h the part up to the drawn site: mean loss(g(lam h(x_i) + (1 - lam) h(x_j)), mixed y),
     lam ~ Beta(alpha, alpha). Any model; the mixing is a hook on the site's output.

@@ -1,4 +1,4 @@
-"""Mixup Inference in Training: two mixes of the same pair, taken apart again inside the network.
+"""Mixup Inference in Training: two mixes of the same pair go through the network and are unmixed there.
 
 2m mixed rows: the first m are the first mixes, the last m the second mixes of the same pairs
 """
@@ -22,12 +22,12 @@ from calmix.core.site import EverySite
 from calmix.core.tree import cat_rows, map_leaves, take_rows
 from calmix.errors import SettingError, SiteError
 
-_TRIES = 64  # pairs of lam drawn at once, of which the first that is far enough apart counts
+_TRIES = 64  # pairs of lam drawn at once; the first that is far enough apart is taken
 
 
 @dataclass(frozen=True)
 class Twice:
-    """The pairs of `pairing`, each one two times."""
+    """The pairs of `pairing`, twice: first all pairs, then all once more."""
 
     pairing: Pairing
 
@@ -40,7 +40,7 @@ class Twice:
 class Apart:
     """lam_1 >= 1/2 for the first mix and lam_2 <= 1/2 for the second, Beta(alpha, alpha) given lam_1 - lam_2 >= margin.
 
-    margin in (0, 1). Should none of 64 draws be that far apart, the farthest one is taken.
+    margin in (0, 1). If none of 64 draws is that far apart, the one that is farthest apart is taken.
     """
 
     alpha: float
@@ -82,7 +82,7 @@ def unmix(rows: Tensor, mix: Mix) -> tuple[Tensor, Tensor]:
 
 
 def remix(rows: Tensor, before: Mix, after: Mix) -> Tensor:
-    """Rows (2m, ...) mixed as `before` says, taken apart and mixed as `after` says; a mask stays as it is."""
+    """Rows (2m, ...) mixed with the lam of `before`, mixed with that of `after` instead; a mask does not change."""
     if rows.dtype == torch.bool:
         return rows
     both = torch.cat(unmix(rows, before))
@@ -92,9 +92,9 @@ def remix(rows: Tensor, before: Mix, after: Mix) -> Tensor:
 
 @dataclass(frozen=True)
 class DecoupledLoss:
-    """Half the loss of the anchors' outputs plus half that of the partners', taken apart. Terms: anchor, partner.
+    """Half the loss of the unmixed outputs of the anchors plus half that of the partners. Terms: anchor, partner.
 
-    At every later site of the mix the rows are taken apart, and mixed anew.
+    At every later site of the mix the rows are unmixed, and mixed with that site's lam.
     """
 
     @property
@@ -114,7 +114,7 @@ class DecoupledLoss:
 
 @contextmanager
 def _remixing(step: Step, mix: Mix) -> Iterator[Step]:
-    """The step with a model whose rows are taken apart and mixed anew at the later sites."""
+    """In the block, the step's model unmixes the rows at every later site and mixes them with that site's lam."""
     if not mix.later:
         yield step
         return
@@ -139,14 +139,15 @@ def _remixing(step: Step, mix: Mix) -> Iterator[Step]:
 
 
 def mit_l(alpha: float = 0.5, margin: float = 0.5, per_row: bool = False) -> Method:
-    """Mixup Inference in Training, last layer: two mixes of a pair, outputs taken apart, clean targets.
+    """Mixup Inference in Training, last layer: the outputs of two mixes of a pair are unmixed, with clean targets.
 
     Formula: z_k = f(lam_k x_i + (1 - lam_k) x_j) for k = 1, 2; (a, b) solve z_k = lam_k a + (1 - lam_k) b;
     1/2 mean loss(a, y_i) + 1/2 mean loss(b, y_j). lam_1 >= 1/2 >= lam_2, folded Beta(alpha, alpha) with
     lam_1 - lam_2 >= margin.
     Source: Wang et al., On the Pitfall of Mixup for Uncertainty Calibration, CVPR 2023, and its authors' code.
-    Defaults: alpha = 0.5 and margin = 0.5, the code's; one pair of lam a batch as there.
-    Deviation: both mixes go through the network in one batch, which batch norm sees whole; there one after the other.
+    Defaults: alpha = 0.5 and margin = 0.5, the code's; one pair of lam for a batch as there.
+    Deviation: both mixes go through the network as one batch, which batch norm normalises together; there one goes
+    after the other.
     Cost: 2 forwards, 2 backwards (one of twice the rows).
     """
     return Method(Twice(Shuffle()), Apart(alpha, margin, per_row), DecoupledLoss())
@@ -155,12 +156,12 @@ def mit_l(alpha: float = 0.5, margin: float = 0.5, per_row: bool = False) -> Met
 def mit_a(
     alpha: float = 0.5, margin: float = 0.5, per_row: bool = False, sites: tuple[str, ...] | None = None
 ) -> Method:
-    """Mixup Inference in Training, all layers: taken apart and mixed anew after every stage of the network.
+    """Mixup Inference in Training, all layers: rows are unmixed, and mixed anew, after every stage of the network.
 
-    Formula: that of `mit_l`; after each stage the hidden rows are taken apart and mixed with a new pair of lam.
+    Formula: that of `mit_l`; after each stage the hidden rows are unmixed, and mixed with a new pair of lam.
     Source: Wang et al., On the Pitfall of Mixup for Uncertainty Calibration, CVPR 2023, and its authors' code.
-    Defaults: as `mit_l`; sites: None is every stage of the model, see `EverySite`. The authors take the stem, with its norm
-    and activation, and the four groups of blocks of a ResNet.
+    Defaults: as `mit_l`; sites: None is every stage of the model, see `EverySite`. The authors take the stem, with its
+    norm and activation, and the four groups of blocks of a ResNet.
     Deviation: as `mit_l`.
     Cost: 2 forwards, 2 backwards (one of twice the rows).
     """

@@ -1,4 +1,4 @@
-"""Mixup beside an idle clean forward: the control for methods that have one."""
+"""Mixup plus an unused clean forward: a control for methods that have a clean forward."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ from calmix.core.pairing import Shuffle
 
 @dataclass(frozen=True)
 class IdleCleanPass:
-    """`objective` after a clean forward in training mode that nobody uses: all it does is move batch norm's statistics.
+    """`objective` after a clean forward in training mode whose output is not used: it moves batch norm's statistics.
 
-    The control for methods whose published clean pass moves them, too.
+    A control for methods whose published clean pass moves them.
     """
 
     objective: Objective = MixedLoss()
@@ -24,17 +24,17 @@ class IdleCleanPass:
         return self.objective.clean_grad
 
     def __call__(self, step: Step, mix: Mix) -> Outcome:
-        if step.batch_norm == "mixed":  # else the step has such a pass of its own
+        if step.batch_norm == "mixed":  # else the step has a clean pass that moves them
             _ = CleanPass(step.model, step.batch.x, moves_statistics=True).output
         return self.objective(step, mix)
 
 
 def mixup_idle(alpha: float = 1.0, per_row: bool = False) -> Method:
-    """Mixup with an idle clean forward: a control that only moves batch norm's statistics.
+    """Mixup plus an unused clean forward: a control, which differs from Mixup only in batch norm's statistics.
 
-    Formula: that of `mixup`; before it, a forward on the clean batch in training mode whose output nobody uses.
+    Formula: that of `mixup`; before it, a forward on the clean batch in training mode whose output is not used.
     Source: ours. The published code of MixupE and of Similarity Kernel Mixup has such a forward; what a network with
-    batch norm gains from it alone must not be credited to the method. Without batch norm this is `mixup`.
+    batch norm gains by it alone is not the method's gain. Without batch norm this is `mixup`.
     Defaults: those of `mixup`.
     Cost: 2 forwards, 1 backward.
     """

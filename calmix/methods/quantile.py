@@ -1,4 +1,4 @@
-"""Mixup of near pairs only, and of far pairs only: what the similarity kernel is motivated by."""
+"""Mixup of near pairs only, or of far pairs only: the experiment that motivates the similarity kernel."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,10 @@ from calmix.errors import SettingError
 
 @dataclass(frozen=True)
 class QuantileBand:
-    """A partner drawn among the rows whose distance lies between two quantiles of the batch's pairwise distances.
+    """Draws a partner among the rows whose distance lies between two quantiles of the batch's pairwise distances.
 
-    low, high: quantile levels, 0 <= low < high <= 1. A row without such a partner stays alone (its own partner).
-    Takes memory of n^2 for n rows.
+    low, high: quantile levels, 0 <= low < high <= 1. A row without such a partner is its own partner, so it is not
+    mixed. Takes memory of n^2 for n rows.
     """
 
     low: float
@@ -26,16 +26,16 @@ class QuantileBand:
 
     def __post_init__(self) -> None:
         if not 0 <= self.low < self.high <= 1:
-            raise SettingError(f"quantile must be a number between 0 and 1; got {self.low} to {self.high}.")
+            raise SettingError(f"quantile must be a number between 0 and 1; got the band {self.low} to {self.high}.")
 
     def __call__(self, step: Step, generator: torch.Generator | None) -> Pairs:
         n, rows = step.size, self.space(step).float()
-        rows = rows - rows.nanmean(0)  # far from the origin the distances would drown in rounding
+        rows = rows - rows.nanmean(0)  # far from the origin, rounding would hide the distances
         anchor = torch.arange(n, device=rows.device)
         if n == 1:
             return Pairs(anchor, anchor)
         distance = torch.cdist(rows, rows)  # (n, n)
-        distance = torch.where(distance.isnan(), distance.nanmean(), distance).nan_to_num()  # unknown: the mean
+        distance = torch.where(distance.isnan(), distance.nanmean(), distance).nan_to_num()  # rows of unknown position
         others = distance.flatten()[:-1].view(n - 1, n + 1)[:, 1:].flatten()  # without the diagonal
         low, high = (_quantile(others, level) for level in (self.low, self.high))
         keys = torch.rand(n, n, generator=generator, device=rows.device)

@@ -1,4 +1,4 @@
-"""RegMixup: mixed rows beside the clean ones, not instead of them."""
+"""RegMixup: training on mixed rows in addition to clean ones."""
 
 from calmix.core.coefficient import coefficient_or_beta
 from calmix.core.method import Coefficient, Method
@@ -14,7 +14,8 @@ def regmixup(
     Formula: mean loss(f(x_i), y_i) + weight mean loss(f(mixed x), mixed y), lam ~ Beta(alpha, alpha).
     Source: Pinto et al., Using Mixup as a Regularizer Can Surprisingly Improve Accuracy and Out-of-Distribution
     Robustness, NeurIPS 2022 (arXiv 2206.14502).
-    Defaults: weight = 1, the paper's; alpha = 10, its code's for CIFAR-100 (20 for CIFAR-10); one lam a batch as there.
+    Defaults: weight = 1, the paper's; alpha = 10, its code's for CIFAR-100 (20 for CIFAR-10); one lam for a batch as
+    there.
     Deviation: the published code averages over the 2n joint rows, which halves both terms.
     Cost: 2 forwards, 2 backwards: one joint forward of twice the rows.
 

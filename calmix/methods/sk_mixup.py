@@ -19,19 +19,19 @@ def sk_mixup(
     """Similarity Kernel Mixup: mix similar pairs strongly, distant pairs hardly.
 
     Formula: d = |z_i - z_j|^2 / mean over the batch's pairs, tau = tau_max exp(-(d - 1) / (2 tau_std^2)),
-    lam = quantile of Beta(tau, tau) at u ~ Beta(alpha, alpha), one a row; then as Mixup. With tau_max_y or tau_std_y
-    the targets have a tau, and so a lam, of their own: the quantile at the same u.
+    lam = quantile of Beta(tau, tau) at u ~ Beta(alpha, alpha), one for each row; then as Mixup. With tau_max_y or
+    tau_std_y the targets have a tau of their own, and their lam is the quantile of its Beta at the same u.
     Source: Bouniot et al., Tailoring Mixup to Data for Calibration, ICLR 2025 (arXiv 2311.01434).
     Defaults: tau_max = 1, tau_std = 0.25, the paper's for CIFAR-10 and CIFAR-100 (Tiny-ImageNet: 1 and 1.25; ImageNet
-    with ResNet-50: 0.1 and 0.25; regression on Airfoil: 0.0001 and 0.5, on Exchange-Rate: 5 and 1; both as
-    runs in `calmix.experiment.published`). tau_max_y,
-    tau_std_y: those of the inputs. `space` says where z lives: `Embedding()` (penultimate features, the paper's for
-    classification), `Targets()` (the paper's for regression), `Inputs()`; `ByTask()` chooses as the paper does.
+    with ResNet-50: 0.1 and 0.25; regression on Airfoil: 0.0001 and 0.5, on Exchange-Rate: 5 and 1).
+    tau_max_y, tau_std_y: those of the inputs. space: z is the penultimate features with `Embedding()` (the paper's for
+    classification), the targets with `Targets()` (the paper's for regression) or the inputs with `Inputs()`; `ByTask()`
+    chooses as the paper does.
     Deviation: batch-norm statistics are not moved by the clean pass.
     Cost: 1 forward, 1 backward; with `Embedding()` 1 more forward, without a graph and without the last layer.
 
-    remember: ours; z is what the mixed rows of earlier steps have told of the row's embedding, so that there is no
-    further forward. The training loss must be told the rows' positions, `index`; see `Remembered` and `Memory`.
+    remember: ours; z is an estimate from the mixed rows of earlier steps, so that there is no further forward. The
+    training loss then needs the rows' positions, `index`; see `Remembered` and `Memory`. Not for regression.
     """
     space = remembering(space) if remember else space
     kernel = SimilarityKernel(tau_max, tau_std, alpha, space)

@@ -1,5 +1,6 @@
-"""What goes with any method: methods made from methods."""
+"""Functions from methods to methods."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from calmix.core.coefficient import Folded, Sometimes
@@ -12,7 +13,7 @@ from calmix.methods.mit import Twice
 
 
 def sometimes(method: Method, p: float = 0.5, per_row: bool = False) -> Method:
-    """`method` with probability p, else lam = 1: batch by batch, or row by row.
+    """`method` with probability p, else lam = 1; drawn for each batch, or with per_row for each row.
 
     >>> from calmix import mixup
     >>> sometimes(mixup(), p=0.8).coefficient
@@ -29,7 +30,7 @@ def folded(method: Method) -> Method:
 
 
 def _folded(coefficient: Coefficient) -> Coefficient:
-    if isinstance(coefficient, Boxes | Sometimes):  # of boxes the area is folded, not the map
+    if isinstance(coefficient, Boxes | Sometimes):  # fold the area of a box, not the map of its pixels
         return replace(coefficient, coefficient=_folded(coefficient.coefficient))
     return Folded(coefficient)
 
@@ -47,7 +48,7 @@ def without_self_pairs(method: Method) -> Method:
 
 
 def scheduled(method: Method | Scheduled, until: int, then: Method | Scheduled | None = None) -> Scheduled:
-    """`method` for the first `until` epochs, then plain training (or `then`).
+    """`method` for the first `until` epochs, then `then`, or plain training.
 
     The training loop says which epoch it is: `training_loss.epoch = epoch`.
 
@@ -58,7 +59,7 @@ def scheduled(method: Method | Scheduled, until: int, then: Method | Scheduled |
     return Scheduled(method, until, erm() if then is None else then)
 
 
-WRAPPERS = {
+WRAPPERS: dict[str, Callable[..., Method | Scheduled]] = {
     "sometimes": sometimes,
     "folded": folded,
     "without_self_pairs": without_self_pairs,

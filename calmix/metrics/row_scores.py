@@ -101,7 +101,7 @@ def score_rows(probs: Array, labels: Array) -> RowScores:
     Raises:
         ShapeError, DataError: as every metric of calmix.metrics.classification.
     """
-    return concat_rows([_score_piece(*piece) for piece in pieces(*check_classes(probs, labels))])
+    return concat_rows([_score_piece(*piece) for piece in pieces(*check_probs(probs, labels))])
 
 
 def class_bins(probs: Array, labels: Array, bins: int = 15) -> ClassBins:
@@ -121,7 +121,7 @@ def class_bins(probs: Array, labels: Array, bins: int = 15) -> ClassBins:
 def score_and_bin(probs: Array, labels: Array, bins: int = 15) -> tuple[RowScores, ClassBins]:
     """`score_rows` and `class_bins` while reading the probabilities once."""
     check_bins(bins)
-    probs, labels = check_classes(probs, labels)
+    probs, labels = check_probs(probs, labels)
     rows, tally = [], _Tally(probs.shape[1], bins)
     for piece in pieces(probs, labels):
         rows.append(_score_piece(*piece))
@@ -139,7 +139,7 @@ def concat_rows(parts: Sequence[RowScores]) -> RowScores:
     )
 
 
-def check_classes(probs: Array, labels: Array) -> tuple[Tensor, Tensor]:
+def check_probs(probs: Array, labels: Array) -> tuple[Tensor, Tensor]:
     """(n, K) as given and (n,) int64; `pieces` checks what is in the rows.
 
     Raises:
@@ -170,9 +170,12 @@ def check_classes(probs: Array, labels: Array) -> tuple[Tensor, Tensor]:
 
 
 def pieces(probs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """A few rows at a time of what `check_classes` returned, (m, K) float64 and (m,) int64; here probabilities are checked.
+    """Check the probabilities, and yield a few rows at a time: (m, K) float64 and (m,) int64.
 
-    A piece is to be read before the next one is asked for: they share their memory, which is quicker than new memory.
+    probs, labels: as `check_probs` returns them. All pieces share one buffer, so read each before you take the next.
+
+    Raises:
+        DataError: a probability is negative or not finite, or a row does not sum to one.
     """
     rows = min(len(probs), max(1, PIECE // max(1, probs.shape[1])))
     shared = torch.empty(rows, probs.shape[1], dtype=torch.float64)
@@ -184,7 +187,7 @@ def pieces(probs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _score_piece(probs: Tensor, labels: Tensor) -> RowScores:
-    predicted = torch.from_numpy(probs.numpy().argmax(1))  # six times as fast as torch's, and the same
+    predicted = torch.from_numpy(probs.numpy().argmax(1))  # the same as torch's argmax, and six times as fast
     return RowScores(
         _picked(probs, predicted).clamp(max=1),  # float32 rows may sum to a little more than one
         predicted == labels,
@@ -194,10 +197,10 @@ def _score_piece(probs: Tensor, labels: Tensor) -> RowScores:
 
 
 class _Tally:
-    """A `ClassBins` in the making.
+    """Counts for a `ClassBins`, added up piece by piece.
 
-    At most B probabilities of a row reach 1 / B, so only these are put into bins one by one; the first bin holds
-    the rest of its class.
+    At most B probabilities of a row reach 1 / B, so only these are put into bins one by one; all others belong to the
+    first bin of their class.
     """
 
     def __init__(self, classes: int, bins: int) -> None:
@@ -208,7 +211,7 @@ class _Tally:
         self.observed = torch.zeros(classes * bins, dtype=torch.int64)
 
     def add(self, probs: Tensor, labels: Tensor) -> None:
-        """Rows as `pieces` gives them."""
+        """Add rows as `pieces` yields them."""
         place = np.flatnonzero(probs.numpy() >= 1 / self.bins)  # torch's nonzero takes five times as long
         place = torch.from_numpy(place)
         large = probs.view(-1)[place]
@@ -220,9 +223,9 @@ class _Tally:
         self.observed.index_add_(0, self._cell(labels, _picked(probs, labels)), torch.ones_like(labels))
 
     def table(self) -> ClassBins:
-        """Of all rows so far."""
+        """The table of all rows so far."""
         count, claimed, observed = (each.view(-1, self.bins) for each in (self.count, self.claimed, self.observed))
-        small = torch.arange(self.bins) == 0  # (B,), where the rest belongs
+        small = torch.arange(self.bins) == 0  # (B,), the first bin
         rest, rest_claimed = self.rows - count.sum(1), self.total - claimed.sum(1)  # (K,)
         return ClassBins(count + small * rest[:, None], claimed + small * rest_claimed[:, None], observed)
 
@@ -231,12 +234,12 @@ class _Tally:
 
 
 def _picked(probs: Tensor, column: Tensor) -> Tensor:
-    """(m,): of each row the entry in that column."""
+    """(m,): the entry of each row in its `column` (m,)."""
     return probs.gather(1, column[:, None])[:, 0]
 
 
 def _check_sums(probs: Tensor, start: int) -> None:
-    """`start`: the place of the first of these rows."""
+    """Raise DataError unless the rows are probabilities. start: the position of the first row, for the message."""
     off = probs.sum(1) - 1  # (m,)
     if not (probs.amin() >= 0 and off.isfinite().all()):
         raise DataError("probs holds a negative number, NaN or infinity; of logits, pass logits.softmax(1).")

@@ -25,8 +25,8 @@ class MLP(nn.Module):
         super().__init__()
         sizes = [inputs] + [width] * depth
         hidden = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), activation())]
-        self.body = nn.Sequential(nn.Flatten(), *hidden)
-        self.head = nn.Linear(width, outputs)
+        self.body: nn.Sequential = nn.Sequential(nn.Flatten(), *hidden)
+        self.head: nn.Linear = nn.Linear(width, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.body(x))

@@ -20,13 +20,13 @@ class SmallResNet(nn.Module):
         super().__init__()
         channels, height, _ = shape
         stride = 2 if height > 64 else 1
-        self.stem = nn.Sequential(
+        self.stem: nn.Sequential = nn.Sequential(
             nn.Conv2d(channels, width, 3, stride, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
         )
-        self.layer1 = Block(width, width)
-        self.layer2 = Block(width, 2 * width, 2)
-        self.layer3 = Block(2 * width, 4 * width, 2)
-        self.head = nn.Linear(4 * width, outputs)
+        self.layer1: Block = Block(width, width)
+        self.layer2: Block = Block(width, 2 * width, 2)
+        self.layer3: Block = Block(2 * width, 4 * width, 2)
+        self.head: nn.Linear = nn.Linear(4 * width, outputs)
         # convolutions follow the memory format of their weights, whatever the input's
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
@@ -39,14 +39,14 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
-        self.body = nn.Sequential(
+        self.body: nn.Sequential = nn.Sequential(
             nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
             nn.BatchNorm2d(outputs),
             nn.ReLU(),
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
             nn.BatchNorm2d(outputs),
         )
-        self.skip = nn.Identity()
+        self.skip: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
             self.skip = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 

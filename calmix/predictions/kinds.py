@@ -123,14 +123,15 @@ def logits_of(probs: Tensor) -> Tensor:
     if probs.min() < 0 or probs.max() > 1 + FAR:
         raise DataError(
             f"probabilities run from {probs.min().item():.4g} to {probs.max().item():.4g}, expected 0 to 1; "
-            "if these are logits, say --logits."
+            "if these are logits, pass them as logits (--logits)."
         )
     off = (probs.double().sum(1) - 1).abs()
     if off.max() > FAR:
         row, far = int(off.argmax()), int((off > FAR).sum())
         raise DataError(
             f"probabilities must sum to one in every row, but row {row} sums to {probs[row].sum().item():.4g} "
-            f"({far} of {len(off)} rows are off by more than {FAR:g}); if these are logits, say --logits."
+            f"({far} of {len(off)} rows are off by more than {FAR:g}); if these are logits, pass "
+            "them as logits (--logits)."
         )
     return probs.double().clamp(min=torch.finfo(torch.float64).tiny).log()
 

@@ -27,10 +27,13 @@ TITLE = 20  # characters above one of them
 ENTRY = 30  # characters of a name in a legend
 
 
+CsvRow = dict[str, str | float]  # column -> cell
+
+
 class Shown(Protocol):
     """The data of a figure."""
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[CsvRow]:
         """The same as a table, for those who draw it themselves."""
         ...
 

@@ -109,7 +109,7 @@ def _drawn(folder: Path, drawing: Drawing, files: dict[Path, bytes]) -> dict[str
 
 def _csv(drawing: Drawing) -> bytes:
     rows = [row for data in drawing.data for row in data.rows()]
-    return csv_of(pd.DataFrame(rows, dtype=object))  # whole numbers stay whole where other rows have none
+    return csv_of(pd.DataFrame(rows, dtype=object))  # whole numbers stay so where others are missing
 
 
 def _template() -> Template:

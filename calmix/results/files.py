@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from calmix.errors import DataError
 
-Arrays = Mapping[str, NDArray]  # by name: logits, probs, labels, ...
+Arrays = Mapping[str, NDArray[Any]]  # by name: logits, probs, labels, ...
 
 
 def slug(label: str) -> str:
@@ -67,7 +67,7 @@ def write_arrays(path: Path, arrays: Arrays) -> None:
     write_whole(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
 
-def read_arrays(path: Path) -> dict[str, NDArray]:
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Raise DataError where the file is missing or damaged."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:

@@ -95,6 +95,14 @@ class Scores:
         """One number; None where there is none."""
         return self._by_seed.get((condition, metric), {}).get((method, seed))
 
+    def measured(self, method: str, seed: int) -> dict[str, dict[str, float]]:
+        """All that was measured of one run, as `of` takes it."""
+        found: dict[str, dict[str, float]] = {}
+        for (condition, metric), values in self._by_seed.items():
+            if (method, seed) in values:
+                found.setdefault(condition, {})[metric] = values[method, seed]
+        return found
+
     def seeds_of(self, method: str) -> list[int]:
         return self._seeds.get(method, [])
 

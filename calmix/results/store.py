@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 from calmix.errors import DataError, UnknownNameError
-from calmix.results.catalogue import ACCURACY, BRIER, ECE, MAE, METRICS, NLL, R2, RMSE, SCALED_ECE, SCALED_NLL, Column
+from calmix.results.catalogue import ACCURACY, BRIER, COST, ECE, MAE, METRICS, NLL, R2, RMSE, SCALED_ECE, SCALED_NLL, Column
 from calmix.results.files import read_json, write_csv, write_json
 from calmix.results.records import Record, as_json, from_json, scores_of
-from calmix.results.scores import Scores
+from calmix.results.scores import Scores, column_name
 
 CLASSIFICATION = (ACCURACY, NLL, BRIER, ECE, Column(METRICS["adaptive_ece"]), SCALED_NLL, SCALED_ECE)
 REGRESSION = (RMSE, MAE, R2)
@@ -124,17 +124,16 @@ def write_results(folder: Path, results: Results) -> None:
 def results_json(results: Results) -> dict[str, object]:
     """For people and programs; `summary` is derived from `runs`, and never read back."""
     facts, scores = results.facts, results.scores
-    columns = [*results.columns, Column(METRICS["cost"])]
+
+    def mean(method: str, column: Column) -> dict[str, float]:
+        return asdict(scores.interval(method, column.key, column.condition))
+
+    columns = {column_name(column.condition, column.key): column for column in (*results.columns, COST)}
     summary = [
         {
             "method": method,
             "seeds": len(scores.seeds_of(method)),
-            "metrics": {
-                "_".join(filter(None, (column.condition.replace("plain", ""), column.key))): asdict(
-                    scores.interval(method, column.key, column.condition)
-                )
-                for column in columns
-            },
+            "metrics": {name: mean(method, column) for name, column in columns.items()},
         }
         for method in results.methods
     ]
@@ -175,8 +174,10 @@ def read_results(folder: Path, reference: str | None = None) -> Results:
     return Results(results.facts, results.records, reference)
 
 
-def results_from_json(raw: Mapping) -> Results:
+def results_from_json(raw: object) -> Results:
     """`results_json`, backwards. Raise DataError where an entry is missing or of another kind."""
+    if not isinstance(raw, Mapping):
+        raise DataError(f"expected an object with runs; got {type(raw).__name__}.")
     try:
         data = DataFacts(**{entry.name: raw["data"][entry.name] for entry in fields(DataFacts)})
         records = [from_json(run) for run in raw["runs"]]

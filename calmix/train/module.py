@@ -114,7 +114,7 @@ class Keeper(Callback):
 
     def __init__(self, select: str, on_epoch: Callable[[int, nn.Module], object]) -> None:
         self.state: dict[str, Tensor] | None = None
-        self.epoch = 0
+        self.epoch: int = 0
         self._best = float("inf")
         self._select = select
         self._on_epoch = on_epoch

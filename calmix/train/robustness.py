@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -51,7 +52,7 @@ class Robustness:
         same images.
         """
         scores: Scored = {}
-        arrays: dict[str, NDArray] = {}
+        arrays: dict[str, NDArray[np.generic]] = {}
         for one in self.ood:
             pixels = one.images(splits)
             logits = predicted_logits(model, Split(pixels, torch.zeros(len(pixels), dtype=torch.int64)))

@@ -5,7 +5,6 @@ B  bins
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from calmix.report.drawing import Drawing, panels, panels_height
+from calmix.report.drawing import CsvRow, Drawing, panels, panels_height
 from calmix.report.style import Style
 from calmix.results.files import Arrays
 
@@ -36,7 +35,7 @@ class Confidence:
     filled: NDArray[np.float64]  # (B,)
     outlined: NDArray[np.float64]  # (B,)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[CsvRow]:
         for kind, shares in zip(self.kinds, (self.filled, self.outlined), strict=True):
             for number, share in enumerate(shares.tolist()):
                 yield {"method": self.method, "kind": kind, "from": number / BINS, "share": share}

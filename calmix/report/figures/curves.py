@@ -7,7 +7,7 @@ n  test rows
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 from numpy.typing import NDArray
 
 from calmix.metrics import risk_coverage
-from calmix.report.drawing import TOGETHER, Drawing, legend, legend_height, panels, panels_height
+from calmix.report.drawing import TOGETHER, CsvRow, Drawing, legend, legend_height, panels, panels_height
 from calmix.report.style import Style
 from calmix.results.files import Arrays
 
@@ -49,7 +49,7 @@ class Curve:
     x: NDArray[np.float64]  # (N,)
     values: NDArray[np.float64]  # (S, N)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[CsvRow]:
         for seed, values in zip(self.seeds, self.values.tolist(), strict=True):
             for x, value in zip(self.x.tolist(), values, strict=True):
                 yield {"method": self.method, "seed": seed, self.along.name: x, self.quantity.name: value}

@@ -5,14 +5,13 @@ n  test rows, pooled over seeds
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from calmix.report.drawing import Drawing, wrapped
+from calmix.report.drawing import CsvRow, Drawing, wrapped
 from calmix.report.style import Style
 from calmix.results.files import Arrays
 
@@ -25,7 +24,7 @@ class Predicted:
     predicted: NDArray[np.float64]  # (n,)
     observed: NDArray[np.float64]  # (n,)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[CsvRow]:
         for predicted, observed in zip(self.predicted.tolist(), self.observed.tolist(), strict=True):
             yield {"method": self.method, "predicted": predicted, "observed": observed}
 

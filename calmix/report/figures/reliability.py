@@ -25,7 +25,7 @@ from calmix.metrics import (
     smooth_reliability,
 )
 from calmix.metrics.tensors import Array
-from calmix.report.drawing import AFTER, BEFORE, Drawing, wrapped
+from calmix.report.drawing import AFTER, BEFORE, CsvRow, Drawing, wrapped
 from calmix.report.style import Style, darker
 from calmix.results.files import Arrays
 
@@ -52,7 +52,7 @@ class Reliability:
     claimed: str = "confidence"
     observed: str = "accuracy"
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[CsvRow]:
         bins = (self.bins.count.tolist(), self.bins.claimed.tolist(), self.bins.observed.tolist())
         said = {"method": self.method, "stage": self.stage}
         for count, claimed, observed in zip(*bins, strict=True):

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from calmix.report.drawing import TITLE, Drawing, wrapped
+from calmix.report.drawing import TITLE, CsvRow, Drawing, wrapped
 from calmix.report.style import Style
 from calmix.results.catalogue import Column
 from calmix.results.scores import Scores
@@ -22,7 +22,7 @@ class Dot:
     heading: str
     value: Interval
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[CsvRow]:
         value = {"mean": self.value.mean, "low": self.value.low, "high": self.value.high}
         yield {"method": self.method, "heading": self.heading, **value}
 

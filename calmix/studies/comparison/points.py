@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from calmix.report.drawing import AFTER, BEFORE, Drawing, legend, legend_height
+from calmix.report.drawing import AFTER, BEFORE, CsvRow, Drawing, legend, legend_height
 from calmix.report.style import Style
 from calmix.results.catalogue import Column
 from calmix.results.scores import Scores, column_name
@@ -24,8 +24,8 @@ class Point:
     y: Interval
     metrics: tuple[str, str] = ("", "")  # what x and y are
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        row: dict[str, Any] = {"method": self.method, "stage": self.stage}
+    def rows(self) -> Iterator[CsvRow]:
+        row: CsvRow = {"method": self.method, "stage": self.stage}
         row |= {"x_metric": self.metrics[0], "y_metric": self.metrics[1]}
         for axis, interval in (("x", self.x), ("y", self.y)):
             row |= {axis: interval.mean, f"{axis}_low": interval.low, f"{axis}_high": interval.high}

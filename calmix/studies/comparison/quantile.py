@@ -16,7 +16,7 @@ from calmix.core.method import Method
 from calmix.errors import CalmixError
 from calmix.methods.quantile import QuantileBand
 from calmix.methods.read import method_name, read_method
-from calmix.report.drawing import Drawing
+from calmix.report.drawing import CsvRow, Drawing
 from calmix.report.style import NAMED
 from calmix.results.catalogue import ACCURACY, ECE, SCALED_ECE, Column
 from calmix.results.scores import Scores, column_name
@@ -35,7 +35,7 @@ class QuantilePoint:
     column: Column
     value: Interval
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[CsvRow]:
         value = {"mean": self.value.mean, "low": self.value.low, "high": self.value.high, "seeds": self.value.count}
         yield {
             "kind": self.kind,

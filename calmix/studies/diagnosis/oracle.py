@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from calmix.core.embeddings import embedded
+from calmix.core.embeddings import capture_embeddings
 from calmix.data import Split, Splits, cut_train
 from calmix.diagnose import neighbour_votes
 from calmix.errors import SettingError
@@ -151,9 +151,9 @@ def train_oracle(
 @torch.no_grad()
 def _look(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     """Logits (m, K) and embeddings (m, d)."""
-    with embedded(model, None) as watch:
-        logits = watch.model(x)
-        embedding = watch.rows(logits)
+    with capture_embeddings(model, None) as capture:
+        logits = capture.model(x)
+        embedding = capture.embedding(logits)
     return class_logits(logits), embedding
 
 

@@ -1,4 +1,4 @@
-"""Files of predictions, from any framework, as what was predicted.
+"""Files of predictions, from any framework, as what one evaluation is given.
 
 An .npz file holds arrays, a .csv, .csv.gz or .parquet file columns:
 
@@ -6,18 +6,19 @@ An .npz file holds arrays, a .csv, .csv.gz or .parquet file columns:
                                    (n, K) and labels (n, K) of 0 and 1, any number of them a row
     mean and targets               (n,) or (n, d); and std or variance, where the model knows them
     samples and targets            (S, n) or (S, n, d): S stochastic passes or members of an ensemble
-    votes                          (n, K) how often people chose each class, where they were asked
+    human_labels                   (n, K) how often people chose each class, where they were asked
     classes                        K names
 
 In a table, an array of K columns is written as K columns, probs_cat, probs_dog, ...; then labels may be those names,
-and columns of labels, votes and of the calibration split belong together by name, in whatever order they stand.
-What belongs to the calibration split carries the prefix `calibration_`, and predictions for rows that are of none of
-the classes `outside_NAME_`; so what `calmix compare` stores of a run is such a file.
+and columns of labels, of human labels and of the calibration split belong together by name, in whatever order they
+stand. What belongs to the calibration split carries the prefix `calibration_`, and predictions for rows that are of
+none of the classes `ood_NAME_`; so what `calmix compare` stores of a run is such a file. The names of calmix 0.1.0,
+`votes` for `human_labels` and `outside_NAME_` for `ood_NAME_`, are still read.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 from zipfile import BadZipFile
@@ -29,42 +30,36 @@ from torch import Tensor
 
 from calmix.data.table import read_table
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
-from calmix.evaluation.predictions import Classified, Estimated, Multilabelled, Predictions, class_logits, logits_of
+from calmix.metrics import gaussian_of_samples
+from calmix.predictions import ClassPredictions, Predictions, RegressionPredictions
+from calmix.studies.evaluation.given import Given, class_ids, labelled, numbers, regression, scores, squeezed
 
-NAMES = ("probs", "logits", "labels", "mean", "std", "variance", "samples", "targets", "votes", "classes")
+NAMES = ("probs", "logits", "labels", "mean", "std", "variance", "samples", "targets", "human_labels", "classes")
 OTHER_NAMES = {
     "prob": "probs", "probability": "probs", "probabilities": "probs", "logit": "logits", "label": "labels",
-    "target": "targets", "var": "variance",
+    "target": "targets", "var": "variance", "human_label": "human_labels", "votes": "human_labels",
 }  # fmt: skip
 IGNORED = ("temperature",)  # `calmix compare` notes it beside the predictions
-CALIBRATION, OUTSIDE = "calibration_", "outside_"
+CALIBRATION, OOD = "calibration_", "ood_"
+OUTSIDE = "outside_"  # as calmix 0.1.0 called it
 NAME = re.compile(
-    rf"(?P<prefix>{CALIBRATION}|{OUTSIDE}[\w.-]+?_)?(?P<kind>{'|'.join((*NAMES, *OTHER_NAMES))})(_(?P<column>.+))?"
+    rf"(?P<prefix>{CALIBRATION}|(?:{OOD}|{OUTSIDE})[\w.-]+?_)?"
+    rf"(?P<kind>{'|'.join((*NAMES, *OTHER_NAMES))})(_(?P<column>.+))?"
 )
-CLOSE = 2e-3  # predictions that differ by no more, row by row, are the same in another precision
-
-
-@dataclass(frozen=True, eq=False)
-class Given:
-    """All that one evaluation is given."""
-
-    test: Predictions
-    calibration: Predictions | None = None
-    outside: Mapping[str, Tensor] = field(default_factory=dict)  # logits (m, K) by name
-    votes: Tensor | None = None  # (n, K)
+OOD_ARRAY = re.compile(rf"{OOD}(?P<name>[\w.-]+?)_({'|'.join(NAMES)})")
 
 
 def read_given(
     path: Path,
     calibration: Path | None = None,
-    outside: Sequence[Path] = (),
-    votes: Path | None = None,
+    ood: Sequence[Path] = (),
+    human_labels: Path | None = None,
     logits: bool = False,
 ) -> Given:
     """The predictions in `path` and what goes with them, from further files or from the same one.
 
-    outside: files of predictions for rows of no class, each named by its file. logits: numbers that the files call
-    probabilities are logits.
+    ood: files of predictions for rows of no class, each named by its file. human_labels: a .npy file (n, K). logits:
+    numbers that the files call probabilities are logits.
 
     Raises:
         DataError: a file that cannot be read, numbers that cannot be such predictions, or a calibration file that is
@@ -75,30 +70,25 @@ def read_given(
     """
     file = _read(path)
     test = _predictions(file, logits)
-    if not isinstance(test, Classified) and (outside or votes):
-        raise SettingError(f"{path} holds no predictions of one class a row, which --ood and --votes are for.")
-    if isinstance(test, Estimated) and logits:
+    if isinstance(test, RegressionPredictions) and logits:
         raise SettingError(f"{path} holds numbers, and --logits is for classes; leave it out.")
+    classes = () if isinstance(test, RegressionPredictions) else test.classes
     held = file.part(CALIBRATION) if calibration is None else _read(calibration)
-    fitted_on = None
-    if held.arrays:
-        if calibration is not None and calibration.resolve() == path.resolve():
-            raise _same_rows(held)
-        fitted_on = _predictions(held, logits, test.classes if isinstance(test, Classified) else ())
-        _check_calibration(test, fitted_on, held)
+    other = _predictions(held, logits, classes) if held.arrays else None
+    if not isinstance(test, ClassPredictions):
+        if ood or human_labels is not None:
+            raise SettingError(
+                f"{path} holds no predictions of one class a row, which --ood and --human-labels are for."
+            )
+        return _named(path, lambda: Given(test, other))
     shown: dict[str, Tensor] = {}
-    if isinstance(test, Classified):
-        parts = {name: file.part(f"{OUTSIDE}{name}_") for name in file.outside_names()}
-        for name, part in (*parts.items(), *((other.name.split(".")[0], _read(other)) for other in outside)):
-            if name in shown:
-                raise DataError(f"two sets of outside rows are named {name!r}; give one of the files another name.")
-            shown[name] = _logits(part, logits, test.classes)
-            if shown[name].shape[1:] != test.logits.shape[1:]:
-                raise ShapeError(
-                    f"{part.path}: {shown[name].shape[1]} classes, expected {test.logits.shape[1]} as in {path}; "
-                    "predict both with the same model."
-                )
-    return Given(test, fitted_on, shown, _votes(test, file, votes))
+    parts = [(name, file.part(f"{OOD}{name}_")) for name in file.ood_names()]
+    for name, part in (*parts, *((file_of.name.split(".")[0], _read(file_of)) for file_of in ood)):
+        if name in shown:
+            raise DataError(f"two OOD sets are named {name!r}; give one of the files another name.")
+        shown[name] = _logits(part, logits, classes)
+    people = _human_labels(file, human_labels, classes)
+    return _named(path, lambda: Given(test, other, shown, people))
 
 
 # ------------------------------------------------------------------------------------------- files to arrays
@@ -120,8 +110,8 @@ class _File:
             arrays.setdefault("classes", self.arrays["classes"])
         return _File(self.path, arrays, columns)
 
-    def outside_names(self) -> list[str]:
-        return sorted({name[len(OUTSIDE) : name.rindex("_")] for name in self.arrays if name.startswith(OUTSIDE)})
+    def ood_names(self) -> list[str]:
+        return sorted({match["name"] for name in self.arrays if (match := OOD_ARRAY.fullmatch(name))})
 
     def one_of(self, names: tuple[str, ...], what: str) -> tuple[str, NDArray]:
         """The first of the names that is there, and its array."""
@@ -185,9 +175,11 @@ def _parsed(name: str, path: Path) -> tuple[str, str, str]:
         return "", name, ""
     match = NAME.fullmatch(name)
     if match is None:
-        known = (*NAMES, "probs_NAME", "calibration_probs", "outside_NAME_probs")
+        known = (*NAMES, "probs_NAME", "calibration_probs", "ood_NAME_probs")
         raise UnknownNameError(f"array or column in {path.name} (remove it, or name it as one of these):", name, known)
-    return match["prefix"] or "", OTHER_NAMES.get(match["kind"], match["kind"]), match["column"] or ""
+    prefix, kind = match["prefix"] or "", match["kind"]
+    today = OOD + prefix.removeprefix(OUTSIDE) if prefix.startswith(OUTSIDE) else prefix
+    return today, OTHER_NAMES.get(kind, kind), match["column"] or ""
 
 
 # ------------------------------------------------------------------------------------- arrays to predictions
@@ -196,10 +188,10 @@ Made = TypeVar("Made")
 
 
 def _named(path: Path, make: Callable[[], Made]) -> Made:
-    """What `make` returns; its advice begins with the file that it is about."""
+    """What `make` returns; its errors begin with the file that they are about."""
     try:
         return make()
-    except (DataError, ShapeError) as error:
+    except (DataError, ShapeError, SettingError) as error:
         if str(path) in str(error):
             raise
         raise type(error)(f"{path}: {error}") from None
@@ -208,86 +200,63 @@ def _named(path: Path, make: Callable[[], Made]) -> Made:
 def _predictions(file: _File, logits: bool, classes: tuple[str, ...] = ()) -> Predictions:
     """`classes`: in which order the columns are wanted, where the file names them; its own where there are none."""
     if "mean" in file.arrays or "samples" in file.arrays:
-        return _named(file.path, lambda: _estimated(file))
+        return _named(file.path, lambda: _regression(file))
     kind, truth = file.one_of(("labels", "targets"), "the true classes")
     if truth.ndim == 2 and truth.shape[1] > 1:
-        return _named(file.path, lambda: _multilabelled(file, kind, logits))
-    scores, names = _logits(file, logits, classes), classes or _classes(file)
+        source, _ = file.one_of(("logits", "probs"), "the predictions")
+        names = _classes(file)
+        found, ordered = numbers(source, file.arrays[source]), _ordered(file, kind, names)
+        return _named(file.path, lambda: labelled(found, ordered, logits or source == "logits", names))
+    found, names = _logits(file, logits, classes), classes or _classes(file)
     ids = _class_ids(truth.reshape(-1), file.path, names)
-    return _named(file.path, lambda: Classified(scores, ids, names))
-
-
-def _multilabelled(file: _File, truth: str, logits: bool) -> Multilabelled:
-    kind, _ = file.one_of(("logits", "probs"), "the predictions")
-    probs, names = _numbers(file, kind), _classes(file)
-    if logits or kind == "logits":
-        probs = probs.sigmoid()
-    elif probs.numel() and (probs.min() < 0 or probs.max() > 1):
-        raise DataError("probabilities leave [0, 1]; if these are logits, say --logits.")
-    return Multilabelled(probs, _ordered(file, truth, names), names)
+    return _named(file.path, lambda: ClassPredictions(found, ids, names))
 
 
 def _logits(file: _File, logits: bool, classes: tuple[str, ...]) -> Tensor:
     """(n, K) logits; one column is the second of two classes."""
-    kind, values = file.one_of(("logits", "probs"), "the predictions")
-    if values.ndim not in (1, 2):
-        raise ShapeError(f"{file.path}: {kind} have shape {values.shape}, expected (rows, classes) or (rows,).")
-    scores = _ordered(file, kind, classes or _classes(file))
-    scores = scores[:, None] if scores.ndim == 1 else scores
-    if logits or kind == "logits":
-        return class_logits(scores)
-    return _named(file.path, lambda: logits_of(torch.cat([1 - scores, scores], 1) if scores.shape[1] == 1 else scores))
+    kind, _ = file.one_of(("logits", "probs"), "the predictions")
+    values = _ordered(file, kind, classes or _classes(file))
+    return _named(file.path, lambda: scores(kind, values, logits or kind == "logits"))
 
 
-def _estimated(file: _File) -> Estimated:
-    from calmix.metrics import gaussian_of_samples
-
-    def column(name: str) -> Tensor:
-        return _squeezed(_numbers(file, name))
-
-    targets = column(file.one_of(("targets", "labels"), "the true values")[0])
+def _regression(file: _File) -> RegressionPredictions:
+    _, targets = file.one_of(("targets", "labels"), "the true values")
     if "samples" in file.arrays:
-        samples = _numbers(file, "samples")
+        samples = numbers("samples", file.arrays["samples"])
         if samples.ndim not in (2, 3) or len(samples) < 2:
             raise ShapeError(
                 f"samples have shape {tuple(samples.shape)}, expected (passes, rows) or (passes, rows, targets), "
                 "and two passes or more."
             )
         mean, std = gaussian_of_samples(samples)
-        return Estimated(_squeezed(mean), targets, _squeezed(std))
+        return RegressionPredictions(squeezed(mean), squeezed(numbers("targets", targets)), squeezed(std))
     if "variance" not in file.arrays:
-        return Estimated(column("mean"), targets, column("std") if "std" in file.arrays else None)
-    variance = column("variance")
+        return regression(file.arrays["mean"], targets, file.arrays.get("std"))
     if "std" in file.arrays:
         raise DataError("there are both std and variance; keep one of them.")
+    variance = numbers("variance", file.arrays["variance"])
     if variance.numel() and variance.min() < 0:
         raise DataError(f"variance is {variance.min().item():.4g} somewhere, expected positive numbers.")
-    return Estimated(column("mean"), targets, variance.sqrt())
+    return regression(file.arrays["mean"], targets, variance.sqrt())
 
 
-def _votes(test: Predictions, file: _File, path: Path | None) -> Tensor | None:
-    if not isinstance(test, Classified):
-        return None
-    if path is not None:
-        try:
-            found = np.load(path, allow_pickle=False)
-        except (OSError, EOFError, ValueError):
-            found = None
-        if not isinstance(found, np.ndarray):
-            raise DataError(f"{path} cannot be read; give a .npy file of votes (rows, classes).")
-        votes = _numbers(_File(path, {"votes": found}, {}), "votes")
-    elif "votes" in file.arrays:
-        votes = _ordered(file, "votes", test.classes)
-    else:
-        return None
-    if votes.shape != test.logits.shape:
-        raise DataError(f"votes have shape {tuple(votes.shape)}, expected one number for each row and class.")
-    return votes
+def _human_labels(file: _File, path: Path | None, classes: tuple[str, ...]) -> Tensor | None:
+    """Those of a file of their own, or those beside the predictions, if there are any."""
+    if path is None:
+        return _ordered(file, "human_labels", classes) if "human_labels" in file.arrays else None
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, EOFError, ValueError):
+        found = None
+    if not isinstance(found, np.ndarray):
+        raise DataError(f"{path} cannot be read; give a .npy file of human labels (rows, classes).")
+    return _named(path, lambda: numbers("human labels", found))
 
 
 def _ordered(file: _File, name: str, classes: tuple[str, ...]) -> Tensor:
     """An array of a column a class, in the order of `classes` where both are named."""
-    values, columns = _numbers(file, name), file.columns.get(name) or _named_classes(file)
+    values = _named(file.path, lambda: numbers(name, file.arrays[name]))
+    columns = file.columns.get(name) or _named_classes(file)
     if not columns or not classes or columns == classes or values.ndim != 2:
         return values
     if set(columns) != set(classes):
@@ -296,18 +265,6 @@ def _ordered(file: _File, name: str, classes: tuple[str, ...]) -> Tensor:
             "name both alike."
         )
     return values[:, [columns.index(name) for name in classes]]
-
-
-def _numbers(file: _File, name: str) -> Tensor:
-    values = file.arrays[name]
-    if values.dtype.kind not in "fiub" or values.ndim == 0:
-        raise DataError(f"{file.path}: {name} are {values.dtype} of shape {values.shape}, expected rows of numbers.")
-    return torch.from_numpy(values.astype(values.dtype if values.dtype.kind == "f" and values.itemsize > 2 else float))
-
-
-def _squeezed(values: Tensor) -> Tensor:
-    """(n, 1) as (n,)."""
-    return values.squeeze(1) if values.ndim == 2 and values.shape[1] == 1 else values
 
 
 def _classes(file: _File) -> tuple[str, ...]:
@@ -330,53 +287,12 @@ def _named_classes(file: _File) -> tuple[str, ...]:
 def _class_ids(labels: NDArray, path: Path, classes: tuple[str, ...]) -> Tensor:
     """(n,) int64, from ids or from names of classes."""
     if labels.dtype.kind in "fiub":
-        if not np.isfinite(labels).all() or (np.abs(labels) > 2**53).any() or (labels != np.round(labels)).any():
-            raise DataError(f"{path}: labels must be class ids 0, 1, ... or names of classes, and some are neither.")
-        labels = labels.astype(np.int64)
+        ids = _named(path, lambda: class_ids(numbers("labels", labels)))
         if not (classes and all(name.isdigit() for name in classes)):
-            return torch.from_numpy(labels)
-    ids = {name: number for number, name in enumerate(classes)}
+            return ids
+        labels = ids.numpy()
+    places = {name: number for number, name in enumerate(classes)}
     for label in map(str, labels):
-        if label not in ids:
+        if label not in places:
             raise UnknownNameError(f"label in {path.name}", label, classes or ["class ids 0, 1, ..."])
-    return torch.tensor([ids[str(label)] for label in labels], dtype=torch.int64)
-
-
-# ------------------------------------------------------------------------------------------- two files together
-
-
-def _check_calibration(test: Predictions, calibration: Predictions, held: _File) -> None:
-    """Advice where the calibration split is of another kind, allows no correction, or is the test split."""
-    if isinstance(test, Multilabelled):
-        raise SettingError("corrections are for one class a row or for numbers; leave the calibration split out.")
-    if type(test) is not type(calibration) or _first(test).shape[1:] != _first(calibration).shape[1:]:
-        raise DataError(
-            f"the calibration predictions ({_kind(calibration)}) are not of the kind of the test predictions "
-            f"({_kind(test)}); predict both with the same model."
-        )
-    if any(isinstance(given, Estimated) and given.std is None for given in (test, calibration)):
-        raise DataError("corrections of numbers need std, of the test and of the calibration rows; add it to both.")
-    ours, theirs = _first(test), _first(calibration)
-    if ours.shape == theirs.shape and torch.allclose(ours.double(), theirs.double(), rtol=CLOSE, atol=CLOSE):
-        raise _same_rows(held)
-
-
-def _same_rows(held: _File) -> DataError:
-    return DataError(
-        f"{held.path} holds the test predictions themselves as calibration split; what is fitted on them cannot be "
-        "judged on them: predict rows that are in neither the training nor the test split."
-    )
-
-
-def _first(given: Predictions) -> Tensor:
-    if isinstance(given, Classified):
-        return given.probs
-    return given.mean if isinstance(given, Estimated) else given.probs
-
-
-def _kind(given: Predictions) -> str:
-    if isinstance(given, Classified):
-        return f"{given.logits.shape[1]} classes"
-    if isinstance(given, Multilabelled):
-        return f"{given.probs.shape[1]} labels"
-    return "numbers"
+    return torch.tensor([places[str(label)] for label in labels], dtype=torch.int64)

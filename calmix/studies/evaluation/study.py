@@ -1,124 +1,211 @@
-"""Every number that predictions give.
+"""Every number that predictions give, as one value.
 
-n  rows
-K  classes
+n  test rows
+m  rows of no class
+K  classes, or labels of a multilabel model
+d  targets of a row
 """
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from math import nan
+from pathlib import Path
 
+import pandas as pd
 from torch import Tensor
 
-from calmix import metrics as m
-from calmix import posthoc
-from calmix.errors import DataError
-from calmix.evaluation.predictions import FAR, Classified, Estimated, Multilabelled
-from calmix.evaluation.read import Given
-from calmix.posthoc import CalibrationGaussian, CalibrationLogits
+from calmix.errors import DataError, SettingError
+from calmix.metrics import human_label_metrics
+from calmix.predictions import (
+    CALIBRATORS,
+    ClassPredictions,
+    MultilabelPredictions,
+    Predictions,
+    RegressionPredictions,
+    class_scores,
+    multilabel_scores,
+    ood_scores,
+    regression_scores,
+)
+from calmix.report.sentences import Advice
+from calmix.results.catalogue import Column
+from calmix.results.scores import Measured, Scores, nested
+from calmix.studies.evaluation.given import Given, Values, given_of
+from calmix.studies.evaluation.sentences import class_verdict, multilabel_verdict, regression_verdict
+from calmix.studies.evaluation.tables import headings, metrics_table, rows_of
 
-Calibrator = Callable[[Tensor], Tensor]  # logits (n, K) -> logits (n, K)
-Fitter = Callable[[CalibrationLogits], Calibrator]
-CALIBRATORS: Mapping[str, Fitter] = {
-    "scaled": posthoc.fit_temperature,
-    "vector": posthoc.fit_vector_scaling,
-    "matrix": posthoc.fit_matrix_scaling,
-    "isotonic": posthoc.fit_isotonic,
-}
+METHOD, SEED = "predictions", 0  # what the scores are labelled with
 MOST_CLASSES = 100  # for matrix scaling, whose K^2 numbers would take long to fit and say little
-ALPHA = 0.1  # conformal sets and intervals miss the truth at most this often
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What was given, what it says, and the predictions after each correction."""
+    """What was given, what was measured, and the predictions after each correction.
+
+    scores: of the method "predictions" and seed 0. Conditions of class predictions: `plain`, as given; `scaled`,
+    `vector`, `matrix` and `isotonic`, after each correction; `intervals/low` and `intervals/high`; `positive`, of the
+    second of two classes; `sure`; `conformal`; `ood/NAME/SCORE`; `human_labels`. corrected: logits (n, K) after each
+    correction. temperature: that of `scaled`. Both are empty without a calibration split.
+    """
 
     given: Given
-    metrics: dict[str, Any]  # as metrics.json holds them: fractions, not per cent
-    corrected: Mapping[str, Tensor]  # logits (n, K) after each of CALIBRATORS; none without a calibration split
+    bins: int
+    scores: Scores
+    corrected: Mapping[str, Tensor] = field(default_factory=dict)
+    temperature: float | None = None
+
+    @property
+    def task(self) -> str:
+        """classification, multilabel or regression."""
+        test = self.given.test
+        if isinstance(test, ClassPredictions):
+            return "classification"
+        return "multilabel" if isinstance(test, MultilabelPredictions) else "regression"
+
+    @cached_property
+    def measured(self) -> Measured:
+        """The scores by condition and metric."""
+        return self.scores.measured(METHOD, SEED)
+
+    def value(self, metric: str, condition: str = "plain") -> float:
+        """One number, as a fraction, not per cent. KeyError where it was not measured."""
+        return self.measured[condition][metric]
+
+    @cached_property
+    def verdict(self) -> Advice:
+        """What the numbers mean, in sentences."""
+        test, calibration = self.given.test, self.given.calibration
+        if isinstance(test, MultilabelPredictions):
+            return multilabel_verdict(self.measured)
+        if isinstance(test, RegressionPredictions):
+            return regression_verdict(self.measured)
+        confidence = test.probs.amax(1).mean().item()
+        rows = None if calibration is None else len(calibration)
+        return class_verdict(self.measured, confidence, self.temperature, rows)
+
+    def table(self) -> pd.DataFrame:
+        """A row a metric, a column a correction, in the units of the labels."""
+        rows = rows_of(self.measured)
+        values = [[nan if value is None else metric.scale * value for value in row] for metric, row in rows.items()]
+        index = pd.Index([Column(metric).label for metric in rows], name="metric")
+        return pd.DataFrame(values, index, headings(self.measured, self.task == "regression"))
+
+    def print(self) -> None:
+        """The table and the verdict on stdout."""
+        from calmix.studies.evaluation.page import print_evaluation  # which needs the packages that draw
+
+        print_evaluation(self)
+
+    def write_report(self, folder: Path | str) -> Path:
+        """Write metrics.json, report.html and figures/. Return the path of the page.
+
+        Raises:
+            DataError: the folder holds results or cannot be written, or a metric is not finite.
+        """
+        from calmix.studies.evaluation.page import write_evaluation
+
+        return write_evaluation(Path(folder), self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        shown = metrics_table(self.measured, self.task == "regression")
+        texts = [[f"{cell.value} {cell.spread}".strip() for cell in row.cells] for row in shown.rows]
+        table = pd.DataFrame(texts, [row.method for row in shown.rows], list(shown.headings)).to_html()
+        paragraphs = (self.verdict.headline, " ".join(self.verdict.reasons), " ".join(self.verdict.cautions))
+        return "".join(f"<p>{escape(text)}</p>" for text in paragraphs if text) + table
 
 
-def evaluate(given: Given, bins: int = 15) -> Evaluation:
-    """All metrics of the test predictions, and those after each correction that the calibration split allows.
+def evaluate(
+    predictions: Given | Predictions | None = None,
+    *,
+    probs: Values = None,
+    logits: Values = None,
+    labels: Values = None,
+    mean: Values = None,
+    std: Values = None,
+    targets: Values = None,
+    calibration: Predictions | tuple[Values, ...] | None = None,
+    ood: Mapping[str, Values] | None = None,
+    human_labels: Values = None,
+    bins: int = 15,
+) -> Evaluation:
+    """All metrics of predictions, and those after each correction that other rows allow. Nothing is trained.
+
+    Arrays are numpy arrays, tensors, or what numpy makes arrays of.
+
+    Args:
+        predictions: a value of `calmix.predictions`, or all that belongs together as `Given`; or else the arrays below.
+        probs, logits: (n, K) probabilities of the classes, or logits; (n,) or (n, 1), of the second of two classes.
+        labels: class ids (n,); or (n, K) of 0 and 1, any number of them a row.
+        mean, std, targets: (n,) or (n, d) predicted numbers, their standard deviations if they are known, the truth.
+        calibration: predictions of other rows, which corrections are fitted on: a value of `calmix.predictions`, or
+            a tuple of arrays, `(probs, labels)`, `(logits, labels)` or `(mean, std, targets)`, as the test rows have.
+        ood: by name, predictions (m, K) for rows that are of none of the classes: probabilities with `probs`, logits
+            otherwise.
+        human_labels: (n, K), how often people chose each class.
+        bins: of every metric that has bins.
 
     Raises:
-        DataError: fewer rows than bins.
+        SettingError: arguments that are missing, contradict each other or would be ignored.
+        ShapeError: shapes that do not fit together.
+        DataError: numbers that cannot be such predictions, or fewer rows than bins.
+
+    >>> probs = [[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.3, 0.7]]
+    >>> evaluation = evaluate(probs=probs, labels=[0, 1, 1, 1], bins=4)
+    >>> evaluation.value("accuracy"), float(evaluation.table().loc["Accuracy, %", "As given"])
+    (0.75, 75.0)
     """
+    given = given_of(
+        predictions,
+        probs=probs,
+        logits=logits,
+        labels=labels,
+        mean=mean,
+        std=std,
+        targets=targets,
+        calibration=calibration,
+        ood=ood,
+        human_labels=human_labels,
+    )
+    if bins < 1:
+        raise SettingError(f"bins must be at least 1; got {bins}.")
     if len(given.test) < bins:
-        raise DataError(f"{len(given.test)} rows cannot fill {bins} bins; give more rows, or fewer --bins.")
-    numbers: dict[str, Any] = {"rows": len(given.test), "bins": bins}
-    if isinstance(given.test, Multilabelled):
-        found = m.multilabel_metrics(given.test.probs, given.test.labels, bins)
-        return Evaluation(given, {"task": "multilabel", **numbers, **found}, {})
-    if isinstance(given.test, Estimated):
-        return Evaluation(
-            given, {"task": "regression", **numbers, **_estimated(given.test, given.calibration, bins)}, {}
-        )
-    numbers = {"task": "classification", "classes": given.test.logits.shape[1], **numbers}
-    calibration = given.calibration if isinstance(given.calibration, Classified) else None
-    fitters = {name: fit for name, fit in CALIBRATORS.items() if name != "matrix" or numbers["classes"] <= MOST_CLASSES}
-    found, corrected = judge_classes(given.test, calibration, bins, fitters)
-    numbers |= found
-    if given.outside:
-        numbers["ood"] = {name: _told_apart(given.test.logits, other) for name, other in given.outside.items()}
-    if given.votes is not None:
-        numbers["votes"] = m.human_label_metrics(given.test.probs, given.votes)
-    return Evaluation(given, numbers, corrected)
+        raise DataError(f"{len(given.test)} rows cannot fill {bins} bins; give more rows, or fewer bins.")
+    if isinstance(given.test, MultilabelPredictions):
+        return Evaluation(given, bins, _scores(multilabel_scores(given.test, bins)))
+    if isinstance(given.test, RegressionPredictions):
+        held = given.calibration if isinstance(given.calibration, RegressionPredictions) else None
+        return Evaluation(given, bins, _scores(regression_scores(given.test, held, bins)))
+    return _of_classes(given, given.test, bins)
 
 
-def judge_classes(
-    test: Classified,
-    calibration: Classified | None,
-    bins: int = 15,
-    calibrators: Mapping[str, Fitter] = CALIBRATORS,
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The metrics of class predictions, and the logits after each correction fitted on the calibration split.
-
-    The metrics after a correction stand under its name; "temperature" is that of "scaled"; "intervals" holds what
-    other test rows would show (`ece_interval`); "positive", for two classes, what is said of the second.
-    """
-    probs, labels = test.probs, test.labels
-    numbers: dict[str, Any] = dict(m.classification_metrics(probs, labels, bins))
-    numbers["intervals"] = {"ece": list(m.ece_interval(probs, labels, bins))}
-    if probs.shape[1] == 2:
-        numbers["positive"] = m.binary_metrics(probs[:, 1], labels, bins)
-    corrected: dict[str, Tensor] = {}
-    if calibration is not None:
-        held = CalibrationLogits(calibration.logits, calibration.labels)
-        for name, fit in calibrators.items():
-            corrector = fit(held)
-            corrected[name] = corrector(test.logits.double())
-            numbers[name] = m.classification_metrics(corrected[name].softmax(1), labels, bins)
-            if isinstance(corrector, posthoc.Temperature):
-                numbers["temperature"] = corrector.value
-        sets = posthoc.fit_conformal_sets(held, ALPHA)(probs)
-        coverage, size = posthoc.set_coverage(sets, labels), posthoc.set_size(sets)
-        numbers["conformal"] = {"promised": 1 - ALPHA, "coverage": coverage, "size": size}
-    return numbers, corrected
+def _of_classes(given: Given, test: ClassPredictions, bins: int) -> Evaluation:
+    few = test.logits.shape[1] <= MOST_CLASSES
+    calibrators = {name: fit for name, fit in CALIBRATORS.items() if few or name != "matrix"}
+    calibration = given.calibration if isinstance(given.calibration, ClassPredictions) else None
+    found = class_scores(test, calibration, bins, calibrators)
+    measured = dict(found.scores)
+    for name, logits in given.ood.items():
+        for score, numbers in ood_scores(test.logits, logits).items():
+            measured[f"ood/{name}/{score}"] = numbers
+    if given.human_labels is not None:
+        measured["human_labels"] = human_label_metrics(test.probs, given.human_labels)
+    return Evaluation(given, bins, _scores(measured), found.corrected, found.temperature)
 
 
-def _told_apart(inside: Tensor, outside: Tensor) -> dict[str, dict[str, float]]:
-    """`shift_metrics`; without the energy where one of the two came as probabilities, whose logarithms have none."""
-    found = m.shift_metrics(inside, outside)
-    known = all(logits.double().logsumexp(1).abs().max() > 2 * FAR for logits in (inside, outside))
-    return {score: numbers for score, numbers in found.items() if known or score != "energy"}
+def _scores(measured: Measured) -> Scores:
+    return Scores.of([(METHOD, SEED, measured)])
 
 
-def _estimated(test: Estimated, held: object, bins: int) -> dict[str, Any]:
-    numbers: dict[str, Any] = dict(m.regression_metrics(test.mean, test.targets))
-    if test.std is None:
-        return numbers
-    numbers |= m.gaussian_metrics(test.mean, test.std, test.targets, bins)
-    if isinstance(held, Estimated) and held.std is not None:
-        calibration = CalibrationGaussian(held.mean, held.std, held.targets)
-        scaling = posthoc.fit_variance_scaling(calibration)
-        numbers["scaled"] = m.gaussian_metrics(test.mean, scaling(test.std.double()), test.targets, bins)
-        low, high = posthoc.fit_conformal_intervals(calibration, ALPHA)(test.mean.double(), test.std.double())
-        coverage, width = posthoc.band_coverage(low, high, test.targets.double()), posthoc.band_width(low, high)
-        numbers["conformal"] = {
-            "promised": 1 - ALPHA,
-            "coverage": coverage,
-            "width": width if math.isfinite(width) else None,  # too few calibration rows for the promise
-        }
-    return numbers
+def evaluation_json(evaluation: Evaluation) -> dict[str, object]:
+    """What metrics.json holds: fractions, not per cent."""
+    test = evaluation.given.test
+    numbers: dict[str, object] = {"task": evaluation.task}
+    if isinstance(test, ClassPredictions):
+        numbers["classes"] = test.logits.shape[1]
+    numbers |= {"rows": len(test), "bins": evaluation.bins}
+    if evaluation.temperature is not None:
+        numbers["temperature"] = evaluation.temperature
+    return {**numbers, **nested(evaluation.measured)}

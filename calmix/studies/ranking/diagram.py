@@ -7,10 +7,11 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from calmix.experiment.statistics import Ranks
-from calmix.report.figures.drawing import Drawing, wrapped
+from calmix.report.drawing import Drawing, wrapped
 from calmix.report.style import Style
-from calmix.report.tables import Column
+from calmix.results.catalogue import Column
+from calmix.results.scores import column_name
+from calmix.results.statistics import Ranks
 
 _LABEL = 28  # signs in a line of a method's name
 _ROW = 0.3  # inches
@@ -24,9 +25,10 @@ class Ranked:
     ranks: Ranks
 
     def rows(self) -> Iterator[dict[str, Any]]:
+        metric = column_name(self.column.condition, self.column.key)
         for name, scores, ranks in zip(self.ranks.sets, self.ranks.scores, self.ranks.ranks, strict=True):
             for method, score, rank in zip(self.ranks.methods, scores.tolist(), ranks.tolist(), strict=True):
-                yield {"data": name, "method": method, self.column.name: score, "rank": rank}
+                yield {"data": name, "method": method, metric: score, "rank": rank}
 
 
 def draw_ranks(ax: Axes, data: Ranked, styles: Mapping[str, Style]) -> None:
@@ -42,7 +44,7 @@ def draw_ranks(ax: Axes, data: Ranked, styles: Mapping[str, Style]) -> None:
         ax.plot(ranks.ranks[:, i], [row] * len(ranks.sets), "|", color=style.color, alpha=0.45, markersize=9, mew=1.2)
         ax.plot(ranks.mean[i], row, style.marker, color=style.color, markersize=7.5, mec="white", mew=0.6, zorder=3)
     right = max(count, 1 + ranks.critical)
-    for number, group in enumerate(ranks.groups or []):
+    for number, group in enumerate(ranks.groups):
         x = right + 0.35 + 0.3 * number
         ax.plot([x, x], [place[group[0]] - 0.25, place[group[-1]] + 0.25], color="#333333", linewidth=3.2)
     ruler = -1.0

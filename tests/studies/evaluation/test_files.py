@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from calmix.errors import CalmixError
-from calmix.evaluation import Classified, Estimated, Multilabelled, read_given
+from calmix.predictions import ClassPredictions, MultilabelPredictions, RegressionPredictions
+from calmix.studies.evaluation.files import read_given
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(40, 3))
@@ -21,9 +22,9 @@ def npz(folder: Path, name: str = "test.npz", **arrays: np.ndarray) -> Path:
     return folder / name
 
 
-def classified(path: Path, **options: object) -> Classified:
+def classified(path: Path, **options: object) -> ClassPredictions:
     test = read_given(path, **options).test  # pyright: ignore[reportArgumentType]
-    assert isinstance(test, Classified)
+    assert isinstance(test, ClassPredictions)
     return test
 
 
@@ -68,10 +69,10 @@ def test_a_certain_probability_keeps_its_certainty(tmp_path: Path):
 def test_several_labels_a_row(tmp_path: Path):
     truth = (PROBS > 0.3).astype(int)
     test = read_given(npz(tmp_path, probs=PROBS, labels=truth)).test
-    assert isinstance(test, Multilabelled)
+    assert isinstance(test, MultilabelPredictions)
     assert np.allclose(test.probs, PROBS)
     test = read_given(npz(tmp_path, "z.npz", logits=LOGITS, labels=truth)).test
-    assert isinstance(test, Multilabelled)
+    assert isinstance(test, MultilabelPredictions)
     assert np.allclose(test.probs, 1 / (1 + np.exp(-LOGITS)))
 
 
@@ -84,13 +85,13 @@ def test_numbers_with_deviations_variances_or_samples(tmp_path: Path):
         tmp_path / "t.csv",
     ):
         test = read_given(path).test
-        assert isinstance(test, Estimated)
+        assert isinstance(test, RegressionPredictions)
         assert test.std is not None
         assert np.allclose(test.mean, mean)
         assert np.allclose(test.std, std)
         assert np.allclose(test.targets, targets)
     test = read_given(npz(tmp_path, "s.npz", samples=np.stack([mean - 1, mean + 1]), targets=targets)).test
-    assert isinstance(test, Estimated)
+    assert isinstance(test, RegressionPredictions)
     assert test.std is not None
     assert np.allclose(test.mean, mean)
     assert read_given(npz(tmp_path, "p.npz", mean=mean, targets=targets)).test.std is None  # pyright: ignore
@@ -98,71 +99,84 @@ def test_numbers_with_deviations_variances_or_samples(tmp_path: Path):
 
 def test_one_file_may_hold_all_of_it(tmp_path: Path):
     path = npz(
-        tmp_path, logits=LOGITS, probs=PROBS, labels=LABELS, temperature=np.array(1.5), votes=np.full((40, 3), 7),
-        calibration_logits=LOGITS[:9], calibration_labels=LABELS[:9], outside_not_mnist_logits=LOGITS[:5],
+        tmp_path, logits=LOGITS, probs=PROBS, labels=LABELS, temperature=np.array(1.5),
+        human_labels=np.full((40, 3), 7), calibration_logits=LOGITS[:9], calibration_labels=LABELS[:9],
+        ood_not_mnist_logits=LOGITS[:5],
     )  # fmt: skip
     given = read_given(path)
-    assert isinstance(given.calibration, Classified)
+    assert isinstance(given.calibration, ClassPredictions)
     assert len(given.calibration) == 9
-    assert list(given.outside) == ["not_mnist"]
-    assert given.votes is not None
-    assert given.votes.shape == (40, 3)
+    assert list(given.ood) == ["not_mnist"]
+    assert given.human_labels is not None
+    assert given.human_labels.shape == (40, 3)
+
+
+def test_a_file_of_an_older_calmix_says_the_same(tmp_path: Path):
+    counts, letters = RNG.integers(1, 9, (40, 3)), LOGITS[:5]
+    same = {"logits": LOGITS, "labels": LABELS}
+    new = npz(tmp_path, **same, human_labels=counts, ood_not_mnist_logits=letters)
+    old = npz(tmp_path, "old.npz", **same, votes=counts, outside_not_mnist_logits=letters)
+    for given in (read_given(new), read_given(old)):
+        assert list(given.ood) == ["not_mnist"]
+        assert np.array_equal(given.ood["not_mnist"], letters)
+        assert given.human_labels is not None
+        assert np.array_equal(given.human_labels, counts)
 
 
 def test_further_files(tmp_path: Path):
     path = npz(tmp_path, probs=PROBS, labels=LABELS)
     held = npz(tmp_path, "held.npz", probs=PROBS[::2], labels=LABELS[::2])
     letters = npz(tmp_path, "letters.npz", probs=PROBS[::-1])
-    np.save(tmp_path / "votes.npy", np.full((40, 3), 2))
-    given = read_given(path, held, [letters], tmp_path / "votes.npy")
-    assert isinstance(given.calibration, Classified)
+    np.save(tmp_path / "people.npy", np.full((40, 3), 2))
+    given = read_given(path, held, [letters], tmp_path / "people.npy")
+    assert isinstance(given.calibration, ClassPredictions)
     assert len(given.calibration) == 20
-    assert given.outside["letters"].shape == (40, 3)
-    assert given.votes is not None
+    assert given.ood["letters"].shape == (40, 3)
+    assert given.human_labels is not None
 
 
 def test_columns_belong_together_by_name(tmp_path: Path):
-    """Ten and more classes named by numbers, in the order of text; votes and calibration in yet another."""
+    """Ten and more classes named by numbers, in the order of text; human labels and calibration in yet another."""
     k = 12
     rng = np.random.default_rng(1)
     probs, labels = rng.dirichlet(np.ones(k), 50), rng.integers(k, size=50)
     votes = rng.integers(1, 9, (50, k))
     text, back = sorted(map(str, range(k))), [str(j) for j in reversed(range(k))]
     frame = pd.DataFrame({f"probs_{name}": probs[:, int(name)] for name in text})
-    frame = frame.assign(label=labels, **{f"votes_{name}": votes[:, int(name)] for name in back})
+    frame = frame.assign(label=labels, **{f"human_labels_{name}": votes[:, int(name)] for name in back})
     held = pd.DataFrame({f"probs_{name}": probs[::-1, int(name)] for name in back}).assign(label=labels[::-1])
     frame.to_csv(tmp_path / "test.csv")  # with pandas' index
     held.to_csv(tmp_path / "held.csv", index=False)
     given = read_given(tmp_path / "test.csv", tmp_path / "held.csv")
-    assert isinstance(given.test, Classified)
-    assert isinstance(given.calibration, Classified)
-    assert given.votes is not None
+    assert isinstance(given.test, ClassPredictions)
+    assert isinstance(given.calibration, ClassPredictions)
+    assert given.human_labels is not None
     place = [int(name) for name in given.test.classes]
     assert np.allclose(given.test.probs, probs[:, place])
     assert [place[label] for label in given.test.labels] == labels.tolist()
     assert np.allclose(given.calibration.probs, probs[::-1][:, place])
     assert [place[label] for label in given.calibration.labels] == labels[::-1].tolist()
-    assert np.array_equal(given.votes, votes[:, place])
+    assert np.array_equal(given.human_labels, votes[:, place])
     truth = pd.DataFrame({f"labels_{name}": votes[:, int(name)] % 2 for name in back})
     pd.concat([frame.filter(like="probs"), truth], axis=1).to_csv(tmp_path / "several.csv", index=False)
     several = read_given(tmp_path / "several.csv").test
-    assert isinstance(several, Multilabelled)
+    assert isinstance(several, MultilabelPredictions)
     assert np.array_equal(several.labels, votes[:, place] % 2)
 
 
-def test_outside_rows_are_of_the_same_classes_and_have_names_of_their_own(tmp_path: Path):
+def test_ood_sets_are_of_the_same_classes_and_have_names_of_their_own(tmp_path: Path):
     path = npz(tmp_path, probs=PROBS, labels=LABELS)
     (tmp_path / "more").mkdir()
     one, two = npz(tmp_path, "letters.npz", probs=PROBS[:5]), npz(tmp_path / "more", "letters.npz", probs=PROBS[:5])
     for others, advice in (
-        ([one, two], "two sets of outside rows"),
-        ([npz(tmp_path, "k.npz", probs=PROBS[:, 0])], "2 c"),
+        ([one, two], "two OOD sets"),
+        ([npz(tmp_path, "k.npz", probs=PROBS[:, 0])], r"shape \(40, 2\), expected \(rows, 3\)"),
     ):
         with pytest.raises(CalmixError, match=advice):
-            read_given(path, outside=others)
+            read_given(path, ood=others)
     numbers = npz(tmp_path, "numbers.npz", mean=LOGITS[:, 0], targets=LOGITS[:, 1])
     with pytest.raises(CalmixError, match="no predictions of one class a row"):
-        read_given(numbers, outside=[one])
+        read_given(numbers, ood=[one])
     with pytest.raises(CalmixError, match="leave it out"):
         read_given(numbers, logits=True)
     with pytest.raises(CalmixError, match="need std"):
@@ -195,7 +209,7 @@ BAD = {
     ),
     "lengths of numbers": ({"mean": LABELS * 1.0, "targets": LABELS[:3]}, "40 predictions but 3 targets"),
     "half a label": ({"probs": PROBS, "labels": PROBS}, "0 or 1 each"),
-    "one number": ({"probs": np.array(0.5), "labels": LABELS}, "expected \\(rows, classes\\)"),
+    "one number": ({"probs": np.array(0.5), "labels": LABELS}, "expected rows of numbers"),
     "three dimensions": ({"logits": LOGITS[None], "labels": LABELS}, "expected \\(rows, classes\\)"),
     "too few names": (
         {"probs": PROBS, "labels": LABELS, "classes": np.array(["a", "b"])},
@@ -203,8 +217,8 @@ BAD = {
     ),
     "the same names": ({"probs": PROBS, "labels": LABELS, "classes": np.array(["a", "b", "a"])}, "3 different ones"),
     "one pass": ({"samples": LOGITS[:1], "targets": LOGITS[0]}, "two passes or more"),
-    "a path for a name": ({"probs": PROBS, "labels": LABELS, "outside_../x_probs": PROBS}, "unknown array"),
-    "votes": ({"probs": PROBS, "labels": LABELS, "votes": PROBS[:3]}, "votes have shape"),
+    "a path for a name": ({"probs": PROBS, "labels": LABELS, "ood_../x_probs": PROBS}, "unknown array"),
+    "human labels": ({"probs": PROBS, "labels": LABELS, "human_labels": PROBS[:3]}, "human labels have shape"),
     "other classes": (
         {"probs": PROBS, "labels": LABELS, "calibration_probs": PROBS[:, 0], "calibration_labels": LABELS % 2},
         r"calibration predictions \(2 classes\) are not of the kind of the test predictions \(3 classes\)",

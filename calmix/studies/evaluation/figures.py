@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from calmix.metrics import quantile_reliability, variance_reliability
 from calmix.metrics.tensors import Array
-from calmix.report.figures.drawing import Drawing
+from calmix.report.drawing import Drawing
 from calmix.report.style import Style
 
 SPREAD_CAPTION = (

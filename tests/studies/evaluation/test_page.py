@@ -7,43 +7,41 @@ import pytest
 import torch
 
 from calmix.errors import DataError
-from calmix.evaluation import Classified, Estimated, Given, Multilabelled, evaluate, read_given
-from calmix.report.evaluation import (
-    ESTIMATED,
-    METRICS,
-    evaluation_page,
-    judgement,
-    metrics_table,
-    print_evaluation,
-    write_evaluation,
-)
+from calmix.predictions import ClassPredictions, MultilabelPredictions, RegressionPredictions
+from calmix.report.tables import Table
+from calmix.results.catalogue import METRICS
+from calmix.results.scores import flat
+from calmix.studies.evaluation import Evaluation, Given, evaluate
+from calmix.studies.evaluation.files import read_given
+from calmix.studies.evaluation.page import evaluation_page, print_evaluation, write_evaluation
+from calmix.studies.evaluation.tables import metrics_table
 
 GENERATOR = torch.Generator().manual_seed(0)
 
 
-def classified(rows: int = 1000, sharpness: float = 1.0, classes: int = 3) -> Classified:
+def classified(rows: int = 1000, sharpness: float = 1.0, classes: int = 3) -> ClassPredictions:
     """Labels drawn from the softmax of logits, which are then multiplied: 1 is honest, 2 over-confident."""
     logits = 2 * torch.randn(rows, classes, generator=GENERATOR, dtype=torch.float64)
     labels = torch.multinomial(logits.softmax(1), 1, generator=GENERATOR)[:, 0]
-    return Classified(sharpness * logits, labels)
+    return ClassPredictions(sharpness * logits, labels)
 
 
-def estimated(rows: int = 1000, factor: float = 1.0) -> Estimated:
+def estimated(rows: int = 1000, factor: float = 1.0) -> RegressionPredictions:
     std = torch.rand(rows, generator=GENERATOR, dtype=torch.float64) + 0.5
     targets = std * torch.randn(rows, generator=GENERATOR, dtype=torch.float64)
-    return Estimated(torch.zeros(rows, dtype=torch.float64), targets, factor * std)
+    return RegressionPredictions(torch.zeros(rows, dtype=torch.float64), targets, factor * std)
 
 
-def multilabelled() -> Multilabelled:
+def multilabelled() -> MultilabelPredictions:
     probs = torch.rand(200, 4, generator=GENERATOR)
-    return Multilabelled(probs, torch.bernoulli(probs, generator=GENERATOR).long())
+    return MultilabelPredictions(probs, torch.bernoulli(probs, generator=GENERATOR).long())
 
 
 GIVEN = {
     "classes": Given(classified(), classified(), {"notmnist": torch.zeros(100, 3)}, torch.ones(1000, 3)),
     "two classes": Given(classified(classes=2)),
     "numbers": Given(estimated(), estimated()),
-    "bare numbers": Given(Estimated(torch.zeros(50), torch.randn(50, generator=GENERATOR))),
+    "bare numbers": Given(RegressionPredictions(torch.zeros(50), torch.randn(50, generator=GENERATOR))),
     "labels": Given(multilabelled()),
 }
 
@@ -54,42 +52,50 @@ def test_every_kind_of_predictions_has_a_page(tmp_path: Path, kind: str):
     page = write_evaluation(tmp_path / "out", evaluation, ["calmix", "evaluate", "x.npz"])
     text = page.read_text(encoding="utf-8")
     assert "calmix evaluate x.npz" in text
-    assert (
-        json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8")).keys() == evaluation.metrics.keys()
-    )
+    stored = flat(json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8")))
+    plain = {name: value for name, value in stored["plain"].items() if name in METRICS and name != "temperature"}
+    assert {**stored, "plain": plain} == evaluation.measured
     assert list((tmp_path / "out" / "figures").glob("*.csv"))
+    with pytest.raises(DataError, match="already holds an evaluation; give another --out"):
+        write_evaluation(tmp_path / "out", evaluation)
+
+
+def table_of(evaluation: Evaluation, meanings: bool = False) -> Table:
+    return metrics_table(evaluation.measured, evaluation.task == "regression", meanings)
 
 
 @pytest.mark.parametrize("kind", GIVEN)
 def test_every_metric_has_a_row_and_a_meaning(kind: str):
     evaluation = evaluate(GIVEN[kind])
-    known = ESTIMATED if isinstance(evaluation.given.test, Estimated) else METRICS
-    numbers = {**evaluation.metrics, **evaluation.metrics.get("positive", {})}
-    held = {name for name, value in numbers.items() if isinstance(value, float)} - {"temperature"}
-    assert held <= set(known)
-    table = metrics_table(evaluation, meanings=True)
-    assert len(table.rows) == len(held)
+    numbers = {**evaluation.measured.get("positive", {}), **evaluation.measured["plain"]}
+    table = table_of(evaluation, meanings=True)
+    assert len(table.rows) == len(numbers)
     assert all(row.cells[-1].value for row in table.rows)
-    assert [row.cells[0].value for row in table.rows] == [
-        metric.shown(numbers[name]) for name, metric in known.items() if name in held
-    ]
+    shown = [metric.text(numbers[name]) for name, metric in METRICS.items() if name in numbers]
+    assert [row.cells[0].value for row in table.rows] == shown
+
+
+def test_corrections_are_called_what_they_are():
+    classes, numbers = (table_of(evaluate(GIVEN[kind])).headings for kind in ("classes", "numbers"))
+    assert classes == ["As given", "Temperature", "Vector scaling", "Matrix scaling", "Isotonic regression"]
+    assert numbers == ["As given", "Variance scaling"]
 
 
 def test_the_best_of_a_row_is_bold_and_honesty_has_no_direction():
-    rows = {row.method.split("\u00a0")[0]: row.cells for row in metrics_table(evaluate(GIVEN["numbers"])).rows}
+    rows = {row.method.split("\u00a0")[0]: row.cells for row in table_of(evaluate(GIVEN["numbers"])).rows}
     crps = [float(cell.value) for cell in rows["CRPS"]]
     assert [cell.best for cell in rows["CRPS"]] == [value == min(crps) for value in crps]
-    assert not any(cell.best for cell in rows["Coverage of 90 % intervals,"])
+    assert not any(cell.best for cell in rows["Coverage of 90 % intervals, %"])
     assert not any(cell.best for cell in rows["RMSE"])  # nothing to compare with
 
 
 @pytest.mark.parametrize(("sharpness", "said"), [(3.0, "too sure of itself"), (0.3, "too unsure of itself")])
 def test_who_is_too_sure_is_told_so(sharpness: float, said: str):
-    assert said in judgement(evaluate(Given(classified(4000, sharpness)))).headline
+    assert said in evaluate(Given(classified(4000, sharpness))).verdict.headline
 
 
 def test_honest_predictions_are_called_honest():
-    headline = judgement(evaluate(Given(classified(500)))).headline
+    headline = evaluate(Given(classified(500))).verdict.headline
     assert "too" not in headline
     assert "cannot be told from honest" in headline
 
@@ -97,12 +103,12 @@ def test_honest_predictions_are_called_honest():
 def test_what_is_said_of_ninety_per_cent_is_what_happened():
     probs = torch.tensor([[0.9, 0.1]]).repeat(1000, 1)
     labels = (torch.arange(1000) % 10 >= 6).long()  # six in ten are class 0
-    said = " ".join(judgement(evaluate(Given(Classified(probs.log(), labels)))).reasons)
+    said = " ".join(evaluate(ClassPredictions(probs.log(), labels)).verdict.reasons)
     assert "When it says about 90 %, it is right 60 times in a hundred." in said
 
 
 def test_coverage_is_told_before_and_after_scaling():
-    said = " ".join(judgement(evaluate(Given(estimated(4000, 0.5), estimated(4000, 0.5)))).reasons)
+    said = " ".join(evaluate(Given(estimated(4000, 0.5), estimated(4000, 0.5))).verdict.reasons)
     before, after = 100 * 0.589, 90  # P(|z| < 1.645 / 2)
     numbers = [float(word.rstrip(".,")) for word in said.split() if word[0].isdigit()]
     assert numbers[2] == pytest.approx(before, abs=2.5)
@@ -118,31 +124,31 @@ def test_the_screen_shows_every_number(capsys: pytest.CaptureFixture):
     evaluation = evaluate(GIVEN["classes"])
     print_evaluation(evaluation)
     printed = capsys.readouterr().out
-    for row in metrics_table(evaluation).rows:
+    for row in table_of(evaluation).rows:
         assert all(cell.value in printed for cell in row.cells)
-    assert judgement(evaluation).headline in printed
+    assert evaluation.verdict.headline in printed
 
 
 @pytest.mark.parametrize(("network", "accuracy", "ece"), [("lenet5", "53.1", "10.79"), ("wrn16_4", "91.1", "5.37")])
 def test_the_stored_networks(real_data: Path, network: str, accuracy: str, ece: str):
     given = read_given(real_data / "predictions" / f"cifar10_{network}.npz")
-    rows = {row.method.split(",")[0]: row.cells[0].value for row in metrics_table(evaluate(given)).rows}
+    rows = {row.method.split(",")[0]: row.cells[0].value for row in table_of(evaluate(given)).rows}
     assert (rows["Accuracy"], rows["ECE"]) == (accuracy, ece)
 
 
 @pytest.mark.parametrize(("rows", "warned"), [(50, True), (150, False)])
 def test_a_correction_of_few_rows_carries_a_caution(rows: int, warned: bool):
-    said = judgement(evaluate(Given(classified(), classified(rows))))
+    said = evaluate(Given(classified(), classified(rows))).verdict
     assert ("may do harm" in " ".join(said.cautions)) == warned
 
 
 def test_without_a_wrong_answer_nothing_is_said_of_wrong_ones():
-    certain = Classified(9 * torch.eye(3, dtype=torch.float64).repeat(10, 1), torch.arange(30) % 3)
-    assert "wrong answer" not in " ".join(judgement(evaluate(Given(certain))).reasons)
+    certain = ClassPredictions(9 * torch.eye(3, dtype=torch.float64).repeat(10, 1), torch.arange(30) % 3)
+    assert "wrong answer" not in " ".join(evaluate(Given(certain)).verdict.reasons)
 
 
 def test_a_metric_that_is_not_finite_is_advice_and_nothing_is_written(tmp_path: Path):
-    tiny = Estimated(torch.zeros(50), torch.ones(50), torch.full((50,), 1e-200, dtype=torch.float64))
+    tiny = RegressionPredictions(torch.zeros(50), torch.ones(50), torch.full((50,), 1e-200, dtype=torch.float64))
     with pytest.raises(DataError, match="not finite"):
         write_evaluation(tmp_path / "out", evaluate(Given(tiny)))
     assert not (tmp_path / "out").exists()

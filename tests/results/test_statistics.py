@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from calmix.errors import SettingError
-from calmix.experiment.statistics import LEVEL, Ranks, difference, interval, paired_difference, rank, widened
+from calmix.results.statistics import LEVEL, Ranks, difference, interval, paired_difference, rank, widened
 
 VALUES = st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.3, 0.7, 1.0]), min_size=2, max_size=8)
 

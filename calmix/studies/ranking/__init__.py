@@ -1,0 +1,1 @@
+"""Many comparisons together: which methods rank higher over data sets, and which of them differ beyond chance."""

@@ -1,0 +1,74 @@
+"""Networks come from any callable: what it is called with, what it is called, and what is refused."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from calmix.errors import SettingError
+from calmix.models import build, mlp, name_of
+
+
+class Net(nn.Linear):
+    def __init__(self, shape: tuple[int, ...], num_classes: int, width: int = 3) -> None:
+        super().__init__(shape[0], num_classes)
+        self.width = width
+
+
+class Maker:
+    def __call__(self, outputs: int) -> nn.Module:
+        return nn.Linear(4, outputs)
+
+
+FACTORIES: dict[str, Any] = {
+    "mlp": mlp,
+    "a class": Net,
+    "by either name": lambda shape, num_classes: nn.Linear(shape[0], num_classes),
+    "outputs alone": lambda outputs: nn.Linear(4, outputs),
+    "nothing": lambda: nn.Linear(4, 7),
+    "keywords": lambda *, shape, outputs: nn.Linear(shape[0], outputs),
+    "a default that is not ours": lambda outputs, bias=False: nn.Linear(4, outputs, bias=bias),
+    "bound": partial(nn.Linear, 4, 7),
+    "bound by name": partial(Net, width=5),
+    "an object": Maker(),
+}
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_a_factory_is_called_with_what_it_names(name: str):
+    net = build(FACTORIES[name], (4,), 7)
+    assert net(torch.randn(2, 4)).shape == (2, 7)
+
+
+def test_bound_settings_arrive():
+    net = build(partial(Net, width=5), (4,), 7)
+    assert isinstance(net, Net)
+    assert net.width == 5
+
+
+def test_every_call_makes_a_new_network():
+    first, second = (build(mlp, (4,), 2) for _ in range(2))
+    assert not torch.equal(next(first.parameters()), next(second.parameters()))
+
+
+def test_what_is_no_factory_is_an_error():
+    with pytest.raises(SettingError, match=r"got Linear\. Runs of many seeds need a new network each"):
+        build(nn.Linear(4, 7), (4,), 7)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(SettingError, match="got str"):
+        build("mlp", (4,), 7)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(SettingError, match=r"needs width, depth.*bind the rest with functools\.partial"):
+        build(lambda outputs, width, depth: nn.Linear(width, depth), (4,), 7)
+    with pytest.raises(SettingError, match=r"made int, not an nn\.Module"):
+        build(lambda outputs: outputs, (4,), 7)  # pyright: ignore[reportArgumentType]
+
+
+def test_names_are_the_same_in_every_process():
+    assert name_of(mlp) == "mlp"
+    assert name_of(Net) == "Net"
+    assert name_of(Maker()) == "Maker"
+    assert name_of(partial(Net, width=5)) == "Net(width=5)"
+    assert name_of(partial(nn.Linear, 4, bias=False)) == "Linear(4, bias=False)"
+    assert name_of(partial(partial(Net, width=5), num_classes=2)) == "Net(width=5, num_classes=2)"
+    assert name_of(lambda outputs: nn.Linear(4, outputs)) == "<lambda>"

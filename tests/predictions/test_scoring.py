@@ -1,0 +1,107 @@
+"""Every number of predictions comes from the metric of its name, under the condition of its name."""
+
+import math
+
+import pytest
+import torch
+
+from calmix import metrics, posthoc
+from calmix.predictions import (
+    CALIBRATORS,
+    ClassPredictions,
+    MultilabelPredictions,
+    RegressionPredictions,
+    class_scores,
+    multilabel_scores,
+    ood_scores,
+    regression_scores,
+)
+from calmix.predictions.scoring import TEMPERATURE
+
+SEEDED = torch.Generator().manual_seed(0)
+TRUE = 2 * torch.randn(400, 3, generator=SEEDED, dtype=torch.float64)
+LABELS = TRUE.softmax(1).multinomial(1, generator=SEEDED)[:, 0]
+TEST, HELD = ClassPredictions(2 * TRUE[:200], LABELS[:200]), ClassPredictions(2 * TRUE[200:], LABELS[200:])
+
+
+def test_class_scores_are_those_of_the_metrics():
+    scores, corrected, temperature = class_scores(TEST, HELD, bins=10)
+    assert list(corrected) == list(CALIBRATORS)
+    assert scores["plain"] == metrics.classification_metrics(TEST.probs, TEST.labels, 10)
+    low, high = metrics.ece_interval(TEST.probs, TEST.labels, 10)
+    assert (scores["intervals/low"], scores["intervals/high"]) == ({"ece": low}, {"ece": high})
+    for name, logits in corrected.items():
+        assert scores[name] == metrics.classification_metrics(logits.softmax(1), TEST.labels, 10)
+    held = posthoc.CalibrationLogits(HELD.logits, HELD.labels)
+    fitted = posthoc.fit_temperature(held)
+    assert temperature == fitted.value == pytest.approx(2, rel=0.3)
+    assert torch.equal(corrected["scaled"], fitted(TEST.logits.double()))
+    sets = posthoc.fit_conformal_sets(held, 0.1)(TEST.probs)
+    assert scores["conformal"] == {
+        "promised": 0.9,
+        "coverage": posthoc.set_coverage(sets, TEST.labels),
+        "size": posthoc.set_size(sets),
+    }
+
+
+def test_only_what_is_asked_for_is_fitted():
+    alone, few = class_scores(TEST), class_scores(TEST, HELD, calibrators=TEMPERATURE)
+    assert (alone.corrected, alone.temperature) == ({}, None)
+    assert "conformal" not in alone.scores
+    assert list(few.corrected) == ["scaled"]
+    assert "positive" not in alone.scores  # three classes
+
+
+def test_answers_that_are_about_90_per_cent_sure():
+    """Rows of confidence 0.86 and 0.94 count, those of 0.84 and 0.96 do not; three of the four right."""
+    confident = torch.tensor([0.84, 0.86, 0.86, 0.94, 0.94, 0.96], dtype=torch.float64)
+    probs = torch.stack([confident, 1 - confident], 1)
+    found = class_scores(ClassPredictions(probs.log(), torch.tensor([1, 0, 0, 0, 1, 1])), bins=5).scores
+    assert found["sure"] == pytest.approx({"claimed": 0.9, "observed": 0.75, "count": 4})
+    unsure = ClassPredictions(torch.zeros(6, 2), torch.zeros(6, dtype=torch.int64))
+    assert "sure" not in class_scores(unsure, bins=5).scores
+    positive = metrics.binary_metrics(probs[:, 1], torch.tensor([1, 0, 0, 0, 1, 1]), 5)
+    assert found["positive"] == pytest.approx(positive)
+
+
+def test_ood_scores_know_the_energy_of_logits_only():
+    inside, foreign = TRUE[:50], TRUE[50:90] / 5
+    assert ood_scores(inside, foreign) == metrics.shift_metrics(inside, foreign)
+    for pair in ((inside.log_softmax(1), foreign), (inside, foreign.log_softmax(1))):
+        expected = metrics.shift_metrics(*pair)
+        del expected["energy"]
+        assert ood_scores(*pair) == expected
+
+
+def test_multilabel_scores_are_those_of_the_metrics():
+    probs, labels = TRUE.sigmoid(), (TRUE > 1).long()
+    assert multilabel_scores(MultilabelPredictions(probs, labels), 7) == {
+        "plain": metrics.multilabel_metrics(probs, labels, 7)
+    }
+
+
+def test_regression_scores_are_those_of_the_metrics():
+    mean, targets, std = TRUE[:, 0], TRUE[:, 1], TRUE[:, 2].exp()
+    test, held = (
+        RegressionPredictions(mean[rows], targets[rows], std[rows]) for rows in (slice(0, 200), slice(200, 400))
+    )
+    scores = regression_scores(test, held, bins=8)
+    plain = metrics.regression_metrics(test.mean, test.targets)
+    assert scores["plain"] == plain | metrics.gaussian_metrics(mean[:200], std[:200], targets[:200], 8)
+    calibration = posthoc.CalibrationGaussian(mean[200:], std[200:], targets[200:])
+    scaled = posthoc.fit_variance_scaling(calibration)(std[:200])
+    assert scores["scaled"] == metrics.gaussian_metrics(mean[:200], scaled, targets[:200], 8)
+    low, high = posthoc.fit_conformal_intervals(calibration, 0.1)(mean[:200], std[:200])
+    assert scores["conformal"]["coverage"] == posthoc.band_coverage(low, high, targets[:200])
+    assert scores["conformal"]["width"] == posthoc.band_width(low, high)
+    bare = RegressionPredictions(test.mean, test.targets)
+    assert regression_scores(bare, held) == {"plain": plain}
+    assert set(regression_scores(test, bare)) == {"plain"}
+
+
+def test_too_few_rows_for_the_promise_have_no_finite_width():
+    test = RegressionPredictions(TRUE[:, 0], TRUE[:, 1], TRUE[:, 2].exp())
+    few = RegressionPredictions(TRUE[:5, 1], TRUE[:5, 0], TRUE[:5, 2].exp())
+    scores = regression_scores(test, few)
+    assert scores["conformal"] == {"promised": 0.9, "coverage": 1.0}
+    assert all(math.isfinite(value) for numbers in scores.values() for value in numbers.values())
