@@ -98,7 +98,7 @@ def test_the_order_of_the_rows_follows_from_the_seed_whatever_the_method(monkeyp
     forward = TrainingLoss.forward
 
     def spy(self, model, x, y, index=None):  # pyright: ignore
-        if model.training:
+        if model.training and index is not None:
             seen[-1].extend(index.tolist())
         return forward(self, model, x, y, index)
 
