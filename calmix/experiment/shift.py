@@ -51,8 +51,8 @@ def judge_shift(
 
     known: the run's predictions on the test split. The metrics are
     {"ood": {NAME: `shift_metrics`}, "corruptions": {FAMILY: {"1": {"accuracy", "ece"}, ..., "5": ...}}, "votes": ...},
-    each only where there is such a thing; votes where people's votes are known (`load_human_labels`). Corruptions are of
-    the first `CORRUPTED_ROWS` test rows and drawn from the seed, so that runs of a seed see the same images.
+    each only where there is such a thing; votes where people's votes are known (`load_human_labels`). Corruptions are
+    of the first `CORRUPTED_ROWS` test rows and drawn from the seed, so that runs of a seed see the same images.
     """
     metrics: dict[str, Any] = {}
     predictions: dict[str, Any] = {}
