@@ -81,6 +81,10 @@ def test_ood_sets_and_human_labels():
     done = evaluate(ClassPredictions(TRUE, LABELS), ood={"same": TRUE}, human_labels=TRUE.softmax(1) * 50)
     assert done.value("auroc", "ood/same/max_probability") == pytest.approx(0.5)
     assert done.value("total_variation", "human_labels") == pytest.approx(0, abs=1e-12)
+    foreign = evaluate(ClassPredictions(TRUE, LABELS), ood={"x": TRUE[:50] / 3}).scores.under("ood/x")
+    expected = metrics.shift_metrics(TRUE, TRUE[:50] / 3)
+    assert foreign.measured("predictions", 0) == expected
+    assert expected["energy"]["auroc"] > 0.6
 
 
 def test_probabilities_have_no_energy():

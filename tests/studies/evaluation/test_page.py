@@ -127,6 +127,23 @@ def test_coverage_is_told_before_and_after_scaling():
     assert numbers[3] == pytest.approx(after, abs=2)
 
 
+def test_the_page_draws_and_lists_what_was_measured():
+    evaluation = evaluate(GIVEN["classes"])
+    _, reliability, confidence, ood, people = evaluation_page("x", evaluation).sections
+    errors = [stage.bins.expected_error() for stage in reliability.drawings[0].data]  # pyright: ignore
+    assert errors == pytest.approx([evaluation.value("ece"), evaluation.value("ece", "scaled")])
+    assert [drawing.name for drawing in confidence.drawings] == ["confidence", "risk-coverage"]
+    shown = {row.method: [cell.value for cell in row.cells] for row in ood.tables[0].table.rows}
+    found = evaluation.measured["ood/notmnist/energy"]
+    assert shown["notmnist, energy"] == [f"{100 * found[key]:.1f}" for key in ("auroc", "aupr", "fpr95")]
+    found = evaluation.measured["human_labels"]
+    assert [[cell.value for cell in row.cells] for row in people.tables[0].table.rows] == [
+        [f"{found['cross_entropy']:.3f}", f"{found['entropy']:.3f}"],
+        [f"{found['kl']:.3f}", "0.000"],
+        [f"{found['total_variation']:.3f}", "0.000"],
+    ]
+
+
 def test_nothing_to_correct_with_is_advice():
     facts = evaluation_page("x", evaluate(GIVEN["two classes"])).facts
     assert "--calibration FILE" in facts["Calibration"]
