@@ -39,7 +39,7 @@ def beta(tau: Tensor, generator: torch.Generator | None = None) -> Tensor:
     return torch.where(tau < 1e12, lam, 0.5)
 
 
-def choose(count: int, generator: torch.Generator | None, device: torch.device) -> int:
+def choose_index(count: int, generator: torch.Generator | None, device: torch.device) -> int:
     """Draw one of 0, ..., count - 1 as a Python number, without waiting for the device.
 
     A generator on the CPU draws it. For a generator on another device, its state, which the host knows, seeds the draw,

@@ -5,7 +5,7 @@ from calmix.errors import SettingError
 _TINY, _HUGE = 1e-30, 1e30  # beyond these, float32 under- or overflows somewhere on the way
 
 
-def number(name: str, value: float) -> None:
+def not_nan(name: str, value: float) -> None:
     """Any number, infinities included, but not NaN."""
     if value != value:
         raise SettingError(f"{name} must be a number; got {value}.")

@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from calmix.core.hooks import find_site, uncompiled
 from calmix.core.method import Step
-from calmix.core.random import choose
+from calmix.core.random import choose_index
 from calmix.errors import SettingError, SiteError
 
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -33,7 +33,7 @@ class RandomSite:
             if site is not None:
                 find_site(uncompiled(step.model), site)
         sites = (None, *stages(step.model)) if self.sites is None else self.sites
-        return (sites[choose(len(sites), generator, step.device)],)
+        return (sites[choose_index(len(sites), generator, step.device)],)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,9 @@ from calmix.data.splits import About, Split, Splits, check_classes, cut_train, s
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
 
 
+_keep_last = lru_cache(maxsize=1)  # the last splits of each kind of source stay in memory
+
+
 class DataSource(Protocol):
     """The splits of any seed. Sources are hashable, picklable, and their repr names the data."""
 
@@ -45,10 +48,8 @@ class NamedSet:
     task: str | None = None
     data_dir: Path | None = None
 
+    @_keep_last
     def splits(self, seed: int) -> Splits:
-        return _drawn(self, seed)
-
-    def draw(self, seed: int) -> Splits:
         return named_splits(self.name, seed, self.train_size, self.task, self.data_dir)
 
     def whole(self) -> "NamedSet":
@@ -65,10 +66,8 @@ class TableFile:
     train_size: int | None = None
     keep: tuple[str, ...] = ()
 
+    @_keep_last
     def splits(self, seed: int) -> Splits:
-        return _drawn(self, seed)
-
-    def draw(self, seed: int) -> Splits:
         return path_splits(self.path, self.target, seed, self.train_size, self.task, self.keep)
 
     def whole(self) -> "TableFile":
@@ -87,10 +86,8 @@ class Noisy:
     def train_size(self) -> int | None:
         return self.source.train_size
 
+    @_keep_last
     def splits(self, seed: int) -> Splits:
-        return _drawn(self, seed)
-
-    def draw(self, seed: int) -> Splits:
         return self.noise(self.source.splits(seed), seed, self.data_dir)
 
     def whole(self) -> DataSource:
@@ -126,10 +123,8 @@ class Frame:
     keep: tuple[str, ...] = ()
     name: str = "data"
 
+    @_keep_last
     def splits(self, seed: int) -> Splits:
-        return _drawn(self, seed)
-
-    def draw(self, seed: int) -> Splits:
         from calmix.data.table import table_splits
 
         options = {"task": self.task, "seed": seed, "train_size": self.train_size, "keep": self.keep}
@@ -177,10 +172,8 @@ class Arrays:
         if not (self.x.isfinite().all() and self.y.isfinite().all()):
             raise DataError("x or y holds NaN or infinity; drop or impute these rows.")
 
+    @_keep_last
     def splits(self, seed: int) -> Splits:
-        return _drawn(self, seed)
-
-    def draw(self, seed: int) -> Splits:
         regression = self.y.is_floating_point()
         labels = None if regression else self.y.long().numpy()
         classes, notices = self._classes(labels), []
@@ -349,12 +342,6 @@ def load(
     """
     source = read_source(data, target=target, task=task, train_size=train_size, data_dir=data_dir, keep=keep)
     return source.splits(seed)
-
-
-@lru_cache(maxsize=1)
-def _drawn(source: Any, seed: int) -> Splits:
-    """The last splits are kept in memory."""
-    return source.draw(seed)
 
 
 def _standardised(x: Tensor, rows: Tensor, channels_first: bool) -> tuple[Tensor, tuple[float, ...], tuple[float, ...]]:

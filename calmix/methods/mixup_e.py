@@ -49,7 +49,7 @@ class Jacobian:
     threshold: float = 1.0
 
     def __post_init__(self) -> None:
-        require.number("threshold", self.threshold)
+        require.not_nan("threshold", self.threshold)
 
     @property
     def clean_grad(self) -> CleanGrad:
@@ -85,7 +85,7 @@ class Logit:
     threshold: float = 1.0
 
     def __post_init__(self) -> None:
-        require.number("threshold", self.threshold)
+        require.not_nan("threshold", self.threshold)
 
     @property
     def clean_grad(self) -> CleanGrad:

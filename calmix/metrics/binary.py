@@ -1,11 +1,11 @@
-"""Two classes, by P(y = 1): is the probability *of the positive class* honest?
+"""Metrics of two classes, of the probability of the positive class, P(y = 1).
 
     n  rows
     B  bins
 
-Not to be confused with the top-label metrics of calmix.metrics.calibration: there a row that says 0.1 claims 0.9 for
-class 0; here it claims 0.1 for class 1, and the names say `positive`. What is honest about the positive class is honest
-about the top label; the reverse is not true.
+These are not the top-label metrics of calmix.metrics.calibration: there a row with P(y = 1) = 0.1 has the confidence
+0.9 in class 0, here 0.1 in class 1; the names say `positive`. A predictor that is calibrated for the positive class is
+calibrated for the top label, but not the other way round.
 
 Every function takes `p` (n,), P(y = 1) of each row, and `labels` (n,), 0 or 1, as tensors or numpy arrays, and computes
 in float64 on the CPU. Each raises

@@ -1,17 +1,17 @@
-"""How honest class probabilities are: what was claimed against what came true.
+"""Calibration of class probabilities: confidence against accuracy.
 
     n  rows
     K  classes
     B  bins
 
 Every function takes probabilities `probs` (n, K) and class ids `labels` (n,), as tensors or numpy arrays, and computes
-in float64 on the CPU. All look at the *top label*, the largest probability against being right, but `classwise_ece`,
-which looks at every class against the rest; for P(y = 1) of two classes see calmix.metrics.binary. Each raises what
-every metric of calmix.metrics.classification raises, and
+in float64 on the CPU. All are of the *top label*, the largest probability against whether its class is the label, but
+`classwise_ece`, which is of every class against the rest; for P(y = 1) of two classes see calmix.metrics.binary. Each
+raises what every metric of calmix.metrics.classification raises, and
 
     SettingError  bins is less than 1, or norm is
 
-Calibration errors are biased: with few rows even a calibrated predictor shows an error, of up to 0.4 sqrt(B / n).
+Calibration errors are biased upwards: with few rows even a calibrated predictor has one, of up to 0.4 sqrt(B / n).
 """
 
 import math
@@ -80,8 +80,8 @@ def classwise_ece(probs: Array, labels: Array, bins: int = 15, norm: float = 1.0
 
         1/K sum_k (sum_b n_kb / n |claimed_kb - observed_kb|^norm)^(1 / norm)
 
-    With many classes nearly all rows are in the first bin of nearly every class, so its size says little by itself:
-    compare it with that of another predictor on the same rows.
+    With many classes nearly all rows are in the first bin of nearly every class, so the number is small for every
+    predictor: compare it only with that of another predictor on the same rows.
 
     Source: Kull et al., Beyond temperature scaling, NeurIPS 2019 (the static calibration error of Nixon et al. 2019).
 

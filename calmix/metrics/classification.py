@@ -1,4 +1,4 @@
-"""How good class probabilities are.
+"""Accuracy, log-likelihood, Brier score and sharpness of class probabilities.
 
     n  rows
     K  classes

@@ -1,4 +1,4 @@
-"""How good, and how honest, predicted means and standard deviations are.
+"""Metrics of predicted means and standard deviations: scores and calibration.
 
     n  rows
     d  outputs of a row
@@ -6,10 +6,10 @@
     B  bins
 
 Every metric takes `mean`, `std` and `targets` of one shape, (n,) or (n, d), in the unit of the targets, as tensors or
-numpy arrays, computes in float64 on the CPU and returns a plain number; the entries of several outputs are pooled, so
-bring them to one scale. They read the prediction as the normal distribution N(mean, std^2). A variance is not a
-standard deviation, and a pair (mean, std) is not two samples: `gaussian_of_variance`, `gaussian_of_samples` and
-`gaussian_of_members` make the one of the other. Each metric raises
+numpy arrays, computes in float64 on the CPU and returns a plain number. The entries of several outputs are pooled, so
+they should have one scale. The predicted distribution is the normal N(mean, std^2). If you have variances, samples or
+the members of an ensemble, `gaussian_of_variance`, `gaussian_of_samples` and `gaussian_of_members` give mean and std.
+Each metric raises
 
     ShapeError    the shapes differ, are neither (n,) nor (n, d), or there are no entries
     DataError     an entry is NaN or infinite, or a standard deviation is not positive
@@ -31,7 +31,8 @@ from calmix.metrics.tensors import Array, Collected, cpu_tensor
 def gaussian_nll(mean: Array, std: Array, targets: Array) -> float:
     """Mean negative log-likelihood of N(mean, std^2): 1/n sum_i (z_i^2 + log(2 pi std_i^2)) / 2, z = (t - mean) / std.
 
-    In nats; a density, so it may be negative and moves by log c if the targets are measured in a unit c times smaller.
+    In nats. It is of a density, so it may be negative, and changes by log c if the unit of the targets is c times
+    smaller.
 
     >>> round(gaussian_nll(torch.zeros(2), torch.ones(2), torch.tensor([1.0, -1.0])), 4)
     1.4189
@@ -83,8 +84,8 @@ def uce(mean: Array, std: Array, targets: Array, bins: int = 15) -> float:
 def ence(mean: Array, std: Array, targets: Array, bins: int = 15) -> float:
     """Expected normalised calibration error, without unit: mean over bins of |RMV_b - RMSE_b| / RMV_b.
 
-    RMV is the root of the mean variance. 0.1 means that errors differ from what was claimed by a tenth of the claim.
-    A calibrated predictor gives about sqrt(B / (pi n)), 0.069 at n = 1000, by sampling alone: compare at the same n.
+    RMV is the root of the mean variance. 0.1 means that the errors differ from the predicted ones by a tenth. By
+    sampling alone a calibrated predictor has about sqrt(B / (pi n)), 0.069 at n = 1000: compare only at the same n.
     Source: Levi et al., Evaluating and Calibrating Uncertainty Prediction in Regression Tasks, Sensors 2022. With fewer
     rows than bins the mean is over the bins that hold one.
 
@@ -100,8 +101,8 @@ def ence(mean: Array, std: Array, targets: Array, bins: int = 15) -> float:
 def quantile_reliability(mean: Array, std: Array, targets: Array, levels: int = 99) -> Bins:
     """How often targets lie below the predicted quantile (observed) against its level (claimed).
 
-    The levels are 1 / (L + 1), ..., L / (L + 1); each is measured on all entries. A curve through the diagonal's middle
-    that is flatter than it tells of standard deviations too small, one that is steeper of too large ones.
+    The levels are 1 / (L + 1), ..., L / (L + 1); each is measured on all entries. A curve through (1/2, 1/2) that is
+    flatter than the diagonal means that the standard deviations are too small, a steeper one that they are too large.
     Source: Kuleshov et al., Accurate Uncertainties for Deep Learning Using Calibrated Regression, ICML 2018.
 
     >>> quantile_reliability(torch.zeros(2), torch.ones(2), torch.tensor([-1.0, 0.5]), levels=3).observed
@@ -119,7 +120,7 @@ def quantile_calibration_error(mean: Array, std: Array, targets: Array) -> float
     The integral over p of |share of targets below the predicted p-quantile - p|, which is the Wasserstein distance of
     the ranks Phi((t - mean) / std) to the uniform distribution: the limit of many levels of the mean absolute
     calibration error of Chung et al. (uncertainty-toolbox). A calibrated predictor gives about 0.31 / sqrt(n).
-    It cannot tell honest rows from rows whose faults cancel (`ence` can).
+    Rows with too small and rows with too large standard deviations can cancel here (in `ence` they do not).
 
     >>> quantile_calibration_error(torch.zeros(1), torch.ones(1), torch.zeros(1))  # one rank of 1/2: a step
     0.25
@@ -169,7 +170,7 @@ def interval_width(std: Array, level: float = 0.9) -> float:
 
 
 def gaussian_sharpness(std: Array) -> float:
-    """Root of the mean variance, in the unit of the targets: small is sharp, and worth something only if calibrated.
+    """Root of the mean variance, in the unit of the targets. Small is sharp, and good only if it is also calibrated.
 
     Source: Kuleshov et al. 2018 (there without the root), and uncertainty-toolbox.
 
@@ -248,11 +249,11 @@ def gaussian_of_variance(mean: Array, variance: Array) -> tuple[Tensor, Tensor]:
 
 
 def gaussian_of_members(means: Array, variances: Array) -> tuple[Tensor, Tensor]:
-    """(mean, std) of the even mixture of S predicted normal distributions, (n,) or (n, d) float64 on the CPU.
+    """(mean, std) of the equal-weight mixture of S predicted normals, (n,) or (n, d) float64 on the CPU.
 
-    mean = 1/S sum_s mean_s, std^2 = 1/S sum_s variance_s + 1/S sum_s (mean_s - mean)^2: what each member expects, and
-    what they disagree about. Source: Lakshminarayanan et al., Simple and Scalable Predictive Uncertainty Estimation
-    Using Deep Ensembles, NeurIPS 2017.
+    mean = 1/S sum_s mean_s, std^2 = 1/S sum_s variance_s + 1/S sum_s (mean_s - mean)^2.
+    Source: Lakshminarayanan et al., Simple and Scalable Predictive Uncertainty Estimation Using Deep Ensembles,
+    NeurIPS 2017.
 
     Args:
         means: (S, n) or (S, n, d), one prediction of each member, or of each pass with dropout.
@@ -277,9 +278,10 @@ def gaussian_of_members(means: Array, variances: Array) -> tuple[Tensor, Tensor]
 def gaussian_of_samples(samples: Array, noise_std: float = 0.0) -> tuple[Tensor, Tensor]:
     """(mean, std) of S point predictions of each row, (n,) or (n, d) float64 on the CPU.
 
-    std^2 = noise_std^2 + 1/S sum_s (sample_s - mean)^2. Samples tell how unsure the network is of its function;
-    `noise_std` is how far targets lie from even the right one (in MC dropout 1 / sqrt(tau)), and without it intervals
-    are too narrow. Source: Gal and Ghahramani, Dropout as a Bayesian Approximation, ICML 2016.
+    std^2 = noise_std^2 + 1/S sum_s (sample_s - mean)^2. The spread of the samples is the uncertainty about the
+    function; `noise_std` is the standard deviation of the targets around the true function (in MC dropout
+    1 / sqrt(tau)). Without it intervals are too narrow.
+    Source: Gal and Ghahramani, Dropout as a Bayesian Approximation, ICML 2016.
 
     Raises:
         ShapeError: `samples` is neither (S, n) nor (S, n, d).
@@ -296,7 +298,7 @@ def gaussian_of_samples(samples: Array, noise_std: float = 0.0) -> tuple[Tensor,
 
 
 def _ranks(mean: Array, std: Array, targets: Array) -> Tensor:
-    """(n d,) float64, rising: the level of the predicted quantile that each target is."""
+    """(n d,) float64, rising: the level of the predicted quantile at which each target lies."""
     mean, std, targets = _gaussian_rows(mean, std, targets)
     return ndtr((targets - mean) / std).flatten().sort().values
 
@@ -309,7 +311,7 @@ def _levels(levels: int) -> Tensor:
 
 
 def _half_width(level: float) -> float:
-    """Standard deviations from the middle of a central interval to its end."""
+    """Half the width of the central interval of probability `level`, in standard deviations."""
     if not 0 < level < 1:
         raise SettingError(f"level is {level}, expected a probability in (0, 1), such as 0.9.")
     return ndtri(torch.tensor((1 + level) / 2, dtype=torch.float64)).item()

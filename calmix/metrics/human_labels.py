@@ -1,23 +1,22 @@
-"""How far predictions are from what people say: the only measure of calibration without bins.
+"""Distance of predicted probabilities from the distribution of human labels.
 
     n  rows
     K  classes
 
-Every function takes probabilities `probs` (n, K) and `human_labels` (n, K), counts or shares of people's
-answers in the same order of classes, as
-tensors or numpy arrays, and computes in float64 on the CPU. A row's votes are divided by their sum:
-q_i = human_labels_i / sum_k human_labels_ik. Each raises
+Every function takes probabilities `probs` (n, K) and `human_labels` (n, K), the counts or shares of the classes that
+people chose, in the order of the columns of probs, as tensors or numpy arrays, and computes in float64 on the CPU.
+q_i = human_labels_i / sum_k human_labels_ik are the shares of a row. Each raises
 
-    ShapeError  probs is not (n, K), votes has another shape, or there are no rows
+    ShapeError  probs is not (n, K), human_labels has another shape, or there are no rows
     DataError   a probability is negative or not finite, a row of probs is further than 0.001 from summing to one,
-                or votes are negative, not finite, or none at all in a row
+                or human_labels are negative, not finite, or all 0 in a row
 """
 
 import torch
 from torch import Tensor
 
 from calmix.errors import DataError, ShapeError
-from calmix.metrics.row_scores import check_classes, pieces
+from calmix.metrics.row_scores import check_probs, pieces
 from calmix.metrics.tensors import Array, cpu_tensor
 
 
@@ -40,13 +39,14 @@ def human_label_total_variation(probs: Array, human_labels: Array) -> float:
 
 
 def human_label_metrics(probs: Array, human_labels: Array) -> dict[str, float]:
-    """What is above, by name, and what helps to read it.
+    """Both numbers above, by name, and three to compare them with.
 
-    `kl`: cross_entropy - entropy, in nats, 0 where p = q. `entropy`: of the votes, the floor of the cross-entropy.
-    `certain_total_variation`: the total variation of a predictor that always answers what most people say, with
-    certainty; who is further away says less than the bare label does.
+    `entropy`: of the human labels, in nats; the smallest possible cross-entropy.
+    `kl`: cross_entropy - entropy, in nats; 0 where p = q.
+    `certain_total_variation`: the total variation of a predictor that gives probability 1 to the class that most people
+    chose.
 
-    A row of m votes is a sample: even the true distribution is off by a total variation of about
+    The m human labels of a row are a sample: even the true distribution has a total variation from them of about
     1/2 sum_k sqrt(2 q_k (1 - q_k) / (pi m)).
 
     >>> metrics = human_label_metrics(torch.tensor([[0.75, 0.25]]), torch.tensor([[30, 10]]))
@@ -56,14 +56,14 @@ def human_label_metrics(probs: Array, human_labels: Array) -> dict[str, float]:
     probs, human_labels = cpu_tensor(probs), cpu_tensor(human_labels).double()
     if probs.shape != human_labels.shape:
         raise ShapeError(
-            f"probs has shape {tuple(probs.shape)} and votes {tuple(human_labels.shape)}, expected (n, K) for both; "
-            "pass one row of votes for each row of probs."
+            f"probs has shape {tuple(probs.shape)} and human_labels {tuple(human_labels.shape)}, expected (n, K) for "
+            "both; pass one row of human labels for each row of probs."
         )
-    some = torch.zeros(probs.shape[:1], dtype=torch.long)  # labels are not asked for here, but checked
-    probs = torch.cat([piece.clone() for piece, _ in pieces(*check_classes(probs, some))])
+    no_labels = torch.zeros(probs.shape[:1], dtype=torch.long)  # stand in for the labels, which are not used here
+    probs = torch.cat([piece.clone() for piece, _ in pieces(*check_probs(probs, no_labels))])
     sums = human_labels.sum(1, keepdim=True)  # (n, 1)
     if not (human_labels.isfinite().all() and human_labels.min() >= 0 and sums.min() > 0):
-        raise DataError("votes hold a negative number, NaN, infinity or a row without votes; drop these rows.")
+        raise DataError("human_labels hold a negative number, NaN, infinity or a row of zeros; drop these rows.")
     shares = human_labels / sums  # (n, K)
     cross_entropy = float(-torch.special.xlogy(shares, probs.clamp(min=torch.finfo(torch.float64).tiny)).sum(1).mean())
     entropy = float(torch.special.entr(shares).sum(1).mean())

@@ -1,4 +1,4 @@
-"""Several labels at once: each row has L independent yes-or-no answers.
+"""Metrics of several labels: each row has L independent yes-or-no answers.
 
 n  rows
 L  labels

@@ -1,4 +1,4 @@
-"""How well a score tells positive rows from negative ones.
+"""How well a score separates positive rows from negative ones.
 
     n  rows
 
@@ -20,8 +20,7 @@ from calmix.metrics.tensors import Array, cpu_tensor
 def auroc(scores: Array, positive: Array) -> float:
     """Area under the ROC curve, in [0, 1]: P(a positive row scores higher than a negative one), a tie counting half.
 
-    Where all rows are of one kind there is nothing to tell apart, and the area is 0.5 by convention
-    (scikit-learn: NaN and a warning).
+    If all rows are of one kind, the area is 0.5 by convention (scikit-learn: NaN and a warning).
 
     >>> auroc(torch.tensor([0.9, 0.4, 0.4, 0.1]), torch.tensor([1, 1, 0, 0]))
     0.875

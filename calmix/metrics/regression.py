@@ -1,4 +1,4 @@
-"""How far predictions are from their targets.
+"""Errors of point predictions.
 
     n  rows
     d  outputs of a row
@@ -44,8 +44,8 @@ def mae(predictions: Array, targets: Array) -> float:
 def mape(predictions: Array, targets: Array) -> float:
     """Mean absolute percentage error as a share, mean |t - p| / |t| over all entries: 0.1 is ten per cent.
 
-    As in scikit-learn, a target of zero counts as 2.2e-16, so that a single one makes the number huge: then look at
-    another metric.
+    As in scikit-learn, a target of zero counts as 2.2e-16, so that a single one makes the number huge: use another
+    metric for such targets.
 
     >>> mape(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 4.0]))
     0.125
@@ -58,7 +58,7 @@ def mape(predictions: Array, targets: Array) -> float:
 def r2(predictions: Array, targets: Array) -> float:
     """Coefficient of determination 1 - sum (t - p)^2 / sum (t - mean t)^2, averaged over the d outputs.
 
-    At most 1; 0 is what predicting the mean earns. As in scikit-learn, an output whose targets are all equal
+    At most 1; predicting the mean gives 0. As in scikit-learn, an output whose targets are all equal
     scores 1 if predicted perfectly and 0 otherwise; so does a single row.
 
     >>> r2(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 2.0, 3.0]))

@@ -101,7 +101,7 @@ def score_rows(probs: Array, labels: Array) -> RowScores:
     Raises:
         ShapeError, DataError: as every metric of calmix.metrics.classification.
     """
-    return concat_rows([_score_piece(*piece) for piece in pieces(*check_classes(probs, labels))])
+    return concat_rows([_score_piece(*piece) for piece in pieces(*check_probs(probs, labels))])
 
 
 def class_bins(probs: Array, labels: Array, bins: int = 15) -> ClassBins:
@@ -121,7 +121,7 @@ def class_bins(probs: Array, labels: Array, bins: int = 15) -> ClassBins:
 def score_and_bin(probs: Array, labels: Array, bins: int = 15) -> tuple[RowScores, ClassBins]:
     """`score_rows` and `class_bins` while reading the probabilities once."""
     check_bins(bins)
-    probs, labels = check_classes(probs, labels)
+    probs, labels = check_probs(probs, labels)
     rows, tally = [], _Tally(probs.shape[1], bins)
     for piece in pieces(probs, labels):
         rows.append(_score_piece(*piece))
@@ -139,7 +139,7 @@ def concat_rows(parts: Sequence[RowScores]) -> RowScores:
     )
 
 
-def check_classes(probs: Array, labels: Array) -> tuple[Tensor, Tensor]:
+def check_probs(probs: Array, labels: Array) -> tuple[Tensor, Tensor]:
     """(n, K) as given and (n,) int64; `pieces` checks what is in the rows.
 
     Raises:
@@ -172,7 +172,7 @@ def check_classes(probs: Array, labels: Array) -> tuple[Tensor, Tensor]:
 def pieces(probs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Check the probabilities, and yield a few rows at a time: (m, K) float64 and (m,) int64.
 
-    probs, labels: as `check_classes` returns them. All pieces share one buffer, so read each before you take the next.
+    probs, labels: as `check_probs` returns them. All pieces share one buffer, so read each before you take the next.
 
     Raises:
         DataError: a probability is negative or not finite, or a row does not sum to one.

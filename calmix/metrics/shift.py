@@ -1,11 +1,11 @@
-"""Out of distribution: do the logits tell the rows they know from those they do not?
+"""Out-of-distribution detection: how well scores of the logits separate test rows from rows of something else.
 
     n  rows of the test set (inside)
     m  rows of something else (outside)
     K  classes
 
-A score is larger where the network seems to know the row. Each function takes logits, not probabilities, which have
-forgotten the energy, and raises
+A score is larger for rows that look like the training data. Each function takes logits, as probabilities do not
+determine the energy, and raises
 
     ShapeError  logits are not (n, K), or there are no rows
     DataError   a logit is NaN or infinite

@@ -1,11 +1,11 @@
-"""Calibration without bins: smooth calibration error, and the smooth reliability curve that shows it.
+"""Calibration without bins: the smooth calibration error and its smooth reliability curve.
 
     n  rows
     P  points of a grid on [0, 1]
 
 Source: Blasiok and Nakkiran, Smooth ECE: Principled Reliability Diagrams via Kernel Smoothing, ICLR 2024. Deviation:
-rows are put on a grid of P = 4,097 points, each shared between its two neighbours, and smoothed there exactly: a
-reflected Gaussian damps cosine waves, so it is a product between two Fourier transforms.
+each row is shared between its two neighbours on a grid of P = 4,097 points, and the grid is smoothed exactly, in
+Fourier space, where smoothing with a reflected Gaussian is a product.
 """
 
 import math
@@ -24,7 +24,7 @@ STEP = 1 / (POINTS - 1)  # of the grid
 
 @dataclass(frozen=True, eq=False)
 class SmoothReliability:
-    """What was claimed and what was observed along a grid of P points: the curve of a smooth reliability diagram.
+    """A smooth reliability diagram: claimed and observed values on a grid of P points.
 
     The area between curve and diagonal, weighted by `density`, is `error`.
     """
@@ -49,8 +49,8 @@ def smooth_curve(claimed: Array, observed: Array, bandwidth: float | None = None
     Args:
         claimed: (n,), each in [0, 1].
         observed: (n,), 1 for a correct row and 0 for a wrong one, or any number in [0, 1].
-        bandwidth: s, at most 1; None for the paper's choice: error(s) falls as s grows, and s is where the two meet.
-            It is never less than a step of the grid.
+        bandwidth: s, at most 1; None for the paper's choice, the s with error(s) = s (error falls as s grows), but at
+            least one step of the grid.
 
     Raises:
         ShapeError: `claimed` and `observed` are not two equally long, non-empty vectors.
@@ -97,7 +97,7 @@ def _on_grid(claimed: Tensor, values: Tensor) -> Tensor:
 
 
 def _waves(values: Tensor) -> Tensor:
-    """Cosine coefficients of (P,) values. What is reflected at both ends is even and periodic."""
+    """Cosine coefficients of (P,) values, which are continued by reflection at both ends."""
     return torch.fft.rfft(torch.cat([values, values[1:-1].flip(0)])).real
 
 
@@ -112,7 +112,7 @@ def _integral(values: Tensor) -> float:
 
 
 def _own_bandwidth(residual: Tensor) -> float:
-    """Where error(s) = s, by bisection; a step of the grid where it would be less."""
+    """The s with error(s) = s, by bisection; at least one step of the grid."""
     low, high = STEP, 1.0
     for _ in range(32):
         middle = (low + high) / 2

@@ -1,11 +1,11 @@
-"""What corrections are fitted on: predictions for the calibration split, typed as such.
+"""Predictions for the calibration split, as types of their own, on which all corrections are fitted.
 
     n  rows
     K  classes
     d  outputs of a row
 
-`fit_temperature` and its kin take nothing else, so the test split, which is a pair of tensors, cannot be handed to
-them by mistake: whoever writes `CalibrationLogits(test_logits, test_labels)` has been told.
+`fit_temperature` and the other `fit_` functions take nothing else, so that nobody passes them the test split, a pair of
+tensors, by mistake.
 """
 
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ Array = Tensor | np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class CalibrationLogits:
-    """Logits and labels of the calibration split: one that chose no epoch (validation) and reports no number (test).
+    """Logits and labels of the calibration split, which must be neither the validation nor the test split.
 
-    Tensors or numpy arrays come in; copies as float64 and int64 on the CPU and outside the graph are kept.
+    Takes tensors or numpy arrays, and keeps detached copies as float64 and int64 on the CPU.
 
     Raises:
         ShapeError: `logits` is not (n, K) with n at least 1 and K at least 2, or `labels` is not (n,) or not integer.
@@ -100,7 +100,7 @@ Kind = TypeVar("Kind", CalibrationLogits, CalibrationGaussian)
 
 
 def required(calibration: object, kind: type[Kind]) -> Kind:
-    """`calibration`, or the advice that it must be wrapped."""
+    """`calibration` itself. Raises SettingError if it is not of the kind that a correction is fitted on."""
     if isinstance(calibration, kind):
         return calibration
     fields = ", ".join(kind.__dataclass_fields__)
@@ -111,5 +111,5 @@ def required(calibration: object, kind: type[Kind]) -> Kind:
 
 
 def _tensor(values: Array) -> Tensor:
-    """A copy on the CPU and outside the graph: autograd saves no inference tensor, and users may change theirs."""
+    """A detached copy on the CPU: autograd cannot save inference tensors, and users may change their own."""
     return values.detach().to("cpu", copy=True) if isinstance(values, Tensor) else torch.from_numpy(np.array(values))

@@ -1,15 +1,15 @@
-"""Split conformal prediction: sets of classes, and intervals, that hold the truth as often as promised.
+"""Split conformal prediction: sets of classes, and intervals, that contain the target with a given probability.
 
     n  calibration rows, m rows to predict
     K  classes
     d  outputs of a row
 
-If the calibration rows and a new row are exchangeable, the set or interval of the new row holds its target with
-probability at least 1 - alpha, whatever the network (and at most 1 - alpha + 1 / (n + 1) where scores have no ties).
-That is over the draw of both. Given one calibration split, the coverage of new rows is itself random:
-Beta(j, n + 1 - j) with j = ceil((1 - alpha) (n + 1)), without ties.
+If the calibration rows and a new row are exchangeable, the set or interval of the new row contains its target with
+probability at least 1 - alpha, for any network (and at most 1 - alpha + 1 / (n + 1) if scores have no ties). The
+probability is over the draw of the calibration rows and of the new row. For one given calibration split, the coverage
+of new rows is a draw of Beta(j, n + 1 - j) with j = ceil((1 - alpha) (n + 1)), without ties.
 
-Logits that were corrected (`Temperature`, ...) are fine if the correction was fitted on other rows.
+Corrected logits (`Temperature`, ...) may be used if the correction was fitted on other rows.
 
 Source: Angelopoulos and Bates, Conformal Prediction: A Gentle Introduction, 2023 (arXiv 2107.07511); each score names
 its own.
@@ -27,7 +27,7 @@ from calmix.posthoc.calibration import CalibrationGaussian, CalibrationLogits, r
 
 @dataclass(frozen=True)
 class LeastAmbiguousSets:
-    """Of each row the classes k with 1 - p_k <= threshold: the smallest sets on average, some perhaps empty.
+    """For each row the classes k with 1 - p_k <= threshold: the smallest sets on average; a set may be empty.
 
     Source: Sadinle et al., Least Ambiguous Set-Valued Classifiers with Bounded Error Levels, JASA 2019.
 
@@ -44,11 +44,11 @@ class LeastAmbiguousSets:
 
 @dataclass(frozen=True)
 class AdaptiveSets:
-    """Of each row the classes before which, in order of probability, there is a mass of at most `threshold`.
+    """For each row the classes k such that the more probable classes have a total probability of at most `threshold`.
 
-    Never empty. Larger on average than `LeastAmbiguousSets`, and with coverage that differs less between easy and hard
-    rows. Source: Romano et al., Classification with Valid and Adaptive Coverage, NeurIPS 2020, without the random
-    tie-breaking: where the first class is right in more than 1 - alpha of the rows, so is the set.
+    A set is never empty. Sets are larger on average than `LeastAmbiguousSets`, and their coverage differs less between
+    easy and hard rows. Source: Romano et al., Classification with Valid and Adaptive Coverage, NeurIPS 2020.
+    Deviation: no random tie-breaking, so that coverage exceeds 1 - alpha if the top class alone is right more often.
 
     >>> AdaptiveSets(0.75)(torch.tensor([[0.5, 0.375, 0.125], [0.125, 0.0, 0.875]]))
     tensor([[ True,  True, False],
@@ -64,7 +64,7 @@ class AdaptiveSets:
 
 @dataclass(frozen=True, eq=False)
 class ConformalIntervals:
-    """mean - factor std to mean + factor std. With a constant std all intervals are equally wide.
+    """Intervals from mean - factor std to mean + factor std.
 
     >>> ConformalIntervals(torch.tensor(2.0))(torch.tensor([1.0]), torch.tensor([0.5]))
     (tensor([0.]), tensor([2.]))
@@ -122,7 +122,7 @@ def fit_conformal_intervals(calibration: CalibrationGaussian, alpha: float) -> C
     """Intervals that miss at most a share `alpha` of new targets, of each output by itself.
 
     The factor is the ceil((1 - alpha) (n + 1))-th smallest score |target - mean| / std of the calibration split.
-    Nothing need be Gaussian: std may be any positive guess of the error's size.
+    The errors need not be Gaussian: std may be any positive estimate of the error's size.
     Source: Lei et al., Distribution-Free Predictive Inference for Regression, JASA 2018, locally weighted.
 
     Raises:
@@ -193,24 +193,24 @@ def _threshold(scores: Tensor, alpha: float) -> Tensor:
     if not 0 < alpha < 1:
         raise SettingError(f"alpha is {alpha}, expected a share of misses in (0, 1), such as 0.1.")
     n = len(scores)
-    # 0.9 * 10 must not become the 10th of 9 because 1 - 0.1 has been rounded
+    # 1e-9: with n = 9 and alpha = 0.1 the rank is 9, and rounding of 1 - 0.1 must not make it 10
     rank = math.ceil((1 - alpha) * (n + 1) - 1e-9)
     return scores.sort(0).values[rank - 1] if rank <= n else torch.full_like(scores[0], torch.inf)
 
 
 def _of_label(values: Tensor, calibration: CalibrationLogits) -> Tensor:
-    """(n,): the label's entry of each row of (n, K)."""
+    """(n,): the entry of each row (n, K) at its label."""
     return values.gather(1, calibration.labels[:, None])[:, 0]
 
 
 def _mass_before(probs: Tensor) -> Tensor:
-    """(m, K): the summed probability of the classes more probable than k; equal ones in the order of their columns."""
+    """(m, K): the total probability of the classes that are more probable than k; ties in the order of the columns."""
     ordered, order = probs.sort(dim=1, descending=True, stable=True)
     return torch.empty_like(probs).scatter_(1, order, ordered.cumsum(1) - ordered)
 
 
 def _probabilities(probs: Tensor) -> Tensor:
-    """(m, K) float64, or advice."""
+    """Probabilities (m, K) as float64. Raises ShapeError or DataError unless they are."""
     if probs.ndim != 2:
         raise ShapeError(f"probs has shape {tuple(probs.shape)}, expected (m, K); of logits, pass logits.softmax(1).")
     probs = probs.detach().double()

@@ -1,4 +1,4 @@
-"""Isotonic regression: each class's probability becomes any non-decreasing function of itself.
+"""Isotonic regression: each class's probability is mapped by a non-decreasing function.
 
     n  rows
     K  classes
@@ -18,19 +18,17 @@ from calmix.posthoc.calibration import CalibrationLogits, required
 
 @dataclass(frozen=True, eq=False)
 class Isotonic:
-    """log of the rescaled probabilities: a piecewise linear curve for each class, then a sum of one for each row.
+    """Maps each class's probability by a piecewise linear function, normalises each row, and returns the logarithm.
 
-    What comes out is a logarithm of probabilities, so that `softmax` gives them, as after every other correction. The
-    order of classes may change. Applying it needs no scikit-learn.
+    `softmax` of the result gives the probabilities, as after every other correction. The order of classes may change.
+    Applying it needs no scikit-learn.
 
     >>> halves = np.array([0.0, 1.0]), np.array([0.5, 0.5])
     >>> Isotonic((halves, halves))(torch.tensor([[9.0, 0.0]])).exp()
     tensor([[0.5000, 0.5000]])
     """
 
-    knots: tuple[
-        tuple[np.ndarray, np.ndarray], ...
-    ]  # K pairs: probabilities, ascending, and what they become, positive
+    knots: tuple[tuple[np.ndarray, np.ndarray], ...]  # K pairs: ascending probabilities, and their positive values
 
     def __call__(self, logits: Tensor) -> Tensor:
         if logits.ndim != 2 or logits.shape[1] != len(self.knots):
@@ -47,17 +45,16 @@ class Isotonic:
 def fit_isotonic(calibration: CalibrationLogits) -> Isotonic:
     """For each class, scikit-learn's isotonic regression of "is the label" on its probability (one versus rest).
 
-    Isotonic regression gives a class the probability 0 wherever it was never seen, for which a single surprise costs
-    an infinite log-likelihood. Here the least is 1 / (n K): all such classes of a row together take at most 1 / n, one
-    row's worth. Otherwise as in scikit-learn's `CalibratedClassifierCV(method="isotonic")`. Wants a
-    thousand rows and more; on fewer it overfits.
+    As in scikit-learn's `CalibratedClassifierCV(method="isotonic")`, with one deviation: isotonic regression gives a
+    class the probability 0 where it never occurred, and a single row of that class then has an infinite negative
+    log-likelihood; here the smallest value is 1 / (n K). Use a thousand rows or more; on fewer it overfits.
 
     Raises:
         SettingError: `calibration` is not CalibrationLogits.
 
     >>> logits = torch.tensor([[3.0, 0.0], [3.0, 0.0], [0.0, 3.0], [0.0, 3.0]])
     >>> isotonic = fit_isotonic(CalibrationLogits(logits, torch.tensor([0, 1, 1, 0])))
-    >>> isotonic(logits).softmax(1)[0]  # says 0.95, is right half the time
+    >>> isotonic(logits).softmax(1)[0]  # they were 0.95 and 0.05; half of the rows are right
     tensor([0.5000, 0.5000])
     """
     from sklearn.isotonic import IsotonicRegression

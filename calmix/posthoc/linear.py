@@ -1,4 +1,4 @@
-"""Vector and matrix scaling: a linear map of the logits, with one temperature a class, or one a pair of classes.
+"""Vector and matrix scaling: a linear map of the logits, with a weight for each class or for each pair of classes.
 
     n  rows
     K  classes
@@ -6,9 +6,8 @@
 Sources: Guo et al., On Calibration of Modern Neural Networks, ICML 2017; for the regularisation of matrix scaling
 Kull et al., Beyond temperature scaling, NeurIPS 2019 (off-diagonal and intercept regularisation, ODIR).
 
-Both act on centred logits, z_k minus the mean over k: the softmax of z determines those and not z itself, so what is
-fitted to logits and to their log-probabilities is the same. Guo et al. take the logits as the network gives them, whose
-row means a softmax never trains.
+Deviation: both act on centred logits, z_k minus the mean over k, while Guo et al. take the network's logits. Softmax
+does not depend on the row's mean, so that a fit on logits and one on log-probabilities give the same.
 """
 
 from collections.abc import Sequence
@@ -69,7 +68,7 @@ def fit_vector_scaling(calibration: CalibrationLogits) -> VectorScaling:
     Raises:
         SettingError: `calibration` is not CalibrationLogits.
 
-    >>> logits = torch.zeros(4, 2)  # a network that knows nothing still learns how frequent the classes are
+    >>> logits = torch.zeros(4, 2)  # constant logits: the fit gives the frequencies of the classes
     >>> fit_vector_scaling(CalibrationLogits(logits, torch.tensor([0, 0, 0, 1])))(logits).softmax(1)[0]
     tensor([0.7500, 0.2500])
     """
@@ -87,21 +86,21 @@ def fit_matrix_scaling(
 
         NLL + p (mean of (T weight_kj)^2 over k != j  +  mean of bias_k^2),
 
-    ODIR: the diagonal goes free, so that a large p is vector scaling without a bias. Of several `penalties` p, the one
-    with the smallest NLL on the left-out parts of a cross-validation within the calibration split is taken.
+    ODIR: the diagonal is not penalised, so that a large p gives vector scaling without a bias. Of several `penalties`
+    the p with the smallest NLL on the left-out folds of a cross-validation within the calibration split is taken.
 
     Convex; L-BFGS from temperature scaling's solution, where the penalty is zero, so that the NLL on the calibration
     split is never above temperature scaling's. Deviations from Kull et al.: one p for weight and bias, and weights are
     measured in units of temperature scaling's 1 / T, so that p means the same whatever the size of the logits.
 
-    Cost: fits of some 50 products (n, K) (K, K) each, one for each fold and penalty and one more. Above a hundred
-    classes take vector scaling.
+    Cost: one fit for each fold and penalty, and one more; a fit takes about 50 products (n, K) (K, K). With more than a
+    hundred classes use vector scaling.
 
     Args:
         calibration: the calibration split.
         penalties: candidates for p, each at least 0. A single one is taken without cross-validation; 0 is Guo's matrix
             scaling, which overfits unless n is much larger than K^2.
-        folds: parts of the cross-validation, at least 2; fewer rows make fewer parts.
+        folds: of the cross-validation, at least 2; with fewer rows than folds, one fold for each row.
 
     Raises:
         SettingError: `calibration` is not CalibrationLogits, `penalties` is empty or holds a negative number, or
@@ -144,7 +143,7 @@ def _scaled(calibration: CalibrationLogits) -> tuple[float, Tensor, Tensor]:
 
 
 def _left_out_nll(calibration: CalibrationLogits, penalty: float, folds: int) -> float:
-    """Summed NLL of each row under the fit to the folds it is not in. The folds depend on n alone."""
+    """Summed NLL of all rows, each under the fit on the folds without it. The folds depend on n alone."""
     logits, labels = calibration.logits, calibration.labels
     fold = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0)) % folds  # (n,)
     total = 0.0
@@ -155,7 +154,7 @@ def _left_out_nll(calibration: CalibrationLogits, penalty: float, folds: int) ->
 
 
 def _centred(logits: Tensor, classes: int | None = None) -> Tensor:
-    """Logits (n, K) minus their row's mean, if there are as many classes as there should be."""
+    """Logits (n, K) minus their row's mean. Raises ShapeError if K is not `classes`."""
     if classes is not None and (logits.ndim != 2 or logits.shape[1] != classes):
         raise ShapeError(
             f"logits has shape {tuple(logits.shape)}, expected (n, {classes}); "

@@ -1,4 +1,4 @@
-"""Temperature scaling: one number that makes a classifier less, or more, sure of itself.
+"""Temperature scaling: all logits are divided by one number.
 
 Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
 """
@@ -19,7 +19,7 @@ LOG_BOUND = 5.0  # fitted temperatures lie in [e^-5, e^5], about [0.0067, 148]
 
 @dataclass(frozen=True)
 class Temperature:
-    """logits / value. Above 1 the probabilities flatten, below 1 they sharpen; the order of classes stays.
+    """logits / value. A value above 1 flattens the probabilities, one below 1 sharpens them; their order stays.
 
     Raises:
         SettingError: `value` is not a positive, finite number.
@@ -42,10 +42,10 @@ class Temperature:
 def fit_temperature(calibration: CalibrationLogits) -> Temperature:
     """The T that minimises the mean negative log-likelihood of softmax(logits / T) for the labels.
 
-    L-BFGS over log T from T = 1, in float64 on the CPU: deterministic. In log T the NLL has no second valley,
-    so projecting the result to [-5, 5] keeps it optimal there, and T = 1 is never better. Without an optimum
-    T goes towards a bound for as long as the NLL falls: down if every row is right, up if the logits carry no
-    information. Where T does not matter, as for constant logits, it stays 1.
+    L-BFGS over log T from T = 1, in float64 on the CPU, deterministic. log T is clamped to [-5, 5]; the NLL has only
+    one minimum in log T, so the result is the best one in this range. Without a minimum T tends to a bound: to the
+    lower one if every row is right, to the upper one if the logits carry no information. If T makes no difference, as
+    for constant logits, it stays 1.
 
     Raises:
         SettingError: `calibration` is not CalibrationLogits.
@@ -55,9 +55,9 @@ def fit_temperature(calibration: CalibrationLogits) -> Temperature:
     3.641
     """
     calibration = required(calibration, CalibrationLogits)
-    # The same softmax; constant rows are exactly 0.
+    # the softmax is the same, and constant rows become exactly 0
     logits = calibration.logits - calibration.logits.max(1, keepdim=True).values
     start = torch.zeros((), dtype=torch.float64)
     (log_t,) = minimise(lambda log_t: cross_entropy(logits / log_t.exp(), calibration.labels), start)
-    # Projected at the end: a bound inside the closure would be a plateau where the search ends too early.
+    # clamped at the end: inside the closure a clamp would be a plateau, on which the search would stop
     return Temperature(math.exp(log_t.clamp(-LOG_BOUND, LOG_BOUND).item()))

@@ -1,4 +1,4 @@
-"""Variance scaling: one number that makes a regressor's standard deviations honest on average.
+"""Variance scaling: all predicted variances are multiplied by one number.
 
 Source: Levi et al., Evaluating and Calibrating Uncertainty Prediction in Regression Tasks, Sensors 2022
 (arXiv 1905.11659), there called STD scaling; Laves et al., Well-Calibrated Regression Uncertainty, MIDL 2020.
@@ -17,7 +17,7 @@ LOG_BOUND = 20.0  # fitted factors lie in [e^-20, e^20], about [2e-9, 5e8]
 
 @dataclass(frozen=True)
 class VarianceScaling:
-    """value * variance, that is sqrt(value) * std; the mean stays. Above 1 the intervals widen.
+    """value * variance, that is sqrt(value) * std; the means do not change. A value above 1 widens the intervals.
 
     Raises:
         SettingError: `value` is not a positive, finite number.
@@ -40,7 +40,7 @@ class VarianceScaling:
 def fit_variance_scaling(calibration: CalibrationGaussian) -> VarianceScaling:
     """The factor s = mean of (target - mean)^2 / std^2, which minimises the Gaussian negative log-likelihood.
 
-    With several outputs a row, one factor for all of them. Kept within [e^-20, e^20], for means that are exactly right.
+    One factor for all outputs. It is clamped to [e^-20, e^20], as means that are exactly right would give 0.
 
     Raises:
         SettingError: `calibration` is not CalibrationGaussian.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import calmix
 from calmix import Classification, TrainingLoss
-from calmix.core.random import choose, seed_of
+from calmix.core.random import choose_index, seed_of
 from calmix.core.site import stages
 from calmix.errors import SettingError, SiteError
 from calmix.models.residual import SmallResNet
@@ -125,18 +125,18 @@ def test_a_site_that_is_missing_lists_the_modules():
             calmix.manifold_mixup(sites=sites)  # pyright: ignore[reportArgumentType]
 
 
-# ---------------------------------------------------------------------------------------------- choose
+# ---------------------------------------------------------------------------------------------- choose_index
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_every_choice_is_equally_likely(count: int):
     generator = torch.Generator().manual_seed(0)
-    chosen = torch.tensor([choose(count, generator, torch.device("cpu")) for _ in range(3000)])
+    chosen = torch.tensor([choose_index(count, generator, torch.device("cpu")) for _ in range(3000)])
     times = chosen.bincount(minlength=count)
     assert len(times) == count
     assert (times - 3000 / count).abs().max() < 4 * (3000 / count) ** 0.5
     again = torch.Generator().manual_seed(0)
-    assert [choose(count, again, torch.device("cpu")) for _ in range(20)] == chosen[:20].tolist()
+    assert [choose_index(count, again, torch.device("cpu")) for _ in range(20)] == chosen[:20].tolist()
 
 
 @pytest.mark.parametrize("seed", [0, 42, 2**40 + 7, 2**64 - 1])
@@ -145,7 +145,7 @@ def test_a_device_s_generator_gives_other_seeds_as_it_moves_on(seed: int):
     states = [torch.tensor([*seed.to_bytes(8, "little"), *(4 * drawn).to_bytes(8, "little")]) for drawn in range(3000)]
     seeds = [seed_of(state.to(torch.uint8)) for state in states]
     assert len(set(seeds)) == 3000
-    chosen = torch.tensor([choose(3, torch.Generator().manual_seed(s), torch.device("cpu")) for s in seeds])
+    chosen = torch.tensor([choose_index(3, torch.Generator().manual_seed(s), torch.device("cpu")) for s in seeds])
     assert (chosen.bincount(minlength=3) - 1000).abs().max() < 4 * 1000**0.5
     assert abs(float((chosen[1:] == chosen[:-1]).double().mean()) - 1 / 3) < 0.04
 

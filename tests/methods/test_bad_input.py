@@ -171,6 +171,25 @@ def test_per_row_beside_a_coefficient_would_be_ignored(make: Callable[..., Metho
         make(per_row=True, coefficient=KERNEL)
 
 
+Beta, Several = calmix.parts.Beta, calmix.parts.SeveralCoefficients
+
+
+@pytest.mark.parametrize(
+    ("method", "coefficient"),
+    [
+        (calmix.regmixup(), Beta(10.0)),
+        (calmix.manifold_mixup(), Beta(2.0)),
+        (calmix.mixup_e(), Beta(1.0)),
+        (calmix.cutmix(), calmix.parts.Boxes(Beta(1.0))),
+        (calmix.rankmixup(), Several(Beta(2.0), mixes=1)),
+        (calmix.rankmixup(ranking=calmix.parts.MNDCG()), Several(Beta(2.0), mixes=3)),
+        (calmix.rankmixup(ranking=calmix.parts.MNDCG(), mixes=2), Several(Beta(2.0), mixes=2)),
+    ],
+)
+def test_without_a_coefficient_the_published_default_is_taken(method: Method, coefficient: calmix.parts.Coefficient):
+    assert method.coefficient == coefficient
+
+
 def test_per_row_beside_a_coefficient_of_cutmix_draws_the_centres():
     assert calmix.cutmix(per_row=True, coefficient=KERNEL).coefficient == calmix.parts.Boxes(KERNEL, per_row=True)
 

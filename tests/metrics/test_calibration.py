@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from calmix.errors import SettingError
-from calmix.metrics import adaptive_ece, classwise_ece, debiased_ece, ece, mce, reliability, rms_ece
+from calmix.metrics import Bins, adaptive_ece, classwise_ece, debiased_ece, ece, mce, reliability, rms_ece
 
 Draw = Callable[..., tuple[Tensor, Tensor]]
 Real = tuple[np.ndarray, np.ndarray, float, float]
@@ -164,3 +164,12 @@ def test_advice_on_the_norm(metric):
     for norm in (0.5, math.nan, -1):
         with pytest.raises(SettingError, match=r"norm is .*, expected at least 1; 1 is the mean"):
             metric(torch.eye(2), torch.arange(2), norm=norm)
+
+
+def test_the_debiased_error_subtracts_the_variance_of_the_bins_accuracy():
+    """Four rows of confidence 1, two of them right: (1 - 1/2)^2 - 1/2 1/2 / (4 - 1) = 1/6."""
+    probs = torch.tensor([[1.0, 0.0]]).repeat(4, 1)
+    assert debiased_ece(probs, torch.tensor([0, 0, 1, 1])) == pytest.approx(math.sqrt(1 / 6))
+    assert Bins(torch.tensor([4]), torch.tensor([1.0]), torch.tensor([0.5])).debiased_error() ** 2 == pytest.approx(
+        1 / 6
+    )

@@ -71,7 +71,7 @@ def test_real_networks_and_real_people(real: tuple[np.ndarray, np.ndarray, float
 
 def test_advice():
     probs, human_labels = torch.full((2, 2), 0.5), torch.ones(2, 2)
-    with pytest.raises(ShapeError, match=r"probs has shape \(2, 2\) and votes \(2, 3\)"):
+    with pytest.raises(ShapeError, match=r"probs has shape \(2, 2\) and human_labels \(2, 3\)"):
         human_label_metrics(probs, torch.ones(2, 3))
     with pytest.raises(ShapeError, match=r"probs has shape \(2,\), expected \(n, K\)"):
         human_label_metrics(probs[0], human_labels[0])
@@ -80,7 +80,7 @@ def test_advice():
     with pytest.raises(DataError, match=r"row 0 is off by 1; of logits"):
         human_label_metrics(2 * probs, human_labels)
     for bad in (-1.0, torch.nan, torch.inf):
-        with pytest.raises(DataError, match="votes hold a negative number, NaN, infinity or a row without votes"):
+        with pytest.raises(DataError, match="human_labels hold a negative number, NaN, infinity or a row of zeros"):
             human_label_metrics(probs, torch.tensor([[1.0, 1.0], [bad, 2.0]]))
-    with pytest.raises(DataError, match="a row without votes"):
+    with pytest.raises(DataError, match="a row of zeros"):
         human_label_metrics(probs, torch.tensor([[1, 1], [0, 0]]))

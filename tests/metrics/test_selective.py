@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from calmix.metrics import accuracy, aurc, auroc_correct, risk_coverage
+from calmix.errors import ShapeError
+from calmix.metrics import accuracy, aurc, auroc_correct, risk_coverage, risk_curve
 
 Draw = Callable[..., tuple[Tensor, Tensor]]
 Real = tuple[np.ndarray, np.ndarray, float, float]
@@ -68,3 +69,10 @@ def test_confidence_without_meaning_gains_nothing(predictions: Draw):
     assert aurc(probs, labels) == pytest.approx(1 - accuracy(probs, labels))
     probs, labels = predictions(2000, 3)
     assert aurc(probs, labels) < 1 - accuracy(probs, labels) - 0.05
+
+
+def test_the_curve_of_confidences_is_the_curve_of_the_probabilities():
+    curve = risk_curve(torch.tensor([0.6, 0.9, 0.9]), torch.tensor([1, 0, 1]))
+    assert curve.risk.tolist() == pytest.approx([1 / 2, 1 / 2, 1 / 3])  # the two equal ones share their mean
+    with pytest.raises(ShapeError, match=r"claimed has shape \(2,\) and observed \(3,\)"):
+        risk_curve(torch.zeros(2), torch.zeros(3))

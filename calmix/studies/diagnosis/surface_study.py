@@ -41,7 +41,8 @@ def decision_surfaces(
         DataError: rows that are not two numbers each, or a regression. SettingError: fewer than 1 seed.
 
     >>> from calmix import erm
-    >>> found = decision_surfaces(Source("two_moons"), {"erm": erm()}, TrainingSettings(epochs=2), seeds=1, resolution=5)
+    >>> settings = TrainingSettings(epochs=2)
+    >>> found = decision_surfaces(Source("two_moons"), {"erm": erm()}, settings, seeds=1, resolution=5)
     >>> sorted(found["runs"][0]), len(found["surfaces"]["erm"])
     (['accuracy', 'auroc', 'ece', 'method', 'moved_accuracy', 'nll', 'seed'], 5)
     """
