@@ -14,15 +14,17 @@ import calmix
 
 ROOT = Path(calmix.__file__).parent
 LAYERS = {
-    "errors": 0,
+    "errors": 0, "listing": 0,
     "core": 1, "metrics": 1, "posthoc": 1, "data": 1, "models": 1,
-    "diagnose": 1.5,  # may import core
-    "methods": 2, "parts": 2, "evaluation": 2,
-    "train": 3,
-    "experiment": 4,
-    "report": 5,
-    "cli": 6,
+    "methods": 2, "predictions": 2,
+    "parts": 2.5,
+    "results": 3,  # may import errors alone
+    "train": 4,
+    "report": 5, "engines": 5,
+    "studies": 6,
+    "cli": 7,
 }  # fmt: skip
+ALONE = {"results": {"errors"}}  # rooms that may import less than what is below them
 
 
 def imports(path: Path) -> set[str]:
@@ -35,14 +37,37 @@ def imports(path: Path) -> set[str]:
     return rooms
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_downwards(path: Path):
-    room = path.relative_to(ROOT).parts[0].removesuffix(".py")
-    if room == "__init__":
-        return
-    together = {room} if room not in ("methods", "parts") else {"methods", "parts"}  # parts lists those of the methods
-    for other in imports(path) - together:
+    room = room_of(path)
+    for other in imports(path) - {room}:
         assert LAYERS[other] < LAYERS[room], f"{path.name} in {room} imports {other}"
+        assert other in ALONE.get(room, LAYERS), f"{path.name} in {room} imports {other}"
+
+
+def test_every_room_has_its_layer():
+    assert {room_of(path) for path in FILES} == set(LAYERS)
+
+
+def test_no_study_imports_another():
+    found = []
+    for path in (ROOT / "studies").rglob("*.py"):
+        own = path.relative_to(ROOT / "studies").parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if isinstance(node, ast.ImportFrom) and node.module == "calmix.studies":
+                names += [f"calmix.studies.{alias.name}" for alias in node.names]
+            others = {name.split(".")[2] for name in names if name.startswith("calmix.studies.")} - {own}
+            found += [f"{path.relative_to(ROOT)} imports {other}" for other in others]
+    assert found == []
 
 
 def imported_files(path: Path) -> set[Path]:
@@ -57,22 +82,21 @@ def imported_files(path: Path) -> set[Path]:
     return {file for file in files if file.exists()}
 
 
-@pytest.mark.parametrize("rooms", [("core",), ("core", "methods", "parts.py"), ("metrics",), ("posthoc",), ("models",)])
-def test_no_file_imports_itself_by_way_of_others(rooms: tuple[str, ...]):
-    paths = [path for room in rooms for path in ([ROOT / room] if room.endswith(".py") else (ROOT / room).glob("*.py"))]
+def test_no_file_imports_itself_by_way_of_others():
+    paths = [path for path in FILES if path.name != "__init__.py"]
     try:
         TopologicalSorter({path: imported_files(path) for path in paths}).prepare()
     except CycleError as cycle:
         pytest.fail(" -> ".join(path.stem for path in cycle.args[1]))
 
 
-FOUND = ["calmix", *(f"calmix.{room}" for room in ("core", "methods", "metrics", "posthoc", "models", "data"))]
+PACKAGES = sorted(".".join(path.parent.relative_to(ROOT.parent).parts) for path in ROOT.rglob("__init__.py"))
 
 
-@pytest.mark.parametrize("package", FOUND)
+@pytest.mark.parametrize("package", PACKAGES)
 def test_no_module_is_hidden_by_a_function_of_its_name(package: str):
     folder = ROOT.parent / package.replace(".", "/")
-    names = [path.stem for path in folder.glob("*.py") if path.stem not in ("__init__", "cli")]
+    names = [path.stem for path in folder.glob("*.py") if path.stem not in ("__init__", "cli", "listing")]
     for name in names:
         importlib.import_module(f"{package}.{name}")
     home = importlib.import_module(package)
@@ -86,8 +110,16 @@ EXTRAS = ["lightning", "sklearn", "scipy", "pandas", "matplotlib", "jsonargparse
     ("code", "unwanted"),
     [
         ("import calmix; dir(calmix)", ["torch", "numpy", "calmix.errors"]),
-        ("from calmix import *", EXTRAS),
+        (
+            "import calmix; [getattr(calmix, n) for n in calmix._MODULES if n not in "
+            "('compare', 'evaluate', 'TrainingSettings')]",  # which train and draw
+            EXTRAS,
+        ),
         ("import calmix; calmix.metrics.ece, calmix.posthoc.Temperature, calmix.parts.Beta, calmix.models", EXTRAS),
+        ("import calmix.results.store, calmix.results.files", ["torch", "lightning", "sklearn", "matplotlib"]),
+        ("import calmix.report.page, calmix.report.terminal", ["torch", "lightning", "sklearn"]),
+        ("import calmix.cli", ["torch", "numpy", *EXTRAS]),
+        ("import calmix.train", ["lightning", "matplotlib", "rich"]),
     ],
 )
 def test_what_is_not_asked_for_is_not_loaded(code: str, unwanted: list[str]):
@@ -107,17 +139,17 @@ def test_the_core_imports_torch_only():
 
 SURFACE = [
     "Binary", "CalmixError", "Classification", "IndexedDataset", "METHODS", "MultiTask", "Multilabel", "PerRow",
-    "Regression", "TrainingLoss", "c_mixup", "cutmix", "erm", "far_mixup", "folded", "input_mixup", "k_mixup",
-    "manifold_mixup", "mit_a", "mit_l", "mixup", "mixup_e", "mixup_idle", "near_mixup", "rankmixup",
-    "refresh_batch_norm", "regmixup", "scheduled", "sk_mixup", "sk_mixup_e", "sometimes", "target_mixup",
-    "without_self_pairs",
+    "Regression", "TrainingLoss", "TrainingSettings", "c_mixup", "compare", "cutmix", "erm", "evaluate", "far_mixup",
+    "folded", "input_mixup", "k_mixup", "manifold_mixup", "mit_a", "mit_l", "mixup", "mixup_e", "mixup_idle",
+    "near_mixup", "rankmixup", "refresh_batch_norm", "regmixup", "scheduled", "sk_mixup", "sk_mixup_e", "sometimes",
+    "target_mixup", "without_self_pairs",
 ]  # fmt: skip
 
 
 def test_the_surface_is_a_list():
     assert sorted(vars(calmix)["__all__"]) == SURFACE
     files = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    assert dir(calmix) == sorted({*SURFACE, *files} - {"__init__", "cli"})
+    assert dir(calmix) == sorted({*SURFACE, *files} - {"__init__", "cli", "listing"})
     assert all(getattr(calmix, name) is not None for name in dir(calmix))
     with pytest.raises(AttributeError, match="has no attribute 'mixupp'"):
         _ = calmix.mixupp  # pyright: ignore[reportAttributeAccessIssue]
@@ -153,6 +185,68 @@ def test_the_methods_have_their_papers_names():
 
 
 def test_every_public_name_says_what_it_is():
-    for module in (calmix, calmix.parts, calmix.metrics, calmix.posthoc, calmix.models):
+    rooms = calmix.parts, calmix.metrics, calmix.posthoc, calmix.models, calmix.train, calmix.predictions
+    for module in (calmix, *rooms):
         names = vars(module)["__all__"]
         assert [name for name in names if not (getattr(module, name).__doc__ or "").strip()] == []
+
+
+# ----------------------------------------------------------------------- no untyped mappings above the ground floor
+
+UPPER = ("predictions", "results", "train", "engines", "report", "studies", "cli")
+BORDERS = {
+    "rows": "a row of a figure's CSV: numbers and words by column",
+    "configure_optimizers": "Lightning asks for it",
+    "results_from_json": "what JSON holds, made a value or an error at once",
+}
+
+
+def untyped(annotation: ast.expr | None) -> bool:
+    """Whether `dict[str, Any]` or `Mapping[str, Any]` stands in an annotation, or either without types."""
+    if annotation is None:
+        return False
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        return untyped(ast.parse(annotation.value, mode="eval").body)
+    for node in ast.walk(annotation):
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+            inside = [part.id for part in ast.walk(node.slice) if isinstance(part, ast.Name)]
+            if node.value.id in ("dict", "Mapping") and inside[-1:] == ["Any"]:
+                return True
+    return isinstance(annotation, ast.Name) and annotation.id in ("dict", "Mapping")
+
+
+def signatures(tree: ast.Module) -> list[tuple[str, ast.expr | None]]:
+    """The annotations of public functions and methods, of parameters and of what they return, by the function's name."""
+    found = []
+    homes: list[ast.Module | ast.ClassDef] = [tree]
+    homes += [node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    for home in homes:
+        for node in home.body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                given = node.args
+                every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+                found += [(node.name, argument.annotation) for argument in every if argument is not None]
+                found.append((node.name, node.returns))
+            elif isinstance(node, ast.AnnAssign) and isinstance(home, ast.ClassDef):
+                found.append((f"{home.name}.{ast.unparse(node.target)}", node.annotation))
+    return found
+
+
+def test_an_untyped_mapping_is_seen():
+    anyhow = ("dict[str, Any]", "Mapping[str, Any]", "list[dict[str, Any]]", "dict[str, Any] | None")
+    for text in (*anyhow, "'dict[str, Any]'", "dict"):
+        tree = ast.parse(f"def f(x: {text}): ...")
+        assert [untyped(annotation) for _, annotation in signatures(tree)] == [True, False], text
+    for text in ("dict[str, float]", "Any", "Mapping[str, Setting]", "Callable[..., Any]"):
+        assert not any(untyped(annotation) for _, annotation in signatures(ast.parse(f"def f() -> {text}: ...")))
+
+
+def test_no_untyped_mapping_crosses_a_border_of_the_upper_floors():
+    found = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in FILES
+        if room_of(path) in UPPER
+        for name, annotation in signatures(ast.parse(path.read_text(encoding="utf-8")))
+        if untyped(annotation) and name not in BORDERS
+    ]
+    assert found == []

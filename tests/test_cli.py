@@ -4,6 +4,7 @@ import gzip
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,15 @@ import pandas as pd
 import pytest
 
 from calmix import METHODS
-from calmix.cli import main
+from calmix.cli import COMMANDS, main
+from calmix.data import CORRUPTIONS, DATASETS, NamedSet, Noisy, OODSet, Symmetric
+from calmix.errors import CalmixError
+from calmix.report import page as pages
+from calmix.studies.comparison import kept, study
+from calmix.studies.comparison.study import Comparison
+from calmix.train import Recipe, Robustness, TrainingSettings
 
-QUICK = ["--epochs", "2", "--seeds", "2", "--workers", "1", "--methods", "erm", "sk_mixup"]
+QUICK = ["--epochs", "1", "--seeds", "2", "--workers", "1", "--methods", "erm", "sk_mixup"]
 
 
 @pytest.fixture
@@ -66,13 +73,20 @@ def test_compare_own_data_from_file_to_report(table: Path, tmp_path: Path, capsy
     assert (out / "report.html").stat().st_size > 10_000
 
 
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without their figures, where a test is of something else: they take most of a command's time."""
+    monkeypatch.setattr(pages, "_drawn", lambda *given: {"uri": "", "alt": "", "width": "1", "height": "1", "size": ""})
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_resume_repeats_nothing_and_report_draws_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     arguments = ["compare", "wine", "--out", str(tmp_path), *QUICK]
     main(arguments)
     runs = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
-    assert "already holds finished runs; add --resume" in refused(arguments, discard(capsys))
+    assert "already holds a comparison; add --resume" in refused(arguments, discard(capsys))
     others = ["compare", "wine", "--methods", "mixup", "--out", str(tmp_path)]
-    assert "already holds finished runs; add --resume" in refused(others, capsys)
+    assert "already holds a comparison; add --resume" in refused(others, capsys)
     main([*arguments, "--resume"])
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()} == runs
     (tmp_path / "report.html").unlink()
@@ -80,12 +94,13 @@ def test_resume_repeats_nothing_and_report_draws_again(tmp_path: Path, capsys: p
     main(["report", str(tmp_path), "--reference", "sk_mixup"])
     assert "worse than sk_mixup" in capsys.readouterr().out
     main(["report", str(tmp_path)])
-    assert "worse than sk_mixup" in capsys.readouterr().out
+    assert "worse than sk_mixup" in capsys.readouterr().out  # it stays until another is given
     assert "From sk_mixup" in (tmp_path / "report.html").read_text()
     assert "unknown method to refer to 'mixap'" in refused(["report", str(tmp_path), "--reference", "mixap"], capsys)
     assert "--out is where ranks" in refused(["report", str(tmp_path), "--out", str(tmp_path / "new")], capsys)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_report_ranks_methods_over_several_comparisons(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     folders = [str(tmp_path / data) for data in ("wine", "iris")]
     for data, folder in zip(("wine", "breast_cancer"), folders, strict=True):
@@ -105,6 +120,7 @@ def discard(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
     return capsys
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_options_reach_the_methods(tmp_path: Path):
     methods = ["mixup", "sk_mixup(tau_max=0.3, space=Inputs())"]
     options = [
@@ -120,30 +136,34 @@ def test_options_reach_the_methods(tmp_path: Path):
         "1",
     ]
     main(["compare", "wine", "--out", str(tmp_path), "--methods", *methods, *options])
-    summary = json.loads((tmp_path / "results.json").read_text())["summary"]
-    assert "Beta(alpha=0.4" in summary[0]["repr"]
-    assert summary[1]["method"] == methods[1]
-    assert "tau_max=0.3, tau_std=0.7" in summary[1]["repr"]
-    assert "space=Inputs()" in summary[1]["repr"]
+    results = json.loads((tmp_path / "results.json").read_text())
+    first, second = results["runs"]
+    assert "Beta(alpha=0.4" in first["repr"]
+    assert [row["method"] for row in results["summary"]] == methods
+    assert "tau_max=0.3, tau_std=0.7" in second["repr"]
+    assert "space=Inputs()" in second["repr"]
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_config_file_gives_the_same_options(tmp_path: Path):
     config = tmp_path / "config.yaml"
     config.write_text("epochs: 1\nseeds: 1\nworkers: 1\nmethods: [erm, mixup]\n")
     main(["compare", "wine", "--config", str(config), "--out", str(tmp_path / "out")])
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [run["method"] for run in results["runs"]] == ["erm", "mixup"]
-    assert results["fit"]["epochs"] == 1
+    assert results["settings"]["epochs"] == 1
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_train_leaves_weights_and_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     main(["train", "wine", "--method", "mixup_e", "--epochs", "2", "--seed", "3", "--out", str(tmp_path)])
     assert str(tmp_path / "model.pt") in capsys.readouterr().out
     assert json.loads((tmp_path / "results.json").read_text())["runs"][0]["seed"] == 3
     arguments = ["train", "wine", "--method", "mixup_e", "--epochs", "2", "--out", str(tmp_path)]
-    assert "already holds finished runs; give another --out" in refused(arguments, capsys)
+    assert "already holds a comparison; give another --out" in refused(arguments, capsys)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_regression_is_inferred_and_reported_in_its_own_metrics(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     rng = np.random.default_rng(0)
     pd.DataFrame({"x": rng.normal(size=90), "y": rng.normal(size=90)}).to_parquet(tmp_path / "own.parquet")
@@ -180,33 +200,111 @@ def test_predictions_alone_are_evaluated(predictions: Path, tmp_path: Path, caps
 
 
 def test_lists_name_everything(capsys: pytest.CaptureFixture[str]):
-    from calmix import METHODS
-    from calmix.data import DATASETS
-
     main(["methods"])
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(METHODS)
     main(["datasets"])
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()][:-1] == list(DATASETS)
 
 
+def printed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command prints that ends with exit code 0."""
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_help_names_every_command_and_every_setting(capsys: pytest.CaptureFixture[str]):
+    text = printed(["--help"], capsys)
+    assert all(f"  {name} " in text and command.summary in text for name, command in COMMANDS.items())
+    text = printed(["compare", "--help"], capsys)
+    options = ["--" + field.name.replace("_", "-") for field in fields(TrainingSettings)]
+    options += ["--target", "--train-size", "--keep", "--data-dir", "--label-noise", "--ood", "--corruptions", "--seeds"]
+    options += ["--methods", "--set", "--reference", "--resume", "--workers", "--out", "--config", "--model"]
+    assert [option for option in options if option not in text] == []
+    assert "Passes over the training split" in text  # its meaning comes from the docstring
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["methods"], ["datasets"], []])
+def test_what_needs_no_network_loads_none(arguments: list[str]):
+    code = (
+        f"import sys\nfrom calmix.cli import main\ntry:\n    main({arguments})\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('torch', 'numpy', 'pandas', 'lightning', 'jsonargparse') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
 @pytest.mark.parametrize(
     ("data", "rows", "left_out"),
     [
-        ("digits", 100, {}),
+        ("two_moons", 60, {"cutmix": "cutmix pastes boxes"}),
         ("diabetes", 60, {"cutmix": "cutmix pastes boxes", "rankmixup": "rankmixup ranks"}),
     ],
 )
 def test_all_methods_are_those_that_the_data_allow(
-    data: str, rows: int, left_out: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data: str,
+    rows: int,
+    left_out: dict[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    options = ["--methods", "ALL", "--epochs", "1", "--seeds", "1", "--train-size", str(rows)]
-    main(["compare", data, *options, "--out", str(tmp_path)])
+    """Everything but the training of them."""
+    asked = asked_to_compare(monkeypatch, data, "--methods", "ALL", "--train-size", str(rows))
     said = capsys.readouterr().err
     assert said.count("left out") == len(left_out)
     for method, reason in left_out.items():
         assert f"{method} is left out: {reason}" in said
-    runs = json.loads((tmp_path / "results.json").read_text())["runs"]
-    assert {run["method"] for run in runs} == set(METHODS) - set(left_out)
+    assert set(asked.methods) == set(METHODS) - set(left_out)
+
+
+class Seen(CalmixError):
+    pass
+
+
+def asked_to_compare(monkeypatch: pytest.MonkeyPatch, *options: str) -> Comparison:
+    """The comparison that `calmix compare` makes of options."""
+    found = []
+
+    def stop(comparison: Comparison, *rest: object) -> None:
+        found.append(comparison)
+        raise Seen("seen")
+
+    monkeypatch.setattr(study, "carry_out_comparison", stop)
+    with pytest.raises(SystemExit):
+        main(["compare", *options])
+    return found[0]
+
+
+def asked_to_train(monkeypatch: pytest.MonkeyPatch, *options: str) -> Recipe:
+    """The recipe that `calmix train digits` makes of options."""
+    found = []
+
+    def stop(recipe: Recipe, *rest: object) -> None:
+        found.append(recipe)
+        raise Seen("seen")
+
+    monkeypatch.setattr(kept, "train_and_keep", stop)
+    with pytest.raises(SystemExit):
+        main(["train", "digits", "--method", "mixup", *options])
+    return found[0]
+
+
+def test_options_become_objects(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    plain = asked_to_train(monkeypatch)
+    assert plain == Recipe(NamedSet("digits"), "mixup", METHODS["mixup"]())
+    recipe = asked_to_train(monkeypatch, "--ood", "notmnist", "--corruptions", "jpeg", "contrast")
+    assert recipe.robustness == Robustness((OODSet("notmnist"),), ("jpeg", "contrast"))
+    for everything in ([], ["ALL"], ["ALL", "jpeg"]):
+        found = asked_to_train(monkeypatch, "--corruptions", *everything)
+        assert found.robustness.corruptions == tuple(CORRUPTIONS)
+    assert asked_to_train(monkeypatch, "--label-noise", "symmetric:0.4").data == Noisy(NamedSet("digits"), Symmetric(0.4))
+    assert "40.0 % of the training labels are wrong" in capsys.readouterr().err
+    options = ["--epochs", "7", "--select", "best", "--refresh-batch-norm", "--learning-rate", "0.3", "--seed", "4"]
+    found = asked_to_train(monkeypatch, *options)
+    assert found.settings == TrainingSettings(epochs=7, select="best", refresh_batch_norm=True, learning_rate=0.3)
+    assert found.seed == 4
 
 
 def test_the_installed_command_answers():
@@ -243,8 +341,9 @@ def test_the_installed_command_answers():
         (["compare", "digits", "--target", "x"], "target"),
         (["compare", "digits", "--epoch", "3", "--sneeds", "1"], "sneeds"),
         (["compare"], "data"),
-        (["comparr", "digits"], "comparr"),
-        ([], "subcommand"),
+        (["comparr", "digits"], "unknown command 'comparr'; did you mean 'compare'"),
+        (["methods", "--verbose"], "--verbose"),
+        ([], "no command was given; name one: compare, train,"),
         (["compare", "digits", "--reference", "sk"], "unknown method to refer to 'sk'"),
         (["train", "wine", "--seed", "-1"], "seed must be at least 0; got -1"),
         (["report", "no/such/folder"], "no/such/folder"),
@@ -278,6 +377,7 @@ def test_bad_options_are_one_sentence_and_write_nothing(
         (["--calibration", "{file}"], "holds the test predictions themselves"),
         (["--bins", "61"], "60 rows cannot fill 61 bins"),
         (["--bins", "0"], "bins"),
+        (["--human-labels", "{file}"], "mine.csv"),
         (["--votes", "{file}"], "votes"),
         (["--ood", "none.npz"], "file not found"),
     ],
@@ -296,6 +396,27 @@ def test_an_evaluation_does_not_write_over_a_comparison(
 ):
     (tmp_path / "results.json").write_text("{}")
     assert "already holds" in refused(["evaluate", str(predictions), "--out", str(tmp_path)], capsys)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["wine", "--corruptions"], "corruptions are for images, and wine is a table; leave --corruptions out."),
+        (["digits", "--ood", "notmist"], "unknown OOD set 'notmist'; did you mean 'notmnist'?"),
+        (["digits", "--corruptions", "jpg"], "unknown family of corruptions 'jpg'; did you mean 'jpeg'?"),
+        (["digits", "--label-noise", "0.4"], "cannot read the label noise '0.4'; write symmetric:RATE"),
+        (["digits", "--label-noise", "human:worse"], "human label noise is known for cifar10 alone, not for digits"),
+        (["digits", "--label-noise", "symmetric:40"], "the rate of label noise must be above 0 and below 1; got 40.0."),
+    ],
+)
+@pytest.mark.parametrize("command", [["compare", "--methods", "mixup"], ["train", "--method", "mixup"]])
+def test_what_else_is_asked_for_is_refused_in_one_sentence(
+    command: list[str], options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    name, *rest = command
+    sentence = refused([name, *options, *rest, "--epochs", "1", "--out", str(tmp_path / "out")], capsys)
+    assert message in sentence
+    assert not (tmp_path / "out").exists()
 
 
 def csv(text: str) -> bytes:

@@ -185,7 +185,7 @@ def results_from_json(raw: object) -> Results:
             raise DataError("there are no runs.")
         methods = list(dict.fromkeys(record.method for record in records))
         old = raw.get("summary") or [{}]
-        reference = raw.get("reference") or old[0].get("reference") or references(methods)[0]
+        reference = references(methods, raw.get("reference") or old[0].get("reference"))[0]
         facts = RunFacts(
             data=data,
             task=raw["task"],
@@ -198,7 +198,7 @@ def results_from_json(raw: object) -> Results:
         raise DataError(f"the entry {error} is missing.") from None
     except (TypeError, ValueError, IndexError, AttributeError) as error:
         raise DataError(f"an entry is not what it should be: {error}.") from None
-    results = Results(facts, records, references(methods, reference)[0])
+    results = Results(facts, records, reference)
     for column in results.columns:
         if not results.scores.has(column.key, column.condition):
             raise DataError(f"a run has no {column.title}.")

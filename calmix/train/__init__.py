@@ -3,7 +3,7 @@
 from calmix.train.predicting import predict
 from calmix.train.recipe import Recipe
 from calmix.train.robustness import Robustness
-from calmix.train.run import FinishedRun, run
+from calmix.train.running import FinishedRun, run
 from calmix.train.settings import TrainingSettings
 from calmix.train.training import Trained, train
 

@@ -1,8 +1,6 @@
-"""Figures draw the data they were given, and a method looks the same in each."""
+"""Figures of the kit draw the data they were given, and a method looks the same in each."""
 
 import itertools
-from collections.abc import Callable
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -12,25 +10,11 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from calmix.experiment.record import read_predictions
-from calmix.experiment.shift import CORRUPTED_ROWS
-from calmix.experiment.statistics import Interval
 from calmix.methods.table import METHODS
 from calmix.metrics import reliability
-from calmix.report.figures.confidence import prepare_outside, prepare_right_wrong
-from calmix.report.figures.curves import (
-    CORRUPTED_ACCURACY,
-    LEARNING_ACCURACY,
-    LEARNING_LOSS,
-    curves_drawing,
-    draw_curve,
-    prepare_corruption,
-    prepare_learning,
-    prepare_risk,
-)
-from calmix.report.figures.dots import Dot, draw_dots
-from calmix.report.figures.drawing import TOGETHER, panels, wrapped
-from calmix.report.figures.points import prepare_points
+from calmix.report.drawing import TOGETHER, panels, wrapped
+from calmix.report.figures.confidence import confidence_drawing, prepare_ood, prepare_right_wrong
+from calmix.report.figures.curves import Curve, Quantity, curves_drawing, draw_curve, prepare_risk
 from calmix.report.figures.predicted import draw_predicted, predicted_drawing, prepare_predicted
 from calmix.report.figures.reliability import (
     draw_counts,
@@ -39,17 +23,42 @@ from calmix.report.figures.reliability import (
     prepare_reliability,
     prepare_stage,
 )
-from calmix.report.figures.spread import prepare_deviation, prepare_quantile
-from calmix.report.results import parse_results
 from calmix.report.style import NAMED, styles
-from calmix.report.tables import ACCURACY, ECE
+from calmix.results.files import Arrays
 
 STYLE = NAMED["mixup"]
 
 
-def test_reliability_pools_the_seeds_before_and_after_each_own_temperature(finish: Callable, tmp_path: Path):
-    results = parse_results(finish(tmp_path, ["mixup"]))
-    seeds = [read_predictions(tmp_path, run) for run in results.runs]
+def class_arrays(seed: int) -> Arrays:
+    """Predictions of 80 rows of three classes, as a run stores them."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(80, 3))
+    probs = torch.from_numpy(logits).softmax(1).numpy()
+    return {
+        "logits": logits,
+        "probs": probs,
+        "labels": rng.integers(0, 3, 80),
+        "temperature": np.array(0.5 + rng.random()),
+    }
+
+
+def value_arrays(seed: int) -> Arrays:
+    rng = np.random.default_rng(seed)
+    targets = 100 + 20 * rng.normal(size=(60, 1))
+    return {"mean": targets + rng.normal(size=(60, 1)), "targets": targets}
+
+
+def curve(method: str, seeds: int = 3) -> Curve:
+    rng = np.random.default_rng(len(method))
+    loss = Quantity("loss", "loss", 100)
+    return Curve(method, Quantity("epoch", "epoch", whole=True), loss, range(seeds), np.arange(4), rng.random((seeds, 4)))
+
+
+# --------------------------------------------------------------------------------------------- reliability
+
+
+def test_reliability_pools_the_seeds_before_and_after_each_own_temperature():
+    seeds = [class_arrays(seed) for seed in range(3)]
     labels = np.concatenate([seed["labels"] for seed in seeds])
     scaled = [torch.tensor(seed["logits"] / seed["temperature"]).softmax(1) for seed in seeds]
     expected = (
@@ -81,45 +90,6 @@ def test_a_bar_is_the_accuracy_and_its_gap_ends_at_the_confidence():
     assert sum(bar.get_height() for bar in counts.patches if isinstance(bar, Rectangle)) == pytest.approx(100)
 
 
-def test_a_learning_curve_is_the_mean_of_validations_alone(finish: Callable, tmp_path: Path):
-    results = parse_results(finish(tmp_path, ["erm"]))
-    curve = prepare_learning(results.runs, LEARNING_ACCURACY)
-    assert curve.x.tolist() == [2, 4]  # epoch 1 was not validated
-    ax = Figure().add_subplot()
-    draw_curve(ax, curve, STYLE)
-    *seeds, mean = (np.asarray(line.get_ydata()) for line in ax.lines)
-    assert len(seeds) == 3
-    np.testing.assert_allclose(mean, np.mean(seeds, 0))
-    assert seeds[1][0] == 100 * results.runs[1].history[1]["validation"]["accuracy"]
-
-
-def test_points_are_in_the_unit_of_the_table(finish: Callable, tmp_path: Path):
-    results = parse_results(finish(tmp_path, ["erm", "mixup"]))
-    for point, summary in zip(prepare_points(results.methods, ACCURACY, ECE), results.methods, strict=True):
-        assert point.x.mean == 100 * summary.metrics["accuracy"].mean
-        assert point.y.high == 100 * summary.metrics["ece"].high
-
-
-def test_every_row_of_every_seed_is_a_dot(finish: Callable, tmp_path: Path):
-    results = parse_results(finish(tmp_path, ["erm"], task="regression"))
-    data = prepare_predicted("erm", [read_predictions(tmp_path, run) for run in results.runs])
-    assert data.predicted.shape == data.observed.shape == (180,)
-    ax = Figure().add_subplot()
-    draw_predicted(ax, data, STYLE)
-    np.testing.assert_array_equal(ax.collections[0].get_offsets(), np.stack([data.observed, data.predicted], 1))
-
-
-def test_drawing_changes_no_global_setting_and_repeats_itself(finish: Callable, tmp_path: Path):
-    results = parse_results(finish(tmp_path, ["erm"], task="regression"))
-    data = prepare_predicted("$\\frac{$ _^", [read_predictions(tmp_path, run) for run in results.runs])
-    drawing = predicted_drawing("x", data, (0.0, 200.0), STYLE)
-    before = dict(mpl.rcParams)
-    first = drawing.save("svg", "png")
-    with mpl.rc_context({"font.size": 30, "axes.grid": True}):
-        assert drawing.save("svg", "png") == first  # whatever the user has set
-    assert dict(mpl.rcParams) == before
-
-
 def test_the_smooth_curve_is_drawn_where_there_are_rows():
     """Rows that claim 0.7 and are right 0.8 of the time: the curve is near them, and nowhere else."""
     probs, labels = np.tile([0.7, 0.3], (1000, 1)), (np.arange(1000) % 5 == 0).astype(int)
@@ -143,6 +113,9 @@ def test_the_reliability_of_the_positive_class_says_so():
     assert (full["P(y = 1)"], full["share of ones"]) == (pytest.approx(0.2), pytest.approx(0.2))
 
 
+# ---------------------------------------------------------------------------------------------- confidence
+
+
 def test_right_and_wrong_answers_are_shares_of_their_own_number():
     probs = np.array([[0.9, 0.1], [0.9, 0.1], [0.55, 0.45], [0.3, 0.7]])
     shown = prepare_right_wrong("mixup", [{"probs": probs, "labels": np.array([0, 0, 1, 1])}])
@@ -153,11 +126,24 @@ def test_right_and_wrong_answers_are_shares_of_their_own_number():
     assert right.outlined.sum() == 0  # nothing is wrong
 
 
-def test_rows_of_an_outside_set_have_the_confidence_of_their_logits():
-    known = {"probs": np.array([[1.0, 0.0]]), "outside_notmnist_logits": np.zeros((5, 2))}
-    shown = prepare_outside("mixup", [known], "notmnist")
+def test_rows_of_no_class_have_the_confidence_of_their_logits():
+    known = {"probs": np.array([[1.0, 0.0]]), "ood_notmnist_logits": np.zeros((5, 2))}
+    shown = prepare_ood("mixup", [known], "notmnist")
     assert (shown.filled[14], shown.outlined[7]) == (1, 1)
     assert shown.kinds == ("test rows", "rows of notmnist")
+    assert sum(row["share"] for row in shown.rows()) == 2
+
+
+def test_confidence_has_a_panel_a_method():
+    shown = [prepare_right_wrong(method, [class_arrays(0)]) for method in ("erm", "mixup")]
+    drawing = confidence_drawing("x", shown, styles(["erm", "mixup"]))
+    figure = Figure((drawing.width, drawing.height), layout="constrained")
+    drawing.paint(figure)
+    assert [ax.get_title() for ax in figure.axes] == ["erm", "mixup"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["right answers", "wrong answers"]
+
+
+# -------------------------------------------------------------------------------------------------- curves
 
 
 def test_the_risk_at_full_coverage_is_the_error():
@@ -171,28 +157,52 @@ def test_the_risk_at_full_coverage_is_the_error():
     assert curve.values[0, half] == pytest.approx((probs.argmax(1) != labels)[order[:150]].mean())
 
 
-def test_corruption_starts_at_the_clean_rows_and_averages_families(finish: Callable, tmp_path: Path):
-    results = parse_results(finish(tmp_path, ["erm"], shifted=True))
-    predictions = [read_predictions(tmp_path, run) for run in results.runs]
-    curve = prepare_corruption(results.runs, predictions, CORRUPTED_ACCURACY)
-    assert curve.x.tolist() == [0, 1, 2, 3, 4, 5]
-    clean = [(said["probs"].argmax(1) == said["labels"])[:CORRUPTED_ROWS].mean() for said in predictions]
-    assert curve.values[:, 0].tolist() == pytest.approx(clean)
-    np.testing.assert_allclose(curve.values[:, 1:], [[0.8, 0.7, 0.6, 0.5, 0.4]] * 3)
+def test_a_curve_is_the_mean_before_a_thin_line_a_seed():
+    data = curve("mixup")
+    ax = Figure().add_subplot()
+    draw_curve(ax, data, STYLE)
+    *seeds, mean = (np.asarray(line.get_ydata()) for line in ax.lines)
+    np.testing.assert_allclose(seeds, 100 * data.values)
+    np.testing.assert_allclose(mean, 100 * data.values.mean(0))
+    alone = Figure().add_subplot()
+    draw_curve(alone, curve("mixup", seeds=1), STYLE)
+    assert len(alone.lines) == 1
 
 
 @pytest.mark.parametrize(("methods", "axes"), [(TOGETHER, 1), (TOGETHER + 1, TOGETHER + 1), (18, 18)])
-def test_many_methods_have_a_panel_each(finish: Callable, tmp_path: Path, methods: int, axes: int):
+def test_many_methods_have_a_panel_each(methods: int, axes: int):
     labels = list(METHODS)[:methods]
-    results = parse_results(finish(tmp_path, labels, seeds=1))
-    curves = [prepare_learning(results.runs_of(label), LEARNING_LOSS) for label in labels]
-    drawing = curves_drawing("x", curves, styles(labels))
-    figure = Figure((drawing.width, drawing.height), layout="constrained")
+    drawing = curves_drawing("x", [curve(label) for label in labels], styles(labels))
+    figure = Figure((drawing.width, drawing.height))
     drawing.paint(figure)
     assert len(figure.axes) == axes
     if axes > 1:
         assert [ax.get_title() for ax in figure.axes] == [wrapped(label, 20) for label in labels]
-        assert all(len(ax.lines) == methods for ax in figure.axes)  # the method before all others
+        assert all(len(ax.lines) == methods - 1 + 4 for ax in figure.axes)  # all others in grey; three seeds, the mean
+
+
+# ----------------------------------------------------------------------------------------------- predicted
+
+
+def test_every_row_of_every_seed_is_a_dot():
+    data = prepare_predicted("erm", [value_arrays(seed) for seed in range(3)])
+    assert data.predicted.shape == data.observed.shape == (180,)
+    ax = Figure().add_subplot()
+    draw_predicted(ax, data, STYLE)
+    np.testing.assert_array_equal(ax.collections[0].get_offsets(), np.stack([data.observed, data.predicted], 1))
+
+
+def test_drawing_changes_no_global_setting_and_repeats_itself():
+    data = prepare_predicted("$\\frac{$ _^", [value_arrays(0)])
+    drawing = predicted_drawing("x", data, (0.0, 200.0), STYLE)
+    before = dict(mpl.rcParams)
+    first = drawing.save("svg", "png")
+    with mpl.rc_context({"font.size": 30, "axes.grid": True}):
+        assert drawing.save("svg", "png") == first  # whatever the user has set
+    assert dict(mpl.rcParams) == before
+
+
+# ------------------------------------------------------------------------------------------- panels, styles
 
 
 def test_names_of_panels_do_not_overlap():
@@ -202,27 +212,6 @@ def test_names_of_panels_do_not_overlap():
     figure.draw_without_rendering()
     boxes = [ax.title.get_window_extent() for ax in axes]
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
-
-
-def test_dots_stand_at_the_mean_from_top_to_bottom():
-    dots = [Dot(name, "energy", Interval(mean, mean - 1, mean + 1, 3)) for name, mean in (("erm", 80), ("mixup", 90))]
-    ax = Figure().add_subplot()
-    draw_dots(ax, dots, styles(["erm", "mixup"]))
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["erm", "mixup"]
-    assert ax.get_ylim()[0] > ax.get_ylim()[1]
-    markers = [line for line in ax.lines if len(np.atleast_1d(line.get_xdata())) == 1]
-    assert [float(np.squeeze(line.get_xdata())) for line in markers] == [80, 90]
-
-
-def test_doubled_deviations_lie_below_the_line_and_honest_ones_on_it():
-    rng = np.random.default_rng(0)
-    std = np.exp(rng.normal(size=20_000))
-    targets = std * rng.normal(size=20_000)
-    honest, doubled = (prepare_deviation(0 * std, factor * std, targets) for factor in (1, 2))
-    np.testing.assert_allclose(honest.observed / honest.claimed, 1, atol=0.1)
-    np.testing.assert_allclose(doubled.observed / doubled.claimed, 0.5, atol=0.05)
-    quantile = prepare_quantile(0 * std, std, targets)
-    np.testing.assert_allclose(quantile.observed, quantile.claimed, atol=0.02)
 
 
 def test_a_method_looks_the_same_whatever_the_order_and_the_company():

@@ -11,7 +11,7 @@ from calmix.results.store import Results, write_results
 from calmix.studies.comparison.compared import Compared
 from calmix.train import Recipe, run
 from calmix.train.recipe import facts_of, outputs_of
-from calmix.train.run import try_step
+from calmix.train.running import try_step
 from calmix.train.training import OnEpoch
 
 

@@ -26,7 +26,7 @@ from calmix.results.store import Results, references, write_results
 from calmix.studies.comparison.compared import Compared
 from calmix.train import Recipe, Robustness, TrainingSettings
 from calmix.train.recipe import facts_of
-from calmix.train.run import misfits, try_step
+from calmix.train.running import misfits, try_step
 
 Methods = Mapping[str, Method | Scheduled]  # by label
 

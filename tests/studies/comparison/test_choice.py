@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calmix.experiment.statistics import paired_difference
-from calmix.report.choice import beats, choose, contenders, level
+from calmix.results.catalogue import ECE, SCALED_ECE
+from calmix.results.statistics import paired_difference
+from calmix.studies.comparison.choice import beats, choose, contenders, level, side
 
 NOISE = np.array([-0.002, 0.001, 0.003, -0.001, 0.002, -0.003, 0.0, 0.001, -0.002, 0.001])
 
@@ -20,7 +21,7 @@ def around(mean: float, shift: int = 0) -> list[float]:
 
 def figures(**means: tuple[float, ...]) -> dict[str, dict[str, list[float]]]:
     """erm=(accuracy, ECE) or (accuracy, ECE, ECE after temperature)."""
-    metrics: dict[str, dict[str, list[float]]] = {"accuracy": {}, "ece": {}, "scaled.ece": {}}
+    metrics: dict[str, dict[str, list[float]]] = {"accuracy": {}, "ece": {}, "scaled/ece": {}}
     for place, (label, numbers) in enumerate(means.items()):
         for name, mean in zip(metrics, (*numbers, 0.02)[:3], strict=True):
             metrics[name][label] = around(mean, 3 * place + len(name))
@@ -63,7 +64,7 @@ def test_of_equals_the_cheapest_is_taken_then_the_first(made: Callable):
 def test_regression_goes_by_its_error(made: Callable):
     results = made({"rmse": {"erm": around(3.0), "sk_mixup": around(2.9, 1)}}, task="regression")
     assert choose(results).method == "sk_mixup"
-    assert [goal.name for goal in choose(results).goals] == ["rmse"]
+    assert [goal.key for goal in choose(results).goals] == ["rmse"]
 
 
 METRIC = st.lists(st.sampled_from([0.70, 0.72, 0.73, 0.76, 0.80]), min_size=3, max_size=3)
@@ -71,7 +72,7 @@ METRIC = st.lists(st.sampled_from([0.70, 0.72, 0.73, 0.76, 0.80]), min_size=3, m
 
 @given(*(st.fixed_dictionaries(dict.fromkeys(("erm", "mixup", "sk_mixup"), METRIC)) for _ in range(3)))
 def test_who_is_taken_over_plain_training_beats_it_beyond_chance(made: Callable, accuracy, ece, scaled):
-    results = made({"accuracy": accuracy, "ece": ece, "scaled.ece": scaled})
+    results = made({"accuracy": accuracy, "ece": ece, "scaled/ece": scaled})
     found = choose(results)
     assert not any(beats(results, method, method, found.goals) for method in contenders(results))
     if found.method == "erm":
@@ -100,3 +101,21 @@ def test_more_methods_need_wider_intervals(made: Callable):
     many = made(figures(erm=(0.8, 0.1), mixup=(0.8, 0.1), sk_mixup=(0.8, 0.1), mixup_idle=(0.8, 0.1)))
     assert level(few) == pytest.approx(0.95)
     assert level(many) == pytest.approx(0.975)  # the control is not tried
+
+
+def test_a_side_is_that_of_the_condition_and_of_the_better_direction(made: Callable):
+    results = made(figures(erm=(0.80, 0.05, 0.01), mixup=(0.80, 0.02, 0.04)))
+    assert (side(results, "mixup", "erm", ECE), side(results, "mixup", "erm", SCALED_ECE)) == (1, -1)
+    assert (side(results, "erm", "mixup", ECE), side(results, "erm", "erm", ECE)) == (-1, 0)
+
+
+def test_seeds_are_paired_by_their_number_not_by_their_order(made: Callable):
+    """A method ahead by the same amount on every seed is told apart, however far the seeds themselves are."""
+    values = [0.5, 0.6, 0.7, 0.8, 0.9]
+    results = made({"accuracy": {"erm": values, "mixup": [value + 0.01 for value in values]}})
+    assert choose(results).method == "mixup"
+    backwards = made({"accuracy": {"erm": values, "mixup": [value + 0.01 for value in values[::-1]]}})
+    assert choose(backwards).method == "erm"
+    mixed_up = type(results)(results.facts, [*results.records[:5], *results.records[:4:-1]], results.reference)
+    assert [record.seed for record in mixed_up.records] == [0, 1, 2, 3, 4, 4, 3, 2, 1, 0]
+    assert choose(mixed_up).method == "mixup"

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calmix.experiment.claims import Claim
-from calmix.experiment.statistics import paired_difference
-from calmix.report.results import Results, parse_results
-from calmix.report.words import advice, joined
+from calmix.results.catalogue import ACCURACY
+from calmix.results.statistics import paired_difference
+from calmix.results.store import Results
+from calmix.studies.comparison.sentences import SureAnswers, advice, sure_answers
 
-DOCS = Path(__file__).parents[2] / "docs" / "results"
+DOCS = Path(__file__).parents[3] / "docs" / "results"
 NOISE = np.array([-0.002, 0.001, 0.003, -0.001, 0.002, -0.003, 0.0, 0.001, -0.002, 0.001])
 CALLED = {"plain training": "erm", "plain Mixup": "mixup"}
 
@@ -27,7 +27,7 @@ def around(mean: float, shift: int = 0) -> list[float]:
 
 def figures(**means: tuple[float, ...]) -> dict[str, dict[str, list[float]]]:
     """erm=(accuracy, ECE, ECE after temperature, NLL after temperature); the last two may be left out."""
-    metrics: dict[str, dict[str, list[float]]] = {"accuracy": {}, "ece": {}, "scaled.ece": {}, "scaled.nll": {}}
+    metrics: dict[str, dict[str, list[float]]] = {"accuracy": {}, "ece": {}, "scaled/ece": {}, "scaled/nll": {}}
     for place, (label, numbers) in enumerate(means.items()):
         for name, mean in zip(metrics, (*numbers, *(0.02, 0.5)[len(numbers) - 2 :]), strict=True):
             metrics[name][label] = around(mean, 3 * place + len(name))
@@ -123,8 +123,8 @@ def test_the_verdict_on_the_recorded_results(made: Callable, file: str, headline
     def values(column: str) -> dict[str, list[float]]:
         return {str(method): list(found[column]) for method, found in runs.groupby("method", sort=False)}
 
-    names = ("accuracy", "ece", "scaled.ece", "scaled.nll")
-    results = made({name: values(name.replace(".", "_")) for name in names}, cost=values("relative_cost"))
+    names = ("accuracy", "ece", "scaled/ece", "scaled/nll")
+    results = made({name: values(name.replace("/", "_")) for name in names}, cost=values("relative_cost"))
     assert advice(results).headline == headline
 
 
@@ -137,7 +137,7 @@ GAP = re.compile(r"([\d.]+) (more|fewer|less) than ([\w ]+?) \((beyond|within) c
 
 @given(METHODS, METHODS, METHODS)
 def test_nothing_is_beyond_chance_whose_interval_includes_zero(made: Callable, accuracy, ece, scaled):
-    said = advice(made({"accuracy": accuracy, "ece": ece, "scaled.ece": scaled}))
+    said = advice(made({"accuracy": accuracy, "ece": ece, "scaled/ece": scaled}))
     chosen = next(label for label in accuracy if said.headline.split(":")[0].startswith(f"Take {name_of(label)}"))
     for sentence, values in zip(said.reasons, (accuracy, ece), strict=False):
         for amount, direction, rival, chance in GAP.findall(sentence):
@@ -198,14 +198,47 @@ def test_a_small_difference_beyond_chance_is_not_rounded_away(made: Callable):
     assert "as much as plain training (within chance)" in said.reasons[1]
 
 
+def sure(claimed: list[float], observed: list[float], count: list[float]) -> dict[str, list[float]]:
+    return {"sure/claimed": claimed, "sure/observed": observed, "sure/count": count}
+
+
+def with_claims(made: Callable, **claims: dict[str, list[float]]) -> Results:
+    """erm and mixup, of two seeds."""
+    metrics = figures(erm=(0.80, 0.10), mixup=(0.82, 0.05))
+    first = {name: {label: values[:2] for label, values in found.items()} for name, found in metrics.items()}
+    for name in ("sure/claimed", "sure/observed", "sure/count"):
+        first[name] = {label: found[name] for label, found in claims.items()}
+    return made(first)
+
+
 def test_about_ninety_per_cent_sure_is_said_for_those_who_say_it_often_enough(made: Callable):
-    results: Results = made(figures(erm=(0.80, 0.10), mixup=(0.82, 0.05)))
-    claims = {"erm": Claim(0.9, 0.671, 500), "mixup": Claim(0.9, 0.998, 500)}
-    with_both = replace(results, methods=[replace(m, claim=claims[m.method]) for m in results.methods])
-    assert "When it says about 90 %, it is right 99.8 times in a hundred (plain training: 67)." in sentences(with_both)
-    ours = replace(results, methods=[results.methods[0], with_both.methods[1]])
+    plain = sure([0.9, 0.9], [0.671, 0.671], [250, 250])
+    results = with_claims(made, erm=plain, mixup=sure([0.9, 0.9], [0.998, 0.998], [250, 250]))
+    assert advice(results).headline.startswith("Take plain Mixup")
+    assert "When it says about 90 %, it is right 99.8 times in a hundred (plain training: 67)." in sentences(results)
+    rarely = sure([0.9, 0.9], [0.671, 0.671], [49, 50])
+    ours = with_claims(made, erm=rarely, mixup=sure([0.9, 0.9], [0.998, 0.998], [50, 50]))
     assert "When it says about 90 %, it is right 99.8 times in a hundred." in sentences(ours)
-    assert not any("about 90 %" in sentence for sentence in sentences(results))
+    others = with_claims(made, erm=plain, mixup=sure([0.9, 0.9], [0.998, 0.998], [49, 50]))
+    assert not any("about 90 %" in sentence for sentence in sentences(others))
+    without = made(figures(erm=(0.80, 0.10), mixup=(0.82, 0.05)))  # as of calmix 0.1.0
+    assert not any("about 90 %" in sentence for sentence in sentences(without))
+
+
+def test_sure_answers_are_pooled_over_seeds(made: Callable):
+    """Each row counts alike, so a seed with more sure answers counts more."""
+    rng = np.random.default_rng(0)
+    claims, rights = (
+        [rng.uniform(0.85, 0.95, 30), rng.uniform(0.85, 0.95, 300)],
+        [rng.random(30) > 0.5, rng.random(300) > 0.1],
+    )
+    each = sure([c.mean() for c in claims], [r.mean() for r in rights], [len(c) for c in claims])
+    found = sure_answers(with_claims(made, erm=each, mixup=each), "erm")
+    assert isinstance(found, SureAnswers)
+    assert found.claimed == pytest.approx(np.concatenate(claims).mean())
+    assert found.observed == pytest.approx(np.concatenate(rights).mean())
+    assert found.count == 330
+    assert sure_answers(made({"rmse": {"erm": [1.0, 2.0]}}, task="regression"), "erm") is None
 
 
 def test_more_honest_at_the_price_of_right_answers_is_said(made: Callable):
@@ -216,7 +249,7 @@ def test_more_honest_at_the_price_of_right_answers_is_said(made: Callable):
 
 def test_what_could_not_be_seen_is_said_where_nothing_is_seen(made: Callable):
     results = made(figures(erm=(0.80, 0.05), mixup=(0.80, 0.05)))
-    half = 100 * results.difference("mixup", "erm", "accuracy").half_width
+    half = 100 * results.scores.difference("mixup", "erm", ACCURACY.key).half_width
     assert f"A gain of less than about {half:.1f} right answers in a hundred would not show here." in sentences(results)
 
 
@@ -231,7 +264,7 @@ def test_fewer_than_ten_seeds_are_too_few_for_a_claim(made: Callable, seeds: int
 def test_networks_that_only_guess_decide_nothing(made: Callable, accuracy: float, guessed: bool):
     results = made(figures(erm=(accuracy, 0.05), mixup=(accuracy, 0.05)))
     classes = [str(k) for k in range(10)]
-    said = advice(replace(results, data=replace(results.data, classes=classes)))
+    said = advice(replace(results, facts=replace(results.facts, data=replace(results.facts.data, classes=classes))))
     assert ("hardly learnt" in " ".join(said.cautions)) == guessed
 
 
@@ -246,9 +279,9 @@ def test_a_regression_is_judged_by_its_error(made: Callable):
 
 
 def test_one_method_is_described(finish: Callable, tmp_path: Path):
-    results = finish(tmp_path, ["mixup"])
-    said = advice(parse_results(results))
-    accuracy = np.mean([run["metrics"]["accuracy"] for run in results["runs"]])
+    results: Results = finish(tmp_path, ["mixup"])
+    said = advice(results)
+    accuracy = np.mean([record.metrics["plain"]["accuracy"] for record in results.records])
     assert said.headline == "One method: nothing to compare it with."
     assert said.reasons[0] == f"It is right {100 * accuracy:.1f} times in a hundred."
 
@@ -258,7 +291,3 @@ def test_a_first_reader_meets_no_word_of_the_trade(made: Callable):
         said = advice(made(figures(**means)))
         words = " ".join([said.headline, *said.reasons])
         assert not re.search(r"\b(ECE|NLL|Brier|calibrat\w+|p-value|significan\w+|accuracy|logits?)\b", words)
-
-
-def test_lists_are_joined_as_one_says_them():
-    assert joined(["a", "b"]) == "a and b"

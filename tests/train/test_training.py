@@ -1,5 +1,7 @@
 """Batches, augmentation, and the training loop: paired, deterministic, selected without the test split."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,19 +9,24 @@ from hypothesis import strategies as st
 from torch import nn
 
 import calmix
-from calmix import Classification
-from calmix.data import Split, load
+from calmix.core.loss import TrainingLoss
+from calmix.data import Fixed, Split, Splits, load
 from calmix.errors import CalmixError, SettingError
-from calmix.models import make_model
-from calmix.train import TrainingSettings, fit, predict
+from calmix.parts import Method
+from calmix.train import Recipe, Trained, TrainingSettings, predict, train
 from calmix.train.batches import Batches, crop_and_flip
 
 WINE = load("wine")
 
 
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    return make_model(None, (13,), 3)
+def trained(
+    method: Method,
+    settings: TrainingSettings,
+    splits: Splits = WINE,
+    model: Callable[..., nn.Module] | None = None,
+    seed: int = 0,
+) -> Trained:
+    return train(Recipe(Fixed(splits), "tried", method, model, settings, seed))
 
 
 def rows(n: int) -> Split:
@@ -66,61 +73,112 @@ def test_crop_and_flip_draws_for_each_image_of_a_batch():
 
 
 @pytest.mark.parametrize("method", [calmix.erm(), calmix.sk_mixup_e()])
-def test_training_learns_and_is_deterministic(method: calmix.parts.Method):
-    runs = [fit(network(), WINE, method, Classification(3), TrainingSettings(epochs=30), seed=4) for _ in range(2)]
+def test_training_learns_and_is_deterministic(method: Method):
+    runs = [trained(method, TrainingSettings(epochs=30), seed=4) for _ in range(2)]
     outputs = [predict(run.model, WINE.test) for run in runs]
     assert torch.equal(outputs[0], outputs[1])
     assert float((outputs[0].argmax(1) == WINE.test.y).float().mean()) > 0.8
     assert runs[0].history == runs[1].history
-    assert [entry["epoch"] for entry in runs[0].history] == list(range(1, 31))
-    assert runs[0].history[-1]["train"]["loss"] < runs[0].history[0]["train"]["loss"]
+    assert [epoch.number for epoch in runs[0].history] == list(range(1, 31))
+    assert runs[0].history[-1].train["loss"] < runs[0].history[0].train["loss"]
     assert runs[0].epoch == 30
 
 
+def test_what_comes_back_is_in_evaluation_mode_with_the_data_and_the_task_it_was_trained_on():
+    run = trained(calmix.mixup(), TrainingSettings(epochs=1))
+    assert not any(module.training for module in run.model.modules())
+    assert run.splits is WINE
+    assert run.task == calmix.Classification(3)
+    assert run.seconds > 0
+
+
+def test_the_order_of_the_rows_follows_from_the_seed_whatever_the_method(monkeypatch: pytest.MonkeyPatch):
+    """Also where a method draws more numbers than another: each stream has a generator of its own."""
+    seen: list[list[int]] = []
+    forward = TrainingLoss.forward
+
+    def spy(self, model, x, y, index=None):  # pyright: ignore
+        if model.training:
+            seen[-1].extend(index.tolist())
+        return forward(self, model, x, y, index)
+
+    monkeypatch.setattr(TrainingLoss, "forward", spy)
+    for method, seed in ((calmix.erm(), 0), (calmix.regmixup(), 0), (calmix.erm(), 1)):
+        seen.append([])
+        trained(method, TrainingSettings(epochs=2), seed=seed)
+    plain, mixed, other = seen
+    assert len(plain) == 2 * len(WINE.train)
+    assert plain == mixed
+    assert plain != other
+
+
+def test_each_epoch_is_told_with_the_network_as_it_then_is():
+    told: list[tuple[int, torch.Tensor]] = []
+    recipe = Recipe(Fixed(WINE), "mixup", calmix.mixup(), settings=TrainingSettings(epochs=3))
+    run = train(recipe, lambda epoch, model: told.append((epoch, model.get_parameter("head.weight").detach().clone())))
+    assert [epoch for epoch, _ in told] == [1, 2, 3]
+    assert not torch.equal(told[0][1], told[1][1])
+    assert torch.equal(told[2][1], run.model.get_parameter("head.weight"))
+
+
+def test_listening_changes_nothing():
+    recipe = Recipe(Fixed(WINE), "mixup", calmix.mixup(), settings=TrainingSettings(epochs=2))
+    alone, heard = train(recipe), train(recipe, lambda epoch, model: torch.rand(3))
+    assert alone.history == heard.history
+
+
 def test_the_global_generator_is_given_back():
-    noisy = nn.Sequential(nn.Linear(13, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 3)).eval()
+    def noisy() -> nn.Module:
+        return nn.Sequential(nn.Linear(13, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 3)).eval()
+
     before = torch.get_rng_state()
-    fit(noisy, WINE, calmix.mixup(), Classification(3), TrainingSettings(epochs=1, refresh_batch_norm=True))
+    trained(calmix.mixup(), TrainingSettings(epochs=1, refresh_batch_norm=True), model=noisy)
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_the_best_epoch_is_the_one_of_the_lowest_validation_loss():
     settings = TrainingSettings(epochs=25, select="best", schedule="constant", learning_rate=0.2)
-    best = fit(network(), WINE, calmix.mixup(), Classification(3), settings)
-    losses = [entry["validation"]["loss"] for entry in best.history]
+    best = trained(calmix.mixup(), settings)
+    losses = [epoch.validation["loss"] for epoch in best.history]
     assert best.epoch == 1 + losses.index(min(losses)) < 25
-    again = Classification(3).loss(predict(best.model, WINE.validation), Classification(3).target(WINE.validation.y))
+    task = calmix.Classification(3)
+    again = task.loss(predict(best.model, WINE.validation), task.target(WINE.validation.y))
     assert float(again.mean()) == pytest.approx(min(losses), abs=1e-5)
 
 
+def test_a_long_run_is_validated_about_twenty_times():
+    history = trained(calmix.erm(), TrainingSettings(epochs=60)).history
+    assert [epoch.number for epoch in history] == list(range(1, 61))
+    assert [epoch.number for epoch in history if epoch.validation] == list(range(3, 61, 3))
+
+
 def test_honest_train_accuracy_is_in_the_history_and_below_one_when_mixing_half_and_half():
-    history = fit(network(), WINE, calmix.mixup(alpha=1e6), Classification(3), TrainingSettings(epochs=20)).history
-    assert 0.5 < history[-1]["train"]["accuracy"] < 0.8  # two of three pairs differ in class, and then 1/2 is the most
+    history = trained(calmix.mixup(alpha=1e6), TrainingSettings(epochs=20)).history
+    assert 0.5 < history[-1].train["accuracy"] < 0.8  # two of three pairs differ in class, and then 1/2 is the most
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "constant"])
 def test_every_optimizer_and_schedule_trains(optimizer: str, schedule: str):
-    settings = TrainingSettings(epochs=8, optimizer=optimizer, schedule=schedule)
-    run = fit(network(), WINE, calmix.erm(), Classification(3), settings)
-    assert run.history[-1]["train"]["accuracy"] > 0.9
+    run = trained(calmix.erm(), TrainingSettings(epochs=8, optimizer=optimizer, schedule=schedule))
+    assert run.history[-1].train["accuracy"] > 0.9
+
+
+class Normed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.head = nn.BatchNorm1d(13), nn.Linear(13, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.norm(x))
 
 
 def test_refreshed_batch_norm_holds_the_statistics_of_clean_rows():
-    class Normed(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.norm, self.head = nn.BatchNorm1d(13), nn.Linear(13, 3)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.head(self.norm(x))
-
     x = WINE.train.x
     means = {}
     for refresh in (False, True):
         settings = TrainingSettings(epochs=3, batch_size=16, refresh_batch_norm=refresh)
-        model = fit(Normed(), WINE, calmix.mixup(alpha=1e6), Classification(3), settings).model
-        means[refresh] = model.get_buffer("norm.running_var")
+        means[refresh] = trained(calmix.mixup(alpha=1e6), settings, model=Normed).model.get_buffer("norm.running_var")
     # x is standardised; half-and-half mixing halves its variance, and the refreshed statistics are of x itself
     within_batches = x.var(0)
     assert torch.allclose(means[True], within_batches, rtol=0.15)
@@ -128,20 +186,13 @@ def test_refreshed_batch_norm_holds_the_statistics_of_clean_rows():
 
 
 def test_half_precision_trains_on_the_cpu():
-    run = fit(network(), WINE, calmix.sk_mixup(), Classification(3), TrainingSettings(epochs=5, precision="bf16"))
-    assert run.history[-1]["train"]["loss"] < run.history[0]["train"]["loss"]
+    history = trained(calmix.sk_mixup(), TrainingSettings(epochs=5, precision="bf16")).history
+    assert history[-1].train["loss"] < history[0].train["loss"]
 
 
 def test_divergence_is_one_sentence():
-    splits = load("diabetes")
     with pytest.raises(SettingError, match=r"diverged in epoch \d+ .* lower the learning rate \(it was 1e\+06\)"):
-        fit(
-            make_model(None, (10,), 1),
-            splits,
-            calmix.erm(),
-            calmix.Regression(),
-            TrainingSettings(epochs=30, learning_rate=1e6),
-        )
+        trained(calmix.erm(), TrainingSettings(epochs=30, learning_rate=1e6), load("diabetes"))
 
 
 @pytest.mark.parametrize(

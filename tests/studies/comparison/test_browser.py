@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from calmix.report import write_report
+from calmix.studies.comparison.compared import read_comparison
 
 FLAGS = [
     "--headless",
@@ -121,13 +121,14 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     browser.close()
 
 
-@pytest.fixture(params=["classification", "regression"])
-def page(request: pytest.FixtureRequest, finish: Callable, tmp_path: Path) -> Path:
-    """Long names, so that width is tried."""
-    labels = ["erm", "mixup", *(f"sk_mixup(tau_max={i}.25, remember=True)" for i in range(5)), "x" * 90]
-    shifted = request.param == "classification"
-    finish(tmp_path, labels, task=request.param, shifted=shifted, hostile="<script>a</script> " + "y" * 120)
-    return write_report(tmp_path)
+@pytest.fixture(scope="module", params=["classification", "regression"])
+def page(request: pytest.FixtureRequest, finish: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Long names, so that width is tried; more methods than one pair of axes bears."""
+    folder = tmp_path_factory.mktemp("page")
+    labels = ["erm", "mixup", *(f"sk_mixup(tau_max={i}.25, remember=True)" for i in range(3)), "x" * 90]
+    beyond = request.param == "classification"
+    finish(folder, labels, task=request.param, beyond=beyond, hostile="<script>a</script> " + "y" * 120)
+    return read_comparison(folder).write_report(folder)
 
 
 LOOKS: dict[str, dict[str, Any]] = {

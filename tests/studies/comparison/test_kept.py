@@ -1,0 +1,77 @@
+"""One trained network is kept: its weights without code, and the folder that a comparison of one run would leave."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import calmix
+from calmix.data import NamedSet
+from calmix.errors import DataError
+from calmix.models import MLP, build, read_model
+from calmix.studies.comparison.compared import read_comparison
+from calmix.studies.comparison.kept import train_and_keep
+from calmix.train import Recipe, TrainingSettings, run
+
+RECIPE = Recipe(NamedSet("wine"), "mixup", calmix.mixup(), settings=TrainingSettings(epochs=2))
+
+
+def rebuilt(folder: Path) -> nn.Module:
+    """From what model.pt says alone."""
+    checkpoint = torch.load(folder / "model.pt", weights_only=True)
+    model = build(read_model(checkpoint["model"]), tuple(checkpoint["shape"]), checkpoint["outputs"])
+    model.load_state_dict(checkpoint["state_dict"])
+    return model.eval()
+
+
+def test_a_trained_network_is_kept_without_pickled_code(tmp_path: Path):
+    kept = train_and_keep(RECIPE, tmp_path, ["calmix", "train", "wine"])
+    record, predictions, _ = run(RECIPE)
+    checkpoint = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert checkpoint["temperature"] == pytest.approx(record.temperature)
+    assert (checkpoint["recipe"], checkpoint["classes"]) == (RECIPE.text, list(RECIPE.splits().about.classes))
+    logits = rebuilt(tmp_path)(RECIPE.splits().test.x)
+    assert np.allclose(logits.detach().numpy(), predictions["logits"], atol=1e-5)
+    read = read_comparison(tmp_path)
+    assert read.results.records == kept.results.records
+    assert read.results.records[0].metrics == record.metrics
+    assert read.results.facts.command == ["calmix", "train", "wine"]
+    assert read.verdict.headline == "One method: nothing to compare it with."
+    with pytest.raises(DataError, match=r"already holds a comparison; give another --out"):
+        train_and_keep(RECIPE, tmp_path)
+
+
+def test_a_regression_has_no_temperature(tmp_path: Path):
+    recipe = Recipe(NamedSet("diabetes"), "erm", calmix.erm(), settings=TrainingSettings(epochs=1))
+    train_and_keep(recipe, tmp_path)
+    checkpoint = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert (checkpoint["temperature"], checkpoint["outputs"], checkpoint["classes"]) == (None, 1, [])
+    assert rebuilt(tmp_path)(recipe.splits().test.x).shape == (len(recipe.splits().test), 1)
+
+
+def test_each_epoch_is_told_and_a_stopped_training_keeps_no_run(tmp_path: Path):
+    told = []
+
+    def stop(epoch: int, model: nn.Module) -> None:
+        told.append(epoch)
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_and_keep(RECIPE, tmp_path, on_epoch=stop)
+    assert told == [1, 2]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert isinstance(train_and_keep(RECIPE, tmp_path).results.records[0].temperature, float)
+
+
+def test_a_network_of_one_s_own_is_kept_under_its_name(tmp_path: Path):
+    def narrow(outputs: int) -> nn.Module:
+        return MLP(13, outputs, width=8)
+
+    recipe = Recipe(NamedSet("wine"), "erm", calmix.erm(), narrow, TrainingSettings(epochs=1))
+    train_and_keep(recipe, tmp_path)
+    checkpoint = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert checkpoint["model"] == "narrow"
+    narrow(3).load_state_dict(checkpoint["state_dict"])

@@ -1,0 +1,405 @@
+"""Comparisons: paired, resumable, whole or absent; from Python with objects, in memory or in a folder."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+import calmix
+from calmix.data import OOD_SETS, HumanNoise, NamedSet, Noisy, OODSet, Splits, Symmetric, load
+from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
+from calmix.models import mlp, resnet
+from calmix.results.files import slug, write_whole
+from calmix.results.records import read_record
+from calmix.results.statistics import interval, paired_difference
+from calmix.studies.comparison.compared import Compared, read_comparison
+from calmix.studies.comparison.kept import train_and_keep
+from calmix.studies.comparison.study import DEFAULT_METHODS, Comparison, carry_out_comparison
+from calmix.train import Recipe, Robustness, TrainingSettings
+
+QUICK = TrainingSettings(epochs=2)
+METHODS = {"erm": calmix.erm(), "sk_mixup": calmix.sk_mixup()}
+COMPARISON = Comparison(NamedSet("wine"), METHODS, settings=QUICK, seeds=2)
+RUNS = [("erm", 0), ("sk_mixup", 0), ("erm", 1), ("sk_mixup", 1)]  # in the order in which they are carried out
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """COMPARISON, finished, which tests must leave as it is."""
+    out = tmp_path_factory.mktemp("compared")
+    carry_out_comparison(COMPARISON, out, workers=1, command=["calmix", "compare", "wine"])
+    return out
+
+
+def stored(folder: Path) -> dict:
+    return json.loads((folder / "results.json").read_text())
+
+
+def measured(compared: Compared) -> dict[tuple[str, int], object]:
+    return {(record.method, record.seed): record.metrics for record in compared.results.records}
+
+
+# -------------------------------------------------------------------------------------------- in a folder
+
+
+def test_a_comparison_writes_what_it_promises(folder: Path):
+    results = stored(folder)
+    assert {"data", "task", "model", "settings", "environment", "command", "runs", "summary"} <= set(results)
+    assert results["command"] == ["calmix", "compare", "wine"]
+    assert [(run["method"], run["seed"]) for run in results["runs"]] == RUNS
+    for entry in results["runs"]:
+        assert {"accuracy", "nll", "brier", "ece", "adaptive_ece", "scaled"} <= set(entry["metrics"])
+        assert eval(entry["repr"], dict(vars(calmix.parts))) == METHODS[entry["method"]]
+        name = f"{slug(entry['method'])}-seed{entry['seed']}"
+        assert json.loads((folder / "runs" / f"{name}.json").read_text()) == entry
+        assert np.load(folder / "predictions" / f"{name}.npz")["probs"].shape[1] == 3
+    recipes = json.loads((folder / "comparison.json").read_text())["recipes"]
+    assert recipes == [run["recipe"] for run in results["runs"]]
+    assert not [path for path in folder.rglob(".*") if path.is_file()]  # no temporary file left
+
+
+def test_the_table_of_runs_has_each_number_once(folder: Path):
+    lines = (folder / "results.csv").read_text().splitlines()
+    assert len(lines) == 5
+    assert lines[0].startswith("method,seed,accuracy,nll,brier,ece")
+    columns = dict(zip(lines[0].split(","), lines[1].split(","), strict=True))
+    run = stored(folder)["runs"][0]
+    assert float(columns["smooth_ece"]) == run["metrics"]["smooth_ece"]
+    assert float(columns["scaled_aurc"]) == run["metrics"]["scaled"]["aurc"]
+    assert float(columns["cost"]) == run["relative_cost"]
+    assert len(columns) == len(lines[0].split(","))
+
+
+def test_the_summary_is_the_mean_over_seeds_with_its_interval(folder: Path):
+    results = stored(folder)
+    for row in results["summary"]:
+        ece = [run["metrics"]["scaled"]["ece"] for run in results["runs"] if run["method"] == row["method"]]
+        low, high = stats.t.interval(0.95, 1, np.mean(ece), stats.sem(ece))
+        assert (row["seeds"], row["metrics"]["scaled_ece"]["count"]) == (2, 2)
+        assert row["metrics"]["scaled_ece"]["mean"] == pytest.approx(np.mean(ece))
+        assert (row["metrics"]["scaled_ece"]["low"], row["metrics"]["scaled_ece"]["high"]) == pytest.approx((low, high))
+    assert results["summary"][0]["metrics"]["cost"]["mean"] == 1
+
+
+def test_what_is_read_again_is_what_was_found(folder: Path):
+    found = read_comparison(folder)
+    assert found.results.reference == "erm"
+    assert [(record.method, record.seed) for record in found.results.records] == RUNS
+    ece = {(run["method"], run["seed"]): run["metrics"]["ece"] for run in stored(folder)["runs"]}
+    differences = [ece["sk_mixup", seed] - ece["erm", seed] for seed in (0, 1)]
+    low, high = stats.t.interval(0.95, 1, np.mean(differences), stats.sem(differences))
+    difference = found.scores.difference("sk_mixup", "erm", "ece")
+    assert (difference.mean, difference.low, difference.high) == pytest.approx((np.mean(differences), low, high))
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_a_stopped_comparison_goes_on_where_it_was(folder: Path, tmp_path: Path):
+    def stop_in_the_third_run(label: str, seed: int, epoch: int) -> None:
+        if (label, seed) == ("erm", 1):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        carry_out_comparison(COMPARISON, tmp_path, workers=1, tick=stop_in_the_third_run)
+    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
+    assert sorted(path.name for path in finished) == ["erm-seed0.json", "sk_mixup-seed0.json"]
+    assert not (tmp_path / "results.json").exists()
+    resumed = carry_out_comparison(COMPARISON, tmp_path, resume=True, workers=1)
+    assert all(path.stat().st_mtime_ns == when for path, when in finished.items())
+    assert measured(resumed) == measured(read_comparison(folder))
+
+
+def test_what_is_resumed_is_told_as_done(folder: Path):
+    """So that a progress bar starts where the comparison was."""
+    news = []
+    found = carry_out_comparison(COMPARISON, folder, resume=True, workers=1, tick=lambda *said: news.append(said))
+    assert news == [(label, seed, 2) for label, seed in RUNS]
+    assert measured(found) == measured(read_comparison(folder))
+
+
+def test_runs_at_a_time_give_what_one_after_the_other_gives(folder: Path, tmp_path: Path):
+    found = carry_out_comparison(COMPARISON, tmp_path, workers=2)
+    in_turn = read_comparison(folder)
+    assert [(record.method, record.seed) for record in found.results.records] == RUNS
+    for label in METHODS:
+        assert found.scores.values(label, "nll") == pytest.approx(in_turn.scores.values(label, "nll"), rel=1e-3)
+
+
+def test_finished_runs_are_not_overwritten_and_other_settings_not_mixed_in(folder: Path):
+    before = (folder / "results.json").stat().st_mtime_ns
+    with pytest.raises(DataError, match=r"already holds a comparison; add --resume to go on, or give another --out"):
+        carry_out_comparison(COMPARISON, folder, workers=1)
+    for other in (
+        replace(COMPARISON, settings=TrainingSettings(epochs=3)),
+        replace(COMPARISON, methods={"erm": calmix.mixup()}),
+        replace(COMPARISON, model=mlp),
+        replace(COMPARISON, data=NamedSet("wine", train_size=90)),
+    ):
+        with pytest.raises(DataError, match=r"holds 'erm' with other settings"):
+            carry_out_comparison(other, folder, resume=True, workers=1)
+    assert (folder / "results.json").stat().st_mtime_ns == before
+
+
+BLANK = Robustness(ood=(OODSet("notmnist"),))
+BAD = [
+    (replace(COMPARISON, data=NamedSet("no_such_set")), UnknownNameError, "no_such_set"),
+    (replace(COMPARISON, model=resnet), SettingError, "use 'mlp'"),
+    (replace(COMPARISON, data=NamedSet("wine", train_size=10_000)), calmix.CalmixError, "10,?000"),
+    (replace(COMPARISON, methods={"cutmix": calmix.cutmix()}), ShapeError, "cutmix pastes boxes"),
+    (replace(COMPARISON, robustness=BLANK), SettingError, "OOD sets are images, and wine is a table"),
+    (replace(COMPARISON, robustness=Robustness(corruptions=("jpeg",))), SettingError, "and wine is a table"),
+    (replace(COMPARISON, data=Noisy(NamedSet("digits"), HumanNoise("worse"))), SettingError, "known for cifar10 alone"),
+    (replace(COMPARISON, data=Noisy(NamedSet("diabetes"), Symmetric(0.1))), SettingError, "diabetes is regression"),
+]
+
+
+@pytest.mark.parametrize(("comparison", "error", "message"), BAD)
+def test_bad_input_writes_nothing(comparison: Comparison, error: type[Exception], message: str, tmp_path: Path):
+    recipe = replace(comparison.recipes[0], label="x")
+    with pytest.raises(error, match=message):
+        carry_out_comparison(comparison, tmp_path / "new", workers=1)
+    with pytest.raises(error, match=message):
+        train_and_keep(recipe, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_bad_numbers_and_labels_are_refused_at_once(tmp_path: Path):
+    with pytest.raises(SettingError, match="workers must be at least 1; got 0"):
+        carry_out_comparison(COMPARISON, tmp_path / "new", workers=0)
+    with pytest.raises(SettingError, match="seeds must be at least 1; got 0"):
+        replace(COMPARISON, seeds=0)
+    with pytest.raises(SettingError, match="no methods"):
+        replace(COMPARISON, methods={})
+    with pytest.raises(SettingError, match="two methods have the same name in files"):
+        replace(COMPARISON, methods={"mixup(alpha=1)": calmix.mixup(), "mixup alpha 1": calmix.mixup()})
+    with pytest.raises(SettingError, match=r"'mixup' must be a method, such as calmix.mixup\(\); got <function"):
+        replace(COMPARISON, methods={"mixup": calmix.mixup})
+    with pytest.raises(UnknownNameError, match="unknown method to refer to 'sk_mixap'; did you mean 'sk_mixup'"):
+        replace(COMPARISON, reference="sk_mixap")
+    assert not (tmp_path / "new").exists()
+
+
+def test_methods_that_do_not_fit_can_be_left_out():
+    methods = {"erm": calmix.erm(), "cutmix": calmix.cutmix(), "rankmixup": calmix.rankmixup()}
+    comparison, reasons = Comparison(NamedSet("diabetes"), methods, settings=QUICK, seeds=1).without_misfits()
+    assert list(comparison.methods) == ["erm"]
+    assert list(reasons) == ["cutmix", "rankmixup"]
+
+
+def test_a_comparison_and_a_single_run_are_judged_alike(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    pixels = torch.rand(30, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setitem(OOD_SETS, "blank", lambda data_dir: pixels.clone())
+    data, asked = NamedSet("digits", train_size=100), Robustness(ood=(OODSet("blank"),), corruptions=("jpeg",))
+    settings = TrainingSettings(epochs=1)
+    comparison = Comparison(data, {"mixup": calmix.mixup()}, mlp, settings, seeds=1, robustness=asked)
+    together = carry_out_comparison(comparison, tmp_path / "comparison", workers=1)
+    recipe = Recipe(data, "mixup", calmix.mixup(), mlp, settings, robustness=asked)
+    alone = train_and_keep(recipe, tmp_path / "single")
+    assert measured(together) == measured(alone)
+    assert together.results.records[0].recipe == alone.results.records[0].recipe
+    arrays = np.load(tmp_path / "comparison" / "predictions" / "mixup-seed0.npz")
+    assert arrays["ood_blank_logits"].shape == (30, 10)
+    with pytest.raises(DataError, match="with other settings"):
+        carry_out_comparison(
+            replace(comparison, robustness=Robustness()), tmp_path / "comparison", resume=True, workers=1
+        )
+
+
+def test_files_are_whole_or_absent(tmp_path: Path):
+    def fail(file) -> None:  # pyright: ignore
+        file.write(b"half")
+        raise OSError("disk full")
+
+    (tmp_path / "old.json").write_text("old")
+    for name in ("old.json", "new.json"):
+        with pytest.raises(OSError, match="disk full"):
+            write_whole(tmp_path / name, fail)
+    assert [path.name for path in tmp_path.iterdir()] == ["old.json"]
+    assert (tmp_path / "old.json").read_text() == "old"
+    assert read_record(tmp_path, "mixup", 0) is None
+
+
+# --------------------------------------------------------------------------------------------- from Python
+
+GENERATOR = torch.Generator().manual_seed(0)
+X = torch.randn(120, 4, generator=GENERATOR)
+Y = (X[:, 0] + 0.3 * torch.randn(120, generator=GENERATOR) > 0).long()
+PAIR = {"erm": calmix.erm(), "mixup": calmix.mixup()}
+
+
+def compared(data: object = (X, Y), **given: object) -> Compared:
+    return calmix.compare(data=data, **{"methods": PAIR, "seeds": 2, "settings": QUICK, **given})  # pyright: ignore
+
+
+class Rows(torch.utils.data.Dataset):
+    """A map-style data set of (x, y, something else)."""
+
+    def __len__(self) -> int:
+        return len(X)
+
+    def __getitem__(self, row: int) -> tuple[Tensor, int, str]:
+        return X[row], int(Y[row]), "more"
+
+
+FRAME = pd.DataFrame(X.numpy(), columns=list("abcd")).assign(kind=np.where(Y.numpy() == 1, "yes", "no"))
+
+
+def test_the_same_rows_give_the_same_numbers_however_they_are_held():
+    tensors = measured(compared())
+    assert tensors == measured(compared((X.numpy(), Y.numpy())))
+    assert tensors == measured(compared(TensorDataset(X, Y)))
+    assert tensors == measured(compared(Rows()))
+
+
+def test_a_table_and_finished_splits_are_compared():
+    frame = compared(FRAME, target="kind")
+    assert (frame.results.facts.data.classes, frame.results.facts.data.features) == (("no", "yes"), tuple("abcd"))
+    splits: Splits = load("wine")
+    fixed = compared(splits)
+    assert fixed.results.facts.data.name == "wine"
+    labels = [fixed.predictions_of(record)["labels"] for record in fixed.results.records]
+    assert all(np.array_equal(one, splits.test.y.numpy()) for one in labels)  # whatever the seed
+
+
+def test_values_are_regressed():
+    found = compared((X, X[:, 0] * 10 + 3))
+    assert found.results.regression
+    assert found.table().columns.tolist() == ["RMSE", "MAE", "R²", "Cost, × plain training"]
+
+
+def test_the_same_numbers_in_memory_and_in_a_folder(tmp_path: Path):
+    inside, outside = compared(), compared(out=tmp_path / "out")
+    read = read_comparison(tmp_path / "out")
+    assert measured(inside) == measured(outside) == measured(read)
+    assert (inside.table().drop(columns="Cost, × plain training")).equals(
+        outside.table().drop(columns="Cost, × plain training")
+    )
+    assert outside.table().equals(read.table())
+    record = inside.results.records[3]
+    assert np.array_equal(inside.predictions_of(record)["probs"], read.predictions_of(record)["probs"])
+    again = compared(out=tmp_path / "out", resume=True)
+    assert again.table().equals(read.table())
+
+
+def test_nothing_is_written_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert compared(seeds=1).scores.seeds == [0]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def in_memory() -> Compared:
+    return compared()
+
+
+def test_scores_are_a_tidy_table_and_the_means_are_theirs(in_memory: Compared):
+    frame = in_memory.scores.frame
+    assert frame.columns.tolist() == ["method", "seed", "condition", "metric", "value"]
+    own = frame[(frame["condition"] == "plain") & (frame["metric"] == "ece")]
+    table = in_memory.table()
+    assert table.index.tolist() == ["erm", "mixup"]
+    for method in PAIR:
+        mean = own[own["method"] == method]["value"].mean()
+        assert table.loc[method, "ECE, %"] == pytest.approx(100 * mean)
+
+
+def test_a_notebook_shows_the_verdict_and_the_table(in_memory: Compared):
+    shown = in_memory._repr_html_()
+    assert in_memory.verdict.headline in shown
+    assert f"{in_memory.table().loc['mixup', 'Accuracy, %']:.1f}" in shown
+    assert "<table" in shown
+    assert str(in_memory.verdict).startswith(in_memory.verdict.headline)
+
+
+def test_names_do_not_become_markup_in_a_notebook():
+    found = compared(methods={"<b>mine</b>": calmix.mixup(), "erm": calmix.erm()}, seeds=1)
+    assert "<b>mine" not in found._repr_html_()
+    assert "&lt;b&gt;mine" in found._repr_html_()
+
+
+def test_a_report_is_written_where_one_asks_for_it(in_memory: Compared, tmp_path: Path):
+    page = in_memory.write_report(tmp_path / "new")
+    assert page == tmp_path / "new" / "report.html"
+    assert in_memory.verdict.headline in page.read_text(encoding="utf-8").replace("\u00a0", " ")
+    assert (tmp_path / "new" / "figures" / "accuracy-ece.csv").exists()
+
+
+def test_any_callable_that_makes_a_network_is_a_factory():
+    made = []
+
+    def own(outputs: int) -> nn.Module:
+        made.append(nn.Linear(4, outputs))
+        return made[-1]
+
+    assert compared(model=own).results.facts.model == "own"
+    assert len({id(network) for network in made}) == len(made) > 4  # a new one for each run
+    anonymous = compared(model=lambda: nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)))
+    assert anonymous.results.facts.model == "<lambda>"
+    assert " at 0x" not in anonymous.results.records[0].recipe
+
+
+def test_runs_of_a_seed_share_splits_and_methods_differ_in_training_alone():
+    found = compared(methods={"one": calmix.mixup(), "same": calmix.mixup(), "erm": calmix.erm()})
+    one, same = (found.results.of_method(label) for label in ("one", "same"))
+    assert [record.metrics for record in one] == [record.metrics for record in same]
+    assert found.scores.difference("one", "same", "nll").mean == 0
+    labels = {(r.method, r.seed): found.predictions_of(r)["labels"].tolist() for r in found.results.records}
+    assert labels["one", 0] == labels["erm", 0] != labels["one", 1]
+
+
+def test_without_methods_it_is_those_of_the_papers():
+    found = calmix.compare(data=(X[:60], Y[:60]), seeds=1, settings=TrainingSettings(epochs=1))
+    assert found.results.methods == list(DEFAULT_METHODS) == ["erm", "mixup", "sk_mixup", "mixup_e", "sk_mixup_e"]
+    assert found.results.reference == "mixup"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"data": None}, "compare needs data="),
+        ({"data": FRAME}, "a DataFrame needs target="),
+        ({"target": "kind"}, "target= is for a DataFrame; got tuple"),
+        ({"data": "digits"}, "data must be Splits, a source, .* got str"),
+        ({"model": nn.Linear(4, 2)}, "model must be a factory, .* got Linear"),
+        ({"model": lambda width: nn.Linear(4, width)}, "needs width; a factory is called with shape, outputs"),
+        ({"model": lambda: 3}, "made int, not an nn.Module"),
+        ({"data": (X, Y[:-1])}, "as many"),
+        ({"data": (X, 2 * Y)}, "class ids must be 0 .. K - 1"),
+        ({"resume": True}, "resume goes on in a folder; give out, too"),
+        ({"workers": 0}, "workers must be at least 1"),
+        ({"workers": 2, "model": lambda: nn.Linear(4, 2)}, "cannot be sent to them"),
+        ({"reference": "sk_mixup"}, "unknown method to refer to 'sk_mixup'"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(given: dict, message: str, tmp_path: Path):
+    with pytest.raises(calmix.CalmixError, match=message):
+        compared(**given)
+
+
+# ------------------------------------------------------------------------------------------- statistics
+
+
+def test_the_interval_is_student_s():
+    values = [0.8, 0.83, 0.79, 0.85]
+    ours = interval(values)
+    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    assert (ours.low, ours.high) == (pytest.approx(low), pytest.approx(high))
+    assert ours.half_width == pytest.approx((high - low) / 2)
+    assert interval([0.5]).low == interval([0.5]).high == 0.5
+
+
+def test_a_paired_difference_is_blind_to_what_seeds_share():
+    shared = np.random.default_rng(0).normal(size=8) * 100
+    difference = paired_difference(list(shared + 1), list(shared))
+    assert difference.mean == pytest.approx(1)
+    assert math.isclose(difference.half_width, 0, abs_tol=1e-9)

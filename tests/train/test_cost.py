@@ -1,0 +1,47 @@
+"""What a step costs, in units of a plain one."""
+
+import statistics
+
+import pytest
+import torch
+
+import calmix
+from calmix.data import Split, load
+from calmix.models import build, mlp
+from calmix.parts import Method
+from calmix.train import TrainingSettings
+from calmix.train import cost as costs
+from calmix.train.cost import relative_cost
+
+WINE = load("wine")
+
+
+def cost(method: Method, model: torch.nn.Module | None = None, train: Split = WINE.train) -> float:
+    made = model or build(mlp, (13,), 3)
+    return relative_cost(method, made, calmix.Classification(3), train, TrainingSettings(device="cpu"))
+
+
+def test_plain_training_costs_one_and_two_passes_cost_more():
+    assert cost(calmix.erm()) == 1.0
+    assert cost(calmix.mixup_e()) > 1.2
+
+
+def test_the_median_of_the_rounds_ratios_is_reported(monkeypatch: pytest.MonkeyPatch):
+    """Plain steps of 1 s; tried ones of 2 s, but for a few that the machine disturbed."""
+    ticks = iter([1.0, 2.0] * 3 + [1.0, 2.0] * 9 + [1.0, 50.0] * 4 + [1.0, 1.5] * 2)
+    monkeypatch.setattr(costs, "_SECONDS", 0.0)
+    monkeypatch.setattr(costs._Stepper, "seconds", lambda stepper: next(ticks))
+    assert cost(calmix.mixup()) == 2.0 == statistics.median([2.0] * 9 + [50.0] * 4 + [1.5] * 2)
+    assert next(ticks, None) is None
+
+
+def test_measuring_leaves_no_trace():
+    torch.manual_seed(0)
+    model = build(mlp, (13,), 3)
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    state, threads, x = torch.get_rng_state(), torch.get_num_threads(), WINE.train.x.clone()
+    cost(calmix.sk_mixup(), model)
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.get_num_threads() == threads
+    assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
+    assert torch.equal(x, WINE.train.x)

@@ -1,0 +1,167 @@
+"""One run: what is measured, from which split, and what runs of a seed share."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+from sklearn.metrics import accuracy_score, log_loss, r2_score
+from torch import nn
+
+import calmix
+from calmix.data import NamedSet, Noisy, Symmetric
+from calmix.errors import ShapeError
+from calmix.metrics import ece_interval
+from calmix.posthoc import CalibrationLogits, fit_temperature
+from calmix.results.files import Arrays
+from calmix.results.records import Record
+from calmix.train import Recipe, TrainingSettings, run
+from calmix.train.running import misfits, try_step
+
+QUICK = TrainingSettings(epochs=2)
+RECIPE = Recipe(NamedSet("wine"), "mixup", calmix.mixup(), settings=QUICK)
+
+
+@pytest.fixture(scope="module")
+def wine() -> tuple[Record, Arrays, nn.Module]:
+    """The run of RECIPE."""
+    return run(RECIPE)
+
+
+def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    return fit_temperature(CalibrationLogits(torch.tensor(logits).double(), torch.tensor(labels))).value
+
+
+def test_metrics_are_those_of_the_stored_predictions(wine: tuple[Record, Arrays, nn.Module]):
+    record, predictions, _ = wine
+    plain, scaled = record.metrics["plain"], record.metrics["scaled"]
+    labels, probs = predictions["labels"], predictions["probs"].astype(float)
+    assert plain["accuracy"] == pytest.approx(accuracy_score(labels, probs.argmax(1)))
+    assert plain["nll"] == pytest.approx(log_loss(labels, probs / probs.sum(1, keepdims=True)), rel=1e-4)
+    assert len(labels) == len(RECIPE.splits().test)
+    cooled = torch.tensor(predictions["logits"] / record.temperature).softmax(1).double()
+    assert scaled["nll"] == pytest.approx(log_loss(labels, cooled / cooled.sum(1, keepdim=True)), rel=1e-4)
+    assert scaled["accuracy"] == plain["accuracy"]
+    low, high = ece_interval(torch.tensor(probs), torch.tensor(labels), 15)
+    assert record.metrics["intervals/low"]["ece"] == pytest.approx(low, abs=1e-4)
+    assert record.metrics["intervals/high"]["ece"] == pytest.approx(high, abs=1e-4)
+
+
+def test_the_predictions_are_those_of_the_network(wine: tuple[Record, Arrays, nn.Module]):
+    _, predictions, model = wine
+    splits = RECIPE.splits()
+    with torch.no_grad():
+        assert np.allclose(model(splits.test.x).numpy(), predictions["logits"], atol=1e-5)
+        assert np.allclose(model(splits.calibration.x).numpy(), predictions["calibration_logits"], atol=1e-5)
+
+
+def test_the_temperature_comes_from_the_calibration_split_and_nothing_else(wine: tuple[Record, Arrays, nn.Module]):
+    record, predictions, _ = wine
+    calibration = temperature(predictions["calibration_logits"], predictions["calibration_labels"])
+    test = temperature(predictions["logits"], predictions["labels"])
+    assert record.temperature == pytest.approx(calibration, rel=1e-3)
+    assert record.temperature != pytest.approx(test, rel=1e-3)
+    assert predictions["temperature"] == pytest.approx(record.temperature)
+    assert np.array_equal(predictions["calibration_labels"], RECIPE.splits().calibration.y.numpy())
+
+
+def test_the_record_tells_how_it_came_about(wine: tuple[Record, Arrays, nn.Module]):
+    record, _, _ = wine
+    assert (record.method, record.seed, record.epoch, record.run) == ("mixup", 0, 2, "mixup-seed0")
+    assert eval(record.repr, dict(vars(calmix.parts))) == RECIPE.method
+    assert record.recipe == RECIPE.text
+    assert [epoch.number for epoch in record.history] == [1, 2]
+    assert record.train_loss == record.history[1].train["loss"]
+    assert record.train_seconds > 0
+
+
+def test_runs_of_a_seed_share_splits_and_initial_weights_and_seeds_do_not():
+    other_method = replace(RECIPE, method=calmix.sk_mixup_e(), label="sk_mixup_e")
+    weights = [recipe.network().state_dict() for recipe in (RECIPE, other_method)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    other_seed = replace(RECIPE, seed=1)
+    assert not torch.equal(other_seed.network().state_dict()["head.weight"], weights[0]["head.weight"])
+    test, same, other = (recipe.splits().test.x for recipe in (RECIPE, other_method, other_seed))
+    assert torch.equal(test, same)
+    assert not torch.equal(test, other)
+
+
+def test_the_same_recipe_gives_the_same_run(wine: tuple[Record, Arrays, nn.Module]):
+    record, predictions, _ = run(RECIPE)
+    assert record.metrics == wine[0].metrics
+    assert np.array_equal(predictions["logits"], wine[1]["logits"])
+
+
+@pytest.fixture(scope="module")
+def binary() -> tuple[Record, Arrays, nn.Module]:
+    return run(Recipe(NamedSet("breast_cancer", task="binary"), "erm", calmix.erm(), settings=QUICK))
+
+
+def test_a_binary_run_is_judged_as_two_classes(binary: tuple[Record, Arrays, nn.Module]):
+    record, predictions, _ = binary
+    assert predictions["probs"].shape[1] == 2
+    assert record.metrics["plain"]["accuracy"] > 0.9
+    assert record.metrics["positive"]["auroc"] > 0.9
+
+
+def test_answers_about_ninety_per_cent_sure_are_counted(binary: tuple[Record, Arrays, nn.Module]):
+    record, predictions, _ = binary
+    probs = torch.tensor(predictions["logits"]).double().softmax(1).numpy()
+    confidence = probs.max(1)
+    about = (confidence >= 0.85) & (confidence <= 0.95)
+    sure = record.metrics["sure"]
+    assert sure["count"] == about.sum() > 0
+    assert sure["claimed"] == pytest.approx(confidence[about].mean(), abs=1e-6)
+    assert sure["observed"] == pytest.approx((probs.argmax(1) == predictions["labels"])[about].mean())
+
+
+def test_a_regression_run_is_judged_in_the_original_unit():
+    recipe = Recipe(NamedSet("diabetes"), "mixup", calmix.mixup(), settings=TrainingSettings(epochs=20))
+    record, predictions, _ = run(recipe)
+    assert sorted(record.metrics) == ["plain"]
+    assert sorted(record.metrics["plain"]) == ["mae", "mape", "r2", "rmse"]
+    assert record.temperature is None
+    assert predictions["targets"].mean() == pytest.approx(152, abs=20)  # the disease's progress, 25 to 346
+    assert record.metrics["plain"]["r2"] == pytest.approx(r2_score(predictions["targets"], predictions["mean"]))
+    assert spearmanr(predictions["targets"].ravel(), predictions["mean"].ravel()).statistic > 0.3
+
+
+def test_a_run_is_also_judged_with_batch_norm_re_estimated(wine: tuple[Record, Arrays, nn.Module]):
+    data, settings = NamedSet("digits", train_size=200), TrainingSettings(epochs=1)
+    mixed = run(Recipe(data, "mixup", calmix.mixup(), settings=settings)).record.metrics
+    refreshed = run(
+        Recipe(data, "mixup", calmix.mixup(), settings=replace(settings, refresh_batch_norm=True))
+    ).record.metrics
+    for name in ("accuracy", "ece", "nll"):
+        assert mixed["refreshed"][name] == pytest.approx(refreshed["plain"][name], abs=1e-6)
+        assert mixed["refreshed/scaled"][name] == pytest.approx(refreshed["scaled"][name], abs=1e-6)
+    assert mixed["refreshed"]["nll"] < mixed["plain"]["nll"]  # a few steps leave the statistics where they began
+    assert not [condition for condition in refreshed if condition.startswith("refreshed")]
+    assert not [condition for condition in wine[0].metrics if condition.startswith("refreshed")]  # no batch norm
+
+
+def test_wrong_labels_are_learned_and_not_judged_by(wine: tuple[Record, Arrays, nn.Module]):
+    noisy = replace(RECIPE, data=Noisy(NamedSet("wine"), Symmetric(0.4)))
+    clean, wrong = RECIPE.splits(), noisy.splits()
+    assert (clean.train.y != wrong.train.y).sum() == round(0.4 * len(clean.train))
+    record, predictions, _ = run(noisy)
+    assert np.array_equal(predictions["labels"], clean.test.y.numpy())
+    assert np.array_equal(predictions["calibration_labels"], clean.calibration.y.numpy())
+    assert record.metrics != wine[0].metrics
+
+
+def test_a_step_is_tried_without_a_trace():
+    before = torch.get_rng_state()
+    try_step(RECIPE)
+    assert torch.equal(before, torch.get_rng_state())
+    with pytest.raises(ShapeError, match="cutmix pastes boxes"):
+        try_step(replace(RECIPE, method=calmix.cutmix()))
+
+
+def test_misfits_are_told_with_their_reasons():
+    diabetes = replace(RECIPE, data=NamedSet("diabetes"))
+    methods = {"erm": calmix.erm(), "cutmix": calmix.cutmix(), "rankmixup": calmix.rankmixup()}
+    found = misfits(replace(diabetes, label=label, method=method) for label, method in methods.items())
+    assert list(found) == ["cutmix", "rankmixup"]
+    assert found["rankmixup"].startswith("rankmixup ranks the confidences of classes")
