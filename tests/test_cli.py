@@ -189,6 +189,7 @@ def test_lists_name_everything(capsys: pytest.CaptureFixture[str]):
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()][:-1] == list(DATASETS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "rows", "left_out"),
     [

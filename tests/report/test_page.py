@@ -130,6 +130,7 @@ def test_nothing_is_written_where_a_figure_fails(tmp_path: Path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_hundred_runs_stay_under_ten_megabytes(finish: Callable, tmp_path: Path):
     labels = [f"sk_mixup(tau_max=0.{i})" for i in range(1, 10)] + ["erm"]
     finish(tmp_path, labels, seeds=10, shifted=True)
