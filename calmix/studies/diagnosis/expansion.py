@@ -40,7 +40,11 @@ from calmix.train.recipe import task_of
 
 Path = Callable[[Tensor], Tensor]  # shares a (n,) -> what the rows have there, (n,) or (n, K), each row by itself
 
-ALPHA, ORDERS, PAIRS = 1.0, 4, 256  # what a diagnosis expands: Mixup's Beta(alpha, alpha), the orders, the ordered pairs
+ALPHA, ORDERS, PAIRS = (
+    1.0,
+    4,
+    256,
+)  # what a diagnosis expands: Mixup's Beta(alpha, alpha), the orders, the ordered pairs
 PARTS_OF_THE_WAY = (1.0, 0.5, 0.25, 0.125)  # from a row to its partner
 _MEASURED = 6  # epochs at which a training is measured, beside the untrained network
 _NODES = 32  # of the quadrature: exact for polynomials up to degree 63

@@ -5,6 +5,7 @@ Everything here is computed from `Scores`, for figures, tables and sentences ali
 B bins of distance
 """
 
+import itertools
 from typing import NamedTuple
 
 from scipy.stats import binomtest
@@ -33,7 +34,8 @@ def methods_of(scores: Scores) -> list[str]:
 
 def bins_of(scores: Scores) -> int:
     """B, the number of bins."""
-    return len(scores.conditions("edges/inputs")) - 1
+    edges = (scores.values(NO_METHOD, "distance", f"edges/inputs/{place}") for place in itertools.count())
+    return len(list(itertools.takewhile(bool, edges))) - 1
 
 
 def measured(scores: Scores, place: Place) -> bool:

@@ -41,8 +41,9 @@ class RecordedMixes:
             raise SettingError("recording mixes needs the rows' positions: training_loss(model, x, y, index=index).")
         order = torch.Generator().manual_seed(len(self.seen))
         some = torch.randperm(len(anchor), generator=order)[: self.keep].to(anchor.device)
-        parts = index[anchor[some]], index[partner[some]], lam_x[some], lam_y[some]
-        self.seen.append(Mix(*(part.detach().cpu() for part in parts)))
+        kept = (part.detach().cpu() for part in (index[anchor[some]], index[partner[some]], lam_x[some], lam_y[some]))
+        anchors, partners, share_x, share_y = kept
+        self.seen.append(Mix(anchors, partners, share_x, share_y))
         return lam_x, lam_y
 
     def mixes(self) -> Mix:
@@ -54,7 +55,8 @@ class RecordedMixes:
         if not self.seen:
             raise SettingError("no mixes were recorded; train with the recording method first.")
         parts = zip(*((mix.anchor, mix.partner, mix.lam_x, mix.lam_y) for mix in self.seen), strict=True)
-        return Mix(*(torch.cat(part) for part in parts))
+        anchor, partner, lam_x, lam_y = (torch.cat(part) for part in parts)
+        return Mix(anchor, partner, lam_x, lam_y)
 
 
 def recording(method: Method | Scheduled, keep: int = 8) -> tuple[Method | Scheduled, RecordedMixes]:

@@ -13,8 +13,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from calmix.diagnose import MixedRows
-from calmix.report.figures.drawing import Drawing, wrapped
+from calmix.report.drawing import Drawing, wrapped
+from calmix.studies.diagnosis.mixes import MixedRows
 
 SHOWN = 6  # pictures; of points all
 _MARKERS = ("o", "s", "^", "D", "v", "P")

@@ -8,6 +8,7 @@ OUT/seeds/seed0.json  one seed's scores, for --resume, with the text of what was
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -90,11 +91,9 @@ def damaged(path: Path, reason: object) -> DataError:
 
 
 def _read_scores(path: Path) -> Scores:
-    kinds = dict(zip(COLUMNS, (str, "int64", str, str, "float64"), strict=True))
+    kinds: Any = {"method": str, "seed": int, "condition": str, "metric": str, "value": float}
     try:
-        frame = pd.read_csv(
-            path, usecols=list(COLUMNS), dtype=kinds, keep_default_na=False, float_precision="round_trip"
-        )  # pyright: ignore[reportCallIssue, reportArgumentType]
+        frame = pd.read_csv(path, usecols=[*COLUMNS], dtype=kinds, keep_default_na=False, float_precision="round_trip")
     except (OSError, ValueError) as error:
         raise damaged(path, error) from None
     return Scores(frame)

@@ -4,11 +4,11 @@
     OUT/seeds/seed0.json, OUT/oracle/seed0.pt  one seed's scores and its oracle's weights, taken again on --resume
     OUT/mixes/SLUG.npz, OUT/surfaces/SLUG.npz  of seed 0: a batch of each method's mixes, and its decision surface
 
-Each seed: an oracle is trained without mixing on other rows of the set. Random pairs of training rows are mixed at every
-share, and the oracle judges them. Each method trains a network as in a comparison, and the oracle judges a sample of its
-mixes, too. Two controls give the same lams to other pairs: `shuffled` to random pairs of training rows, so that exactly
-as much is mixed, whatever the distance; `shuffled_within` to random pairs of the same kind (same class or not), which
-takes out what merely knowing the classes would give. Rows mixed with themselves are left out of both.
+Each seed: an oracle is trained without mixing on other rows of the set. Random pairs of training rows are mixed at
+every share, and the oracle judges them. Each method trains a network as in a comparison, and the oracle judges a sample
+of its mixes, too. Two controls give the same lams to other pairs: `shuffled` to random pairs of training rows, so that
+exactly as much is mixed, whatever the distance; `shuffled_within` to random pairs of the same kind (same class or not),
+which takes out what merely knowing the classes would give. Rows mixed with themselves are left out of both.
 
 What is measured, as conditions of `Scores`. ORACLE, SPACE, POPULATION, SHARE and CONTROL are those of `conditions`; BIN
 counts bins of distance from 1, the nearest. A bin that is empty has no means.
@@ -68,7 +68,9 @@ from calmix.train.run import try_step
 _MIXES = 4000  # about as many are recorded of each training
 _SHOWN = 64  # rows of the batch to look at
 
-Tick = Callable[[str, int, int], object]  # told label, seed, epochs done; the oracle's epochs are scaled to the methods'
+Tick = Callable[
+    [str, int, int], object
+]  # told label, seed, epochs done; the oracle's epochs are scaled to the methods'
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""Decision surfaces: the plane in the colours of the classes, paler where the network is less sure.
+"""Decision surfaces: every point in the colour of the most probable class, the paler the less sure the network is.
 
 n training points, K classes, w by h grid points
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from calmix.experiment.statistics import Interval, interval
-from calmix.report.figures.drawing import Drawing, wrapped
+from calmix.data import Split
+from calmix.report.drawing import PANELS, Drawing, wrapped
+from calmix.report.tables import mean_cell, seeds
+from calmix.results.catalogue import ACCURACY, ECE, Column
+from calmix.results.scores import Scores
+from calmix.results.statistics import Interval
+from calmix.studies.diagnosis.surface import Surface
 
 _COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666")  # of classes
 _MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 _SURE = 0.9  # the confidence of the thin lines
-_COLUMNS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,26 +49,22 @@ class Plane:
                 yield {"method": self.method, self.features[0]: x, self.features[1]: y, **probs}
 
 
-def prepare_planes(found: Mapping[str, Any]) -> list[Plane]:
-    """One a method, from what `calmix.experiment.surface.decision_surfaces` found."""
-    planes = []
-    for method, probs in found["surfaces"].items():
-        runs = [run for run in found["runs"] if run["method"] == method]
-        planes.append(
-            Plane(
-                method=method,
-                x=np.array(found["x"]),
-                y=np.array(found["y"]),
-                probs=np.array(probs),
-                points=np.array(found["points"]),
-                labels=np.array(found["labels"]),
-                classes=found["classes"],
-                features=found["features"],
-                accuracy=interval([run["accuracy"] for run in runs]),
-                ece=interval([run["ece"] for run in runs]),
-            )
-        )
-    return planes
+def prepare_plane(
+    scores: Scores, method: str, surface: Surface, train: Split, classes: Sequence[str], features: Sequence[str]
+) -> Plane:
+    """A method's surface with the training points, and its scores under `plane`."""
+    return Plane(
+        method=method,
+        x=surface.x.double().numpy(),
+        y=surface.y.double().numpy(),
+        probs=surface.probs.double().numpy(),
+        points=train.x.double().numpy(),
+        labels=train.y.numpy(),
+        classes=classes,
+        features=features,
+        accuracy=scores.interval(method, "accuracy", "plane"),
+        ece=scores.interval(method, "ece", "plane"),
+    )
 
 
 def draw_plane(ax: Axes, data: Plane) -> None:
@@ -89,10 +89,7 @@ def draw_plane(ax: Axes, data: Plane) -> None:
     ax.set(xticks=(), yticks=(), xlim=(data.x[0], data.x[-1]), ylim=(data.y[0], data.y[-1]))
     ax.grid(False)
     ax.spines[:].set_visible(False)
-    numbers = "\n".join(
-        f"{name} {100 * value.mean:.1f}{f' ± {100 * value.half_width:.1f}' if value.count > 1 else ''} %"
-        for name, value in (("accuracy", data.accuracy), ("ECE", data.ece))
-    )
+    numbers = f"accuracy {_percent(ACCURACY, data.accuracy)}\nECE {_percent(ECE.with_digits(1), data.ece)}"
     ax.set_title(f"{wrapped(data.method, 26)}\n{numbers}", fontsize=8)
 
 
@@ -104,7 +101,7 @@ def _contour(ax: Axes, data: Plane, values: NDArray[np.float64], level: float, *
 
 def surface_drawing(name: str, planes: Sequence[Plane]) -> Drawing:
     """All methods side by side."""
-    columns = min(_COLUMNS, len(planes))
+    columns = min(PANELS, len(planes))
     lines = -(-len(planes) // columns)
     ratio = np.ptp(planes[0].y) / np.ptp(planes[0].x)
 
@@ -123,9 +120,13 @@ def surface_drawing(name: str, planes: Sequence[Plane]) -> Drawing:
         labels = [*classes, "border", f"{100 * _SURE:.0f} % sure"]
         figure.legend(handles, labels, loc="outside lower center", ncols=4, handlelength=1.8)
 
-    seeds = planes[0].accuracy.count
-    alt = "Decision surfaces, with test accuracy and ECE" + (f" over {seeds} seeds" if seeds > 1 else "") + ": "
-    alt += ", ".join(
-        f"{plane.method} {100 * plane.accuracy.mean:.1f} % and {100 * plane.ece.mean:.1f} %" for plane in planes
-    )
-    return Drawing(name, alt + ".", planes, 0.65 + lines * (0.48 + 4.6 / columns * ratio), paint)
+    count = planes[0].accuracy.count
+    each = (f"{plane.method} {100 * plane.accuracy.mean:.1f} % and {100 * plane.ece.mean:.1f} %" for plane in planes)
+    over = f" over {seeds(count)}" if count > 1 else ""
+    alt = f"Decision surfaces, with test accuracy and ECE{over}: {', '.join(each)}."
+    return Drawing(name, alt, planes, 0.65 + lines * (0.48 + 4.6 / columns * ratio), paint)
+
+
+def _percent(column: Column, interval: Interval) -> str:
+    cell = mean_cell(column, interval)
+    return f"{cell.value} {cell.spread}".rstrip() + " %"
