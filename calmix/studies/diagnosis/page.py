@@ -14,8 +14,7 @@ from calmix.results.statistics import Interval
 from calmix.studies.diagnosis.conditions import CONTROLS, ORACLES, POPULATIONS, SHARES, SPACES
 from calmix.studies.diagnosis.expansion_figures import (
     orders_of,
-    prepare_reach,
-    prepare_sizes,
+    prepare_terms,
     reach_drawing,
     sizes_drawing,
 )
@@ -33,7 +32,7 @@ from calmix.studies.diagnosis.mixes_figures import mixes_drawing, prepare_mixes
 from calmix.studies.diagnosis.results import DiagnosisResults, damaged, read_diagnosis
 from calmix.studies.diagnosis.sentences import MAIN_ORACLE, main_measure
 from calmix.studies.diagnosis.surface import read_surface
-from calmix.studies.diagnosis.surface_figures import prepare_plane, surface_drawing
+from calmix.studies.diagnosis.surface_figures import Plane, surface_drawing
 
 _WRONG_CAPTION = (
     "Random pairs of training rows were mixed and shown to an oracle that learnt other rows of the set without mixing. "
@@ -209,9 +208,9 @@ def _expansion_section(scores: Scores) -> list[Section]:
         return []
     looks = styles(methods_of(reach))
     drawings = [
-        sizes_drawing("taylor-loss", prepare_sizes(expansion, "term_size"), looks),
-        sizes_drawing("taylor-outputs", prepare_sizes(expansion, "output_size"), looks),
-        reach_drawing("taylor-reach", prepare_reach(reach)),
+        sizes_drawing("taylor-loss", prepare_terms(expansion, "term_size", "epoch"), looks),
+        sizes_drawing("taylor-outputs", prepare_terms(expansion, "output_size", "epoch"), looks),
+        reach_drawing("taylor-reach", prepare_terms(reach, "remainder", "part")),
     ]
     return [Section("Mixup as derivatives", _EXPANSION_CAPTION, drawings, [_term_table(reach)])]
 
@@ -245,7 +244,8 @@ def _surface_section(folder: Path, results: DiagnosisResults) -> list[Section]:
     for method in results.methods:
         stored = read_surface(folder, method)
         if stored is not None:
-            planes.append(prepare_plane(results.scores, method, *stored, data.classes, data.features))
+            judged = (results.scores.interval(method, metric, "plane") for metric in ("accuracy", "ece"))
+            planes.append(Plane(method, *stored, data.classes, data.features, *judged))
     if not planes:
         return []
     spread = f", means over {seeds(results.seeds)} with 95 % intervals." if results.seeds > 1 else ", of one seed."

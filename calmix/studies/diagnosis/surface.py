@@ -31,16 +31,6 @@ class Surface:
     y: Tensor  # (h,)
     probs: Tensor  # (h, w, K)
 
-    @property
-    def confidence(self) -> Tensor:
-        """The largest probability (h, w)."""
-        return self.probs.amax(2)
-
-    @property
-    def decision(self) -> Tensor:
-        """The most probable class (h, w)."""
-        return self.probs.argmax(2)
-
 
 def frame(points: Tensor, air: float = 0.15) -> tuple[Corner, Corner]:
     """The lower left and the upper right corner of a box around points (n, 2), with this share of its size to spare.
