@@ -29,7 +29,7 @@ from calmix.studies.diagnosis.labels_figures import (
 )
 from calmix.studies.diagnosis.mixes import read_batch
 from calmix.studies.diagnosis.mixes_figures import mixes_drawing, prepare_mixes
-from calmix.studies.diagnosis.results import DiagnosisResults, damaged, read_diagnosis
+from calmix.studies.diagnosis.results import DiagnosisResults, read_diagnosis
 from calmix.studies.diagnosis.sentences import MAIN_ORACLE, main_measure
 from calmix.studies.diagnosis.surface import read_surface
 from calmix.studies.diagnosis.surface_figures import Plane, surface_drawing
@@ -74,12 +74,7 @@ def write_diagnosis(folder: Path) -> Path:
     Raises:
         DataError: `folder` holds no diagnosis, or a damaged one, or cannot be written.
     """
-    results = read_diagnosis(folder)
-    try:
-        page = diagnosis_page(folder, results)
-    except (IndexError, ZeroDivisionError):
-        raise damaged(folder / "scores.csv", "scores are missing") from None
-    return write_page(folder, page)
+    return write_page(folder, diagnosis_page(folder, read_diagnosis(folder)))
 
 
 def diagnosis_page(folder: Path, results: DiagnosisResults) -> Page:

@@ -6,18 +6,16 @@ OUT/seeds/seed0.json  one seed's scores, for --resume, with the text of what was
 """
 
 from collections.abc import Mapping
+from csv import DictReader
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
 
 from calmix.errors import DataError
 from calmix.report.sentences import Advice
 from calmix.results.files import read_json, write_csv, write_json
-from calmix.results.scores import COLUMNS, Measured, Scores, flat, nested
+from calmix.results.scores import COLUMNS, Measured, Score, Scores, flat, nested
 from calmix.results.store import DataFacts, RunFacts
-from calmix.studies.diagnosis.findings import bins_of, methods_of
+from calmix.studies.diagnosis.findings import bins_of
 from calmix.studies.diagnosis.sentences import verdict
 
 
@@ -57,8 +55,14 @@ class DiagnosisResults:
 def write_results(folder: Path, results: DiagnosisResults) -> None:
     """Write scores.csv and diagnosis.json, which comes last: a folder that has it holds a whole diagnosis."""
     write_csv(folder / "scores.csv", results.scores.frame)
-    facts = {name: value for name, value in vars(results).items() if name != "scores"}
-    write_json(folder / "diagnosis.json", facts | {"facts": asdict(results.facts), "oracle": asdict(results.oracle)})
+    written = {
+        "facts": asdict(results.facts),
+        "methods": dict(results.methods),
+        "oracle": asdict(results.oracle),
+        "pairs": results.pairs,
+        "rows": len(results.scores.frame),  # of scores.csv, which tells whether it is whole
+    }
+    write_json(folder / "diagnosis.json", written)
 
 
 def read_diagnosis(folder: Path) -> DiagnosisResults:
@@ -73,13 +77,14 @@ def read_diagnosis(folder: Path) -> DiagnosisResults:
     try:
         raw = read_json(path)
         facts = RunFacts(**{**raw["facts"], "data": DataFacts(**raw["facts"]["data"])})
-        known = facts, dict(raw["methods"]), OracleFacts(**raw["oracle"]), int(raw["pairs"])
+        methods, oracle = dict(raw["methods"]), OracleFacts(**raw["oracle"])
+        pairs, rows = int(raw["pairs"]), int(raw["rows"])
     except (DataError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise damaged(path, error) from None
     scores = _read_scores(folder / "scores.csv")
-    if methods_of(scores) != list(known[1]):
-        raise damaged(folder / "scores.csv", "its methods are not those of diagnosis.json")
-    return DiagnosisResults(*known, scores)
+    if len(scores.frame) != rows:
+        raise damaged(folder / "scores.csv", f"{len(scores.frame)} rows where there were {rows}")
+    return DiagnosisResults(facts, methods, oracle, pairs, scores)
 
 
 def damaged(path: Path, reason: object) -> DataError:
@@ -91,12 +96,12 @@ def damaged(path: Path, reason: object) -> DataError:
 
 
 def _read_scores(path: Path) -> Scores:
-    kinds: Any = {"method": str, "seed": int, "condition": str, "metric": str, "value": float}
     try:
-        frame = pd.read_csv(path, usecols=[*COLUMNS], dtype=kinds, keep_default_na=False, float_precision="round_trip")
-    except (OSError, ValueError) as error:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [[row[column] for column in COLUMNS] for row in DictReader(file)]
+        return Scores.from_rows(Score(m, int(seed), c, metric, float(value)) for m, seed, c, metric, value in rows)
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise damaged(path, error) from None
-    return Scores(frame)
 
 
 # --------------------------------------------------------------------------------------------------- one seed

@@ -1,88 +1,163 @@
-"""Figures of derivatives and surfaces: data first, and what the drawing shows is what the data say."""
+"""Figures are data first, and what the drawing shows is what the data say."""
 
 import csv
 import io
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from calmix.report.figures.derivatives import (
+from calmix.data import Split
+from calmix.report.style import styles
+from calmix.results.scores import Scores
+from calmix.results.statistics import interval
+from calmix.studies.diagnosis.conditions import CONTROLS, SHARES
+from calmix.studies.diagnosis.expansion_figures import (
     draw_reach,
     draw_sizes,
-    prepare_reach,
-    prepare_sizes,
+    prepare_terms,
     reach_drawing,
     sizes_drawing,
 )
-from calmix.report.figures.surface import Plane, draw_plane, prepare_planes, surface_drawing
-from calmix.report.style import styles
-from calmix.report.theory import derivatives_section, surface_section
+from calmix.studies.diagnosis.labels_figures import (
+    LamByDistance,
+    draw_lam,
+    draw_rise,
+    prepare_lam,
+    prepare_rises,
+    prepare_wrong,
+)
+from calmix.studies.diagnosis.mixes import MixedRows
+from calmix.studies.diagnosis.mixes_figures import draw_points, mixes_drawing, prepare_mixes
+from calmix.studies.diagnosis.results import DiagnosisResults
+from calmix.studies.diagnosis.surface import Surface
+from calmix.studies.diagnosis.surface_figures import Plane, draw_plane, surface_drawing
+
+Made = Callable[..., DiagnosisResults]
+
+# ------------------------------------------------------------------------------------------------- labels
+
+
+def test_a_line_goes_through_the_means_and_an_empty_bin_leaves_a_gap(made: Made):
+    rises = prepare_rises(made().scores, "inputs", "neither", ("agreed",))
+    assert len(rises) == 2 * len(SHARES)
+    assert rises[0].mean[0] == pytest.approx(0.2)
+    assert np.isnan(rises[0].mean[1])
+    full = prepare_rises(made().scores, "inputs", "neither", ("all",))[0]
+    assert full.mean[1] == pytest.approx(0.31)
+    ax = Figure().add_subplot()
+    draw_rise(ax, full, "#000000", "o")
+    np.testing.assert_allclose(np.asarray(ax.lines[0].get_xdata()), [0.5, 1.5])
+    np.testing.assert_allclose(np.asarray(ax.lines[0].get_ydata()), 100 * full.mean)
+    (row, _) = full.rows()
+    assert (row["neither"], row["distance"], row["bin"]) == (pytest.approx(0.2), 0.5, 1)
+
+
+def test_each_column_of_lam_adds_up_to_its_mixes(made: Made):
+    data = LamByDistance("m", "inputs", np.array([[3.0, 1.0], [0.0, 0.0]]), np.array([0.1, np.nan]))
+    ax = Figure().add_subplot()
+    draw_lam(ax, data)
+    np.testing.assert_allclose(np.asarray(ax.images[0].get_array()), [[0.75, 0.0], [0.25, 0.0]])  # bins along x
+    assert [row["mixes"] for row in data.rows()] == [3.0, 1.0, 0.0, 0.0]
+    assert [row["share_to"] for row in data.rows()][:2] == [0.25, 0.5]
+    both = prepare_lam(made().scores, "sk_mixup", "inputs")
+    assert both.mean[0] == pytest.approx(0.25)
+    assert np.isnan(both.mean[1])
+    assert both.histogram.tolist() == [[2.0] * 10, [0.0] * 10]  # the mixes of both seeds
+
+
+def test_controls_stand_beside_the_method(made: Made):
+    found = prepare_wrong(made().scores, "network", ("mass",))
+    assert [(one.method, one.control) for one in found] == [(m, c) for m in ("sk_mixup", "mixup") for c in CONTROLS]
+    assert [one.value.mean for one in found[:3]] == pytest.approx([0.3 * 0.71, 0.3, 0.3])
+
+
+# -------------------------------------------------------------------------------------------------- mixes
+
+
+def test_mixes_are_shown_from_the_nearest_pair_to_the_farthest_and_no_row_with_itself():
+    x = torch.arange(5.0)[:, None, None, None].expand(5, 3, 2, 2)
+    distance, y = torch.tensor([2.0, 0.0, 1.0, 3.0, 0.5]), torch.arange(5)
+    batch = MixedRows(x, x, x, y, y, distance, None, torch.rand(5))
+    data = prepare_mixes("mixup", batch, list("abcde"), count=3)
+    assert data.batch.distance.tolist() == [0.5, 2.0, 3.0]  # of 0.5 1 2 3 at equal steps of rank
+    assert data.batch.mixed.shape == (3, 2, 2, 3)
+    assert data.batch.mixed.min() >= 0
+    assert data.batch.mixed.max() <= 1
+    assert data.batch.mixed[:, 0, 0, 0].tolist() == [1.0, 0.0, 0.75]
+    assert [row["anchor"] for row in data.rows()] == ["e", "a", "d"]
+    grey = prepare_mixes("mixup", MixedRows(x[:, :1], x[:, :1], x[:, :1], y, y, distance, None, y / 5), "abcde")
+    for one in (data, grey):
+        (png,) = mixes_drawing("mixes", one).save("png")
+        assert png.startswith(b"\x89PNG")
+
+
+def test_every_mix_of_points_lies_on_the_line_of_its_parents():
+    anchor, partner, lam = torch.randn(9, 2), torch.randn(9, 2), torch.rand(9)
+    mixed = lam[:, None] * anchor + (1 - lam)[:, None] * partner
+    y = torch.arange(9) % 2
+    batch = MixedRows(anchor, partner, mixed, y, 1 - y, (anchor - partner).square().sum(1), None, lam)
+    figure = Figure()
+    draw_points(figure, prepare_mixes("mixup", batch, ["a", "b"]))
+    lines, *classes, dots = figure.axes[0].collections
+    assert isinstance(lines, LineCollection)
+    assert sum(len(np.asarray(points.get_offsets())) for points in classes) == 18
+    for (start, end), dot in zip(np.asarray(lines.get_segments()), np.asarray(dots.get_offsets()), strict=True):
+        along, off = end - start, dot - start
+        assert along[0] * off[1] == pytest.approx(along[1] * off[0], abs=1e-5)
+
+
+# ------------------------------------------------------------------------------------ derivatives, surfaces
 
 METHODS = ("erm", "mixup", "sk_mixup(tau_std=1.0)")
 ORDERS, EPOCHS, PARTS = 4, (0, 1, 5), (1.0, 0.5, 0.25)
 
 
-def run(method: str, seed: int, epoch: int, part: float) -> dict[str, Any]:
-    sizes = [10.0**-order * (1 + seed) * (1 + epoch) for order in range(1, ORDERS + 1)]
-    remainders = [(-part) ** (order + 1) for order in range(ORDERS + 1)]
-    named = {"method": method, "seed": seed, "epoch": epoch, "part": part}
-    return {**named, "sizes": sizes, "output_sizes": [2 * size for size in sizes], "remainders": remainders}
+def terms(seed: int) -> dict[str, dict[str, float]]:
+    found = {}
+    for epoch in EPOCHS:
+        found[f"expansion/{epoch}"] = {"clean_loss": 0.5, "mixup_loss": 0.75}
+        found[f"expansion/{epoch}/0"] = {"remainder": 0.25}
+        for order in range(1, ORDERS + 1):
+            size = 10.0**-order * (1 + seed) * (1 + epoch)
+            found[f"expansion/{epoch}/{order}"] = {"term_size": size, "output_size": 2 * size, "remainder": 0.0}
+    for part in PARTS:
+        found[f"reach/{part:g}"] = {"clean_loss": 0.5, "mixup_loss": 0.75}
+        found |= {f"reach/{part:g}/{order}": {"remainder": (-part) ** (order + 1)} for order in range(ORDERS + 1)}
+    return found
 
 
-DERIVATIVES = {
-    "orders": ORDERS,
-    "runs": [run(m, s, e, 1.0) for s in range(3) for m in METHODS for e in EPOCHS],
-    "reach": [run(m, s, 5, part) for s in range(3) for m in METHODS for part in PARTS],
-}
-
-
-def surfaces(classes: int) -> dict[str, Any]:
-    """Class k is certain in the k-th vertical strip."""
-    strip = np.minimum(np.arange(12) * classes // 12, classes - 1)
-    probs = np.broadcast_to(np.eye(classes)[strip], (6, 12, classes)).tolist()
-    return {
-        "classes": [f"kind {k}" for k in range(classes)],
-        "features": ["across", "up"],
-        "x": np.linspace(0, 11, 12).tolist(),
-        "y": np.linspace(0, 5, 6).tolist(),
-        "points": [[1.0, 1.0], [10.0, 4.0]],
-        "labels": [0, classes - 1],
-        "surfaces": dict.fromkeys(METHODS, probs),
-        "runs": [{"method": m, "seed": s, "accuracy": 0.9 + 0.02 * s, "ece": 0.05} for s in range(3) for m in METHODS],
-    }
-
-
-def image_of(ax: Axes) -> np.ndarray:
-    return np.array(ax.images[0].get_array(), dtype=float)
+SCORES = Scores.of((method, seed, terms(seed)) for seed in range(3) for method in METHODS)
+EXPANSION, REACH = SCORES.under("expansion"), SCORES.under("reach")
 
 
 def test_sizes_keep_method_order_seed_and_epoch():
-    sizes = prepare_sizes(DERIVATIVES, "output_sizes")
-    assert [(data.method, data.order) for data in sizes] == [(m, k) for m in METHODS for k in range(1, ORDERS + 1)]
-    assert sizes[1].values.shape == (3, len(EPOCHS))
-    assert sizes[1].values[2, 1] == pytest.approx(2 * 10**-2 * 3 * 2)
-    assert list(sizes[1].rows())[-1] == {
-        "method": "erm",
-        "order": 2,
-        "seed": 2,
-        "epoch": 5,
-        "output_sizes": pytest.approx(2 * 10**-2 * 3 * 6),
-    }
+    sizes = prepare_terms(EXPANSION, "output_size", "epoch")
+    assert [data.method for data in sizes] == list(METHODS)
+    assert sizes[0].orders == [1, 2, 3, 4]
+    assert sizes[0].values.shape == (ORDERS, len(EPOCHS), 3)
+    assert sizes[0].values[1, 1, 2] == pytest.approx(2 * 10**-2 * 3 * 2)
+    last = list(sizes[0].rows())[-1]
+    assert (last["method"], last["seed"], last["epoch"]) == ("erm", 2, 5)
+    assert last["output_size_2"] == pytest.approx(2 * 10**-2 * 3 * 6)
 
 
 def test_a_line_is_the_geometric_mean_over_seeds():
     ax = Figure().add_subplot()
-    draw_sizes(ax, prepare_sizes(DERIVATIVES)[0], styles(METHODS)["erm"])
+    draw_sizes(ax, prepare_terms(EXPANSION, "term_size", "epoch")[0], 1, styles(METHODS)["erm"])
     expected = 0.1 * 6 ** (1 / 3) * np.array([1, 2, 6])
     np.testing.assert_allclose(np.array(ax.get_lines()[0].get_ydata()), expected)
 
 
 def test_reach_shows_what_is_lacking_without_its_sign():
-    reach = prepare_reach(DERIVATIVES)
+    reach = prepare_terms(REACH, "remainder", "part")
     assert [data.method for data in reach] == list(METHODS)
+    assert reach[0].orders == [0, 1, 2, 3, 4]
     ax = Figure().add_subplot()
     draw_reach(ax, reach[0])
     for order, line in enumerate(ax.get_lines()):
@@ -91,23 +166,36 @@ def test_reach_shows_what_is_lacking_without_its_sign():
     assert len(list(reach[0].rows())) == 3 * len(PARTS)
 
 
+def plane(method: str, classes: int) -> Plane:
+    """Class k is certain in the k-th vertical strip."""
+    strip = torch.clamp(torch.arange(12) * classes // 12, max=classes - 1)
+    surface = Surface(torch.linspace(0, 11, 12), torch.linspace(0, 5, 6), torch.eye(classes)[strip].expand(6, 12, -1))
+    train = Split(torch.tensor([[1.0, 1.0], [10.0, 4.0]]), torch.tensor([0, classes - 1]))
+    names = [f"kind {k}" for k in range(classes)]
+    return Plane(method, surface, train, names, ["across", "up"], interval([0.9, 0.92, 0.94]), interval([0.05] * 3))
+
+
+def image_of(ax: Axes) -> np.ndarray:
+    return np.array(ax.images[0].get_array(), dtype=float)
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_surface_has_the_colour_of_the_class_that_it_is_sure_of(classes: int):
-    plane = prepare_planes(surfaces(classes))[0]
     ax = Figure().add_subplot()
-    draw_plane(ax, plane)
+    draw_plane(ax, plane("erm", classes))
     image = image_of(ax)
     scattered = [np.asarray(collection.get_facecolor())[0, :3] for collection in ax.collections[-classes:]]
     assert len(np.unique(image.reshape(-1, 3), axis=0)) == classes
     for k, color in enumerate(scattered):
         column = 1 if k == 0 else 11 if k == classes - 1 else 6
         assert np.argmin([np.abs(image[2, column] - other).sum() for other in scattered]) == k, color
-    assert "accuracy 92.0" in ax.get_title()
+    assert "accuracy 92.0 ± 5.0 %" in ax.get_title()
+    assert "ECE 5.0 ± 0.0 %" in ax.get_title()
 
 
 def test_what_is_not_sure_is_white():
-    plane = prepare_planes(surfaces(2))[0]
-    even = Plane(**{**vars(plane), "probs": np.full_like(plane.probs, 0.5)})
+    sure = plane("erm", 2)
+    even = replace(sure, surface=replace(sure.surface, probs=torch.full_like(sure.surface.probs, 0.5)))
     ax = Figure().add_subplot()
     draw_plane(ax, even)
     assert image_of(ax).min() == 1
@@ -117,36 +205,17 @@ def test_what_is_not_sure_is_white():
 def test_drawings_are_files_with_their_data():
     shown = styles(METHODS)
     drawings = [
-        sizes_drawing("sizes", prepare_sizes(DERIVATIVES), shown),
-        sizes_drawing("output-sizes", prepare_sizes(DERIVATIVES, "output_sizes"), shown),
-        reach_drawing("reach", prepare_reach(DERIVATIVES)),
-        surface_drawing("surface", prepare_planes(surfaces(2))),
-        surface_drawing("surface-3", prepare_planes(surfaces(3))),
+        sizes_drawing("sizes", prepare_terms(EXPANSION, "term_size", "epoch"), shown),
+        sizes_drawing("output-sizes", prepare_terms(EXPANSION, "output_size", "epoch"), shown),
+        reach_drawing("reach", prepare_terms(REACH, "remainder", "part")),
+        surface_drawing("surface", [plane(method, 2) for method in METHODS]),
+        surface_drawing("surface-3", [plane(method, 3) for method in METHODS]),
     ]
     for drawing in drawings:
-        png, svg = drawing.save("png", "svg")
-        assert [png, svg] == drawing.save("png", "svg")
-        assert png.startswith(b"\x89PNG")
+        (svg,) = drawing.save("svg")
+        assert [svg] == drawing.save("svg")
         assert all(method in drawing.alt for method in METHODS)
         rows = [row for data in drawing.data for row in data.rows()]
         file = io.StringIO()
         csv.DictWriter(file, rows[0]).writerows(rows)  # the same columns in every row
         assert len(file.getvalue().splitlines()) == len(rows) > 0
-
-
-def test_sections_carry_figures_and_numbers():
-    found = DERIVATIVES | {
-        "alpha": 1.0,
-        "pairs": 8,
-        "reach": [
-            {**entry, "clean": 0.5, "mixup": 0.75 + 0.01 * entry["seed"], "terms": [0.125] * ORDERS}
-            for entry in DERIVATIVES["reach"]
-        ],
-    }
-    section = derivatives_section(found)
-    assert [drawing.name for drawing in section.drawings] == ["taylor-loss", "taylor-outputs", "taylor-reach"]
-    (table,) = section.tables
-    assert [row.method for row in table.table.rows] == list(METHODS)
-    assert table.table.rows[0].cells[1].value == "0.760"
-    assert len(table.table.rows[0].cells) == len(table.table.headings)
-    assert "over 3 seeds" in surface_section(surfaces(2)).caption

@@ -103,13 +103,9 @@ def test_a_stored_surface_is_that_of_the_network_around_the_training_points(plai
     torch.testing.assert_close(surface.probs.sum(2), torch.ones(80, 80, dtype=torch.float64), atol=2e-4, rtol=0)
     for axis, values in enumerate((surface.x, surface.y)):
         assert values[0] < rows.x[:, axis].min() < rows.x[:, axis].max() < values[-1]
-    i, j = (
-        (values - rows.x[:, axis, None]).abs().argmin(1) for values, axis in ((surface.y, 1), (surface.x, 0))
-    )
+    i, j = ((values - rows.x[:, axis, None]).abs().argmin(1) for values, axis in ((surface.y, 1), (surface.x, 0)))
     points = torch.stack([surface.x[j], surface.y[i]], 1)
-    torch.testing.assert_close(
-        surface.probs[i, j], probabilities(plain.model, points).double(), atol=1e-4, rtol=0
-    )
+    torch.testing.assert_close(surface.probs[i, j], probabilities(plain.model, points).double(), atol=1e-4, rtol=0)
     assert (surface.probs[i, j].argmax(1) == rows.y).double().mean() > 0.75
     assert plane_scores(plain.model, plain.splits)["accuracy"] > 0.8
 
