@@ -219,7 +219,16 @@ def test_help_names_every_command_and_every_setting(capsys: pytest.CaptureFixtur
     assert all(f"  {name} " in text and command.summary in text for name, command in COMMANDS.items())
     text = printed(["compare", "--help"], capsys)
     options = ["--" + field.name.replace("_", "-") for field in fields(TrainingSettings)]
-    options += ["--target", "--train-size", "--keep", "--data-dir", "--label-noise", "--ood", "--corruptions", "--seeds"]
+    options += [
+        "--target",
+        "--train-size",
+        "--keep",
+        "--data-dir",
+        "--label-noise",
+        "--ood",
+        "--corruptions",
+        "--seeds",
+    ]
     options += ["--methods", "--set", "--reference", "--resume", "--workers", "--out", "--config", "--model"]
     assert [option for option in options if option not in text] == []
     assert "Passes over the training split" in text  # its meaning comes from the docstring
@@ -299,7 +308,9 @@ def test_options_become_objects(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     for everything in ([], ["ALL"], ["ALL", "jpeg"]):
         found = asked_to_train(monkeypatch, "--corruptions", *everything)
         assert found.robustness.corruptions == tuple(CORRUPTIONS)
-    assert asked_to_train(monkeypatch, "--label-noise", "symmetric:0.4").data == Noisy(NamedSet("digits"), Symmetric(0.4))
+    assert asked_to_train(monkeypatch, "--label-noise", "symmetric:0.4").data == Noisy(
+        NamedSet("digits"), Symmetric(0.4)
+    )
     assert "40.0 % of the training labels are wrong" in capsys.readouterr().err
     options = ["--epochs", "7", "--select", "best", "--refresh-batch-norm", "--learning-rate", "0.3", "--seed", "4"]
     found = asked_to_train(monkeypatch, *options)

@@ -10,7 +10,20 @@ from functools import cached_property
 from pathlib import Path
 
 from calmix.errors import DataError, UnknownNameError
-from calmix.results.catalogue import ACCURACY, BRIER, COST, ECE, MAE, METRICS, NLL, R2, RMSE, SCALED_ECE, SCALED_NLL, Column
+from calmix.results.catalogue import (
+    ACCURACY,
+    BRIER,
+    COST,
+    ECE,
+    MAE,
+    METRICS,
+    NLL,
+    R2,
+    RMSE,
+    SCALED_ECE,
+    SCALED_NLL,
+    Column,
+)
 from calmix.results.files import read_json, write_csv, write_json
 from calmix.results.records import Record, as_json, from_json, scores_of
 from calmix.results.scores import Scores, column_name

@@ -44,9 +44,7 @@ def at_a_time() -> tuple[Finished, News]:
     return carried_out(RECIPES, 2)
 
 
-def test_workers_give_what_one_after_the_other_gives(
-    in_turn: tuple[Finished, News], at_a_time: tuple[Finished, News]
-):
+def test_workers_give_what_one_after_the_other_gives(in_turn: tuple[Finished, News], at_a_time: tuple[Finished, News]):
     ours, theirs = at_a_time[0], in_turn[0]
     assert set(ours) == set(theirs) == {(recipe.label, recipe.seed) for recipe in RECIPES}
     for run, (record, predictions) in ours.items():

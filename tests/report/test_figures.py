@@ -51,7 +51,9 @@ def value_arrays(seed: int) -> Arrays:
 def curve(method: str, seeds: int = 3) -> Curve:
     rng = np.random.default_rng(len(method))
     loss = Quantity("loss", "loss", 100)
-    return Curve(method, Quantity("epoch", "epoch", whole=True), loss, range(seeds), np.arange(4), rng.random((seeds, 4)))
+    return Curve(
+        method, Quantity("epoch", "epoch", whole=True), loss, range(seeds), np.arange(4), rng.random((seeds, 4))
+    )
 
 
 # --------------------------------------------------------------------------------------------- reliability

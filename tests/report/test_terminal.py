@@ -45,9 +45,7 @@ def test_the_verdict_stands_below_in_lines_that_can_be_read(capsys: pytest.Captu
     assert not [line for line in verdict.splitlines() if line.endswith("90")]  # a number stays with its unit
 
 
-def test_a_narrow_terminal_gets_a_line_a_number(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-):
+def test_a_narrow_terminal_gets_a_line_a_number(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     for name, value in (("FORCE_COLOR", "1"), ("COLUMNS", "60"), ("TERM", "xterm")):
         monkeypatch.setenv(name, value)
     text = printed(capsys)

@@ -23,7 +23,14 @@ def facts(task: str, name: str = "toy", hostile: str = "") -> RunFacts:
     classes = () if task == "regression" else (hostile or "no", "yes", "maybe")
     sizes = dict.fromkeys(("train", "validation", "calibration", "test"), 6)
     data = DataFacts(
-        name, f"made up {hostile}", "table", classes, (hostile or "age", "b"), (2,), sizes, tuple(filter(None, [hostile]))
+        name,
+        f"made up {hostile}",
+        "table",
+        classes,
+        (hostile or "age", "b"),
+        (2,),
+        sizes,
+        tuple(filter(None, [hostile])),
     )
     settings = asdict(TrainingSettings())
     return RunFacts(data, task, "mlp", settings, {"python": "3"}, ("calmix", "compare", name))

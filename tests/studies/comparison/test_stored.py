@@ -91,7 +91,14 @@ def as_of_0_1_0(folder: Path) -> None:
     results["fit"] = results.pop("settings")
     del results["reference"]
     results["summary"] = [
-        {"method": row["method"], "repr": "Method()", "reference": "mixup", "metrics": {}, "differences": {}, "claim": None}
+        {
+            "method": row["method"],
+            "repr": "Method()",
+            "reference": "mixup",
+            "metrics": {},
+            "differences": {},
+            "claim": None,
+        }
         for row in results["summary"]
     ]
     for run in results["runs"]:
@@ -148,7 +155,9 @@ DAMAGE = ["", "[]", "{}", '{"task": "classification"}', '{"task": ', "null"]
 @pytest.mark.parametrize("damage", [*DAMAGE, '{"runs": [{}], "task": "binary", "summary": []}'])
 def test_damaged_results_are_advice(tmp_path: Path, damage: str):
     (tmp_path / "results.json").write_text(damage, encoding="utf-8")
-    with pytest.raises(DataError, match=r"is damaged .*write it again with the command that made it and --resume.*--out"):
+    with pytest.raises(
+        DataError, match=r"is damaged .*write it again with the command that made it and --resume.*--out"
+    ):
         read_comparison(tmp_path)
 
 
