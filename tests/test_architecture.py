@@ -216,7 +216,7 @@ def untyped(annotation: ast.expr | None) -> bool:
 
 
 def signatures(tree: ast.Module) -> list[tuple[str, ast.expr | None]]:
-    """The annotations of public functions and methods, of parameters and of what they return, by the function's name."""
+    """The annotations of the parameters and returns of public functions and methods, by the function's name."""
     found = []
     homes: list[ast.Module | ast.ClassDef] = [tree]
     homes += [node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]

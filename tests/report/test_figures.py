@@ -51,9 +51,8 @@ def value_arrays(seed: int) -> Arrays:
 def curve(method: str, seeds: int = 3) -> Curve:
     rng = np.random.default_rng(len(method))
     loss = Quantity("loss", "loss", 100)
-    return Curve(
-        method, Quantity("epoch", "epoch", whole=True), loss, range(seeds), np.arange(4), rng.random((seeds, 4))
-    )
+    epoch, x = Quantity("epoch", "epoch", whole=True), np.arange(4.0)
+    return Curve(method, epoch, loss, range(seeds), x, rng.random((seeds, 4)))
 
 
 # --------------------------------------------------------------------------------------------- reliability
@@ -133,7 +132,7 @@ def test_rows_of_no_class_have_the_confidence_of_their_logits():
     shown = prepare_ood("mixup", [known], "notmnist")
     assert (shown.filled[14], shown.outlined[7]) == (1, 1)
     assert shown.kinds == ("test rows", "rows of notmnist")
-    assert sum(row["share"] for row in shown.rows()) == 2
+    assert sum(float(row["share"]) for row in shown.rows()) == 2
 
 
 def test_confidence_has_a_panel_a_method():
