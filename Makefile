@@ -6,27 +6,34 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 DEMO := calmix-runs/demo
 
-.PHONY: demo test check format bench clean
+.PHONY: help demo test test-all check format bench clean
+
+help:  ## what each command does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
 
 demo: $(SETUP)  ## five methods, five seeds, on handwritten digits
 	$(BIN)/calmix compare digits --out $(DEMO) --resume
 
-test: $(SETUP)  ## the whole test suite
+test: $(SETUP)  ## the tests that are not marked slow
+	$(BIN)/python -m pytest -n auto -m "not slow"
+
+test-all: $(SETUP)  ## all tests
 	$(BIN)/python -m pytest -n auto
 
-check: $(SETUP)  ## format, lint and types
+check: $(SETUP)  ## format, lint, types, and types for users
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --verifytypes calmix --ignoreexternal  # asks the first python in PATH
 
 bench: $(SETUP)  ## what calmix costs; PEERS=PYTHON measures other libraries too, with an interpreter that has them
 	$(BIN)/python -m benchmarks --peers "$(PEERS)"
 
-format: $(SETUP)
+format: $(SETUP)  ## repairs the format, and what lint can repair
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean:
+clean:  ## removes what these commands have made
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis calmix-runs
 
 $(SETUP): pyproject.toml constraints.txt

@@ -210,19 +210,26 @@ def _diagnose(arguments: list[str]) -> None:
     parser.add_argument("--pairs", type=int, default=3000, help="random pairs of training rows a seed")
     parser.add_argument("--oracle-rows", type=int, default=OracleSettings.rows, help="rows that teach it, at most")
     parser.add_argument("--oracle-epochs", type=int, help="(default: as many as make 100,000 rows, 5 to 100)")
-    parser.add_argument("--labels-only", action="store_true", help="leave out derivatives and decision surfaces")
+    parser.add_argument("--labels-only", action="store_true", help="leave out the derivatives, which train more")
     parser.add_argument("--resume", action="store_true", help="go on where a stopped diagnosis was")
     options = parser.parse_args(arguments)
     methods, oracle = _methods(options.methods, options.set), OracleSettings(options.oracle_rows, options.oracle_epochs)
     source, settings = _source(options), _settings(options)
     diagnosis = Diagnosis(
-        source, methods, _model(options), settings, options.seeds, oracle, options.pairs, theory=not options.labels_only
+        source,
+        methods,
+        _model(options),
+        settings,
+        options.seeds,
+        oracle,
+        options.pairs,
+        derivatives=not options.labels_only,
     )
     out = options.out or Path(f"{_default_out(options.data)}-diagnosis")
     _print_notices(source)
     with _progress(diagnosis.runs, settings.epochs) as tick:
         found = diagnose(diagnosis, out, options.resume, ["calmix", "diagnose", *arguments], tick)
-    print("\n\n".join(found.paragraphs))
+    print("\n\n".join([found.verdict.headline, *found.verdict.reasons, " ".join(found.verdict.cautions)]))
     print(f"report: {write_diagnosis(out)}")
 
 

@@ -459,6 +459,7 @@ def test_no_step_waits_for_the_gpu(name: str):
                 torch.cuda.set_sync_debug_mode("default")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [1.0, 0.5])
 def test_the_kernel_and_the_mix_compile_in_one_graph(alpha: float):
     """From distances and uniform numbers to mixed rows: no graph break and no wait for the device."""

@@ -18,7 +18,7 @@ from calmix.errors import SiteError
 
 
 class ForwardStopped(BaseException):
-    """Raised by a hook to end a forward of which only the embedding is needed; caught by whoever set stop=True."""
+    """Raised by a hook to end a forward once the embedding is there; the caller that set stop=True catches it."""
 
 
 # by the module's name, in the order of the last calls: the tensor that would be the embedding, and the output
@@ -113,7 +113,7 @@ def capture_embeddings(model: Any, site: str | None, stop: bool = False) -> Iter
         names = [site]
     elif isinstance(modules.get(str(last_layer)), nn.Linear):
         names = [str(last_layer)]
-    else:  # every nn.Linear could be the last one; which it is can be told after a whole forward, uncompiled
+    else:  # every nn.Linear could be the last one; a whole forward, uncompiled, shows which
         names, stop, compiled = [name for name, m in modules.items() if isinstance(m, nn.Linear)], False, model
     if compiled is not model and model not in _COMPILED_WITHOUT_HOOK:
         hooks_of_model = _COMPILED_HOOKS.setdefault(model, {})

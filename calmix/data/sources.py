@@ -20,7 +20,6 @@ from calmix.data.registry import DATASETS, named_splits, path_splits
 from calmix.data.splits import About, Split, Splits, check_classes, cut_train, split_rows, split_sizes
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
 
-
 _keep_last = lru_cache(maxsize=1)  # the last splits of each kind of source stay in memory
 
 

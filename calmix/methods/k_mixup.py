@@ -51,8 +51,8 @@ def k_mixup(k: int = 16, alpha: float = 1.0, per_row: bool = False, space: Space
     assignment of least sum |z_i - z_j|^2.
     Source: Greenewald et al., k-Mixup Regularization for Deep Learning via Optimal Transport, TMLR 2023
     (arXiv 2106.02933).
-    Defaults: alpha = 1, one lam a batch; k = 16 of the values the paper tries (2 to 32); distances between inputs, as
-    there. k = 1 is `mixup` without self-pairs.
+    Defaults: alpha = 1, one lam for a batch; k = 16 of the values the paper tries (2 to 32); distances between
+    inputs, as there. k = 1 is `mixup` without self-pairs.
     Cost: 1 forward, 1 backward, and n / k assignments of k rows on the CPU.
     """
     return Method(OptimalAssignment(k, space), Beta(alpha, per_row), MixedLoss())

@@ -25,8 +25,9 @@ from calmix.errors import SettingError, ShapeError
 class Slope(Protocol):
     """The term s_i of a clean row in `DirectionalPenalty`, by one of the four versions of the authors' code.
 
-    Mind: `Jacobian` and `JacobianAbs` detach p. Were f linear with no bias and mean(x) = 0, their s_i would be *minus*
-    those of `Logit` and `LogitDetached`: the two families have opposite signs, and neither approximates the other.
+    Note: `Jacobian` and `JacobianAbs` detach p. If f is linear without bias and mean(x) = 0, the s_i of `Jacobian` is
+    *minus* that of `Logit` and `LogitDetached`: the two families have opposite signs, and neither approximates the
+    other.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""RankMixup: a mixed row must not be more confident than its clean row.
+"""RankMixup: mixed rows should be less confident than clean ones.
 
 n clean rows, k mixes of the batch, k n mixed rows: mix after mix, each in the order of the batch
 """
@@ -57,7 +57,7 @@ class Ranking(Protocol):
 
     @property
     def usual_mixes(self) -> int:
-        """k where `rankmixup` is not told another."""
+        """The number k of mixes, unless `rankmixup` is given another."""
         ...
 
     def __call__(self, clean: Tensor, mixed: Tensor, target: Tensor) -> Tensor:

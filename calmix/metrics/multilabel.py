@@ -40,19 +40,19 @@ def multilabel_metrics(probs: Array, targets: Array, bins: int = 15) -> dict[str
     probs, targets = _label_rows(probs, targets)
     right = (probs > 0.5) == (targets == 1)  # (n, L)
     of_answer = torch.where(targets == 1, probs, 1 - probs)
-    everyone = probs.flatten(), targets.flatten()
-    each = list(zip(probs.T, targets.T, strict=True))  # L pairs of (n,)
-    told = [(p, y) for p, y in each if y.min() < y.max()]
+    pooled = probs.flatten(), targets.flatten()
+    by_label = list(zip(probs.T, targets.T, strict=True))  # L pairs of (n,)
+    with_both = [(p, y) for p, y in by_label if y.min() < y.max()]
     return {
         "exact_match": float(right.all(1).double().mean()),
         "label_accuracy": float(right.double().mean()),
         "nll": float(-of_answer.clamp(min=torch.finfo(torch.float64).tiny).log().mean()),
         "positive_brier": float((probs - targets).square().mean()),
-        "positive_ece": positive_ece(*everyone, bins),
-        "positive_smooth_ece": positive_smooth_ece(*everyone),
-        "labelwise_ece": sum(positive_ece(p, y, bins) for p, y in each) / len(each),
-        "macro_auroc": sum(auroc(p, y) for p, y in told) / len(told) if told else 0.5,
-        "macro_auprc": sum(auprc(p, y) for p, y in told) / len(told) if told else 0.0,
+        "positive_ece": positive_ece(*pooled, bins),
+        "positive_smooth_ece": positive_smooth_ece(*pooled),
+        "labelwise_ece": sum(positive_ece(p, y, bins) for p, y in by_label) / len(by_label),
+        "macro_auroc": sum(auroc(p, y) for p, y in with_both) / len(with_both) if with_both else 0.5,
+        "macro_auprc": sum(auprc(p, y) for p, y in with_both) / len(with_both) if with_both else 0.0,
     }
 
 

@@ -201,7 +201,17 @@ _ENTRIES = (
     _share("excess", "Avoidable error of the label", "beyond what any label of two classes must have", -1, 1, _MIXES),
     _share("hard", "Mass off the oracle's class", "what the label gives to other classes", -1, 1, _MIXES),
     _share("mass", "Mass off the oracle's answer", "total variation between label and oracle", -1, 1, _MIXES),
+    _share("cut", "Cut", "the part of a control's wrong labels that the method avoids", 1, 0, _MIXES),
+    Metric("mixes", "Mixes", "how many mixes of a method stand behind a number", 0, 0, tasks=_MIXES),
+    Metric("distance", "Squared distance", "over its mean over random pairs", 0, 2, tasks=_MIXES),
     _share("moved_accuracy", "Accuracy with the best border", "where it is best on held-out rows", 1, 1, _MIXES),
+    # Mixup's loss as a Taylor series
+    Metric("clean_loss", "Clean loss", "of the training rows as they are", 0, tasks=_MIXES),
+    Metric("mixup_loss", "Mixup's loss", "of the same rows on the way to their partners", 0, tasks=_MIXES),
+    Metric("term", "Term", "what an order of the Taylor series adds to the clean loss", 0, tasks=_MIXES),
+    Metric("term_size", "Size of the term of the loss", "mean over pairs of its absolute value", 0, tasks=_MIXES),
+    Metric("output_size", "Size of the term of the outputs", "the same, of the network's outputs", 0, tasks=_MIXES),
+    Metric("remainder", "Remainder", "Mixup's loss less its series up to an order", 0, tasks=_MIXES),
 )  # fmt: skip
 METRICS: Mapping[str, Metric] = {metric.key: metric for metric in _ENTRIES}
 

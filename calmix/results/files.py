@@ -70,7 +70,7 @@ def write_arrays(path: Path, arrays: Arrays) -> None:
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Raise DataError where the file is missing or damaged."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # closed also where it is damaged
             return dict(stored)
     except (OSError, EOFError, ValueError, BadZipFile) as error:
         raise DataError(f"cannot read {path}: {error}; run the command that made it again.") from None

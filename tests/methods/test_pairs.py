@@ -100,7 +100,7 @@ def test_rows_that_are_all_the_same_are_all_allowed():
 def test_a_band_without_width_is_one_sentence():
     with pytest.raises(SettingError, match=r"quantile must be a number between 0 and 1; got the band 0\.0 to 0"):
         calmix.near_mixup(quantile=0)
-    with pytest.raises(SettingError, match=r"got 1 to 1\.0"):
+    with pytest.raises(SettingError, match=r"got the band 1 to 1\.0"):
         calmix.far_mixup(quantile=1)
 
 

@@ -76,7 +76,7 @@ def test_the_bandwidth_is_where_error_and_bandwidth_meet(claimed: list[float], s
 def test_it_lies_between_the_gap_of_the_means_and_the_mean_gap(claimed: list[float], seed: int):
     claim, right = rows(claimed, seed)
     residual = right.double() - claim
-    assert abs(residual.mean().item()) - 1e-9 <= smooth_error(claim, right) <= residual.abs().mean().item() + 1e-9
+    assert abs(residual.mean().item()) - 1e-9 <= smooth_error(claim, right) <= residual.abs().mean().item() + 1e-7
 
 
 def test_closed_forms():

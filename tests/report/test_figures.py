@@ -51,9 +51,8 @@ def value_arrays(seed: int) -> Arrays:
 def curve(method: str, seeds: int = 3) -> Curve:
     rng = np.random.default_rng(len(method))
     loss = Quantity("loss", "loss", 100)
-    return Curve(
-        method, Quantity("epoch", "epoch", whole=True), loss, range(seeds), np.arange(4.0), rng.random((seeds, 4))
-    )
+    epoch, x = Quantity("epoch", "epoch", whole=True), np.arange(4.0)
+    return Curve(method, epoch, loss, range(seeds), x, rng.random((seeds, 4)))
 
 
 # --------------------------------------------------------------------------------------------- reliability

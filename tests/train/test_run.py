@@ -1,10 +1,12 @@
 """One run: what is measured, from which split, and what runs of a seed share."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 from torch import nn
 
@@ -123,6 +125,8 @@ def test_a_regression_run_is_judged_in_the_original_unit():
     assert record.temperature is None
     assert predictions["targets"].mean() == pytest.approx(152, abs=20)  # the disease's progress, 25 to 346
     assert record.metrics["plain"]["r2"] == pytest.approx(r2_score(predictions["targets"], predictions["mean"]))
+    found: Any = spearmanr(predictions["targets"].ravel(), predictions["mean"].ravel())
+    assert found.statistic > 0.3
 
 
 def test_a_run_is_also_judged_with_batch_norm_re_estimated(wine: tuple[Record, Arrays, nn.Module]):

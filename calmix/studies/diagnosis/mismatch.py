@@ -1,11 +1,11 @@
 """Wrong labels: how far the label that mixing assigns lies from what an oracle says of the mixed row.
 
 n rows, m mixed rows, K classes, B bins of distance. Similarity Kernel Mixup (arXiv 2311.01434) rests on the claim that
-the two part more often the farther apart the mixed rows are; here it is measured.
+the two differ more often the farther apart the mixed rows are; here it is measured. Functions of tensors, no training.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,13 +13,8 @@ from torch import Tensor
 from calmix.core.mix import Mix, blend, mixed_target
 from calmix.errors import SettingError, ShapeError
 
-Oracle = Callable[[Tensor], Tensor]  # rows (m, ...) -> probabilities (m, K), or (m, ..., K) of several at once
 
-MEASURES = ("neither", "excess", "hard", "mass")
-
-
-@dataclass(frozen=True, eq=False)
-class Verdict:
+class Verdict(NamedTuple):
     """How wrong the assigned labels of m mixed rows are, each measure (m,) float in [0, 1].
 
     With t the assigned target, p the oracle's probabilities and k = argmax p:
@@ -38,8 +33,10 @@ class Verdict:
     mass: Tensor
 
 
-def ask(oracle: Oracle, x: Tensor, mix: Mix, rows: int = 1024) -> Tensor:
-    """What the oracle says of the mixed rows (m, K), blended and asked `rows` at a time, without gradient.
+def ask(oracle: Callable[[Tensor], Tensor], x: Tensor, mix: Mix, rows: int = 1024) -> Tensor:
+    """What the oracle says of the mixed rows, blended and asked `rows` at a time, without gradient.
+
+    oracle: rows (m, ...) -> probabilities (m, K), or (m, ..., K) of several oracles at once; so is what is returned.
 
     Raises:
         SettingError: a mix inside a network, which an oracle of inputs cannot judge.
@@ -83,6 +80,9 @@ def verdict(probs: Tensor, target: Tensor, mix: Mix) -> Verdict:
     )
 
 
+# ---------------------------------------------------------------------------------------------- random pairs
+
+
 def random_pairs(n: int, count: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
     """`count` pairs of different rows of n, each drawn uniformly: anchor and partner (count,).
 
@@ -93,6 +93,32 @@ def random_pairs(n: int, count: int, generator: torch.Generator | None = None) -
         raise SettingError(f"a pair needs two rows; got {n}.")
     anchor = torch.randint(n, (count,), generator=generator)
     return anchor, (anchor + torch.randint(1, n, (count,), generator=generator)) % n
+
+
+def random_pairs_like(y: Tensor, different: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    """Random pairs (m,) of two rows: of different classes where `different` (m,) is True, else of the same class.
+
+    y (n,): class ids. Each pair is drawn uniformly from all pairs of its kind, so an anchor is drawn as often as it has
+    possible partners. The rows must have at least one pair of each kind that is asked for.
+    """
+    n, m = len(y), len(different)
+    order = y.argsort()  # rows by class, in a circle: after the rows of a class come those of all others
+    size = torch.bincount(y)
+    first = size.cumsum(0) - size
+    place = torch.empty(m, dtype=torch.int64)  # of the anchor, in that order
+    for kind, partners in ((False, size - 1), (True, n - size)):
+        asked = different == kind
+        if asked.any():
+            weights = partners[y[order]].double()
+            place[asked] = torch.multinomial(weights, int(asked.sum()), replacement=True, generator=generator)
+    start, own = first[y[order[place]]], size[y[order[place]]]
+    u = torch.rand(m, generator=generator, dtype=torch.float64)
+    same = start + (place - start + 1 + (u * (own - 1)).long()) % own
+    other = (start + own + (u * (n - own)).long()) % n
+    return order[place], order[torch.where(different, other, same)]
+
+
+# -------------------------------------------------------------------------------------------- bins of distance
 
 
 def edges_of(distance: Tensor, bins: int) -> Tensor:
@@ -117,19 +143,3 @@ def bin_means(values: Tensor, bins: Tensor, count: int) -> Tensor:
     """
     member = torch.nn.functional.one_hot(bins, count).to(values.dtype)  # (m, B)
     return values @ member / member.sum(0)
-
-
-def rate_interval(rate: float, count: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a rate that was seen in `count` independent pairs; (nan, nan) for none.
-
-    For one seed alone: pairs share rows, so over several seeds take the interval over seeds.
-
-    >>> tuple(round(end, 3) for end in rate_interval(0.5, 100))
-    (0.404, 0.596)
-    """
-    from scipy.stats import binomtest
-
-    if count == 0:
-        return float("nan"), float("nan")
-    ends = binomtest(round(rate * count), count).proportion_ci(level, method="wilson")
-    return float(ends.low), float(ends.high)

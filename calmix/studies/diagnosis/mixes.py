@@ -1,9 +1,12 @@
-"""What mixes look like: those a method really makes while it trains, and a batch of them to look at.
+"""The mixes of a method: a sample of those it was trained on, and one batch of them to look at.
+
+OUT/mixes/SLUG.npz  the batch to look at: the fields of `MixedRows` as arrays
 
 n rows of a batch, m mixed rows
 """
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,15 +16,16 @@ from calmix.core.coefficient import SimilarityKernel, TwoKernels
 from calmix.core.method import Coefficient, Method, Scheduled, Step
 from calmix.core.mix import Mix, blend
 from calmix.core.space import ByTask, pair_distance
-from calmix.errors import SettingError
+from calmix.errors import DataError, SettingError
+from calmix.results.files import read_arrays, slug, write_arrays
 
 
 @dataclass(frozen=True)
-class Watched:
-    """`coefficient`, which leaves of every step `keep` mixes in `seen`, in the numbers of the training rows.
+class RecordedMixes:
+    """`coefficient`, which records `keep` mixes of every step in `seen`, by their places in the training split.
 
-    As many mixes are kept of every step and drawn apart from the method's own randomness, so that the
-    training is that of the method itself.
+    Which mixes of a step are kept is drawn apart from the method's own randomness, so the training is exactly that of
+    the method itself.
     """
 
     coefficient: Coefficient
@@ -34,11 +38,11 @@ class Watched:
         lam_x, lam_y = self.coefficient(step, anchor, partner, generator)
         index = step.batch.index
         if index is None:
-            raise SettingError("a watched method needs the rows' positions: training_loss(model, x, y, index=index).")
+            raise SettingError("recording mixes needs the rows' positions: training_loss(model, x, y, index=index).")
         order = torch.Generator().manual_seed(len(self.seen))
         some = torch.randperm(len(anchor), generator=order)[: self.keep].to(anchor.device)
-        parts = index[anchor[some]], index[partner[some]], lam_x[some], lam_y[some]
-        anchors, partners, share_x, share_y = (part.detach().cpu() for part in parts)
+        kept = (part.detach().cpu() for part in (index[anchor[some]], index[partner[some]], lam_x[some], lam_y[some]))
+        anchors, partners, share_x, share_y = kept
         self.seen.append(Mix(anchors, partners, share_x, share_y))
         return lam_x, lam_y
 
@@ -46,46 +50,48 @@ class Watched:
         """Everything that was kept, as one mix of training rows.
 
         Raises:
-            SettingError: nothing was seen.
+            SettingError: nothing was recorded.
         """
         if not self.seen:
-            raise SettingError("no mixes were seen; train with the watched method first.")
+            raise SettingError("no mixes were recorded; train with the recording method first.")
         parts = zip(*((mix.anchor, mix.partner, mix.lam_x, mix.lam_y) for mix in self.seen), strict=True)
         anchor, partner, lam_x, lam_y = (torch.cat(part) for part in parts)
         return Mix(anchor, partner, lam_x, lam_y)
 
 
-def watched(method: Method | Scheduled, keep: int = 8) -> tuple[Method | Scheduled, Watched]:
-    """The method with its coefficient watched, and the watch; of a scheduled one, its first method's.
+def recording(method: Method | Scheduled, keep: int = 8) -> tuple[Method | Scheduled, RecordedMixes]:
+    """The method with its mixes recorded, and the record; of a scheduled method, the record of its first method.
 
     Raises:
         SettingError: a method that mixes inside the network, which an oracle of inputs cannot judge.
     """
     if isinstance(method, Scheduled):
-        first, watch = watched(method.method, keep)
-        return replace(method, method=first), watch
+        first, record = recording(method.method, keep)
+        return replace(method, method=first), record
     if method.site is not None:
         raise SettingError(f"an oracle judges inputs, and this method mixes at {method.site!r}; leave it out.")
-    watch = Watched(method.coefficient, keep)
-    return replace(method, coefficient=watch), watch
+    record = RecordedMixes(method.coefficient, keep)
+    return replace(method, coefficient=record), record
+
+
+# ------------------------------------------------------------------------------------------ a batch to look at
 
 
 @dataclass(frozen=True, eq=False)
 class MixedRows:
-    """A batch of mixes to look at: both parents, what became of them, and why.
+    """A batch of mixes to look at: both parents, the mixed row, and what decided how strongly they were mixed.
 
-    anchor, partner, mixed: rows (m, ...); anchor_y, partner_y: the parents' targets; distance (m,), normalised, in the
-    method's own space; tau (m,), the kernel's, None for methods without one; lam (m,), the anchor's share of the label.
+    distance: normalised, in the method's own space. tau: the kernel's, None for methods without a kernel.
     """
 
-    anchor: Tensor
+    anchor: Tensor  # (m, ...)
     partner: Tensor
     mixed: Tensor
-    anchor_y: Tensor
+    anchor_y: Tensor  # (m,) class ids
     partner_y: Tensor
-    distance: Tensor
+    distance: Tensor  # (m,)
     tau: Tensor | None
-    lam: Tensor
+    lam: Tensor  # (m,), the anchor's share of the label
 
 
 def mixed_rows(method: Method, step: Step, generator: torch.Generator | None = None) -> MixedRows:
@@ -118,7 +124,7 @@ def mixed_rows(method: Method, step: Step, generator: torch.Generator | None = N
 def kernel_of(coefficient: Any) -> SimilarityKernel | None:
     """The similarity kernel that a coefficient is or wraps; None where there is none.
 
-    >>> from calmix import cutmix
+    >>> from calmix.methods import cutmix
     >>> kernel_of(cutmix(coefficient=SimilarityKernel(tau_max=0.3)).coefficient).tau_max
     0.3
     """
@@ -126,3 +132,24 @@ def kernel_of(coefficient: Any) -> SimilarityKernel | None:
         wraps_two = isinstance(coefficient, TwoKernels)
         coefficient = coefficient.inputs if wraps_two else vars(coefficient).get("coefficient")
     return coefficient
+
+
+def write_batch(out: Path, label: str, batch: MixedRows) -> None:
+    arrays = {name: value.detach().numpy() for name, value in vars(batch).items() if value is not None}
+    write_arrays(_path(out, label), arrays)
+
+
+def read_batch(out: Path, label: str) -> MixedRows | None:
+    """The stored batch of a method; None where there is none. Raise DataError where the file is damaged."""
+    path = _path(out, label)
+    if not path.exists():
+        return None
+    arrays = {name: torch.from_numpy(array) for name, array in read_arrays(path).items()}
+    try:
+        return MixedRows(**{"tau": None, **arrays})
+    except TypeError:
+        raise DataError(f"{path} holds no batch of mixes; run the command that made it again.") from None
+
+
+def _path(out: Path, label: str) -> Path:
+    return out / "mixes" / f"{slug(label)}.npz"

@@ -4,17 +4,17 @@ m mixes that are shown, C channels, H x W pixels
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from torch import Tensor
 
-from calmix.diagnose import MixedRows
-from calmix.report.figures.drawing import Drawing, wrapped
+from calmix.report.drawing import Drawing, wrapped
+from calmix.studies.diagnosis.mixes import MixedRows
 
 SHOWN = 6  # pictures; of points all
 _MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -27,24 +27,18 @@ class Mixes:
 
     method: str
     classes: Sequence[str]
-    anchor: NDArray[np.float64]  # (m, H, W, 3) or (m, H, W) in [0, 1]; (m, 2) for points
-    mixed: NDArray[np.float64]
-    partner: NDArray[np.float64]
-    anchor_y: NDArray[np.int64]  # (m,)
-    partner_y: NDArray[np.int64]
-    distance: NDArray[np.float64]  # (m,)
-    tau: NDArray[np.float64] | None
-    lam: NDArray[np.float64]
+    batch: MixedRows  # parents and mixes (m, H, W, 3) or (m, H, W) in [0, 1]; (m, 2) for points
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        for place in range(len(self.lam)):
+        batch = self.batch
+        for place, lam in enumerate(batch.lam.tolist()):
             yield {
                 "method": self.method,
-                "anchor": self.classes[int(self.anchor_y[place])],
-                "partner": self.classes[int(self.partner_y[place])],
-                "distance": float(self.distance[place]),
-                "tau": "" if self.tau is None else float(self.tau[place]),
-                "lam": float(self.lam[place]),
+                "anchor": self.classes[int(batch.anchor_y[place])],
+                "partner": self.classes[int(batch.partner_y[place])],
+                "distance": float(batch.distance[place]),
+                "tau": "" if batch.tau is None else float(batch.tau[place]),
+                "lam": lam,
             }
 
 
@@ -56,39 +50,30 @@ def prepare_mixes(method: str, batch: MixedRows, classes: Sequence[str], count: 
     images = batch.mixed.ndim == 4
     count = min(count, len(order)) if images else len(order)
     some = order[torch.linspace(0, len(order) - 1, count).round().long()]
-    low, high = _range(torch.cat([batch.anchor, batch.partner])) if images else (0.0, 1.0)
-
-    def shown(rows: torch.Tensor) -> NDArray[np.float64]:
-        values = ((rows[some].double() - low) / (high - low)).clamp(0, 1) if images else rows[some].double()
-        if images:
-            values = values.permute(0, 2, 3, 1)
-            values = values[..., 0] if values.shape[-1] != 3 else values
-        return values.numpy()
-
-    tau = None if batch.tau is None else batch.tau[some].double().numpy()
-    return Mixes(
-        method=method,
-        classes=classes,
-        anchor=shown(batch.anchor),
-        mixed=shown(batch.mixed),
-        partner=shown(batch.partner),
-        anchor_y=batch.anchor_y[some].long().numpy(),
-        partner_y=batch.partner_y[some].long().numpy(),
-        distance=batch.distance[some].double().numpy(),
-        tau=tau,
-        lam=batch.lam[some].double().numpy(),
-    )
+    fields: dict[str, Any] = {name: None if value is None else value[some] for name, value in vars(batch).items()}
+    picked = MixedRows(**fields)
+    if images:
+        low, high = _range(torch.cat([batch.anchor, batch.partner]))
+        pictures = (_picture((rows - low) / (high - low)) for rows in (picked.anchor, picked.partner, picked.mixed))
+        picked = replace(picked, **dict(zip(("anchor", "partner", "mixed"), pictures, strict=True)))
+    return Mixes(method, classes, picked)
 
 
-def _range(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _range(x: Tensor) -> tuple[Tensor, Tensor]:
     """The least and the largest value of each channel (1, C, 1, 1): black and white."""
     low, high = x.double().amin((0, 2, 3), keepdim=True), x.double().amax((0, 2, 3), keepdim=True)
     return low, torch.where(high > low, high, low + 1)
 
 
+def _picture(shades: Tensor) -> Tensor:
+    """(m, C, H, W) -> (m, H, W, 3), or (m, H, W) of a single channel."""
+    last = shades.clamp(0, 1).permute(0, 2, 3, 1)
+    return last if last.shape[-1] == 3 else last[..., 0]
+
+
 def mixes_drawing(name: str, data: Mixes) -> Drawing:
     """Images: anchors above, mixes between, partners below. Points of a plane: each mix on the line of its parents."""
-    images = data.mixed.ndim > 2
+    images = data.batch.mixed.ndim > 2
 
     def paint(figure: Figure) -> None:
         if images:
@@ -97,40 +82,40 @@ def mixes_drawing(name: str, data: Mixes) -> Drawing:
             draw_points(figure, data)
         figure.suptitle(wrapped(data.method, 56), fontweight="bold", fontsize=9.5)
 
-    strength = "" if data.tau is None else ", tau"
+    strength = "" if data.batch.tau is None else ", tau"
     alt = f"Mixes of {data.method} with their parents, the nearest pair first, with distance{strength} and lam."
     return Drawing(name, alt, [data], 3.5 if images else 3.6, paint)
 
 
 def draw_images(figure: Figure, data: Mixes) -> None:
-    axes: Any = figure.subplots(3, len(data.lam), squeeze=False)
-    for place, column in enumerate(axes.T):
-        for ax, rows in zip(column, (data.anchor, data.mixed, data.partner), strict=True):
-            ax.imshow(rows[place], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes: Any = figure.subplots(3, len(data.batch.lam), squeeze=False)
+    for place, (column, row) in enumerate(zip(axes.T, data.rows(), strict=True)):
+        for ax, pictures in zip(column, (data.batch.anchor, data.batch.mixed, data.batch.partner), strict=True):
+            ax.imshow(pictures[place].numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             ax.set(xticks=(), yticks=())
             ax.grid(visible=False)
             ax.spines[:].set_visible(False)
-        lines = [f"d {data.distance[place]:.2f}", f"lam {data.lam[place]:.2f}"]
-        lines.insert(1, "" if data.tau is None else f"tau {_short(data.tau[place])}")
-        column[0].set_title("\n".join(line for line in lines if line), fontsize=8)
-        column[0].set_xlabel(_name(data.classes[int(data.anchor_y[place])]), fontsize=7)
-        column[2].set_xlabel(_name(data.classes[int(data.partner_y[place])]), fontsize=7)
+        tau = [] if data.batch.tau is None else [f"tau {_short(row['tau'])}"]
+        column[0].set_title("\n".join([f"d {row['distance']:.2f}", *tau, f"lam {row['lam']:.2f}"]), fontsize=8)
+        column[0].set_xlabel(_name(row["anchor"]), fontsize=7)
+        column[2].set_xlabel(_name(row["partner"]), fontsize=7)
     for ax, label in zip(axes[:, 0], ("anchor", "mix", "partner"), strict=True):
         ax.set_ylabel(label)
 
 
 def draw_points(figure: Figure, data: Mixes) -> None:
     """Parents by class; each mix on the line between them, the darker the closer to half and half."""
-    ax = figure.add_subplot()
-    ends = np.stack([data.anchor, data.partner], 1)  # (m, 2, 2)
+    ax, batch = figure.add_subplot(), data.batch
+    ends = torch.stack([batch.anchor, batch.partner], 1).double().numpy()  # (m, 2, 2)
     ax.add_collection(LineCollection(list(ends), colors="#BBBBBB", linewidths=0.6, zorder=1))
-    parents, y = np.concatenate([data.anchor, data.partner]), np.concatenate([data.anchor_y, data.partner_y])
+    parents = torch.cat([batch.anchor, batch.partner]).double().numpy()
+    y = torch.cat([batch.anchor_y, batch.partner_y]).numpy()
     for place, name in enumerate(data.classes):
         color, marker = _COLORS[place % 6], _MARKERS[place % 6]
         ax.scatter(*parents[y == place].T, s=12, color=color, marker=marker, alpha=0.6, linewidths=0, label=_name(name))
-    smaller = np.minimum(data.lam, 1 - data.lam)
+    smaller = torch.minimum(batch.lam, 1 - batch.lam).double().numpy()
     look = {"cmap": "Greys", "vmin": -0.1, "vmax": 0.5, "edgecolors": "black", "linewidths": 0.5, "zorder": 3}
-    dots = ax.scatter(*data.mixed.T, s=22, c=smaller, **look)
+    dots = ax.scatter(*batch.mixed.double().numpy().T, s=22, c=smaller, **look)
     levels = np.linspace(0, 0.5, 51)
     figure.colorbar(dots, ax=ax, label="mix: share of the smaller parent", boundaries=levels, ticks=(0, 0.25, 0.5))
     ax.set(xlabel="x1", ylabel="x2", aspect="equal")

@@ -1,19 +1,25 @@
 """The page of a diagnosis: do wrong labels grow with distance, and what does each method do about it?"""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from calmix.errors import DataError
-from calmix.experiment.diagnosis import read_batch
-from calmix.experiment.record import read_json, slug
-from calmix.experiment.statistics import Interval
-from calmix.report.figures.drawing import Drawing
-from calmix.report.figures.mismatch import (
-    DEAL_NAMES,
-    ORACLE_NAMES,
-    PAIR_NAMES,
-    SPACE_NAMES,
+from calmix.report.drawing import Drawing
+from calmix.report.page import Page, PageTable, Section, write_page
+from calmix.report.sentences import listed
+from calmix.report.style import styles
+from calmix.report.tables import Cell, Row, Table, mean_cell, seeds
+from calmix.results.catalogue import METRICS, Column, number
+from calmix.results.files import slug
+from calmix.results.scores import PLAIN, Scores
+from calmix.results.statistics import Interval
+from calmix.studies.diagnosis.conditions import CONTROLS, ORACLES, POPULATIONS, SHARES, SPACES
+from calmix.studies.diagnosis.expansion_figures import (
+    orders_of,
+    prepare_terms,
+    reach_drawing,
+    sizes_drawing,
+)
+from calmix.studies.diagnosis.findings import Place, cut, measured, methods_of, rise
+from calmix.studies.diagnosis.labels_figures import (
     lam_drawing,
     prepare_lam,
     prepare_rises,
@@ -21,13 +27,12 @@ from calmix.report.figures.mismatch import (
     rises_drawing,
     wrong_drawing,
 )
-from calmix.report.figures.mixes import mixes_drawing, prepare_mixes
-from calmix.report.page import Page, PageTable, Section, listed, write_page
-from calmix.report.style import styles
-from calmix.report.tables import Cell, Row, Table, number, seeds
-from calmix.report.theory import derivatives_section, surface_section
-
-_ORACLE = "network"  # what the sentences go by; the page shows the other opinion, too
+from calmix.studies.diagnosis.mixes import read_batch
+from calmix.studies.diagnosis.mixes_figures import mixes_drawing, prepare_mixes
+from calmix.studies.diagnosis.results import DiagnosisResults, read_diagnosis
+from calmix.studies.diagnosis.sentences import MAIN_ORACLE, main_measure
+from calmix.studies.diagnosis.surface import read_surface
+from calmix.studies.diagnosis.surface_figures import Plane, surface_drawing
 
 _WRONG_CAPTION = (
     "Random pairs of training rows were mixed and shown to an oracle that learnt other rows of the set without mixing. "
@@ -39,9 +44,9 @@ _LAM_CAPTION = (
     "Mixes that each method was really trained on. Each column is one bin of distance; the darker, the more of its "
     "mixes give the smaller parent that share (0: not mixed, 1/2: half and half). The line is the mean."
 )
-_DEALT_CAPTION = (
-    "Filled: the labels of a sample of the mixes that the method trained on. Square: the very same lams dealt to "
-    "random pairs, so that as much is mixed, whatever the distance. Diamond: dealt to random pairs of the same kind, "
+_CONTROL_CAPTION = (
+    "Filled: the labels of a sample of the mixes that the method trained on. Square: the very same lams on random "
+    "pairs, so that as much is mixed, whatever the distance. Diamond: the same lams on random pairs of the same kind, "
     "same class or not, which takes out what merely knowing the classes would give. Avoidable error is what is wrong "
     "beyond what any label of two different classes must be; bars are 95 % intervals over seeds."
 )
@@ -49,297 +54,232 @@ _MIXES_CAPTION = (
     "From one batch under the trained network, the nearest pair first. d: squared distance over the batch's mean, "
     "where the method measures it; tau: the kernel's, the larger the closer to half and half; lam: the anchor's share."
 )
+_EXPANSION_CAPTION = (
+    "Mixup's loss is the loss on clean rows plus a sum of derivatives along the way from each row to its partner, one "
+    "term for each order, where that series converges. Smooth networks were trained with each method, and Mixup's loss "
+    "was expanded on pairs of training rows. Sizes are means of absolute values, so that pairs do not cancel. A steep "
+    "network with right answers and a flat one with doubtful answers can have the same first term of the loss, so look "
+    "at the terms of the outputs, too. The last figure says how far the series reaches: where more orders lack more, "
+    "it does not converge at the partners."
+)
+_SURFACE_CAPTION = (
+    "The network of the first seed, asked at every point of the plane: coloured where it is sure of a class, white "
+    "where it is not. Accuracy and ECE are those of the test split"
+)
 
 
 def write_diagnosis(folder: Path) -> Path:
-    """Draw the diagnosis in `folder`: report.html and figures/. Returns the path of the page.
+    """Draw the diagnosis in `folder`: report.html and figures/. Nothing is trained. Returns the path of the page.
 
     Raises:
-        DataError: `folder` holds no diagnosis.json, or a damaged one, or cannot be written.
+        DataError: `folder` holds no diagnosis, or a damaged one, or cannot be written.
     """
-    path = folder / "diagnosis.json"
-    if not path.exists():
-        raise DataError(f"{folder} holds no diagnosis.json; make one with `calmix diagnose DATA --out {folder}`.")
-    try:
-        page = diagnosis_page(folder, read_json(path))
-    except (KeyError, TypeError, IndexError) as error:
-        raise DataError(f"{path} is damaged ({error}); make it again with `calmix diagnose` and --resume.") from None
-    return write_page(folder, page)
+    return write_page(folder, diagnosis_page(folder, read_diagnosis(folder)))
 
 
-def diagnosis_page(folder: Path, results: Mapping[str, Any]) -> Page:
-    """The page of `results`, whose batches of mixes lie in `folder`."""
+def diagnosis_page(folder: Path, results: DiagnosisResults) -> Page:
+    """The page of `results`, whose batches of mixes and surfaces lie in `folder`."""
+    scores, said, classes = results.scores, results.verdict, results.facts.data.classes
     return Page(
-        title=f"calmix: diagnosis of {results['data']['name']}",
-        lead=sentences(results),
-        cautions=_cautions(results),
+        title=f"calmix: diagnosis of {results.facts.data.name}",
+        lead=[said.headline, *said.reasons],
+        cautions=" ".join(said.cautions),
         sections=[
-            Section("", tables=[_method_table(results)]),
-            Section("Wrong labels against distance", _WRONG_CAPTION, _rises(results), [_rise_table(results)]),
-            Section("What is mixed how strongly", _LAM_CAPTION, _lams(results)),
-            Section("How wrong each method's labels are", _DEALT_CAPTION, _wrongs(results)),
-            *_batches(folder, results),
-            *_theory(folder),
+            Section("", tables=[_method_table(scores)]),
+            Section(
+                "Wrong labels against distance",
+                _WRONG_CAPTION,
+                _rises(scores, len(classes)),
+                [_rise_table(scores, len(classes))],
+            ),
+            Section("What is mixed how strongly", _LAM_CAPTION, _lams(scores)),
+            Section("How wrong each method's labels are", _CONTROL_CAPTION, _wrongs(scores)),
+            *_mixes_section(folder, results),
+            *_expansion_section(scores),
+            *_surface_section(folder, results),
         ],
         facts=_facts(results),
-        command=results["command"],
+        command=results.facts.command,
     )
 
 
-# ------------------------------------------------------------------------------------------------- words
+# ---------------------------------------------------------------------------------------------- what methods do
 
 
-def sentences(results: Mapping[str, Any]) -> list[str]:
-    """What was found, in paragraphs: whether wrong labels grow with distance, then what each method cuts of them."""
-    return [
-        _headline(results),
-        *(_rise_sentence(results, space) for space in SPACE_NAMES),
-        *(_cut_sentence(results, entry) for entry in results["methods"]),
-    ]
-
-
-def main_measure(results: Mapping[str, Any]) -> tuple[str, float]:
-    """The measure and the share of the larger parent that tell most: with two classes, two different parents have
-    all of them, so that the label can only side with the smaller share."""
-    return ("neither", 0.5) if len(results["data"]["classes"]) > 2 else ("excess", 0.8)
-
-
-def _headline(results: Mapping[str, Any]) -> str:
-    """Whether wrong labels grow with distance, among pairs of different classes; by each way to measure it."""
-    if results["seeds"] == 1:
-        return "One seed decides nothing; this is what it showed."
-    sides = []
-    for space in SPACE_NAMES:
-        entry = _main_entry(results, space)
-        sides.append(0 if entry is None else Interval(**entry["rise"]).side)
-    says = {1: "grow", -1: "become fewer", 0: "were not seen to change"}
-    first, second = (says[side] for side in sides)
-    if first == second:
-        return f"Wrong labels {first} with distance here, by inputs as well as by embedding."
-    return f"Wrong labels {first} with the distance of inputs, and {second} with that in the oracle's embedding."
-
-
-def _main_entry(results: Mapping[str, Any], space: str) -> Mapping[str, Any] | None:
-    """What the sentences go by; None where near and far pairs of different classes cannot be told."""
-    looked = (_ORACLE, space, "different", *main_measure(results))
-    names = ("oracle", "space", "pairs", "measure", "share")
-    found = (entry for entry in results["mismatch"] if tuple(entry[name] for name in names) == looked)
-    return next((entry for entry in found if entry["rise"] is not None), None)
-
-
-def _rise_sentence(results: Mapping[str, Any], space: str) -> str:
-    measure, share = main_measure(results)
-    entry = _main_entry(results, space)
-    if entry is None:
-        return "Distances take too few values here to tell near pairs of different classes from far ones."
-    near, far, rise = entry["bins"][0], entry["bins"][-1], Interval(**entry["rise"])
-    told = {
-        1: "labels are wrong more often far apart than near by",
-        -1: "labels are wrong less often far apart than near by",
-        0: "near and far were not told apart" if results["seeds"] > 1 else "of one seed",
-    }[rise.side]
-    headline = f"By distance of the {SPACE_NAMES[space]}, {told}."
-    what = (
-        "the oracle sees neither parent's class in"
-        if measure == "neither"
-        else "the label's avoidable error, by the oracle, is"
+def _method_table(scores: Scores) -> PageTable:
+    mass, part = METRICS["mass"], METRICS["cut"]
+    means = (  # a column, and the condition of its scores
+        (Column(METRICS["mixing"]), PLAIN),
+        (Column(METRICS["label_mixing"]), PLAIN),
+        (Column(mass, name="Wrong mass"), f"labels/{MAIN_ORACLE}/none"),
+        (Column(mass, name="On random pairs"), f"labels/{MAIN_ORACLE}/shuffled"),
     )
-    mixed = "half and half" if share == 0.5 else f"{100 * share:.0f} to {100 * (1 - share):.0f}"
-    return (
-        f"{headline} Of parents of different classes, mixed {mixed}, {what} {_percent(near['mean'])} for the nearest "
-        f"of {len(entry['bins'])} equal parts and {_percent(far['mean'])} for the farthest ({_points(rise)})."
-    )
-
-
-def _cut_sentence(results: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
-    wrong = entry["wrong"][_ORACLE]["mass"]
-    own, dealt = wrong["own"]["mean"], wrong["dealt"]["mean"]
-    start = f"{entry['method']}: {_percent(own)} of the labels' mass is off the oracle's answer"
-    if wrong["cut-dealt"] is None or wrong["cut-dealt_within"] is None:
-        return f"{start}."
-    if results["seeds"] == 1:
-        return f"{start}; on random pairs the same lams give {_percent(dealt)}."
-    cut, within = Interval(**wrong["cut-dealt"]), Interval(**wrong["cut-dealt_within"])
-    if cut.side == 0:
-        return f"{start}; on random pairs the same lams give {_percent(dealt)}, which is not told apart from it."
-    fewer = "less" if cut.side > 0 else "more"
-    rest = {
-        1: f"it is {_relative(within)} less",
-        0: "it is not told apart",
-        -1: f"it is {_relative(within)} more",
-    }[within.side]
-    return (
-        f"{start}, {_relative(cut)} {fewer} than with the same lams on random pairs ({_percent(dealt)}). Against "
-        f"random pairs of the same kind (same class or not) {rest}."
-    )
-
-
-def _cautions(results: Mapping[str, Any]) -> str:
-    accuracy = {oracle: _percent(results["oracle"][oracle]["mean"]) for oracle in ORACLE_NAMES}
-    told = [
-        f"An oracle is a stand-in for the truth: as a network it is right on {accuracy['network']} of the test rows, "
-        f"as nearest neighbours in its embedding on {accuracy['neighbours']}.",
-        "What it says of mixed rows, which nature does not make, is an opinion.",
-    ]
-    if results["settings"]["learnt"] < 1000:
-        learnt = results["settings"]["learnt"]
-        told.append(f"It learnt only {learnt} rows; --train-size leaves it those that are not trained on.")
-    if results["seeds"] == 1:
-        told.append("One seed: intervals are over its pairs, and methods cannot be told apart beyond chance.")
-    return " ".join(told)
-
-
-def _percent(value: float) -> str:
-    return f"{number(100 * value, 1)} %"
-
-
-def _points(value: Interval) -> str:
-    mean = f"{number(100 * value.mean, 1, '+')} points"
-    if value.count < 2:
-        return mean
-    return f"{mean} [{number(100 * value.low, 1, '+')}, {number(100 * value.high, 1, '+')}]"
-
-
-def _relative(value: Interval) -> str:
-    sign = 1 if value.mean >= 0 else -1
-    low, high = sorted((100 * sign * value.low, 100 * sign * value.high))
-    ends = "" if value.count < 2 else f" [{number(low, 0)}, {number(high, 0)}]"
-    return f"{number(100 * abs(value.mean), 0)} %{ends}"
-
-
-# ------------------------------------------------------------------------------------------------ tables
-
-
-def _method_table(results: Mapping[str, Any]) -> PageTable:
-    headings = [
-        "Mixing, %",
-        "Label mixing, %",
-        "Wrong mass, %",
-        "On random pairs, %",
-        "Cut, %",
-        "Cut beyond the classes', %",
-    ]
+    cuts = (Column(part), "shuffled"), (Column(part, name="Cut beyond the classes'"), "shuffled_within")
     rows = []
-    for entry in results["methods"]:
-        wrong = entry["wrong"][_ORACLE]["mass"]
-        values = [entry["mixing"], entry["label_mixing"], wrong["own"], wrong["dealt"]]
-        cuts = [wrong["cut-dealt"], wrong["cut-dealt_within"]]
-        rows.append(Row(entry["method"], [*(_cell(value, 1) for value in values), *(_cell(cut, 0) for cut in cuts)]))
+    for method in methods_of(scores):
+        cells = [_cell(column, scores.interval(method, column.key, condition)) for column, condition in means]
+        cells += [_cell(column, cut(scores, method, MAIN_ORACLE, control)) for column, control in cuts]
+        rows.append(Row(method, cells))
     note = (
         "Mixing: the mean share of the smaller parent; label mixing: the same, counting only parents of different "
         "classes. Wrong mass: what the label gives to other than the oracle's answer. Cut: how much of that comes off "
         "against the same lams on random pairs, and on random pairs of the same kind (same class or not)."
     )
-    spread = f" ± is half of the 95 % interval over {seeds(results['seeds'])}." if results["seeds"] > 1 else ""
-    return PageTable("What each method does", Table(headings, rows, []), note=note + spread)
+    headings = [column.label for column, _ in (*means, *cuts)]
+    return PageTable("What each method does", Table(headings, rows, []), note=note + _spread_note(scores))
 
 
-def _cell(value: Mapping[str, Any] | None, digits: int) -> Cell:
-    if value is None:
-        return Cell("–")
-    interval = Interval(**value)
-    spread = f"± {number(100 * interval.half_width, digits)}" if interval.count > 1 else ""
-    return Cell(number(100 * interval.mean, digits), spread)
+def _lams(scores: Scores) -> list[Drawing]:
+    methods = methods_of(scores)
+    return [lam_drawing(f"lam-{space}", [prepare_lam(scores, method, space) for method in methods]) for space in SPACES]
 
 
-def _rise_table(results: Mapping[str, Any]) -> PageTable:
-    measure, _ = main_measure(results)
-    entries = [entry for entry in results["mismatch"] if entry["measure"] == measure and entry["share"] < 1]
-    shares = sorted({entry["share"] for entry in entries})
-    rows = {}
-    for entry in entries:
-        names = SPACE_NAMES[entry["space"]], ORACLE_NAMES[entry["oracle"]], PAIR_NAMES[entry["pairs"]]
-        rows.setdefault(", ".join(names), []).append(_rise_cell(entry["rise"]))
-    table = Table([f"share {share:g}" for share in shares], [Row(name, cells) for name, cells in rows.items()], [])
-    what = "neither parent's class" if measure == "neither" else "avoidable error"
+def _wrongs(scores: Scores) -> list[Drawing]:
+    looks = styles(methods_of(scores))
+    return [
+        wrong_drawing(f"labels-{oracle}", prepare_wrong(scores, oracle, ("mass", "excess")), looks)
+        for oracle in ORACLES
+    ]
+
+
+def _mixes_section(folder: Path, results: DiagnosisResults) -> list[Section]:
+    data = results.facts.data
+    if data.kind != "image" and tuple(data.shape) != (2,):
+        return []  # rows that cannot be looked at
+    drawings = []
+    for method in results.methods:
+        batch = read_batch(folder, method)
+        if batch is not None:
+            drawings.append(mixes_drawing(f"mixes-{slug(method)}", prepare_mixes(method, batch, data.classes)))
+    return [Section("What the mixes look like", _MIXES_CAPTION, drawings)] if drawings else []
+
+
+# -------------------------------------------------------------------------------- wrong labels against distance
+
+
+def _rises(scores: Scores, classes: int) -> list[Drawing]:
+    return [
+        rises_drawing(f"wrong-{metric}-{space}", prepare_rises(scores, space, metric, ("all", "different")))
+        for metric in (("neither", "excess") if classes > 2 else ("excess", "hard"))
+        for space in SPACES
+    ]
+
+
+def _rise_table(scores: Scores, classes: int) -> PageTable:
+    metric, _ = main_measure(classes)
+    shares = [share for share in SHARES if share < 1]
+    rows = []
+    for oracle in ORACLES:
+        for space in SPACES:
+            for population in POPULATIONS:
+                places = [Place(oracle, space, population, share) for share in shares]
+                if measured(scores, places[0]):
+                    name = f"{SPACES[space]}, {ORACLES[oracle]}, {POPULATIONS[population]}"
+                    rows.append(Row(name, [_rise_cell(rise(scores, place, metric)) for place in places]))
+    title = METRICS[metric].title
     return PageTable(
         "How much more often labels are wrong in the farthest bin than in the nearest",
-        table,
+        Table([f"share {share:g}" for share in shares], rows, []),
         corner="Distance, oracle, pairs",
-        note=f"The farthest bin minus the nearest, in points of per cent: {what}, by the share of the larger parent.",
+        note=f"{title}: the farthest bin minus the nearest, in points of per cent, by the share of the larger parent.",
         stacked=True,
     )
 
 
-def _rise_cell(value: Mapping[str, Any] | None) -> Cell:
-    if value is None:
+def _rise_cell(found: Interval | None) -> Cell:
+    if found is None:
         return Cell("–")
-    rise = Interval(**value)
-    ends = f"[{number(100 * rise.low, 1, '+')}, {number(100 * rise.high, 1, '+')}]" if rise.count > 1 else ""
-    return Cell(number(100 * rise.mean, 1, "+"), ends)
+    mean, low, high = (number(100 * value, 1, "+") for value in (found.mean, found.low, found.high))
+    return Cell(mean, f"[{low}, {high}]" if found.count > 1 else "")
 
 
-# ----------------------------------------------------------------------------------------------- figures
+# ----------------------------------------------------------------------------------- derivatives and surfaces
 
 
-def _rises(results: Mapping[str, Any]) -> list[Drawing]:
-    measures = ["neither", "excess"] if len(results["data"]["classes"]) > 2 else ["excess", "hard"]
-    return [
-        rises_drawing(
-            f"wrong-{measure}-{space}", prepare_rises(results["mismatch"], space, measure, ("all", "different"))
-        )
-        for measure in measures
-        for space in SPACE_NAMES
+def _expansion_section(scores: Scores) -> list[Section]:
+    """Mixup's loss as derivatives, where it was expanded."""
+    expansion, reach = scores.under("expansion"), scores.under("reach")
+    if not methods_of(reach):
+        return []
+    looks = styles(methods_of(reach))
+    drawings = [
+        sizes_drawing("taylor-loss", prepare_terms(expansion, "term_size", "epoch"), looks),
+        sizes_drawing("taylor-outputs", prepare_terms(expansion, "output_size", "epoch"), looks),
+        reach_drawing("taylor-reach", prepare_terms(reach, "remainder", "part")),
     ]
+    return [Section("Mixup as derivatives", _EXPANSION_CAPTION, drawings, [_term_table(reach)])]
 
 
-def _lams(results: Mapping[str, Any]) -> list[Drawing]:
-    return [
-        lam_drawing(f"lam-{space}", [prepare_lam(entry, space) for entry in results["methods"]])
-        for space in SPACE_NAMES
+def _term_table(reach: Scores) -> PageTable:
+    """Of the trained networks, with whole ways to the partners."""
+    orders = orders_of(reach)
+    columns = (  # and the condition of its scores
+        (Column(METRICS["clean_loss"]), "1"),
+        (Column(METRICS["mixup_loss"]), "1"),
+        (Column(METRICS["term"], name="Term 1"), "1/1"),
+        (Column(METRICS["term_size"], name="Size of term 1"), "1/1"),
+        (Column(METRICS["output_size"], name="Slope of outputs"), "1/1"),
+        (Column(METRICS["remainder"], name=f"Lacking after {orders}"), f"1/{orders}"),
+    )
+    rows = [
+        Row(method, [_short(column, reach.interval(method, column.key, path)) for column, path in columns])
+        for method in methods_of(reach)
     ]
+    note = (
+        "Mixup's loss with lam uniform on [0, 1], on pairs of training rows, whatever the network was trained with. "
+        "Lacking: the loss minus its series."
+    )
+    table = Table([column.label for column, _ in columns], rows, [])
+    return PageTable("Taylor terms of trained networks", table, note=note + _spread_note(reach))
 
 
-def _wrongs(results: Mapping[str, Any]) -> list[Drawing]:
-    looks = styles(entry["method"] for entry in results["methods"])
-    return [
-        wrong_drawing(f"labels-{oracle}", prepare_wrong(results["methods"], oracle, ("mass", "excess")), looks)
-        for oracle in ORACLE_NAMES
-    ]
+def _surface_section(folder: Path, results: DiagnosisResults) -> list[Section]:
+    """Decision surfaces, where the rows are points of a plane."""
+    data, planes = results.facts.data, []
+    for method in results.methods:
+        stored = read_surface(folder, method)
+        if stored is not None:
+            judged = (results.scores.interval(method, metric, "plane") for metric in ("accuracy", "ece"))
+            planes.append(Plane(method, *stored, data.classes, data.features, *judged))
+    if not planes:
+        return []
+    spread = f", means over {seeds(results.seeds)} with 95 % intervals." if results.seeds > 1 else ", of one seed."
+    return [Section("Decision surfaces", _SURFACE_CAPTION + spread, [surface_drawing("surfaces", planes)])]
 
 
-def _batches(folder: Path, results: Mapping[str, Any]) -> list[Section]:
-    data = results["data"]
-    if data["kind"] != "image" and data["shape"] != [2]:
-        return []  # rows that cannot be looked at
-    drawings = []
-    for entry in results["methods"]:
-        batch = read_batch(folder, entry["method"])
-        if batch is not None:
-            name = f"mixes-{slug(entry['method'], 0).removesuffix('-seed0')}"
-            drawings.append(mixes_drawing(name, prepare_mixes(entry["method"], batch, data["classes"])))
-    return [Section("What the mixes look like", _MIXES_CAPTION, drawings)] if drawings else []
+# ------------------------------------------------------------------------------------------- cells and facts
 
 
-def _theory(folder: Path) -> list[Section]:
-    """The other parts, where they were run."""
-    parts = {"derivatives": derivatives_section, "surfaces": surface_section}
-    return [
-        section(read_json(folder / f"{name}.json"))
-        for name, section in parts.items()
-        if (folder / f"{name}.json").exists()
-    ]
+def _cell(column: Column, found: Interval | None) -> Cell:
+    return Cell("–") if found is None else mean_cell(column, found)
 
 
-# ------------------------------------------------------------------------------------------------- facts
+def _short(column: Column, found: Interval) -> Cell:
+    """With a single digit where the mean is large, as the terms of a series that does not converge are."""
+    return mean_cell(column.with_digits(1) if abs(found.mean) >= 10 else column, found)
 
 
-def _facts(results: Mapping[str, Any]) -> dict[str, str]:
-    data, settings = results["data"], results["settings"]
-    sizes = ", ".join(f"{part} {size}" for part, size in data["sizes"].items())
+def _spread_note(scores: Scores) -> str:
+    count = len(scores.seeds)
+    return f" ± is half of the 95 % interval over {seeds(count)}." if count > 1 else ""
+
+
+def _facts(results: DiagnosisResults) -> dict[str, str]:
+    facts, oracle = results.facts, results.oracle
+    data = facts.data
     return {
-        "Data": f"{data['name']}: {data['source']}",
-        "Rows": sizes,
-        "Classes": f"{len(data['classes'])}: {listed(data['classes'])}",
-        **({"Notices": " ".join(data["notices"])} if data["notices"] else {}),
-        "Seeds": f"{seeds(results['seeds'])}, counted from 0; each draws its splits, pairs, oracle and networks",
+        "Data": f"{data.name}: {data.source}",
+        "Rows": ", ".join(f"{part} {size}" for part, size in data.sizes.items()),
+        "Classes": f"{len(data.classes)}: {listed(data.classes)}",
+        **({"Notices": " ".join(data.notices)} if data.notices else {}),
+        "Seeds": f"{seeds(results.seeds)}, counted from 0; each draws its splits, pairs, oracle and networks",
         "Oracle": (
-            f"{results['model']}, {settings['epochs']} epochs without mixing on {settings['learnt']} rows that the "
-            f"training split lacks; {settings['neighbours']} nearest of these rows vote as the second opinion"
+            f"{facts.model}, {oracle.epochs} epochs without mixing on {oracle.rows} rows that the training split "
+            f"lacks; {oracle.neighbours} nearest of these rows vote as the second opinion"
         ),
-        "Pairs": f"{settings['pairs']} random pairs of training rows a seed, in {settings['bins']} bins of distance",
-        "Controls": f"{DEAL_NAMES['dealt']}; {DEAL_NAMES['dealt_within']}",
-        "Network": results["model"],
-        "Training": ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in results["fit"].items()),
-        "Environment": ", ".join(f"{name} {value}" for name, value in results["environment"].items()),
+        "Pairs": f"{results.pairs} random pairs of training rows a seed, in {results.bins} bins of distance",
+        "Controls": f"{CONTROLS['shuffled']}; {CONTROLS['shuffled_within']}",
+        "Network": facts.model,
+        "Training": ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.settings.items()),
+        "Environment": ", ".join(f"{name} {value}" for name, value in facts.environment.items()),
     }

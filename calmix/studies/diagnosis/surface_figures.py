@@ -1,9 +1,9 @@
-"""Decision surfaces: the plane in the colours of the classes, paler where the network is less sure.
+"""Decision surfaces: every point in the colour of the most probable class, the paler the less sure the network is.
 
 n training points, K classes, w by h grid points
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from calmix.experiment.statistics import Interval, interval
-from calmix.report.figures.drawing import Drawing, wrapped
+from calmix.data import Split
+from calmix.report.drawing import PANELS, Drawing, wrapped
+from calmix.report.tables import mean_cell, seeds
+from calmix.results.catalogue import ACCURACY, ECE, Column
+from calmix.results.statistics import Interval
+from calmix.studies.diagnosis.surface import Surface
 
 _COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666")  # of classes
 _MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 _SURE = 0.9  # the confidence of the thin lines
-_COLUMNS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,85 +31,55 @@ class Plane:
     """What networks trained with one method say of the plane (the first seed's), and how right they are (all seeds)."""
 
     method: str
-    x: NDArray[np.float64]  # (w,)
-    y: NDArray[np.float64]  # (h,)
-    probs: NDArray[np.float64]  # (h, w, K)
-    points: NDArray[np.float64]  # (n, 2)
-    labels: NDArray[np.int64]  # (n,)
+    surface: Surface
+    train: Split  # of the first seed
     classes: Sequence[str]
     features: Sequence[str]  # the two axes
     accuracy: Interval
     ece: Interval
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        for i, y in enumerate(self.y.tolist()):
-            for j, x in enumerate(self.x.tolist()):
-                probs = dict(zip(self.classes, self.probs[i, j].tolist(), strict=True))
-                yield {"method": self.method, self.features[0]: x, self.features[1]: y, **probs}
-
-
-def prepare_planes(found: Mapping[str, Any]) -> list[Plane]:
-    """One a method, from what `calmix.experiment.surface.decision_surfaces` found."""
-    planes = []
-    for method, probs in found["surfaces"].items():
-        runs = [run for run in found["runs"] if run["method"] == method]
-        planes.append(
-            Plane(
-                method=method,
-                x=np.array(found["x"]),
-                y=np.array(found["y"]),
-                probs=np.array(probs),
-                points=np.array(found["points"]),
-                labels=np.array(found["labels"]),
-                classes=found["classes"],
-                features=found["features"],
-                accuracy=interval([run["accuracy"] for run in runs]),
-                ece=interval([run["ece"] for run in runs]),
-            )
-        )
-    return planes
+        for y, along in zip(self.surface.y.tolist(), self.surface.probs.tolist(), strict=True):
+            for x, probs in zip(self.surface.x.tolist(), along, strict=True):
+                named = {"method": self.method, self.features[0]: x, self.features[1]: y}
+                yield {**named, **dict(zip(self.classes, probs, strict=True))}
 
 
 def draw_plane(ax: Axes, data: Plane) -> None:
     """In a class's colour where the network is sure of it, else white; its border, and where it is 90 % sure."""
-    ordered = np.sort(data.probs, 2)
-    colors = np.array([to_rgb(_COLORS[k % len(_COLORS)]) for k in range(data.probs.shape[2])])  # (K, 3)
-    least = 1 / data.probs.shape[2]
-    sure = np.clip((ordered[..., -1:] - least) / (1 - least), 0, 1)  # (h, w, 1)
-    image = 1 - 0.7 * sure * (1 - colors[data.probs.argmax(2)])
-    step_x, step_y = (np.diff(values[:2])[0] / 2 for values in (data.x, data.y))
-    extent = (data.x[0] - step_x, data.x[-1] + step_x, data.y[0] - step_y, data.y[-1] + step_y)
+    x, y, probs = (values.double().numpy() for values in (data.surface.x, data.surface.y, data.surface.probs))
+    classes = probs.shape[2]
+    ordered = np.sort(probs, 2)
+    colors = np.array([to_rgb(_COLORS[k % len(_COLORS)]) for k in range(classes)])  # (K, 3)
+    sure = np.clip((ordered[..., -1:] - 1 / classes) / (1 - 1 / classes), 0, 1)  # (h, w, 1)
+    image = 1 - 0.7 * sure * (1 - colors[probs.argmax(2)])
+    step_x, step_y = (np.diff(values[:2])[0] / 2 for values in (x, y))
+    extent = (x[0] - step_x, x[-1] + step_x, y[0] - step_y, y[-1] + step_y)
     ax.imshow(image, origin="lower", extent=extent, aspect="equal", interpolation="bilinear")
-    for k in range(1, data.probs.shape[2]):
-        rest = np.delete(data.probs, k, 2).max(2)
-        _contour(ax, data, data.probs[..., k] - rest, 0, linewidths=1.2)
-    _contour(ax, data, ordered[..., -1], _SURE, linewidths=0.7, linestyles="dashed")
-    for k in range(data.probs.shape[2]):
-        points = data.points[data.labels == k]
-        ax.scatter(
-            *points.T, s=7, marker=_MARKERS[k % len(_MARKERS)], color=colors[k], edgecolors="white", linewidths=0.3
-        )
-    ax.set(xticks=(), yticks=(), xlim=(data.x[0], data.x[-1]), ylim=(data.y[0], data.y[-1]))
+
+    def contour(values: NDArray[np.float64], level: float, **look: Any) -> None:
+        """The line where values (h, w) cross the level, if they do anywhere."""
+        if values.min() < level < values.max():
+            ax.contour(x, y, values, [level], colors="black", **look)
+
+    for k in range(1, classes):
+        contour(probs[..., k] - np.delete(probs, k, 2).max(2), 0, linewidths=1.2)
+    contour(ordered[..., -1], _SURE, linewidths=0.7, linestyles="dashed")
+    for k in range(classes):
+        look = {"s": 7, "marker": _MARKERS[k % len(_MARKERS)], "color": colors[k]}
+        ax.scatter(*data.train.x[data.train.y == k].double().numpy().T, edgecolors="white", linewidths=0.3, **look)
+    ax.set(xticks=(), yticks=(), xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
     ax.grid(False)
     ax.spines[:].set_visible(False)
-    numbers = "\n".join(
-        f"{name} {100 * value.mean:.1f}{f' ± {100 * value.half_width:.1f}' if value.count > 1 else ''} %"
-        for name, value in (("accuracy", data.accuracy), ("ECE", data.ece))
-    )
+    numbers = f"accuracy {_percent(ACCURACY, data.accuracy)}\nECE {_percent(ECE.with_digits(1), data.ece)}"
     ax.set_title(f"{wrapped(data.method, 26)}\n{numbers}", fontsize=8)
-
-
-def _contour(ax: Axes, data: Plane, values: NDArray[np.float64], level: float, **look: Any) -> None:
-    """The line where values (h, w) cross the level, if they do anywhere."""
-    if values.min() < level < values.max():
-        ax.contour(data.x, data.y, values, [level], colors="black", **look)
 
 
 def surface_drawing(name: str, planes: Sequence[Plane]) -> Drawing:
     """All methods side by side."""
-    columns = min(_COLUMNS, len(planes))
+    columns = min(PANELS, len(planes))
     lines = -(-len(planes) // columns)
-    ratio = np.ptp(planes[0].y) / np.ptp(planes[0].x)
+    high, wide = (np.ptp(values.double().numpy()) for values in (planes[0].surface.y, planes[0].surface.x))
 
     def paint(figure: Figure) -> None:
         axes: Any = figure.subplots(lines, columns, squeeze=False)
@@ -123,9 +96,13 @@ def surface_drawing(name: str, planes: Sequence[Plane]) -> Drawing:
         labels = [*classes, "border", f"{100 * _SURE:.0f} % sure"]
         figure.legend(handles, labels, loc="outside lower center", ncols=4, handlelength=1.8)
 
-    seeds = planes[0].accuracy.count
-    alt = "Decision surfaces, with test accuracy and ECE" + (f" over {seeds} seeds" if seeds > 1 else "") + ": "
-    alt += ", ".join(
-        f"{plane.method} {100 * plane.accuracy.mean:.1f} % and {100 * plane.ece.mean:.1f} %" for plane in planes
-    )
-    return Drawing(name, alt + ".", planes, 0.65 + lines * (0.48 + 4.6 / columns * ratio), paint)
+    count = planes[0].accuracy.count
+    each = (f"{plane.method} {100 * plane.accuracy.mean:.1f} % and {100 * plane.ece.mean:.1f} %" for plane in planes)
+    over = f" over {seeds(count)}" if count > 1 else ""
+    alt = f"Decision surfaces, with test accuracy and ECE{over}: {', '.join(each)}."
+    return Drawing(name, alt, planes, 0.65 + lines * (0.48 + 4.6 / columns * high / wide), paint)
+
+
+def _percent(column: Column, interval: Interval) -> str:
+    cell = mean_cell(column, interval)
+    return f"{cell.value} {cell.spread}".rstrip() + " %"

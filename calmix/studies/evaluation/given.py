@@ -139,6 +139,17 @@ def given_of(
         beside = {"calibration": calibration, "ood": ood, "human_labels": human_labels}
         _only("Given", {**there, **{name: values for name, values in beside.items() if values is not None}}, ())
         return predictions
+    if not isinstance(predictions, Predictions | None):
+        raise SettingError(
+            f"predictions must be a value of calmix.predictions; got {type(predictions).__name__}: give arrays by "
+            "name, probs= or logits= with labels=, or mean= with targets=."
+        )
+    if not isinstance(calibration, Predictions | tuple | None):
+        raise SettingError(
+            f"calibration must be a value of calmix.predictions or a tuple of arrays; got {type(calibration).__name__}."
+        )
+    if not isinstance(ood, Mapping | None):
+        raise SettingError(f"ood must be predictions by name, such as {{'svhn': logits}}; got {type(ood).__name__}.")
     kind = _kind_of(predictions, there)
     if predictions is not None:
         _only(type(predictions).__name__, there, ())
@@ -202,7 +213,10 @@ def numbers(name: str, values: Values) -> Tensor:
     >>> numbers("labels", [[1, 0]]).dtype
     torch.float64
     """
-    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    if isinstance(values, Tensor):
+        known = values.dtype in (torch.float32, torch.float64)
+        values = (values if known else values.double()).detach().cpu()  # numpy has no bfloat16
+    array = np.asarray(values)
     if array.dtype.kind not in "fiub" or array.ndim == 0:
         raise DataError(f"{name} are {array.dtype} of shape {array.shape}, expected rows of numbers.")
     exact = array.dtype.kind == "f" and array.itemsize in (4, 8)

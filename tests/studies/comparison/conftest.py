@@ -21,7 +21,7 @@ Made = tuple[Measured, float | None, Arrays]  # scores, temperature, predictions
 
 def facts(task: str, name: str = "toy", hostile: str = "") -> RunFacts:
     classes = () if task == "regression" else (hostile or "no", "yes", "maybe")
-    sizes = {"train": 6, "validation": 6, "calibration": 6, "test": 6}
+    sizes: dict[str, int] = dict.fromkeys(("train", "validation", "calibration", "test"), 6)
     data = DataFacts(
         name,
         f"made up {hostile}",

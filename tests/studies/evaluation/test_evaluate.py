@@ -81,6 +81,10 @@ def test_ood_sets_and_human_labels():
     done = evaluate(ClassPredictions(TRUE, LABELS), ood={"same": TRUE}, human_labels=TRUE.softmax(1) * 50)
     assert done.value("auroc", "ood/same/max_probability") == pytest.approx(0.5)
     assert done.value("total_variation", "human_labels") == pytest.approx(0, abs=1e-12)
+    foreign = evaluate(ClassPredictions(TRUE, LABELS), ood={"x": TRUE[:50] / 3}).scores.under("ood/x")
+    expected = metrics.shift_metrics(TRUE, TRUE[:50] / 3)
+    assert foreign.measured("predictions", 0) == expected
+    assert expected["energy"]["auroc"] > 0.6
 
 
 def test_probabilities_have_no_energy():
@@ -156,6 +160,7 @@ def test_arrays_tensors_and_lists_say_what_predictions_say():
         evaluate(probs=probs.tolist(), labels=[float(label) for label in LABELS]),
         evaluate(logits=TRUE.numpy(), labels=LABELS),
         evaluate(logits=TRUE.clone().requires_grad_(), labels=LABELS[:, None]),
+        evaluate(logits=TRUE, labels=LABELS.to(torch.bfloat16)),
         evaluate(ClassPredictions(TRUE.clone().requires_grad_(), LABELS)),
     ):
         assert found.measured["plain"] == pytest.approx(expected, rel=1e-9)
@@ -209,6 +214,9 @@ WRONG: dict[str, tuple[dict[str, Any], type[CalmixError], str]] = {
     "std of classes": ({**CLASSES, "std": TRUE}, SettingError, "std would be ignored beside logits"),
     "labels of numbers": ({**NUMBERS, "labels": LABELS}, SettingError, "labels would be ignored beside mean"),
     "labels twice": ({**READY, "labels": LABELS}, SettingError, "labels would be ignored beside ClassPredictions"),
+    "no names": ({"predictions": TRUE.numpy()}, SettingError, "got ndarray: give arrays by name"),
+    "a list to correct": ({**CLASSES, "calibration": [TRUE, LABELS]}, SettingError, "a tuple of arrays; got list"),
+    "ood without a name": ({**CLASSES, "ood": TRUE}, SettingError, "predictions by name.*got Tensor"),
     "beside all": (
         {"predictions": Given(READY["predictions"]), "ood": {"x": TRUE}},
         SettingError,

@@ -46,6 +46,9 @@ GIVEN = {
 }
 
 
+OVERCONFIDENT = evaluate(estimated(factor=1 / 3), calibration=estimated(factor=1 / 3))
+
+
 @pytest.mark.parametrize("kind", GIVEN)
 def test_every_kind_of_predictions_has_a_page(tmp_path: Path, kind: str):
     evaluation = evaluate(GIVEN[kind])
@@ -75,6 +78,14 @@ def test_every_metric_has_a_row_and_a_meaning(kind: str):
     assert [row.cells[0].value for row in table.rows] == shown
 
 
+def test_the_interval_of_the_ece_stands_beside_it():
+    evaluation = evaluate(GIVEN["classes"])
+    low, high = (METRICS["ece"].text(evaluation.value("ece", f"intervals/{end}")) for end in ("low", "high"))
+    assert low != high
+    spreads = {row.method: row.cells[0].spread for row in table_of(evaluation).rows if row.cells[0].spread}
+    assert spreads == {"ECE, %\u00a0↓": f"[{low}, {high}]"}
+
+
 def test_corrections_are_called_what_they_are():
     classes, numbers = (table_of(evaluate(GIVEN[kind])).headings for kind in ("classes", "numbers"))
     assert classes == ["As given", "Temperature", "Vector scaling", "Matrix scaling", "Isotonic regression"]
@@ -82,8 +93,9 @@ def test_corrections_are_called_what_they_are():
 
 
 def test_the_best_of_a_row_is_bold_and_honesty_has_no_direction():
-    rows = {row.method.split("\u00a0")[0]: row.cells for row in table_of(evaluate(GIVEN["numbers"])).rows}
+    rows = {row.method.split("\u00a0")[0]: row.cells for row in table_of(OVERCONFIDENT).rows}
     crps = [float(cell.value) for cell in rows["CRPS"]]
+    assert crps[0] > crps[1]  # three times too narrow, then scaled
     assert [cell.best for cell in rows["CRPS"]] == [value == min(crps) for value in crps]
     assert not any(cell.best for cell in rows["Coverage of 90 % intervals, %"])
     assert not any(cell.best for cell in rows["RMSE"])  # nothing to compare with
@@ -113,6 +125,23 @@ def test_coverage_is_told_before_and_after_scaling():
     numbers = [float(word.rstrip(".,")) for word in said.split() if word[0].isdigit()]
     assert numbers[2] == pytest.approx(before, abs=2.5)
     assert numbers[3] == pytest.approx(after, abs=2)
+
+
+def test_the_page_draws_and_lists_what_was_measured():
+    evaluation = evaluate(GIVEN["classes"])
+    _, reliability, confidence, ood, people = evaluation_page("x", evaluation).sections
+    errors = [stage.bins.expected_error() for stage in reliability.drawings[0].data]  # pyright: ignore
+    assert errors == pytest.approx([evaluation.value("ece"), evaluation.value("ece", "scaled")])
+    assert [drawing.name for drawing in confidence.drawings] == ["confidence", "risk-coverage"]
+    shown = {row.method: [cell.value for cell in row.cells] for row in ood.tables[0].table.rows}
+    found = evaluation.measured["ood/notmnist/energy"]
+    assert shown["notmnist, energy"] == [f"{100 * found[key]:.1f}" for key in ("auroc", "aupr", "fpr95")]
+    found = evaluation.measured["human_labels"]
+    assert [[cell.value for cell in row.cells] for row in people.tables[0].table.rows] == [
+        [f"{found['cross_entropy']:.3f}", f"{found['entropy']:.3f}"],
+        [f"{found['kl']:.3f}", "0.000"],
+        [f"{found['total_variation']:.3f}", "0.000"],
+    ]
 
 
 def test_nothing_to_correct_with_is_advice():

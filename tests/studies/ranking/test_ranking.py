@@ -17,7 +17,7 @@ from calmix.results.records import Record
 from calmix.results.statistics import rank
 from calmix.results.store import DataFacts, Results, RunFacts, write_results
 from calmix.studies.ranking.diagram import Ranked, ranks_drawing
-from calmix.studies.ranking.page import mean_ranks_table, print_ranks, write_ranks
+from calmix.studies.ranking.page import mean_ranks_table, print_ranks, ranking_page, write_ranks
 from calmix.studies.ranking.sentences import ranking_advice
 from calmix.studies.ranking.study import RankedSet, Ranking, read_ranking
 
@@ -55,7 +55,7 @@ def folders(tmp_path: Path) -> list[Path]:
     methods = {
         "a": ["erm", "mixup", "sk_mixup", "mixup_idle"],
         "b": ["mixup", "erm", "mixup_idle"],
-        "c": ["erm", "mixup"],
+        "c": ["erm", "mixup", "mixup_idle"],
     }
     for name, labels in methods.items():
         finish(tmp_path / name, labels, name="wine" if name < "c" else "digits")
@@ -82,7 +82,11 @@ def test_the_means_of_shared_methods_are_ranked(folders: list[Path], tmp_path: P
     with open(tmp_path / "out" / "figures" / "ranks-accuracy.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["data"], row["method"]) for row in rows[:2]] == [("wine (a)", "erm"), ("wine (a)", "mixup")]
-    assert [float(row["rank"]) for row in rows] == np.ravel(stored["ranks"]["accuracy"]["ranks"]).tolist()
+    for name in ("accuracy", "scaled_ece"):
+        with open(tmp_path / "out" / "figures" / f"ranks-{name.replace('_', '-')}.csv", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert [float(row["rank"]) for row in rows] == np.ravel(stored["ranks"][name]["ranks"]).tolist()
+        assert [float(row[name]) for row in rows] == np.ravel(stored["ranks"][name]["scores"]).tolist()
 
 
 def value_of(run: dict[str, Any], name: str) -> float:
@@ -150,6 +154,26 @@ def test_marks_are_against_plain_mixup_and_need_the_critical_difference():
     assert [row.cells[0].mark for row in table.rows] == [-1, 0, 1]
     assert [row.cells[0].best for row in table.rows] == [False, False, True]
     assert [row.cells[1].mark for row in table.rows] == [0, 0, 0]
+
+
+def test_the_page_shows_every_score_with_its_rank():
+    scores = np.array([[0.7, 0.8, 0.9], [0.5, 0.6, 0.55]])
+    page = ranking_page(ranking(scores, 1 - scores, LABELS))
+    accuracy, ece = page.sections[-1].tables
+    assert [[cell.value for cell in row.cells] for row in accuracy.table.rows] == [
+        ["70.0", "80.0", "90.0"],
+        ["50.0", "60.0", "55.0"],
+    ]
+    for table in (accuracy, ece):
+        assert [[cell.spread for cell in row.cells] for row in table.table.rows] == [
+            ["(3)", "(2)", "(1)"],
+            ["(3)", "(1)", "(2)"],
+        ]
+        assert [[cell.best for cell in row.cells] for row in table.table.rows] == [
+            [False, False, True],
+            [False, True, False],
+        ]
+    assert [drawing.name for drawing in page.sections[1].drawings] == ["ranks-accuracy", "ranks-ece"]
 
 
 def test_the_diagram_joins_those_that_are_not_told_apart():

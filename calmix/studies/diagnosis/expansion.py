@@ -1,5 +1,7 @@
 """Mixup as a Taylor expansion: the mixup loss is the clean loss plus directional derivatives of all orders.
 
+The first part is functions of networks and tensors; the second expands the loss of a network while it learns.
+
 n rows, K outputs, k an order, a the partner's share, r a partner
 
 For losses that are linear in the target, and pairs in both orders, mixup's loss with mixed targets is a loss with the
@@ -13,26 +15,38 @@ and where phi has derivatives along r - x_i,
 
   = E phi_i(0) + sum_k E[a^k] / k! E[phi_i^(k)(0)] + remainder.
 
-Whether the remainder is small is a matter of the network: the logarithm in the cross-entropy of a network whose logits
-move by more than about pi from a row to its partner has no Taylor series that reaches the partner.
+Whether the remainder is small depends on the network: where its logits change by more than about pi from a row to its
+partner, the Taylor series of the cross-entropy (of the logarithm in it) does not converge at the partner.
 """
 
+import copy
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import jvp
 
 from calmix.core import require
 from calmix.core.task import Task
+from calmix.data import Split
 from calmix.errors import SettingError, ShapeError
+from calmix.train import Recipe
+from calmix.train.recipe import task_of
 
 Path = Callable[[Tensor], Tensor]  # shares a (n,) -> what the rows have there, (n,) or (n, K), each row by itself
 
+ALPHA, ORDERS, PAIRS = (
+    1.0,
+    4,
+    256,
+)  # what a diagnosis expands: Mixup's Beta(alpha, alpha), the orders, the ordered pairs
+PARTS_OF_THE_WAY = (1.0, 0.5, 0.25, 0.125)  # from a row to its partner
+_MEASURED = 6  # epochs at which a training is measured, beside the untrained network
 _NODES = 32  # of the quadrature: exact for polynomials up to degree 63
 _ROWS = 2048  # at a time
 
@@ -74,7 +88,7 @@ def loss_path(model: nn.Module, task: Task, x: Tensor, y: Tensor, toward: Tensor
     Raises:
         ShapeError: inputs that are not floating tensors of the same shape.
 
-    >>> from calmix import Regression
+    >>> from calmix.core.task import Regression
     >>> phi = loss_path(nn.Identity(), Regression(), torch.zeros(1, 1), torch.zeros(1, 1), torch.tensor([[3.0]]))
     >>> phi(torch.tensor([0.5]))  # (1.5 - 0)^2
     tensor([2.2500])
@@ -196,7 +210,7 @@ def expand(
     Raises:
         ShapeError: inputs that are not floating tensors. SettingError: alpha not positive, orders below 1.
 
-    >>> from calmix import Regression
+    >>> from calmix.core.task import Regression
     >>> x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [0.0]])
     >>> found = expand(nn.Identity(), Regression(), x, y, x.flip(0), orders=2)  # phi = a^2 and (1 - a)^2
     >>> round(found.clean, 4), round(found.mixup, 4), [round(term, 4) for term in found.terms]
@@ -240,3 +254,85 @@ def _loss_and_outputs(model: nn.Module, task: Task, x: Tensor, y: Tensor, toward
 
 def _described(x: object) -> str:
     return f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+
+
+# ---------------------------------------------------------------------------------------- while a network learns
+
+
+@dataclass(frozen=True, eq=False)
+class Follower:
+    """Expands Mixup's loss on the same pairs at some epochs of a training, whatever the network is trained with.
+
+    Hand `follower.on_epoch` to `calmix.train.train`, then ask for `scores(trained)`. The epochs are 0 (untrained), the
+    last, and some in between that lie evenly on a logarithmic scale.
+
+    >>> from calmix.data import NamedSet
+    >>> from calmix.methods import mixup
+    >>> from calmix.models import smooth_mlp
+    >>> from calmix.train import TrainingSettings, train
+    >>> recipe = Recipe(NamedSet("wine"), "mixup", mixup(), smooth_mlp, TrainingSettings(epochs=2))
+    >>> follower = Follower.of(recipe, pairs=8, orders=1)
+    >>> list(follower.scores(train(recipe, follower.on_epoch).model))[:4]
+    ['expansion/0', 'expansion/0/0', 'expansion/0/1', 'expansion/1']
+    """
+
+    task: Task
+    x: Tensor  # (n, ...) float64
+    y: Tensor  # (n, ...)
+    toward: Tensor  # (n, ...)
+    epochs: list[int]
+    orders: int
+    found: dict[str, dict[str, float]] = field(default_factory=dict)  # condition -> metric -> value
+
+    @staticmethod
+    def of(recipe: Recipe, pairs: int = PAIRS, orders: int = ORDERS) -> "Follower":
+        """The follower of a recipe, which has measured the untrained network.
+
+        pairs: how many ordered pairs of training rows, drawn with replacement, each with its reverse.
+        """
+        splits = recipe.splits()
+        rows = partners(splits.train, pairs, recipe.seed)
+        follower = Follower(task_of(splits.about), *rows, measured_epochs(recipe.settings.epochs), orders)
+        follower.on_epoch(0, recipe.network())
+        return follower
+
+    def on_epoch(self, epoch: int, model: nn.Module) -> None:
+        if epoch in self.epochs:
+            self._expand(f"expansion/{epoch}", model)
+
+    def scores(self, trained: nn.Module) -> dict[str, dict[str, float]]:
+        """The conditions under `expansion`, and those under `reach`: the trained network's, with partners moved closer
+        to `PARTS_OF_THE_WAY`."""
+        for part in PARTS_OF_THE_WAY:
+            self._expand(f"reach/{part:g}", trained, part)
+        return self.found
+
+    def _expand(self, path: str, model: nn.Module, part: float = 1.0) -> None:
+        exact = copy.deepcopy(model).cpu().double()
+        toward = self.x + part * (self.toward - self.x)
+        found = expand(exact, self.task, self.x, self.y, toward, ALPHA, self.orders)
+        self.found[path] = {"clean_loss": found.clean, "mixup_loss": found.mixup}
+        self.found[f"{path}/0"] = {"remainder": found.remainders[0]}
+        by_order = zip(found.terms, found.sizes, found.output_sizes, found.remainders[1:], strict=True)
+        for order, values in enumerate(by_order, start=1):
+            names = ("term", "term_size", "output_size", "remainder")
+            self.found[f"{path}/{order}"] = dict(zip(names, values, strict=True))
+
+
+def partners(train: Split, pairs: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """x (n, ...), y (n, ...) and toward (n, ...) in float64: random rows with partners, and each pair reversed."""
+    if pairs < 2:
+        raise SettingError(f"pairs must be at least 2, one and its reverse; got {pairs}.")
+    rows = torch.randint(len(train), (2, pairs // 2), generator=torch.Generator().manual_seed(seed))
+    anchor, partner = torch.cat([rows, rows.flip(0)], 1)
+    x, y = train.x.double(), train.y.double() if train.y.is_floating_point() else train.y
+    return x[anchor], y[anchor], x[partner]
+
+
+def measured_epochs(last: int) -> list[int]:
+    """0, 1, ..., `last`, evenly on a logarithmic scale.
+
+    >>> measured_epochs(60)
+    [0, 1, 2, 5, 12, 26, 60]
+    """
+    return [0, *np.unique(np.geomspace(1, last, min(last, _MEASURED)).round().astype(int)).tolist()]

@@ -6,9 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from calmix.diagnose import MEASURES, ask, bin_means, bin_of, edges_of, random_pairs, rate_interval, verdict
+from calmix.core.mix import Mix
 from calmix.errors import SettingError, ShapeError
-from calmix.parts import Mix
+from calmix.studies.diagnosis.mismatch import (
+    ask,
+    bin_means,
+    bin_of,
+    edges_of,
+    random_pairs,
+    random_pairs_like,
+    verdict,
+)
 
 
 def mix_of(anchor: list[int], partner: list[int], lam: Tensor) -> Mix:
@@ -60,8 +68,7 @@ def test_every_measure_is_a_share_and_they_are_ordered(seed: int, classes: int):
     mix = Mix(anchor, partner, lam, lam)
     probs = torch.rand(50, classes, generator=generator, dtype=torch.float64).softmax(1)
     judged = verdict(probs, target, mix)
-    for measure in MEASURES:
-        values = getattr(judged, measure)
+    for values in judged:
         assert (values >= 0).all()
         assert (values <= 1).all()
     assert (judged.hard - judged.excess >= torch.minimum(mix.lam_y, 1 - mix.lam_y) - 1e-12).all()
@@ -96,6 +103,20 @@ def test_pairs_are_two_rows_and_every_pair_is_as_likely():
     assert (counts[~torch.eye(4, dtype=torch.bool)] - 2000).abs().max() < 5 * 2000**0.5
 
 
+def test_pairs_of_the_same_kind_are_drawn_uniformly():
+    y = torch.tensor([0, 1, 0, 2, 1, 0])
+    generator = torch.Generator().manual_seed(0)
+    for kind in (True, False):
+        anchor, partner = random_pairs_like(y, torch.full((60_000,), kind), generator)
+        rows = torch.arange(6)
+        allowed = (y[:, None] != y) == kind
+        allowed[rows, rows] = False
+        counts = torch.zeros(6, 6).index_put_((anchor, partner), torch.ones(60_000), accumulate=True)
+        assert ((counts > 0) == allowed).all()
+        expected = 60_000 / allowed.sum()  # each such pair as often, whatever the sizes of the classes
+        assert ((counts - expected)[allowed].abs() < 5 * expected.sqrt()).all()
+
+
 @given(seed=st.integers(0, 2**32), bins=st.integers(1, 8))
 def test_bins_hold_equally_many_and_their_means_add_up(seed: int, bins: int):
     generator = torch.Generator().manual_seed(seed)
@@ -119,11 +140,3 @@ def test_bad_questions_are_answered_with_advice():
         verdict(torch.ones(1, 3), x, mix_of([0], [1], lam))
     with pytest.raises(SettingError, match="two rows"):
         random_pairs(1, 3)
-
-
-def test_wilson_s_ends_are_the_rates_that_the_seen_one_is_just_consistent_with():
-    for hits, count in ((3, 40), (0, 7), (500, 1000)):
-        for end in rate_interval(hits / count, count):  # |seen - end| = z sqrt(end (1 - end) / n)
-            distance = 1.959964 * (end * (1 - end) / count) ** 0.5
-            assert abs(hits / count - end) == pytest.approx(distance, abs=1e-6)
-    assert all(end != end for end in rate_interval(0.0, 0))

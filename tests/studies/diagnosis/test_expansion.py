@@ -11,19 +11,31 @@ from scipy import stats
 from scipy.special import roots_jacobi
 from torch import Tensor, nn
 
-from calmix import Classification, Regression, TrainingLoss, mixup_e
-from calmix.diagnose.derivatives import (
+from calmix.core.loss import TrainingLoss
+from calmix.core.mix import Mix, mixed_target
+from calmix.core.task import Classification, Regression
+from calmix.data import NamedSet
+from calmix.errors import SettingError, ShapeError
+from calmix.methods.erm import erm
+from calmix.methods.mixup import mixup
+from calmix.methods.mixup_e import Jacobian, mixup_e
+from calmix.methods.wrappers import scheduled
+from calmix.models import smooth_mlp
+from calmix.studies.diagnosis.expansion import (
+    PARTS_OF_THE_WAY,
+    Follower,
     backward_derivatives,
     derivatives,
     expand,
     forward_derivatives,
     loss_path,
+    measured_epochs,
     output_path,
     partner_moments,
     partner_nodes,
+    partners,
 )
-from calmix.errors import SettingError, ShapeError
-from calmix.parts import Jacobian, Mix, mixed_target
+from calmix.train import Recipe, TrainingSettings, train
 
 N, D, K = 6, 3, 4
 
@@ -218,7 +230,7 @@ def test_many_rows_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch):
     x, y, toward = rows(7)
     net, task = perceptron(nn.Tanh), Classification(K)
     whole = expand(net, task, x, y, toward)
-    monkeypatch.setattr("calmix.diagnose.derivatives._ROWS", 3)
+    monkeypatch.setattr("calmix.studies.diagnosis.expansion._ROWS", 3)
     parts = expand(net, task, x, y, toward)
     assert parts.mixup == pytest.approx(whole.mixup)
     assert parts.terms == pytest.approx(whole.terms)
@@ -248,3 +260,99 @@ def test_errors_are_advice():
         expand(net, task, x, y, toward, orders=0)
     with pytest.raises(SettingError, match="orders must be at least 0"):
         derivatives(torch.sin, torch.zeros(1), -1)
+
+
+# ------------------------------------------------------------------------------------ while a network learns
+
+WINE = NamedSet("wine")
+METHODS = {"erm": erm(), "mixup": mixup(), "late": scheduled(erm(), 2, mixup())}
+Scores = dict[str, dict[str, float]]
+
+
+def followed(label: str, seed: int = 0, epochs: int = 3, data: NamedSet = WINE, orders: int = 2) -> Scores:
+    settings = TrainingSettings(epochs=epochs, device="cpu")
+    recipe = Recipe(data, label, METHODS[label], smooth_mlp, settings, seed)
+    follower = Follower.of(recipe, pairs=16, orders=orders)
+    return follower.scores(train(recipe, follower.on_epoch).model)
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[tuple[str, int], Scores]:
+    runs = [("erm", 0), ("mixup", 0), ("late", 0), ("erm", 1), ("mixup", 1)]
+    return {run: followed(*run) for run in runs}
+
+
+def test_every_epoch_and_every_part_of_the_way_has_every_order(found: dict):
+    for scores in found.values():
+        parts = [f"reach/{part:g}" for part in PARTS_OF_THE_WAY]
+        tops = [f"expansion/{epoch}" for epoch in range(4)] + parts
+        assert list(scores) == [path for top in tops for path in (top, f"{top}/0", f"{top}/1", f"{top}/2")]
+        for top in tops:
+            assert list(scores[top]) == ["clean_loss", "mixup_loss"]
+            assert list(scores[f"{top}/0"]) == ["remainder"]
+            assert list(scores[f"{top}/2"]) == ["term", "term_size", "output_size", "remainder"]
+            lacking = scores[top]["mixup_loss"] - scores[top]["clean_loss"]
+            assert scores[f"{top}/0"]["remainder"] == lacking
+            assert scores[f"{top}/1"]["remainder"] == lacking - scores[f"{top}/1"]["term"]
+
+
+def test_networks_of_a_seed_start_alike_and_those_of_two_seeds_do_not(found: dict):
+    start = {run: scores["expansion/0"]["mixup_loss"] for run, scores in found.items()}
+    assert start["erm", 0] == start["mixup", 0] != start["erm", 1]
+
+
+def test_each_epoch_is_that_of_the_network_then(found: dict):
+    """A method that is plain training for two epochs is plain training so far, and no longer."""
+    late, plain = found["late", 0], found["erm", 0]
+    paths = [f"expansion/{epoch}" for epoch in range(4)]
+    assert [late[path] == plain[path] for path in paths] == [True, True, True, False]
+
+
+def test_the_last_epoch_is_the_trained_network(found: dict):
+    trained = train(Recipe(WINE, "mixup", mixup(), smooth_mlp, TrainingSettings(epochs=3, device="cpu"), 1))
+    expected = expand(trained.model.double(), Classification(3), *partners(trained.splits.train, 16, 1), orders=2)
+    for top in ("expansion/3", "reach/1"):
+        scores = found["mixup", 1]
+        assert scores[top]["mixup_loss"] == pytest.approx(expected.mixup)
+        assert [scores[f"{top}/{order}"]["term"] for order in (1, 2)] == pytest.approx(list(expected.terms))
+        assert [scores[f"{top}/{order}"]["output_size"] for order in (1, 2)] == pytest.approx(expected.output_sizes)
+
+
+def test_a_part_of_the_way_moves_the_partners_that_much_closer(found: dict):
+    trained = train(Recipe(WINE, "mixup", mixup(), smooth_mlp, TrainingSettings(epochs=3, device="cpu"), 1))
+    x, y, toward = partners(trained.splits.train, 16, 1)
+    expected = expand(trained.model.double(), Classification(3), x, y, x + (toward - x) / 4, orders=1)
+    assert found["mixup", 1]["reach/0.25"]["mixup_loss"] == pytest.approx(expected.mixup)
+
+
+def test_following_changes_no_training():
+    """Measured at six of twenty epochs or not at all: the trained network is the same to the bit."""
+    recipe = Recipe(WINE, "mixup", mixup(), smooth_mlp, TrainingSettings(epochs=20, device="cpu"))
+    trained = train(recipe)
+    expected = expand(trained.model.double(), Classification(3), *partners(trained.splits.train, 16, 0), orders=1)
+    scores = followed("mixup", epochs=20, orders=1)
+    assert len([path for path in scores if path.startswith("expansion/") and path.count("/") == 1]) == 7
+    assert scores["expansion/20"]["mixup_loss"] == expected.mixup
+
+
+def test_every_pair_comes_with_its_reverse():
+    x, y, toward = partners(WINE.splits(0).train, 10, seed=3)
+    assert x.dtype == torch.float64
+    assert torch.equal(x[:5], toward[5:])
+    assert torch.equal(toward[:5], x[5:])
+    assert y.shape == (10,)
+    with pytest.raises(SettingError, match="pairs must be at least 2"):
+        partners(WINE.splits(0).train, 1, seed=0)
+
+
+@pytest.mark.parametrize("last", [1, 2, 7, 30, 1000])
+def test_epochs_begin_untrained_and_end_with_the_last(last: int):
+    epochs = measured_epochs(last)
+    assert epochs[0] == 0
+    assert epochs[-1] == last
+    assert epochs == sorted(set(epochs))
+    assert len(epochs) <= 7
+
+
+def test_regression_is_expanded_too():
+    assert followed("erm", epochs=1, data=NamedSet("diabetes"), orders=1)["reach/1"]["mixup_loss"] > 0

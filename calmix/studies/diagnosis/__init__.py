@@ -1,0 +1,1 @@
+"""Do wrong labels grow with distance, and what does each method do about it? And mixup as derivatives, order by order."""
