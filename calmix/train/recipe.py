@@ -12,7 +12,7 @@ from calmix.core.method import Method, Scheduled
 from calmix.core.task import Binary, Classification, Regression, Task
 from calmix.data import About, DataSource, Splits
 from calmix.errors import SettingError
-from calmix.models import ModelFactory, build, default_model, name_of
+from calmix.models import ModelFactory, build, default_model, identity_of, name_of
 from calmix.results.store import DataFacts, RunFacts
 from calmix.train.robustness import Robustness
 from calmix.train.settings import TrainingSettings
@@ -43,7 +43,7 @@ class Recipe:
     @property
     def text(self) -> str:
         """All that the run depends on: two recipes with the same text are the same run."""
-        model = None if self.model is None else name_of(self.model)
+        model = None if self.model is None else identity_of(self.model)
         return (
             f"Recipe(data={self.data!r}, label={self.label!r}, method={self.method!r}, model={model}, "
             f"settings={self.settings!r}, seed={self.seed}, robustness={self.robustness!r}, "

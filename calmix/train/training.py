@@ -55,6 +55,7 @@ def train(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Trai
 
     >>> from calmix import mixup
     >>> from calmix.data import NamedSet
+    >>> from calmix.train import TrainingSettings
     >>> recipe = Recipe(NamedSet("wine"), "mixup", mixup(), settings=TrainingSettings(epochs=2))
     >>> trained = train(recipe)
     >>> len(trained.history), trained.model(trained.splits.test.x).shape

@@ -91,9 +91,9 @@ def test_photographs(tmp_path, monkeypatch):
 
 
 def test_a_bad_choice_earns_a_sentence():
-    with pytest.raises(UnknownNameError, match="unknown outside set 'notmist'; did you mean 'notmnist'"):
+    with pytest.raises(UnknownNameError, match="unknown OOD set 'notmist'; did you mean 'notmnist'"):
         load_ood("notmist", digits())
-    with pytest.raises(SettingError, match="outside sets are images, and wine is a table; leave --ood out"):
+    with pytest.raises(SettingError, match="OOD sets are images, and wine is a table; leave --ood out"):
         load_ood("notmnist", load("wine"))
 
 

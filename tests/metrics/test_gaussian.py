@@ -33,7 +33,7 @@ METRICS = [
     gaussian_nll, crps, uce, ence, quantile_calibration_error, pinball, interval_coverage, variance_reliability,
     quantile_reliability, gaussian_metrics,
 ]  # fmt: skip
-IN_TARGET_UNITS = {"crps": 1, "uce": 2, "pinball": 1, "width_90": 1, "sharpness": 1}  # power of the unit
+IN_TARGET_UNITS = {"crps": 1, "uce": 2, "pinball": 1, "width_90": 1, "gaussian_sharpness": 1}  # power of the unit
 
 
 def predictions(n: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -208,7 +208,7 @@ def test_one_row():
     measured = gaussian_metrics(torch.tensor([0.0]), torch.tensor([2.0]), torch.tensor([1.0]))
     assert measured["ence"] == 0.5
     assert measured["uce"] == 3
-    assert (measured["coverage_90"], measured["sharpness"]) == (1, 2)
+    assert (measured["coverage_90"], measured["gaussian_sharpness"]) == (1, 2)
     # a rank of u: u^2 / 2 below it, (1 - u)^2 / 2 above
     u = float(stats.norm.cdf(0.5))
     assert measured["quantile_calibration_error"] == pytest.approx((u**2 + (1 - u) ** 2) / 2)
@@ -233,7 +233,7 @@ def test_all_names_in_order():
         ("pinball", pinball(mean, std, targets)),
         ("coverage_90", interval_coverage(mean, std, targets)),
         ("width_90", interval_width(std)),
-        ("sharpness", gaussian_sharpness(std)),
+        ("gaussian_sharpness", gaussian_sharpness(std)),
     ]
 
 

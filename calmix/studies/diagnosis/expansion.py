@@ -267,7 +267,7 @@ class Follower:
     last, and some in between that lie evenly on a logarithmic scale.
 
     >>> from calmix.data import NamedSet
-    >>> from calmix.methods import mixup
+    >>> from calmix import mixup
     >>> from calmix.models import smooth_mlp
     >>> from calmix.train import TrainingSettings, train
     >>> recipe = Recipe(NamedSet("wine"), "mixup", mixup(), smooth_mlp, TrainingSettings(epochs=2))

@@ -124,7 +124,7 @@ def mixed_rows(method: Method, step: Step, generator: torch.Generator | None = N
 def kernel_of(coefficient: Any) -> SimilarityKernel | None:
     """The similarity kernel that a coefficient is or wraps; None where there is none.
 
-    >>> from calmix.methods import cutmix
+    >>> from calmix import cutmix
     >>> kernel_of(cutmix(coefficient=SimilarityKernel(tau_max=0.3)).coefficient).tau_max
     0.3
     """
