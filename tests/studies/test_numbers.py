@@ -1,7 +1,8 @@
 """The numbers of a small comparison, evaluation and diagnosis are those of calmix 0.1.0, which had other code for them.
 
-`numbers.json` was written by calmix 0.1.0 with the commands below, in one thread. Training is the same to the last digit on the same
-machine; elsewhere sums are rounded otherwise, so that numbers of a training agree to a thousandth.
+`numbers.json` was written by calmix 0.1.0 with the commands below, in one thread. On the same machine all numbers are
+the same to nine digits and more; elsewhere sums are rounded otherwise, so that those of a training agree to a
+thousandth.
 """
 
 import json
