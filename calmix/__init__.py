@@ -59,7 +59,14 @@ if not TYPE_CHECKING:  # else any name would seem to exist
     def __getattr__(name: str) -> Any:
         """Load a public name, or a submodule, when it is first used."""
         if name in _MODULES:
-            globals()[name] = value = getattr(import_module(_MODULES[name]), name)
+            try:
+                module = import_module(_MODULES[name])
+            except ModuleNotFoundError as error:
+                if str(error.name).startswith("calmix"):
+                    raise
+                advice = f"calmix.{name} needs {error.name}; install it with: pip install 'calmix[train]'"
+                raise ImportError(advice, name=error.name) from None
+            globals()[name] = value = getattr(module, name)
             return value
         if name in _SUBMODULES:
             return import_module(f"calmix.{name}")

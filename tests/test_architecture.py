@@ -255,3 +255,19 @@ def test_no_untyped_mapping_crosses_a_border_of_the_upper_floors():
         if untyped(annotation) and name not in BORDERS
     ]
     assert found == []
+
+
+def test_a_name_that_needs_the_extra_says_so():
+    """Without pandas, as after `pip install calmix`, the library works and `calmix.compare` says what to install."""
+    code = """
+import sys
+sys.modules["pandas"] = None  # as if it were not installed
+import calmix
+calmix.TrainingLoss(calmix.mixup(), calmix.Classification(3))
+try:
+    calmix.compare
+except ImportError as error:
+    print(error)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "calmix.compare needs pandas; install it with: pip install 'calmix[train]'"

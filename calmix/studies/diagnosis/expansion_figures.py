@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
-from calmix.report.drawing import PANELS, Drawing, legend, legend_height, wrapped
+from calmix.report.drawing import PANELS, CsvRow, Drawing, legend, legend_height, wrapped
 from calmix.report.sentences import joined
 from calmix.report.style import Style
 from calmix.results.catalogue import METRICS
@@ -33,7 +33,7 @@ class Terms:
     orders: Sequence[int]
     values: NDArray[np.float64]  # (orders, P, S), without sign
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[CsvRow]:
         for number, seed in enumerate(self.seeds):
             for place, by_order in zip(self.places.tolist(), self.values[..., number].T.tolist(), strict=True):
                 by_name = {f"{self.metric}_{order}": value for order, value in zip(self.orders, by_order, strict=True)}

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from calmix.report.drawing import PANELS, TITLE, Drawing, panels, panels_height, wrapped
+from calmix.report.drawing import PANELS, TITLE, CsvRow, Drawing, panels, panels_height, wrapped
 from calmix.report.style import Style
 from calmix.results.catalogue import METRICS, Column
 from calmix.results.scores import Scores
@@ -44,7 +44,7 @@ class Rise:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[CsvRow]:
         columns = (self.distance, self.mean, self.low, self.high)
         for number, values in enumerate(zip(*(column.tolist() for column in columns), strict=True), start=1):
             found = dict(zip(("distance", self.metric, "low", "high"), values, strict=True))
@@ -124,7 +124,7 @@ class LamByDistance:
     histogram: NDArray[np.float64]  # (B, L), mixes; cells of the smaller share from 0 to 1/2
     mean: NDArray[np.float64]  # (B,), of the smaller share
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[CsvRow]:
         cells = self.histogram.shape[1]
         for place, counts in enumerate(self.histogram.tolist()):
             for cell, count in enumerate(counts):
@@ -185,7 +185,7 @@ class Wrong:
     control: str
     value: Interval
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[CsvRow]:
         named = {"method": self.method, "oracle": self.oracle, "metric": self.metric, "control": self.control}
         yield {**named, **vars(self.value)}
 

@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from calmix.report.drawing import Drawing, wrapped
+from calmix.report.drawing import CsvRow, Drawing, wrapped
 from calmix.studies.diagnosis.mixes import MixedRows
 
 SHOWN = 6  # pictures; of points all
@@ -29,7 +29,7 @@ class Mixes:
     classes: Sequence[str]
     batch: MixedRows  # parents and mixes (m, H, W, 3) or (m, H, W) in [0, 1]; (m, 2) for points
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[CsvRow]:
         batch = self.batch
         for place, lam in enumerate(batch.lam.tolist()):
             yield {
@@ -95,10 +95,10 @@ def draw_images(figure: Figure, data: Mixes) -> None:
             ax.set(xticks=(), yticks=())
             ax.grid(visible=False)
             ax.spines[:].set_visible(False)
-        tau = [] if data.batch.tau is None else [f"tau {_short(row['tau'])}"]
+        tau = [] if data.batch.tau is None else [f"tau {_short(float(row['tau']))}"]
         column[0].set_title("\n".join([f"d {row['distance']:.2f}", *tau, f"lam {row['lam']:.2f}"]), fontsize=8)
-        column[0].set_xlabel(_name(row["anchor"]), fontsize=7)
-        column[2].set_xlabel(_name(row["partner"]), fontsize=7)
+        column[0].set_xlabel(_name(str(row["anchor"])), fontsize=7)
+        column[2].set_xlabel(_name(str(row["partner"])), fontsize=7)
     for ax, label in zip(axes[:, 0], ("anchor", "mix", "partner"), strict=True):
         ax.set_ylabel(label)
 

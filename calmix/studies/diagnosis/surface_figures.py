@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from calmix.data import Split
-from calmix.report.drawing import PANELS, Drawing, wrapped
+from calmix.report.drawing import PANELS, CsvRow, Drawing, wrapped
 from calmix.report.tables import mean_cell, seeds
 from calmix.results.catalogue import ACCURACY, ECE, Column
 from calmix.results.statistics import Interval
@@ -38,7 +38,7 @@ class Plane:
     accuracy: Interval
     ece: Interval
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[CsvRow]:
         for y, along in zip(self.surface.y.tolist(), self.surface.probs.tolist(), strict=True):
             for x, probs in zip(self.surface.x.tolist(), along, strict=True):
                 named = {"method": self.method, self.features[0]: x, self.features[1]: y}

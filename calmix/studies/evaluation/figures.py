@@ -5,7 +5,6 @@ B  bins, or levels
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from calmix.metrics import quantile_reliability, variance_reliability
 from calmix.metrics.tensors import Array
-from calmix.report.drawing import Drawing
+from calmix.report.drawing import CsvRow, Drawing
 from calmix.report.style import Style
 
 SPREAD_CAPTION = (
@@ -33,7 +32,7 @@ class Spread:
     claimed: NDArray[np.float64]  # (B,)
     observed: NDArray[np.float64]  # (B,)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[CsvRow]:
         for claimed, observed in zip(self.claimed.tolist(), self.observed.tolist(), strict=True):
             yield {"kind": self.kind, "claimed": claimed, "observed": observed}
 

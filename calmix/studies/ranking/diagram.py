@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from calmix.report.drawing import Drawing, wrapped
+from calmix.report.drawing import CsvRow, Drawing, wrapped
 from calmix.report.style import Style
 from calmix.results.catalogue import Column
 from calmix.results.scores import column_name
@@ -24,7 +23,7 @@ class Ranked:
     column: Column
     ranks: Ranks
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[CsvRow]:
         metric = column_name(self.column.condition, self.column.key)
         for name, scores, ranks in zip(self.ranks.sets, self.ranks.scores, self.ranks.ranks, strict=True):
             for method, score, rank in zip(self.ranks.methods, scores.tolist(), ranks.tolist(), strict=True):
