@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:  # a full disk, a folder that went away
         _fail(f"{error.filename or 'a file'}: {error.strerror or error}.")
     except KeyboardInterrupt:
-        print("stopped; a comparison goes on where it was with --resume.", file=sys.stderr)
+        print("stopped; a comparison or a diagnosis goes on where it was with --resume.", file=sys.stderr)
         sys.exit(130)
 
 

@@ -26,9 +26,6 @@ def test_the_readme_s_loop_and_composition_run():
     }
     before = model.weight.detach().clone()
     for code in blocks("README.md"):
-        if "calmix.compare" in code:  # data of the reader's own
-            x = torch.randn(120, 4)
-            names |= {"nn": nn, "x": x, "y": (x[:, 0] > 0).long()}
         exec(code, names)
     assert list(names["found"].table().index) == ["erm", "mixup", "sk_mixup"]
     assert str(names["found"].verdict).startswith("Take ")

@@ -172,6 +172,8 @@ def corrupted(name: str, severity: int, split: Split, about: About, seed: int) -
         raise UnknownNameError("family of corruptions", name, CORRUPTIONS)
     if about.kind != "image":
         raise SettingError(f"corruptions are for images, and {about.name} is a {about.kind}; leave --corruptions out.")
+    if not about.pixel_mean:
+        raise SettingError(f"corruptions need pixels from 0 to 1; rescale those of {about.name}.")
     mean, std = (torch.tensor(values)[:, None, None] for values in (about.pixel_mean, about.pixel_std))
     stream = np.random.SeedSequence([seed, list(CORRUPTIONS).index(name), severity]).generate_state(1)
     generator = torch.Generator().manual_seed(int(stream[0]))

@@ -79,6 +79,8 @@ def load_ood(name: str, splits: Splits, data_dir: Path | None = None) -> Tensor:
     about = splits.about
     if about.kind != "image":
         raise SettingError(f"OOD sets are images, and {about.name} is a {about.kind}; leave --ood out.")
+    if not about.pixel_mean:
+        raise SettingError(f"OOD sets have pixels from 0 to 1; rescale those of {about.name}.")
     pixels = OOD_SETS[name](data_dir)
     shape, expected = pixels.shape[1:], splits.train.x.shape[1:]
     if shape != expected:

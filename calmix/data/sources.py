@@ -108,7 +108,8 @@ class Fixed:
 
     def __repr__(self) -> str:
         parts = (self.given.train, self.given.validation, self.given.calibration, self.given.test)
-        return f"Fixed({self.given.about.name!r}, {_fingerprint([t for part in parts for t in (part.x, part.y)])})"
+        tensors = [tensor for part in parts for tensor in (part.x, part.y)]
+        return f"Fixed({self.given.about.name!r}, {_fingerprint(tensors, repr(self.given.about))})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -141,15 +142,19 @@ class Frame:
 
         hash_rows: Any = hash_pandas_object
         rows = hash_rows(self.frame, index=False).to_numpy()
-        return f"{self.frame.shape} {_digest([rows])}"
+        return f"{self.frame.shape} {_digest([rows], str(self.frame.dtypes.to_dict()))}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Arrays:
     """Rows x (n, ...) and targets y (n,), or (n, d) for regression, split anew for every seed.
 
-    y of integers are class ids, y of floating numbers are values to regress. x is standardised by what the train split
-    knows: vectors column by column, images (C, H, W) channel by channel; series (t, d) column by column.
+    y of integers are class ids 0 .. K - 1, y of floating numbers are values to regress. x is standardised by what the
+    train split knows: vectors column by column, images (C, H, W) channel by channel; series (t, d) column by column.
+    Images of 8-bit integers are divided by 255. Values to regress are standardised column by column.
+
+    Raises:
+        ShapeError, DataError: rows that are not numbers, NaN or infinity, or numbers of rows that differ.
     """
 
     x: Tensor
@@ -164,8 +169,13 @@ class Arrays:
                 f"x has shape {tuple(self.x.shape)} and y {tuple(self.y.shape)}; expected rows (n, ...) and as many "
                 "targets."
             )
+        if self.x.dtype == torch.uint8 and self.x.ndim == 4:
+            object.__setattr__(self, "x", self.x / 255)
         if not self.x.is_floating_point():
-            raise ShapeError(f"x has dtype {self.x.dtype}; convert measurements with x.float().")
+            raise ShapeError(
+                f"x has dtype {self.x.dtype}; convert measurements with x.float(). (Images are (n, C, H, W), of 8-bit "
+                "integers or of floating numbers from 0 to 1.)"
+            )
         if not self.y.is_floating_point() and self.y.ndim != 1:
             raise ShapeError(f"y of class ids must have shape (n,); got {tuple(self.y.shape)}.")
         if not (self.x.isfinite().all() and self.y.isfinite().all()):
@@ -181,13 +191,11 @@ class Arrays:
         rng = np.random.default_rng(seed)
         train, *others = split_rows(labels, split_sizes(len(self.y)), rng)
         parts = [torch.from_numpy(rows) for rows in (cut_train(train, labels, self.train_size), *others)]
-        x, mean, std = _standardised(self.x.float(), parts[0], channels_first=self.x.ndim == 4)
-        y, of_mean, of_std = self.y.long() if labels is not None else self.y, 0.0, 1.0
+        x, mean, std = _standardised(self.x.float(), parts[0])
+        y, of_mean, of_std = self.y if regression else self.y.long(), 0.0, 1.0
         if regression:
-            y = y.view(len(y), -1).double()
-            known = y[parts[0]]
-            of_mean, of_std = float(known.mean()), float(known.std(correction=0)) or 1.0
-            y = ((y - of_mean) / of_std).float()
+            y, of_mean, of_std = _standardised(y.reshape(len(y), -1).double(), parts[0])
+        pixels = self.x.ndim == 4 and self.x.min() >= 0 and self.x.max() <= 1
         about = About(
             name=self.name,
             task="regression" if regression else "classification",
@@ -200,8 +208,8 @@ class Arrays:
             target_mean=of_mean,
             target_std=of_std,
             notices=tuple(notices),
-            pixel_mean=mean if self.x.ndim == 4 else (),
-            pixel_std=std if self.x.ndim == 4 else (),
+            pixel_mean=mean if pixels else (),
+            pixel_std=std if pixels else (),
         )
         return Splits(*(Split(x[rows], y[rows]) for rows in parts), about=about)
 
@@ -219,7 +227,7 @@ class Arrays:
         return self.classes or tuple(map(str, range(count)))
 
     def __repr__(self) -> str:
-        return f"Arrays({_fingerprint([self.x, self.y])}, train_size={self.train_size!r})"
+        return f"Arrays({_fingerprint([self.x, self.y], str(self.classes))}, train_size={self.train_size!r})"
 
 
 def as_source(data: Any, target: str | None = None) -> DataSource:
@@ -246,8 +254,7 @@ def as_source(data: Any, target: str | None = None) -> DataSource:
     if isinstance(data, Splits):
         return Fixed(data)
     if isinstance(data, tuple) and len(data) == 2 and all(hasattr(part, "shape") for part in data):
-        x, y = (part if isinstance(part, Tensor) else torch.from_numpy(np.asarray(part)) for part in data)
-        return Arrays(x, y)
+        return Arrays(_tensor(data[0], "x"), _tensor(data[1], "y"))
     if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, str | bytes | dict | tuple):
         rows = [data[i] for i in range(len(data))]
         if rows and all(isinstance(row, tuple | list) and len(row) >= 2 for row in rows):
@@ -269,6 +276,20 @@ def _stacked(rows: Sequence[Sequence[Any]]) -> tuple[Tensor, Tensor]:
     if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
         raise DataError("the rows of the data set hold something else than numbers; give tensors (x, y).")
     return x, y
+
+
+def _tensor(values: Any, name: str) -> Tensor:
+    """A copy of an array or tensor, on the CPU and without a graph."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+    try:
+        return torch.from_numpy(np.array(values))
+    except TypeError:
+        raise DataError(
+            f"{name} holds {np.asarray(values).dtype}, and not numbers; number the classes 0 .. K - 1, or pass a "
+            "DataFrame with target=."
+        ) from None
 
 
 def read_source(
@@ -343,20 +364,22 @@ def load(
     return source.splits(seed)
 
 
-def _standardised(x: Tensor, rows: Tensor, channels_first: bool) -> tuple[Tensor, tuple[float, ...], tuple[float, ...]]:
-    """x less the mean over `rows` and over all dimensions but one, over the standard deviation."""
-    over = [d for d in range(x.ndim) if d != (1 if channels_first else x.ndim - 1)]
+def _standardised(x: Tensor, rows: Tensor) -> tuple[Tensor, tuple[float, ...], tuple[float, ...]]:
+    """x less its mean over its standard deviation, both over `rows`: of each column, or of each channel of images."""
+    over = [d for d in range(x.ndim) if d != (1 if x.ndim == 4 else x.ndim - 1)]
     std, mean = torch.std_mean(x[rows].double(), dim=over, correction=0, keepdim=True)
     std[std == 0] = 1
     return ((x - mean) / std).float(), tuple(mean.flatten().tolist()), tuple(std.flatten().tolist())
 
 
-def _fingerprint(tensors: Sequence[Tensor]) -> str:
-    return f"rows={[len(tensor) for tensor in tensors]}, sha256={_digest([t.contiguous().numpy() for t in tensors])!r}"
+def _fingerprint(tensors: Sequence[Tensor], text: str) -> str:
+    return f"rows={[len(tensor) for tensor in tensors]}, sha256={_digest([t.numpy() for t in tensors], text)!r}"
 
 
-def _digest(arrays: Sequence[NDArray]) -> str:
-    digest = hashlib.sha256()
+def _digest(arrays: Sequence[NDArray], text: str) -> str:
+    """Of the numbers, their kinds and shapes, and of what else the text says."""
+    digest = hashlib.sha256(text.encode())
     for array in arrays:
+        digest.update(f"{array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]

@@ -41,8 +41,9 @@ class About:
     natural: bool  # natural images: random crop and flip make sense
     source: str  # one line, where it comes from
     targets: int = 1  # regression: values a row
-    target_mean: float = 0.0  # regression: y * target_std + target_mean is in the original unit
-    target_std: float = 1.0
+    # regression: y * target_std + target_mean is in the original unit; of several targets a number each
+    target_mean: float | tuple[float, ...] = 0.0
+    target_std: float | tuple[float, ...] = 1.0
     notices: tuple[str, ...] = ()  # what the user should be told, in full sentences
     pixel_mean: tuple[float, ...] = ()  # images: x * pixel_std + pixel_mean, channel by channel, lies in [0, 1]
     pixel_std: tuple[float, ...] = ()

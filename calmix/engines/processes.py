@@ -15,13 +15,13 @@ import torch
 from torch import nn
 
 from calmix.errors import CalmixError, SettingError
-from calmix.results.files import Arrays
+from calmix.results.files import NamedArrays
 from calmix.results.records import Record
 from calmix.train import Recipe, run
 
 News = tuple[str, int, int]  # label, seed, epochs done
 Tick = Callable[[str, int, int], object]  # told the same
-Finished = tuple[Record, Arrays]
+Finished = tuple[Record, NamedArrays]
 
 _news: "Queue[News]"  # a worker's line to its parent
 
@@ -50,7 +50,8 @@ def carry_out(recipes: Sequence[Recipe], workers: int, tick: Tick) -> Iterator[F
         for recipe in recipes:
             yield _finished(recipe, tick)
         return
-    _check_pickles(recipes[0])
+    for recipe in {recipe.label: recipe for recipe in recipes}.values():
+        _check_pickles(recipe)
     for name, value in KEEP_MEMORY.items():
         os.environ.setdefault(name, value)  # a process reads it when it starts
     context = get_context("spawn")
@@ -72,7 +73,9 @@ def carry_out(recipes: Sequence[Recipe], workers: int, tick: Tick) -> Iterator[F
                     tick(recipe.label, recipe.seed, recipe.settings.epochs)
         except BrokenProcessPool:
             raise CalmixError(
-                "a run's process died, perhaps for lack of memory; go on with --resume and fewer --workers."
+                "a run's process died: for lack of memory, or because it could not start. Finished runs are kept: "
+                "resume with fewer workers. In Python, the model's factory must stand in a module, and a script needs "
+                "`if __name__ == '__main__':`; or take workers=1."
             ) from None
         except BaseException:
             for process in set(active_children()) - others:
@@ -115,5 +118,5 @@ def _run_in_worker(recipe: Recipe) -> Finished:
 def _tell(label: str, seed: int, epoch: int) -> None:
     parent = parent_process()
     if parent is None or not parent.is_alive():
-        os._exit(1)  # killed, it could not stop us
+        os._exit(1)  # a parent that was killed cannot stop its workers
     _news.put((label, seed, epoch))

@@ -1,6 +1,6 @@
 """Plain networks that have never heard of mixing, and factories that make them."""
 
-from calmix.models.factory import ModelFactory, build, identity_of, name_of
+from calmix.models.factory import ModelFactory, build, digest_of, name_of
 from calmix.models.perceptron import MLP
 from calmix.models.residual import SmallResNet
 from calmix.models.table import MODELS, default_model, mlp, read_model, resnet, smooth_mlp
@@ -12,7 +12,7 @@ __all__ = [
     "SmallResNet",
     "build",
     "default_model",
-    "identity_of",
+    "digest_of",
     "mlp",
     "name_of",
     "read_model",

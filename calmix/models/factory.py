@@ -3,9 +3,9 @@
 import hashlib
 import inspect
 from collections.abc import Callable
-from types import CodeType
 from typing import Any
 
+import torch
 from torch import nn
 
 from calmix.errors import SettingError
@@ -65,31 +65,16 @@ def name_of(factory: ModelFactory) -> str:
     return type(factory).__qualname__ if name is None else name.split(".")[-1]
 
 
-def identity_of(factory: ModelFactory) -> str:
-    """What tells a factory from others of the same name: its module, its name, and a digest of its code.
+def digest_of(model: nn.Module) -> str:
+    """What tells a network from others: a digest of its modules, as they print, and of all its numbers.
 
-    The same in every process; another body of the same function is another factory. What the function calls or closes
-    over is not looked at, and calmix's own factories are told apart by their names.
-
-    >>> first, second = identity_of(lambda: nn.Linear(1, 2)), identity_of(lambda: nn.Linear(1, 3))
-    >>> first == second
+    >>> import torch
+    >>> first, second = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
+    >>> digest_of(first) == digest_of(second)
     False
     """
-    if hasattr(factory, "func"):  # of functools.partial
-        return f"{identity_of(factory.func)} {name_of(factory)}"  # pyright: ignore[reportFunctionMemberAccess]
-    place = f"{getattr(factory, '__module__', '')}.{getattr(factory, '__qualname__', type(factory).__qualname__)}"
-    code = getattr(factory, "__code__", None)
-    return (
-        place
-        if code is None or place.startswith("calmix.models.table.")
-        else f"{place} {hashlib.sha256(_text(code).encode()).hexdigest()[:12]}"
-    )
-
-
-def _text(code: CodeType) -> str:
-    """What a function does, without places in memory or in a file."""
-    constants = [
-        _text(one) if isinstance(one, CodeType) else sorted(map(repr, one)) if isinstance(one, frozenset) else repr(one)
-        for one in code.co_consts
-    ]
-    return f"{code.co_code.hex()} {code.co_names} {code.co_varnames} {constants}"
+    digest = hashlib.sha256(repr(model).encode())
+    for name, values in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(values.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -17,7 +17,7 @@ FAR = 1e-3  # how far from one the probabilities of a row may sum
 
 @dataclass(frozen=True, eq=False)
 class ClassPredictions:
-    """Class predictions. Probabilities p come as the logits log p, whose softmax they are.
+    """Class predictions. Probabilities p are stored as the logits log p; softmax gives p back.
 
     Raises:
         ShapeError: shapes that are not (n, K), K at least 2, and (n,), of at least one row.

@@ -21,7 +21,7 @@ WIDTH = 4.8  # inches: text keeps its size on a phone, and two figures stand bes
 BEFORE, AFTER = "before temperature", "after temperature"
 
 
-TOGETHER = 5  # methods that one pair of axes bears
+TOGETHER = 5  # at most so many methods in one plot
 PANELS = 3  # in a row, where each method has its own
 TITLE = 20  # characters above one of them
 ENTRY = 30  # characters of a name in a legend

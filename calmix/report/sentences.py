@@ -20,7 +20,8 @@ class Advice:
 
 
 def joined(parts: Sequence[str]) -> str:
-    """
+    """The parts as a list in a sentence.
+
     >>> joined(["a", "b", "c"]), joined(["a"]), joined([])
     ('a, b and c', 'a', '')
     """
@@ -28,7 +29,8 @@ def joined(parts: Sequence[str]) -> str:
 
 
 def listed(values: Sequence[str], most: int = 20) -> str:
-    """
+    """The first values, and how many more there are.
+
     >>> listed(["a", "b", "c"], most=2)
     'a, b and 1 more'
     """

@@ -59,7 +59,8 @@ def bracketed(column: Column, interval: Interval) -> str:
 
 
 def seeds(count: int) -> str:
-    """
+    """A number of seeds in words.
+
     >>> seeds(1), seeds(3)
     ('one seed', '3 seeds')
     """

@@ -113,6 +113,8 @@ AFTER: Mapping[str, str] = {
 }
 
 _ALL: tuple[Task, ...] = ("classification", "regression")
+_LABELS: tuple[Task, ...] = ("multilabel",)
+_BOTH: tuple[Task, ...] = ("classification", "multilabel")
 
 
 def _share(
@@ -125,7 +127,6 @@ def _of_targets(key: str, title: str, meaning: str, better: Better = -1) -> Metr
     return Metric(key, title, f"{meaning}, in the unit of the targets", better, None, "", ("regression",))
 
 
-_LABELS: tuple[Task, ...] = ("multilabel",)
 _VALUES: tuple[Task, ...] = ("regression",)
 _MIXES: tuple[Task, ...] = ("diagnosis",)
 
@@ -141,7 +142,7 @@ _ENTRIES = (
     _share("rms_ece", "RMS ECE", "root mean square over bins, so that large errors count more"),
     _share("mce", "Maximum CE", "the worst bin"),
     _share("classwise_ece", "Classwise ECE", "of the probabilities of every class, not of the answer's alone"),
-    Metric("nll", "NLL", "surprise at the truth, in nats", -1, tasks=_ALL),
+    Metric("nll", "NLL", "surprise at the truth, in nats", -1, tasks=_ALL + _LABELS),
     Metric("brier", "Brier score", "squared distance of the probabilities from the truth", -1),
     Metric("brier_reliability", "Brier: reliability", "the part of it that comes from dishonest confidence", -1, 4),
     Metric("brier_resolution", "Brier: resolution", "what telling rows apart takes off it", 1),
@@ -156,10 +157,10 @@ _ENTRIES = (
     Metric("coverage", "Coverage", "in how many of the rows sets hold the truth", 0, 1, "%", _ALL),
     Metric("size", "Set size", "classes in a set, on average", -1, 2),
     # P(y = 1)
-    Metric("positive_brier", "Brier score of P(y = 1)", "squared distance of P(y = 1) from the truth", -1),
-    _share("positive_ece", "ECE of P(y = 1)", "how far P(y = 1) is from the share of ones", tasks=_ALL[:1] + _LABELS),
-    _share("positive_adaptive_ece", "Adaptive ECE of P(y = 1)", "the same, over bins of equally many rows"),
-    _share("positive_smooth_ece", "Smooth ECE of P(y = 1)", "the same without bins"),
+    Metric("positive_brier", "Brier score of P(y = 1)", "squared distance of P(y = 1) from the truth", -1, tasks=_BOTH),
+    _share("positive_ece", "ECE of P(y = 1)", "how far P(y = 1) is from the share of ones", tasks=_BOTH),
+    _share("positive_adaptive_ece", "Adaptive ECE of P(y = 1)", "the same, over bins of equal numbers", tasks=_BOTH),
+    _share("positive_smooth_ece", "Smooth ECE of P(y = 1)", "the same without bins", tasks=_BOTH),
     _share("labelwise_ece", "Labelwise ECE", "mean over the labels of each label's own", tasks=_LABELS),
     _share("auroc", "AUROC", "of a one and a zero, the one has the higher probability", 1, 1),
     _share("auprc", "AUPRC", "area under precision and recall", 1, 1),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from calmix.errors import DataError
 
-Arrays = Mapping[str, NDArray[Any]]  # by name: logits, probs, labels, ...
+NamedArrays = Mapping[str, NDArray[Any]]  # by name: logits, probs, labels, ...
 
 
 def slug(label: str) -> str:
@@ -42,8 +42,8 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Raise ValueError where a number is not finite."""
-    text = json.dumps(value, indent=1, allow_nan=False, default=str) + "\n"
+    """Raise ValueError where a number is not finite, TypeError where a value has no form in JSON."""
+    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
     write_whole(path, lambda file: file.write(text.encode()))
 
 
@@ -63,7 +63,7 @@ def csv_of(frame: pd.DataFrame) -> bytes:
     return frame.to_csv(index=False, lineterminator="\n").encode()
 
 
-def write_arrays(path: Path, arrays: Arrays) -> None:
+def write_arrays(path: Path, arrays: NamedArrays) -> None:
     write_whole(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
 

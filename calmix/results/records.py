@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calmix.errors import DataError
-from calmix.results.files import Arrays, read_arrays, read_json, slug, write_arrays, write_json
+from calmix.results.files import NamedArrays, read_arrays, read_json, slug, write_arrays, write_json
 from calmix.results.scores import PLAIN, Measured, Scores, flat, nested
 
 OLD_NAMES = {"votes": "human_labels", "outside": "ood"}  # conditions and arrays as calmix 0.1.0 called them
@@ -105,7 +105,7 @@ def _renamed(path: str) -> str:
 # ------------------------------------------------------------------------------------------------- in a folder
 
 
-def save_record(folder: Path, record: Record, predictions: Arrays) -> None:
+def save_record(folder: Path, record: Record, predictions: NamedArrays) -> None:
     """Write a run; the predictions first, so that a stored record is a finished run."""
     write_arrays(_predictions(folder, record), predictions)
     write_json(folder / "runs" / f"{record.run}.json", as_json(record))
@@ -122,8 +122,8 @@ def read_record(folder: Path, label: str, seed: int) -> Record | None:
         raise DataError(f"{path} is not a run of this version of calmix; give another --out.") from None
 
 
-def read_predictions(folder: Path, record: Record) -> Arrays:
-    """Arrays of calmix 0.1.0 come under today's names."""
+def read_predictions(folder: Path, record: Record) -> NamedArrays:
+    """NamedArrays of calmix 0.1.0 come under today's names."""
     arrays = read_arrays(_predictions(folder, record))
     return {
         next((name.replace(old, new, 1) for old, new in OLD_NAMES.items() if name.startswith(old)), name): array

@@ -36,7 +36,7 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """A tidy table of scores; what is asked of it, its slices answer.
+    """A tidy table of scores, with methods that select rows and summarise them.
 
     >>> scores = Scores.of([("erm", 0, {"plain": {"ece": 0.2}, "scaled": {"ece": 0.1}}), ("mixup", 0, {})])
     >>> scores.values("erm", "ece"), scores.values("erm", "ece", "scaled")

@@ -107,6 +107,15 @@ class Results:
         return [record for record in self.records if record.method == method]
 
 
+def is_control(method: str) -> bool:
+    """Whether a method, by its label, explains others and is not to be taken; its options change nothing.
+
+    >>> is_control("mixup_idle(alpha=0.4)"), is_control("mixup")
+    (True, False)
+    """
+    return method.partition("(")[0] in CONTROLS
+
+
 def references(methods: Sequence[str], given: str | None = None) -> list[str]:
     """Whom methods are compared to, the one that marks refer to first: the given one, plain Mixup, plain training.
 

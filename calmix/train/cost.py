@@ -54,7 +54,7 @@ def relative_cost(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Threads that wait for work burn CPU time, too; the measure is of the work."""
+    """Use one thread: the CPU time of a process also counts threads that wait."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

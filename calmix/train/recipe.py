@@ -12,7 +12,7 @@ from calmix.core.method import Method, Scheduled
 from calmix.core.task import Binary, Classification, Regression, Task
 from calmix.data import About, DataSource, Splits
 from calmix.errors import SettingError
-from calmix.models import ModelFactory, build, default_model, identity_of, name_of
+from calmix.models import ModelFactory, build, default_model, digest_of, name_of
 from calmix.results.store import DataFacts, RunFacts
 from calmix.train.robustness import Robustness
 from calmix.train.settings import TrainingSettings
@@ -42,10 +42,14 @@ class Recipe:
 
     @property
     def text(self) -> str:
-        """All that the run depends on: two recipes with the same text are the same run."""
-        model = None if self.model is None else identity_of(self.model)
+        """All that the run depends on: two recipes with the same text are the same run.
+
+        The network is told by a digest of its modules and initial weights, whatever made it.
+        """
+        model = "default" if self.model is None else name_of(self.model)
         return (
-            f"Recipe(data={self.data!r}, label={self.label!r}, method={self.method!r}, model={model}, "
+            f"Recipe(data={self.data!r}, label={self.label!r}, method={self.method!r}, "
+            f"model={model} {digest_of(self.network())}, "
             f"settings={self.settings!r}, seed={self.seed}, robustness={self.robustness!r}, "
             f"weights_seed={self.weights_seed})"
         )

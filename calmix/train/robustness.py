@@ -10,11 +10,11 @@ from torch import nn
 
 from calmix.data import CORRUPTIONS, SEVERITIES, OODSet, Split, Splits, corrupted, load_human_labels
 from calmix.data.corruptions import CORRUPTED_ROWS
-from calmix.errors import UnknownNameError
+from calmix.errors import SettingError, UnknownNameError
 from calmix.metrics import accuracy, ece, human_label_metrics, shift_metrics
 from calmix.predictions import ClassPredictions
 from calmix.predictions.scoring import Scored
-from calmix.results.files import Arrays
+from calmix.results.files import NamedArrays
 from calmix.train.predicting import predicted_logits
 
 
@@ -34,9 +34,16 @@ class Robustness:
         for name in self.corruptions:
             if name not in CORRUPTIONS:
                 raise UnknownNameError("family of corruptions", name, CORRUPTIONS)
+        for one in self.ood:
+            if not isinstance(one, OODSet):
+                raise SettingError(f"ood holds sets, such as OODSet('notmnist'); got {one!r}.")
 
     def check(self, splits: Splits) -> None:
         """Raise a CalmixError where a run could not be measured so: files that are missing, data that are no images."""
+        if splits.about.task == "regression" and (self.ood or self.corruptions):
+            raise SettingError(
+                f"OOD sets and corruptions are for classes, and {splits.about.name} is regression; leave them out."
+            )
         few = Split(splits.test.x[:1], splits.test.y[:1])
         for one in self.ood:
             one.images(splits)
@@ -44,7 +51,9 @@ class Robustness:
             corrupted(name, 1, few, splits.about, seed=0)
         load_human_labels(splits, self.data_dir)
 
-    def measure(self, model: nn.Module, splits: Splits, seed: int, test: ClassPredictions) -> tuple[Scored, Arrays]:
+    def measure(
+        self, model: nn.Module, splits: Splits, seed: int, test: ClassPredictions
+    ) -> tuple[Scored, NamedArrays]:
         """Further scores and further predictions of a network whose predictions on the test split are `test`.
 
         Conditions: `ood/NAME/SCORE`, `corruptions/FAMILY/SEVERITY`, and `human_labels`.
@@ -60,13 +69,14 @@ class Robustness:
                 scores[f"ood/{one.name}/{score}"] = metrics
             arrays[f"ood_{one.name}_logits"] = logits.float().numpy()
         few = Split(splits.test.x[:CORRUPTED_ROWS], splits.test.y[:CORRUPTED_ROWS])
+        labels = test.labels[:CORRUPTED_ROWS]
         for family in self.corruptions:
             for severity in SEVERITIES:
                 split = corrupted(family, severity, few, splits.about, seed)
                 probs = predicted_logits(model, split).softmax(1)
                 scores[f"corruptions/{family}/{severity}"] = {
-                    "accuracy": accuracy(probs, split.y),
-                    "ece": ece(probs, split.y),
+                    "accuracy": accuracy(probs, labels),
+                    "ece": ece(probs, labels),
                 }
         people = load_human_labels(splits, self.data_dir)
         if people is not None:

@@ -14,7 +14,7 @@ from calmix.data import Splits
 from calmix.errors import CalmixError
 from calmix.predictions import ClassPredictions, RegressionPredictions, class_scores, regression_scores
 from calmix.predictions.scoring import TEMPERATURE, Scored
-from calmix.results.files import Arrays
+from calmix.results.files import NamedArrays
 from calmix.results.records import Record
 from calmix.train.batches import Batches
 from calmix.train.cost import relative_cost
@@ -27,7 +27,7 @@ class FinishedRun(NamedTuple):
     """What a run leaves in memory."""
 
     record: Record
-    predictions: Arrays
+    predictions: NamedArrays
     model: nn.Module
 
 
@@ -36,7 +36,7 @@ class Measurement(NamedTuple):
 
     scores: Scored
     temperature: float | None
-    predictions: Arrays
+    predictions: NamedArrays
     test: ClassPredictions | RegressionPredictions
 
 
@@ -79,10 +79,8 @@ def measure(model: nn.Module, splits: Splits) -> Measurement:
     """Scores on the test split, the temperature fitted on the calibration split, and the predictions behind both."""
     about = splits.about
     if about.task == "regression":
-        mean, targets = (
-            values.double() * about.target_std + about.target_mean
-            for values in (predict(model, splits.test), splits.test.y)
-        )
+        centre, scale = (torch.tensor(value, dtype=torch.float64) for value in (about.target_mean, about.target_std))
+        mean, targets = (values.double() * scale + centre for values in (predict(model, splits.test), splits.test.y))
         test = RegressionPredictions(mean, targets)
         arrays = {"mean": mean.numpy(), "targets": targets.numpy()}
         return Measurement(regression_scores(test), None, arrays, test)

@@ -103,7 +103,10 @@ def train(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Trai
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """No banners, no advice that does not apply to data held in memory, no global flag left set, and Ctrl-C as such."""
+    """Silence Lightning's banners and its advice for data that are not in memory, and leave no global flag set.
+
+    A KeyboardInterrupt, which Lightning makes a SystemExit of, is raised as itself.
+    """
     logger = logging.getLogger("lightning.pytorch")
     level, deterministic = logger.level, torch.get_deterministic_debug_mode()
     logger.setLevel(logging.WARNING)

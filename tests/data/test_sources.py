@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,19 @@ import pytest
 import torch
 from torch.utils.data import Dataset, TensorDataset
 
-from calmix.data import Arrays, Fixed, Frame, NamedSet, Noisy, Splits, Symmetric, TableFile, as_source, read_source
+from calmix.data import (
+    Arrays,
+    Fixed,
+    Frame,
+    NamedSet,
+    Noisy,
+    Splits,
+    Symmetric,
+    TableFile,
+    as_source,
+    corrupted,
+    read_source,
+)
 from calmix.errors import CalmixError, DataError, SettingError, ShapeError, UnknownNameError
 
 RNG = np.random.default_rng(0)
@@ -193,7 +206,6 @@ def test_images_are_standardised_by_channel_and_series_by_column():
     splits = as_source((images, Y)).splits(0)
     assert torch.allclose(splits.train.x.mean((0, 2, 3)), torch.zeros(2), atol=1e-5)
     assert torch.allclose(splits.train.x.std((0, 2, 3), correction=0), torch.ones(2), atol=1e-4)
-    assert len(splits.about.pixel_mean) == len(splits.about.pixel_std) == 2
     series = torch.from_numpy(RNG.normal(size=(60, 5, 2)) * np.array([1.0, 50.0]))
     column = as_source((series, Y)).splits(0).train.x
     assert torch.allclose(column.std((0, 1), correction=0), torch.ones(2), atol=1e-4)
@@ -215,7 +227,9 @@ def test_floating_targets_are_regressed_in_units_of_the_train_split(shape: tuple
     assert about.targets == train.shape[1]
     assert float(train.mean()) == pytest.approx(0, abs=1e-5)
     assert float(train.std(correction=0)) == pytest.approx(1, abs=1e-5)
-    back = torch.cat([part.y for part in parts(splits)]).double() * about.target_std + about.target_mean
+    back = torch.cat([part.y for part in parts(splits)]).double() * torch.tensor(about.target_std) + torch.tensor(
+        about.target_mean
+    )
     assert np.allclose(np.sort(back.flatten().numpy()), np.sort(y.flatten()), atol=1e-3)
 
 
@@ -291,3 +305,45 @@ def test_sources_travel_to_other_processes(kind: str):
         for ours, theirs in zip(parts(source.splits(1)), parts(again.splits(1)), strict=True):
             assert torch.equal(ours.x, theirs.x)
             assert torch.equal(ours.y, theirs.y)
+
+
+def test_content_that_differs_in_kind_shape_or_names_has_another_repr():
+    zeros = torch.zeros(40, 4, 4)
+    flat = [Arrays(rows, torch.arange(40) % 2) for rows in (zeros, zeros.view(40, 16), zeros.double())]
+    swapped = FRAME.rename(columns={"a": "b", "b": "a"})
+    splits = as_source((X, Y)).splits(0)
+    other = replace(splits, about=replace(splits.about, classes=("x", "y", "z")))
+    for sources in (flat, [Frame(FRAME, "label"), Frame(swapped, "label")], [Fixed(splits), Fixed(other)]):
+        assert len({repr(source) for source in sources}) == len(sources)
+
+
+def test_arrays_are_taken_as_they_come():
+    backwards = X[::-1]
+    backwards.setflags(write=False)
+    tensor = torch.from_numpy(X).bfloat16().requires_grad_()
+    for x in (backwards, tensor):
+        source = as_source((x, Y))
+        assert not source.splits(0).train.x.requires_grad
+        assert "sha256" in repr(source)
+    with pytest.raises(DataError, match=r"y holds <U1, and not numbers; number the classes 0 .. K - 1, or pass"):
+        as_source((X, np.array(["u", "v", "w"])[Y]))
+
+
+def test_eight_bit_images_are_divided_by_255_and_only_pixels_from_0_to_1_can_be_corrupted():
+    pixels = torch.from_numpy(RNG.integers(0, 256, (60, 1, 8, 8)).astype(np.uint8))
+    splits = as_source((pixels, Y)).splits(0)
+    mean, std = splits.about.pixel_mean[0], splits.about.pixel_std[0]
+    back = splits.test.x * std + mean
+    assert -1e-6 < back.min() < 0.05 < 0.95 < back.max() < 1 + 1e-6
+    corrupted("contrast", 1, splits.test, splits.about, seed=0)
+    raw = as_source((pixels.float(), Y)).splits(0)
+    with pytest.raises(SettingError, match="corruptions need pixels from 0 to 1; rescale those of data"):
+        corrupted("contrast", 1, raw.test, raw.about, seed=0)
+
+
+def test_each_of_several_targets_has_its_own_unit():
+    y = np.stack([RNG.normal(size=60), 5 + 1000 * RNG.normal(size=60)], 1).astype(np.float32)
+    splits = as_source((X, y)).splits(0)
+    torch.testing.assert_close(splits.train.y.std(0, correction=0), torch.ones(2))
+    back = splits.train.y * torch.tensor(splits.about.target_std) + torch.tensor(splits.about.target_mean)
+    assert {round(float(value), 2) for value in back[:, 1]} <= {round(float(value), 2) for value in y[:, 1]}

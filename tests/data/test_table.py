@@ -157,7 +157,7 @@ def test_a_regression_target_returns_to_its_unit():
     assert abs(splits.train.y.mean()) < 1e-6
     torch.testing.assert_close(splits.train.y.std(correction=0), torch.tensor(1.0))
     for split, index in zip((splits.train, splits.test), (rows[0], rows[3]), strict=True):
-        price = split.y[:, 0] * splits.about.target_std + splits.about.target_mean
+        price = split.y[:, 0] * torch.tensor(splits.about.target_std) + torch.tensor(splits.about.target_mean)
         np.testing.assert_allclose(price, frame["price"].iloc[index], rtol=1e-6)
 
 

@@ -11,7 +11,7 @@ from calmix.data import NamedSet
 from calmix.engines import carry_out, default_workers
 from calmix.errors import SettingError
 from calmix.models import MLP
-from calmix.results.files import Arrays
+from calmix.results.files import NamedArrays
 from calmix.results.records import Record
 from calmix.train import Recipe, TrainingSettings
 
@@ -24,7 +24,7 @@ RECIPES = [
 ]
 ALL_NEWS = [(recipe.label, recipe.seed, epoch) for recipe in RECIPES for epoch in (1, 2)]
 
-Finished = dict[tuple[str, int], tuple[Record, Arrays]]
+Finished = dict[tuple[str, int], tuple[Record, NamedArrays]]
 News = list[tuple[str, int, int]]
 
 

@@ -24,12 +24,12 @@ from calmix.report.figures.reliability import (
     prepare_stage,
 )
 from calmix.report.style import NAMED, styles
-from calmix.results.files import Arrays
+from calmix.results.files import NamedArrays
 
 STYLE = NAMED["mixup"]
 
 
-def class_arrays(seed: int) -> Arrays:
+def class_arrays(seed: int) -> NamedArrays:
     """Predictions of 80 rows of three classes, as a run stores them."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(80, 3))
@@ -42,7 +42,7 @@ def class_arrays(seed: int) -> Arrays:
     }
 
 
-def value_arrays(seed: int) -> Arrays:
+def value_arrays(seed: int) -> NamedArrays:
     rng = np.random.default_rng(seed)
     targets = 100 + 20 * rng.normal(size=(60, 1))
     return {"mean": targets + rng.normal(size=(60, 1)), "targets": targets}

@@ -39,8 +39,10 @@ def test_what_fails_half_way_leaves_the_old_file_and_nothing_else(tmp_path: Path
 
 def test_json_holds_finite_numbers_only(tmp_path: Path):
     path = tmp_path / "a.json"
-    write_json(path, {"ece": 0.5, "path": Path("x")})
-    assert read_json(path) == {"ece": 0.5, "path": "x"}
+    write_json(path, {"ece": 0.5})
+    assert read_json(path) == {"ece": 0.5}
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        write_json(path, {"ece": np.float32(0.5)})  # would come back as text
     for value in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="not JSON compliant"):
             write_json(path, {"ece": value})

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import calmix
-from calmix.data import Arrays, DataSource, Fixed, Frame, HumanNoise, NamedSet, Noisy, Split, Symmetric, load
+from calmix.data import Arrays, DataSource, Fixed, Frame, NamedSet, Noisy, Split, Symmetric, load
 from calmix.errors import SettingError
 from calmix.models import MLP, mlp, smooth_mlp
 from calmix.train import Recipe, Robustness, TrainingSettings
@@ -34,12 +34,11 @@ OTHERS = [
     replace(RECIPE, data=NamedSet("digits")),
     replace(RECIPE, data=Noisy(RECIPE.data, Symmetric(0.1))),
     replace(RECIPE, data=Noisy(RECIPE.data, Symmetric(0.2))),
-    replace(RECIPE, data=Noisy(RECIPE.data, HumanNoise("worse"))),
     replace(RECIPE, data=Arrays(X, Y)),
     replace(RECIPE, data=Arrays(X + 1e-3, Y)),
     replace(RECIPE, data=Arrays(X, 1 - Y)),
     replace(RECIPE, data=Frame(FRAME, "b")),
-    replace(RECIPE, data=Frame(FRAME.assign(a=0), "b")),
+    replace(RECIPE, data=Frame(FRAME.assign(a=range(1, 41)), "b")),
     replace(RECIPE, data=Fixed(load("wine"))),
     replace(RECIPE, data=Fixed(load("wine", seed=1))),
     replace(RECIPE, label="plain Mixup"),
@@ -139,7 +138,7 @@ def test_facts_are_those_of_the_run():
     }
     assert (facts.task, facts.model, facts.command) == ("classification", "resnet", ("calmix", "compare"))
     assert (facts.settings["epochs"], facts.settings["learning_rate"]) == (3, 0.1)  # what None came to
-    assert facts.environment["torch"] == torch.__version__
+    assert facts.environment["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert not facts.regression
 
 

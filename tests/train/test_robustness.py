@@ -111,7 +111,7 @@ NOTMNIST, JPEG = Robustness(ood=(OODSet("notmnist"),)), Robustness(corruptions=(
 MISFITS = [
     (NamedSet("wine"), NOTMNIST, SettingError, "OOD sets are images, and wine is a table"),
     (NamedSet("wine"), JPEG, SettingError, "corruptions are for images, and wine is a table"),
-    (NamedSet("diabetes"), JPEG, SettingError, "corruptions are for images, and diabetes"),
+    (NamedSet("diabetes"), JPEG, SettingError, "OOD sets and corruptions are for classes, and diabetes is regression"),
     (FEW, NOTMNIST, CalmixError, "notmnist"),
     (Noisy(FEW, HumanNoise("worse")), Robustness(), SettingError, "known for cifar10 alone"),
     (Noisy(NamedSet("diabetes"), Symmetric(0.1)), Robustness(), SettingError, "diabetes is regression"),

@@ -15,7 +15,7 @@ from calmix.data import NamedSet, Noisy, Symmetric
 from calmix.errors import ShapeError
 from calmix.metrics import ece_interval
 from calmix.posthoc import CalibrationLogits, fit_temperature
-from calmix.results.files import Arrays
+from calmix.results.files import NamedArrays
 from calmix.results.records import Record
 from calmix.train import Recipe, TrainingSettings, run
 from calmix.train.running import misfits, try_step
@@ -25,7 +25,7 @@ RECIPE = Recipe(NamedSet("wine"), "mixup", calmix.mixup(), settings=QUICK)
 
 
 @pytest.fixture(scope="module")
-def wine() -> tuple[Record, Arrays, nn.Module]:
+def wine() -> tuple[Record, NamedArrays, nn.Module]:
     """The run of RECIPE."""
     return run(RECIPE)
 
@@ -34,7 +34,7 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return fit_temperature(CalibrationLogits(torch.tensor(logits).double(), torch.tensor(labels))).value
 
 
-def test_metrics_are_those_of_the_stored_predictions(wine: tuple[Record, Arrays, nn.Module]):
+def test_metrics_are_those_of_the_stored_predictions(wine: tuple[Record, NamedArrays, nn.Module]):
     record, predictions, _ = wine
     plain, scaled = record.metrics["plain"], record.metrics["scaled"]
     labels, probs = predictions["labels"], predictions["probs"].astype(float)
@@ -49,7 +49,7 @@ def test_metrics_are_those_of_the_stored_predictions(wine: tuple[Record, Arrays,
     assert record.metrics["intervals/high"]["ece"] == pytest.approx(high, abs=1e-4)
 
 
-def test_the_predictions_are_those_of_the_network(wine: tuple[Record, Arrays, nn.Module]):
+def test_the_predictions_are_those_of_the_network(wine: tuple[Record, NamedArrays, nn.Module]):
     _, predictions, model = wine
     splits = RECIPE.splits()
     with torch.no_grad():
@@ -57,7 +57,7 @@ def test_the_predictions_are_those_of_the_network(wine: tuple[Record, Arrays, nn
         assert np.allclose(model(splits.calibration.x).numpy(), predictions["calibration_logits"], atol=1e-5)
 
 
-def test_the_temperature_comes_from_the_calibration_split_and_nothing_else(wine: tuple[Record, Arrays, nn.Module]):
+def test_the_temperature_comes_from_the_calibration_split_and_nothing_else(wine: tuple[Record, NamedArrays, nn.Module]):
     record, predictions, _ = wine
     calibration = temperature(predictions["calibration_logits"], predictions["calibration_labels"])
     test = temperature(predictions["logits"], predictions["labels"])
@@ -67,7 +67,7 @@ def test_the_temperature_comes_from_the_calibration_split_and_nothing_else(wine:
     assert np.array_equal(predictions["calibration_labels"], RECIPE.splits().calibration.y.numpy())
 
 
-def test_the_record_tells_how_it_came_about(wine: tuple[Record, Arrays, nn.Module]):
+def test_the_record_tells_how_it_came_about(wine: tuple[Record, NamedArrays, nn.Module]):
     record, _, _ = wine
     assert (record.method, record.seed, record.epoch, record.run) == ("mixup", 0, 2, "mixup-seed0")
     assert eval(record.repr, dict(vars(calmix.parts))) == RECIPE.method
@@ -88,25 +88,25 @@ def test_runs_of_a_seed_share_splits_and_initial_weights_and_seeds_do_not():
     assert not torch.equal(test, other)
 
 
-def test_the_same_recipe_gives_the_same_run(wine: tuple[Record, Arrays, nn.Module]):
+def test_the_same_recipe_gives_the_same_run(wine: tuple[Record, NamedArrays, nn.Module]):
     record, predictions, _ = run(RECIPE)
     assert record.metrics == wine[0].metrics
     assert np.array_equal(predictions["logits"], wine[1]["logits"])
 
 
 @pytest.fixture(scope="module")
-def binary() -> tuple[Record, Arrays, nn.Module]:
+def binary() -> tuple[Record, NamedArrays, nn.Module]:
     return run(Recipe(NamedSet("breast_cancer", task="binary"), "erm", calmix.erm(), settings=QUICK))
 
 
-def test_a_binary_run_is_judged_as_two_classes(binary: tuple[Record, Arrays, nn.Module]):
+def test_a_binary_run_is_judged_as_two_classes(binary: tuple[Record, NamedArrays, nn.Module]):
     record, predictions, _ = binary
     assert predictions["probs"].shape[1] == 2
     assert record.metrics["plain"]["accuracy"] > 0.9
     assert record.metrics["positive"]["auroc"] > 0.9
 
 
-def test_answers_about_ninety_per_cent_sure_are_counted(binary: tuple[Record, Arrays, nn.Module]):
+def test_answers_about_ninety_per_cent_sure_are_counted(binary: tuple[Record, NamedArrays, nn.Module]):
     record, predictions, _ = binary
     probs = torch.tensor(predictions["logits"]).double().softmax(1).numpy()
     confidence = probs.max(1)
@@ -129,7 +129,7 @@ def test_a_regression_run_is_judged_in_the_original_unit():
     assert found.statistic > 0.3
 
 
-def test_a_run_is_also_judged_with_batch_norm_re_estimated(wine: tuple[Record, Arrays, nn.Module]):
+def test_a_run_is_also_judged_with_batch_norm_re_estimated(wine: tuple[Record, NamedArrays, nn.Module]):
     data, settings = NamedSet("digits", train_size=200), TrainingSettings(epochs=1)
     mixed = run(Recipe(data, "mixup", calmix.mixup(), settings=settings)).record.metrics
     refreshed = run(
@@ -143,7 +143,7 @@ def test_a_run_is_also_judged_with_batch_norm_re_estimated(wine: tuple[Record, A
     assert not [condition for condition in wine[0].metrics if condition.startswith("refreshed")]  # no batch norm
 
 
-def test_wrong_labels_are_learned_and_not_judged_by(wine: tuple[Record, Arrays, nn.Module]):
+def test_wrong_labels_are_learned_and_not_judged_by(wine: tuple[Record, NamedArrays, nn.Module]):
     noisy = replace(RECIPE, data=Noisy(NamedSet("wine"), Symmetric(0.4)))
     clean, wrong = RECIPE.splits(), noisy.splits()
     assert (clean.train.y != wrong.train.y).sum() == round(0.4 * len(clean.train))

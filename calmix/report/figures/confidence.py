@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from calmix.report.drawing import CsvRow, Drawing, panels, panels_height
 from calmix.report.style import Style
-from calmix.results.files import Arrays
+from calmix.results.files import NamedArrays
 
 BINS = 15  # B
 CONFIDENCE_CAPTION = (
@@ -41,14 +41,14 @@ class Confidence:
                 yield {"method": self.method, "kind": kind, "from": number / BINS, "share": share}
 
 
-def prepare_right_wrong(method: str, seeds: Sequence[Arrays]) -> Confidence:
+def prepare_right_wrong(method: str, seeds: Sequence[NamedArrays]) -> Confidence:
     """Of the test rows of all seeds."""
     confidence = np.concatenate([seed["probs"].max(1) for seed in seeds])
     right = np.concatenate([seed["probs"].argmax(1) == seed["labels"] for seed in seeds])
     return Confidence(method, RIGHT_WRONG, _shares(confidence[right]), _shares(confidence[~right]))
 
 
-def prepare_ood(method: str, seeds: Sequence[Arrays], name: str) -> Confidence:
+def prepare_ood(method: str, seeds: Sequence[NamedArrays], name: str) -> Confidence:
     """Of the test rows, and of the rows of a set of no class, of all seeds."""
     inside = np.concatenate([seed["probs"].max(1) for seed in seeds])
     logits = np.concatenate([seed[f"ood_{name}_logits"] for seed in seeds])

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from calmix.metrics import risk_coverage
 from calmix.report.drawing import TOGETHER, CsvRow, Drawing, legend, legend_height, panels, panels_height
 from calmix.report.style import Style
-from calmix.results.files import Arrays
+from calmix.results.files import NamedArrays
 
 NEAR_ZERO = 0.1  # per cent; what is less than that is drawn on a linear scale
 
@@ -55,11 +55,11 @@ class Curve:
                 yield {"method": self.method, "seed": seed, self.along.name: x, self.quantity.name: value}
 
 
-def prepare_risk(method: str, seeds: Sequence[int], predictions: Sequence[Arrays]) -> Curve:
+def prepare_risk(method: str, seeds: Sequence[int], predictions: Sequence[NamedArrays]) -> Curve:
     """The risk where 20 %, 22 %, ... of the test rows are answered; where there are fewer, a single row decides."""
     coverage = np.linspace(0.2, 1, 41)
 
-    def risk(of_seed: Arrays) -> NDArray[np.float64]:
+    def risk(of_seed: NamedArrays) -> NDArray[np.float64]:
         whole = risk_coverage(of_seed["probs"], of_seed["labels"]).risk.numpy()  # (n,)
         return whole[np.ceil(coverage * len(whole) - 1e-9).astype(int) - 1]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from calmix.report.drawing import CsvRow, Drawing, wrapped
 from calmix.report.style import Style
-from calmix.results.files import Arrays
+from calmix.results.files import NamedArrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class Predicted:
             yield {"method": self.method, "predicted": predicted, "observed": observed}
 
 
-def prepare_predicted(method: str, seeds: Sequence[Arrays]) -> Predicted:
+def prepare_predicted(method: str, seeds: Sequence[NamedArrays]) -> Predicted:
     mean, targets = (np.concatenate([seed[name].ravel() for seed in seeds]) for name in ("mean", "targets"))
     return Predicted(method, mean, targets)
 

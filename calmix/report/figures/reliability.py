@@ -27,7 +27,7 @@ from calmix.metrics import (
 from calmix.metrics.tensors import Array
 from calmix.report.drawing import AFTER, BEFORE, CsvRow, Drawing, wrapped
 from calmix.report.style import Style, darker
-from calmix.results.files import Arrays
+from calmix.results.files import NamedArrays
 
 FEW = 0.01  # the share of rows below which a bar is pale
 STEP = 64  # every which point of a smooth curve is drawn: 65 of 4,097
@@ -64,7 +64,7 @@ class Reliability:
                 yield {**said, "kind": "curve", self.claimed: claimed, self.observed: observed, "density": density}
 
 
-def prepare_reliability(method: str, seeds: Sequence[Arrays]) -> tuple[Reliability, Reliability]:
+def prepare_reliability(method: str, seeds: Sequence[NamedArrays]) -> tuple[Reliability, Reliability]:
     """Before temperature, and after that of each seed's own run."""
     labels = np.concatenate([seed["labels"] for seed in seeds])
     before = np.concatenate([seed["probs"] for seed in seeds])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from calmix.results.catalogue import ACCURACY, ECE, RMSE, SCALED_ECE, Column, Mark
 from calmix.results.statistics import widened
-from calmix.results.store import CONTROLS, PLAIN_MIXUP, PLAIN_TRAINING, Results
+from calmix.results.store import PLAIN_MIXUP, PLAIN_TRAINING, Results, is_control
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def level(results: Results) -> float:
 
 def contenders(results: Results) -> list[str]:
     """The methods that can be taken: all but controls, where that leaves two or more."""
-    left = [method for method in results.methods if method not in CONTROLS]
+    left = [method for method in results.methods if not is_control(method)]
     return left if len(left) > 1 else results.methods
 
 

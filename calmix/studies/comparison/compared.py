@@ -12,11 +12,11 @@ from calmix.report.page import Page, write_page
 from calmix.report.sentences import Advice
 from calmix.report.tables import seeds
 from calmix.report.terminal import print_sheet
-from calmix.results.files import Arrays
+from calmix.results.files import NamedArrays
 from calmix.results.records import Record, read_predictions
 from calmix.results.scores import Scores
 from calmix.results.store import Results, read_results
-from calmix.studies.comparison.page import Predictions, comparison_page
+from calmix.studies.comparison.page import MethodPredictions, comparison_page
 from calmix.studies.comparison.sentences import advice
 from calmix.studies.comparison.tables import columns_of, summary_table
 
@@ -29,7 +29,7 @@ class Compared:
     """
 
     results: Results
-    predictions_of: Callable[[Record], Arrays]
+    predictions_of: Callable[[Record], NamedArrays]
 
     @property
     def scores(self) -> Scores:
@@ -62,7 +62,7 @@ class Compared:
 
     def page(self) -> Page:
         """The report as a value."""
-        predictions: Predictions = {
+        predictions: MethodPredictions = {
             method: [self.predictions_of(record) for record in self.results.of_method(method)]
             for method in self.results.methods
         }

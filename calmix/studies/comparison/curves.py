@@ -7,7 +7,7 @@ import numpy as np
 from calmix.data.corruptions import CORRUPTED_ROWS
 from calmix.metrics import accuracy, ece
 from calmix.report.figures.curves import Curve, Quantity
-from calmix.results.files import Arrays
+from calmix.results.files import NamedArrays
 from calmix.results.records import Record
 from calmix.results.scores import Scores
 
@@ -32,7 +32,7 @@ def prepare_learning(runs: Sequence[Record], quantity: Quantity) -> Curve:
     )
 
 
-def prepare_corruption(scores: Scores, method: str, predictions: Sequence[Arrays], quantity: Quantity) -> Curve:
+def prepare_corruption(scores: Scores, method: str, predictions: Sequence[NamedArrays], quantity: Quantity) -> Curve:
     """The mean over all families of corruptions; severity 0 is the same test rows, undamaged, from the predictions."""
     undamaged = {"accuracy": accuracy, "ece": ece}[quantity.name]
     clean = [undamaged(one["probs"][:CORRUPTED_ROWS], one["labels"][:CORRUPTED_ROWS]) for one in predictions]

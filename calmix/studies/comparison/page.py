@@ -19,7 +19,7 @@ from calmix.report.sentences import listed, named
 from calmix.report.style import Style, styles
 from calmix.report.tables import Cell, Row, Table, seeds
 from calmix.results.catalogue import ACCURACY, COST, ECE, METRICS, RMSE, SCALED_ECE, Column, number
-from calmix.results.files import Arrays, slug
+from calmix.results.files import NamedArrays, slug
 from calmix.results.scores import Scores
 from calmix.results.store import Results
 from calmix.studies.comparison.curves import (
@@ -36,10 +36,10 @@ from calmix.studies.comparison.quantile import prepare_quantiles, quantiles_draw
 from calmix.studies.comparison.sentences import advice
 from calmix.studies.comparison.tables import columns_of, difference_table, evidence_table, means_table, summary_table
 
-Predictions = Mapping[str, Sequence[Arrays]]  # by method, in the order of the seeds
+MethodPredictions = Mapping[str, Sequence[NamedArrays]]  # by method, in the order of the seeds
 
 
-def comparison_page(results: Results, predictions: Predictions) -> Page:
+def comparison_page(results: Results, predictions: MethodPredictions) -> Page:
     """The page of a comparison, whose test predictions are given by method, a run each."""
     verdict = advice(results)
     figures = _regression if results.regression else _classification
@@ -145,7 +145,7 @@ def _facts(results: Results) -> dict[str, str]:
 # ---------------------------------------------------------------------------------------------- figures
 
 
-def _classification(results: Results, predictions: Predictions) -> list[Section]:
+def _classification(results: Results, predictions: MethodPredictions) -> list[Section]:
     looks, scores = styles(results.methods), results.scores
     diagrams, sure, risks = [], [], []
     for method in results.methods:
@@ -197,7 +197,7 @@ def _quantiles(scores: Scores) -> list[Section]:
     return [Section("Near pairs, far pairs, all pairs", caption, [quantiles_drawing("quantiles", points)])]
 
 
-def _regression(results: Results, predictions: Predictions) -> list[Section]:
+def _regression(results: Results, predictions: MethodPredictions) -> list[Section]:
     looks = styles(results.methods)
     dots = [prepare_predicted(method, predictions[method]) for method in results.methods]
     limits = (
@@ -252,7 +252,7 @@ def _errors(scores: Scores, x: Column) -> Scatter:
 # --------------------------------------------------------------------------- what was asked for beyond the test split
 
 
-def _ood(results: Results, predictions: Predictions, looks: Mapping[str, Style]) -> list[Section]:
+def _ood(results: Results, predictions: MethodPredictions, looks: Mapping[str, Style]) -> list[Section]:
     """Rows of none of the classes."""
     sections = []
     paths = [path.split("/") for path in results.scores.conditions("ood")]
@@ -295,7 +295,7 @@ def _ood(results: Results, predictions: Predictions, looks: Mapping[str, Style])
     return sections
 
 
-def _corruptions(results: Results, predictions: Predictions, looks: Mapping[str, Style]) -> list[Section]:
+def _corruptions(results: Results, predictions: MethodPredictions, looks: Mapping[str, Style]) -> list[Section]:
     families = list(dict.fromkeys(path.split("/")[0] for path in results.scores.conditions("corruptions")))
     if not families:
         return []

@@ -19,10 +19,11 @@ from calmix.core.method import Method, Scheduled
 from calmix.data import DataSource, as_source
 from calmix.engines import Tick, carry_out, default_workers
 from calmix.errors import DataError, SettingError
+from calmix.methods.erm import erm
 from calmix.models import ModelFactory
-from calmix.results.files import Arrays, make_folder, refuse_finished, slug, write_json
+from calmix.results.files import NamedArrays, make_folder, refuse_finished, slug, write_json
 from calmix.results.records import Record, read_predictions, read_record, save_record
-from calmix.results.store import Results, references, write_results
+from calmix.results.store import PLAIN_TRAINING, Results, references, write_results
 from calmix.studies.comparison.compared import Compared
 from calmix.train import Recipe, Robustness, TrainingSettings
 from calmix.train.recipe import facts_of
@@ -65,7 +66,6 @@ class Comparison:
     def check(self) -> None:
         """Raise a CalmixError where data, network, methods or what else is measured do not fit together."""
         first = self.recipes[: len(self.methods)]
-        first[0].network()
         for recipe in first:
             try_step(recipe)
         self.robustness.check(first[0].splits())
@@ -78,12 +78,19 @@ class Comparison:
 
 
 def check_labels(methods: Methods) -> None:
-    """Raise SettingError for no methods, for what is no method, and for labels that are the same in files."""
-    if not methods:
-        raise SettingError("no methods to compare; name at least one, e.g. --methods erm mixup.")
+    """Raise SettingError for no methods, for what is no method, and for labels that would mislead a reader.
+
+    Reports call the method `erm` plain training, and compare the others to it: so it must be it, and no other label.
+    """
+    if not isinstance(methods, Mapping) or not methods:
+        raise SettingError(f"methods must be a dict of methods by label, at least one; got {methods!r}.")
     for label, method in methods.items():
-        if not isinstance(method, Method | Scheduled):
-            raise SettingError(f"{label!r} must be a method, such as calmix.mixup(); got {method!r}.")
+        if not isinstance(label, str) or not isinstance(method, Method | Scheduled):
+            raise SettingError(f"{label!r} must be a label and its method, such as calmix.mixup(); got {method!r}.")
+        if (label == PLAIN_TRAINING) != (method == erm()):
+            raise SettingError(
+                f"{label!r} is {method!r}; label plain training, calmix.erm(), {PLAIN_TRAINING!r}, and nothing else so."
+            )
     if len({slug(label) for label in methods}) < len(methods):
         raise SettingError(f"two methods have the same name in files: {', '.join(methods)}; name each one once.")
 
@@ -110,8 +117,11 @@ def compare(
         model: a factory: a function that returns a new `nn.Module`, called with what it names of `shape` (of one row),
             `outputs` and `num_classes`. None: a small residual network for images, a perceptron for other rows.
         data: `Splits`; a pair (x, y) of tensors or arrays; a DataFrame, with `target`; a map-style torch data set; or a
-            source, such as `calmix.data.NamedSet("digits")`. See `calmix.data.as_source`.
-        methods: by label. None: plain training, Mixup, Similarity Kernel Mixup, MixupE and the last two combined.
+            source, such as `calmix.data.NamedSet("digits")`. Integer y are class ids, floating y are values to regress.
+            Options such as `train_size` belong to the source: `calmix.data.Arrays(x, y, train_size=100)`. Ready-made
+            `Splits` are the same for every seed, so that intervals speak of the training alone.
+        methods: by label; plain training is labelled "erm", plain Mixup "mixup". None: plain training, Mixup,
+            Similarity Kernel Mixup, MixupE and the last two combined.
         seeds: how many seeds, 0, 1, ...; ten or more are advised before a claim.
         reference: the label that marks refer to. settings, robustness: see there.
         out: a folder for all results; None keeps them in memory. resume: go on where a stopped comparison was.
@@ -177,9 +187,10 @@ def carry_out_comparison(
     if out is None and resume:
         raise SettingError("resume goes on in a folder; give out, too.")
     recipes = comparison.recipes
-    comparison.check()  # before anything is written
+    comparison.recipes[0].network()  # bad data and models fail first
     store = _Memory() if out is None else _Folder(out, resume)
     todo = store.missing(recipes)
+    comparison.check()  # before anything is written
     store.open(recipes)
     for recipe in recipes:
         if recipe not in todo:
@@ -201,7 +212,7 @@ class _Memory:
     """Finished runs without a folder."""
 
     def __init__(self) -> None:
-        self._runs: dict[tuple[str, int], tuple[Record, Arrays]] = {}
+        self._runs: dict[tuple[str, int], tuple[Record, NamedArrays]] = {}
 
     def missing(self, recipes: Sequence[Recipe]) -> list[Recipe]:
         return list(recipes)
@@ -209,13 +220,13 @@ class _Memory:
     def open(self, recipes: Sequence[Recipe]) -> None:
         pass
 
-    def save(self, record: Record, predictions: Arrays) -> None:
+    def save(self, record: Record, predictions: NamedArrays) -> None:
         self._runs[record.method, record.seed] = record, predictions
 
     def record(self, recipe: Recipe) -> Record | None:
         return self._runs[recipe.label, recipe.seed][0]
 
-    def predictions(self, record: Record) -> Arrays:
+    def predictions(self, record: Record) -> NamedArrays:
         return self._runs[record.method, record.seed][1]
 
 
@@ -249,11 +260,11 @@ class _Folder:
         except OSError as error:
             raise DataError(f"cannot write to {self.path}: {error.strerror or error}; give another --out.") from None
 
-    def save(self, record: Record, predictions: Arrays) -> None:
+    def save(self, record: Record, predictions: NamedArrays) -> None:
         save_record(self.path, record, predictions)
 
     def record(self, recipe: Recipe) -> Record | None:
         return read_record(self.path, recipe.label, recipe.seed)
 
-    def predictions(self, record: Record) -> Arrays:
+    def predictions(self, record: Record) -> NamedArrays:
         return read_predictions(self.path, record)

@@ -43,7 +43,7 @@ from calmix.core.method import Method, Scheduled
 from calmix.core.mix import Batch
 from calmix.data import DataSource
 from calmix.errors import DataError, SettingError
-from calmix.models import ModelFactory, identity_of, smooth_mlp
+from calmix.models import ModelFactory, digest_of, smooth_mlp
 from calmix.results.files import FINISHED, make_folder, refuse_finished, slug
 from calmix.results.scores import Measured, Scores
 from calmix.studies.diagnosis.conditions import NO_METHOD
@@ -112,9 +112,10 @@ class Diagnosis:
     @property
     def text(self) -> str:
         """All that a seed's scores depend on but the seed."""
-        model = None if self.model is None else identity_of(self.model)
+        network = next(self.recipe(label, seed=0).network() for label in self.methods)
         return (
-            f"Diagnosis(data={self.data!r}, methods={dict(self.methods)!r}, model={model}, settings={self.settings!r}, "
+            f"Diagnosis(data={self.data!r}, methods={dict(self.methods)!r}, model={digest_of(network)}, "
+            f"settings={self.settings!r}, "
             f"oracle={self.oracle!r}, pairs={self.pairs}, bins={self.bins}, derivatives={self.derivatives})"
         )
 

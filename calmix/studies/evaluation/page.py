@@ -34,7 +34,7 @@ from calmix.report.style import NAMED, Style
 from calmix.report.tables import Cell, Row, Table
 from calmix.report.terminal import print_sheet
 from calmix.results.catalogue import METRICS, Column
-from calmix.results.files import Arrays, make_folder, refuse_finished, write_json
+from calmix.results.files import NamedArrays, make_folder, refuse_finished, write_json
 from calmix.studies.evaluation.figures import SPREAD_CAPTION, prepare_deviation, prepare_quantile, spread_drawing
 from calmix.studies.evaluation.study import METHOD, Evaluation, evaluation_json
 from calmix.studies.evaluation.tables import metrics_table
@@ -129,7 +129,7 @@ def _of_classes(evaluation: Evaluation, test: ClassPredictions) -> list[Section]
     ]
 
 
-def _ood(evaluation: Evaluation, known: Arrays) -> list[Section]:
+def _ood(evaluation: Evaluation, known: NamedArrays) -> list[Section]:
     if not evaluation.given.ood:
         return []
     drawings, rows = [], []

@@ -15,7 +15,7 @@ from calmix.report.sentences import joined
 from calmix.results.catalogue import ACCURACY, ECE, MAE, NLL, RMSE, SCALED_ECE, Column
 from calmix.results.scores import column_name
 from calmix.results.statistics import Ranks, rank
-from calmix.results.store import CONTROLS, Results, read_results
+from calmix.results.store import Results, is_control, read_results
 
 CLASSIFICATION = (ACCURACY, ECE, SCALED_ECE, NLL)  # what is ranked, the most important first
 REGRESSION = (RMSE, MAE)
@@ -61,7 +61,7 @@ def read_ranking(folders: Sequence[Path]) -> Ranking:
     if 0 < len(regressions) < len(folders):
         raise DataError(f"regression cannot be ranked with classification; rank apart: {', '.join(regressions)}.")
     everyone = list(dict.fromkeys(method for one in comparisons for method in one.methods))
-    shared = [m for m in everyone if m not in CONTROLS and all(m in one.methods for one in comparisons)]
+    shared = [m for m in everyone if not is_control(m) and all(m in one.methods for one in comparisons)]
     if len(shared) < 2:
         have = joined(shared) or "none"
         raise DataError(f"ranks need two methods or more that all comparisons have; these share {have}.")

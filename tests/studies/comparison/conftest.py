@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from calmix.metrics import classification_metrics, human_label_metrics, regression_metrics, shift_metrics
-from calmix.results.files import Arrays
+from calmix.results.files import NamedArrays
 from calmix.results.records import Epoch, Record, save_record
 from calmix.results.scores import Measured
 from calmix.results.store import DataFacts, Results, RunFacts, references, write_results
 from calmix.train import TrainingSettings
 
 Finish = Callable[..., Results]
-Made = tuple[Measured, float | None, Arrays]  # scores, temperature, predictions
+Made = tuple[Measured, float | None, NamedArrays]  # scores, temperature, predictions
 
 
 def facts(task: str, name: str = "toy", hostile: str = "") -> RunFacts:
@@ -53,7 +53,7 @@ def _classification(rng: np.random.Generator, sharpness: float) -> Made:
     return scores, temperature, predictions
 
 
-def _beyond(rng: np.random.Generator, predictions: Arrays) -> tuple[Measured, Arrays]:
+def _beyond(rng: np.random.Generator, predictions: NamedArrays) -> tuple[Measured, NamedArrays]:
     """What `calmix compare --ood notmnist --corruptions ALL` adds, and people's labels."""
     foreign, people = rng.normal(size=(50, 3)), rng.dirichlet(np.ones(3), 80)
     ood = shift_metrics(predictions["logits"], foreign)

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,11 +143,11 @@ def test_finished_runs_are_not_overwritten_and_other_settings_not_mixed_in(folde
         carry_out_comparison(COMPARISON, folder, workers=1)
     for other in (
         replace(COMPARISON, settings=TrainingSettings(epochs=3)),
-        replace(COMPARISON, methods={"erm": calmix.mixup()}),
+        replace(COMPARISON, methods={"sk_mixup": calmix.sk_mixup(tau_max=0.3)}),
         replace(COMPARISON, model=mlp),
         replace(COMPARISON, data=NamedSet("wine", train_size=90)),
     ):
-        with pytest.raises(DataError, match=r"holds 'erm' with other settings"):
+        with pytest.raises(DataError, match=r"holds '(erm|sk_mixup)' with other settings"):
             carry_out_comparison(other, folder, resume=True, workers=1)
     assert (folder / "results.json").stat().st_mtime_ns == before
 
@@ -178,11 +180,11 @@ def test_bad_numbers_and_labels_are_refused_at_once(tmp_path: Path):
         carry_out_comparison(COMPARISON, tmp_path / "new", workers=0)
     with pytest.raises(SettingError, match="seeds must be at least 1; got 0"):
         replace(COMPARISON, seeds=0)
-    with pytest.raises(SettingError, match="no methods"):
+    with pytest.raises(SettingError, match="methods must be a dict of methods by label, at least one"):
         replace(COMPARISON, methods={})
     with pytest.raises(SettingError, match="two methods have the same name in files"):
         replace(COMPARISON, methods={"mixup(alpha=1)": calmix.mixup(), "mixup alpha 1": calmix.mixup()})
-    with pytest.raises(SettingError, match=r"'mixup' must be a method, such as calmix.mixup\(\); got <function"):
+    with pytest.raises(SettingError, match=r"'mixup' must be a label and its method.*got <function"):
         replace(COMPARISON, methods={"mixup": calmix.mixup})
     with pytest.raises(UnknownNameError, match="unknown method to refer to 'sk_mixap'; did you mean 'sk_mixup'"):
         replace(COMPARISON, reference="sk_mixap")
@@ -403,3 +405,56 @@ def test_a_paired_difference_is_blind_to_what_seeds_share():
     difference = paired_difference(list(shared + 1), list(shared))
     assert difference.mean == pytest.approx(1)
     assert math.isclose(difference.half_width, 0, abs_tol=1e-9)
+
+
+def of_width(width: int) -> "object":
+    return lambda shape, outputs: nn.Sequential(nn.Linear(shape[0], width), nn.ReLU(), nn.Linear(width, outputs))
+
+
+def test_another_network_is_not_taken_for_the_stored_one(tmp_path: Path):
+    """Also where the two functions have the same name and the same code."""
+    compared(model=of_width(1), seeds=1, out=tmp_path)
+    assert compared(model=of_width(1), seeds=1, out=tmp_path, resume=True).results.seeds == 1
+    with pytest.raises(DataError, match="holds 'erm' with other settings"):
+        compared(model=of_width(20), seeds=1, out=tmp_path, resume=True)
+
+
+SCRIPT = """
+import sys
+import calmix
+from torch import nn
+
+def network(shape, outputs):
+    return nn.Linear(shape[0], outputs)
+
+if __name__ == "__main__":
+    methods = {"erm": calmix.erm(), "mixup": calmix.mixup()}
+    options = {"seeds": 1, "settings": calmix.TrainingSettings(epochs=1), "out": "out", "workers": 2}
+    source = calmix.data.NamedSet("wine")
+    calmix.compare(network, source, methods, **options)
+    print(calmix.compare(network, source, methods, **options, resume=True).results.methods)
+"""
+
+
+def test_a_script_with_workers_is_resumed(tmp_path: Path):
+    """Its factory has another module's name in the workers."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    found = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "['erm', 'mixup']"
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [{"erm": calmix.mixup()}, {"baseline": calmix.erm(), "mixup": calmix.mixup()}, [calmix.erm()], {1: calmix.erm()}],
+)
+def test_labels_that_would_mislead_are_refused(methods: object):
+    with pytest.raises(
+        SettingError, match=r"label plain training, calmix.erm\(\), 'erm'|methods must be|must be a label"
+    ):
+        compared(methods=methods)
+
+
+def test_regression_is_not_measured_on_corrupted_images():
+    x, y = torch.rand(40, 1, 8, 8), torch.rand(40)
+    with pytest.raises(SettingError, match="OOD sets and corruptions are for classes, and data is regression"):
+        compared((x, y), robustness=Robustness(corruptions=("contrast",)))
