@@ -107,9 +107,12 @@ class Fixed:
         return self
 
     def __repr__(self) -> str:
+        return f"Fixed({self.given.about.name!r}, {self._hash})"
+
+    @cached_property
+    def _hash(self) -> str:
         parts = (self.given.train, self.given.validation, self.given.calibration, self.given.test)
-        tensors = [tensor for part in parts for tensor in (part.x, part.y)]
-        return f"Fixed({self.given.about.name!r}, {_fingerprint(tensors, repr(self.given.about))})"
+        return _fingerprint([tensor for part in parts for tensor in (part.x, part.y)], repr(self.given.about))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -227,7 +230,11 @@ class Arrays:
         return self.classes or tuple(map(str, range(count)))
 
     def __repr__(self) -> str:
-        return f"Arrays({_fingerprint([self.x, self.y], str(self.classes))}, train_size={self.train_size!r})"
+        return f"Arrays({self._hash}, train_size={self.train_size!r})"
+
+    @cached_property
+    def _hash(self) -> str:
+        return _fingerprint([self.x, self.y], str(self.classes))
 
 
 def as_source(data: Any, target: str | None = None) -> DataSource:

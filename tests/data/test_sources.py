@@ -330,7 +330,7 @@ def test_arrays_are_taken_as_they_come():
 
 
 def test_eight_bit_images_are_divided_by_255_and_only_pixels_from_0_to_1_can_be_corrupted():
-    pixels = torch.from_numpy(RNG.integers(0, 256, (60, 1, 8, 8)).astype(np.uint8))
+    pixels = torch.from_numpy(np.random.default_rng(5).integers(0, 256, (60, 1, 8, 8)).astype(np.uint8))
     splits = as_source((pixels, Y)).splits(0)
     mean, std = splits.about.pixel_mean[0], splits.about.pixel_std[0]
     back = splits.test.x * std + mean
@@ -342,7 +342,9 @@ def test_eight_bit_images_are_divided_by_255_and_only_pixels_from_0_to_1_can_be_
 
 
 def test_each_of_several_targets_has_its_own_unit():
-    y = np.stack([RNG.normal(size=60), 5 + 1000 * RNG.normal(size=60)], 1).astype(np.float32)
+    y = np.stack(
+        [np.random.default_rng(5).normal(size=60), 5 + 1000 * np.random.default_rng(5).normal(size=60)], 1
+    ).astype(np.float32)
     splits = as_source((X, y)).splits(0)
     torch.testing.assert_close(splits.train.y.std(0, correction=0), torch.ones(2))
     back = splits.train.y * torch.tensor(splits.about.target_std) + torch.tensor(splits.about.target_mean)
