@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from calmix.results.catalogue import number
 from calmix.results.store import PLAIN_MIXUP, PLAIN_TRAINING
 
+ENOUGH_ANSWERS = 100  # that are about 90 % sure, below which nothing is said of them
+
 
 @dataclass(frozen=True)
 class Advice:

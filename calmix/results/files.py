@@ -4,7 +4,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import BadZipFile
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from calmix.errors import DataError
+from calmix.errors import DataError, SettingError
 
 NamedArrays = Mapping[str, NDArray[Any]]  # by name: logits, probs, labels, ...
 
@@ -86,6 +86,19 @@ def make_folder(path: Path) -> None:
 
 # what marks a folder as taken, and by what
 FINISHED = {"results.json": "a comparison", "diagnosis.json": "a diagnosis", "metrics.json": "an evaluation"}
+
+
+def refuse_others(folder: Path, own: str) -> None:
+    """Raise DataError where the folder holds results of another kind than those marked by the file `own`."""
+    for name, kind in FINISHED.items():
+        if name != own and (folder / name).exists():
+            raise DataError(f"{folder} holds {kind}; give another --out.")
+
+
+def check_labels(labels: Collection[str]) -> None:
+    """Raise SettingError where two labels would have the same file name."""
+    if len({slug(label) for label in labels}) < len(labels):
+        raise SettingError(f"two methods have the same name in files: {', '.join(labels)}; name each one once.")
 
 
 def refuse_finished(folder: Path, advice: str) -> None:

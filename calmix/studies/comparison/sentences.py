@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from calmix.report.sentences import Advice, called, in_a_hundred, joined
+from calmix.report.sentences import ENOUGH_ANSWERS, Advice, called, in_a_hundred, joined
 from calmix.report.tables import seeds
 from calmix.results.catalogue import ACCURACY, COST, ECE, RMSE, SCALED_ECE, SCALED_NLL, Column, number
 from calmix.results.statistics import Interval
@@ -12,7 +12,6 @@ from calmix.results.store import PLAIN_MIXUP, PLAIN_TRAINING, Results
 from calmix.studies.comparison.choice import Choice, beats, choose, contenders, level, side
 
 ENOUGH_SEEDS = 10  # advised before a claim
-ENOUGH_ANSWERS = 100  # that are about 90 % sure, below which nothing is said of them
 
 
 def advice(results: Results) -> Advice:

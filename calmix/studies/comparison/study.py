@@ -21,7 +21,7 @@ from calmix.engines import Tick, carry_out, default_workers
 from calmix.errors import DataError, SettingError
 from calmix.methods.erm import erm
 from calmix.models import ModelFactory
-from calmix.results.files import NamedArrays, make_folder, refuse_finished, slug, write_json
+from calmix.results.files import NamedArrays, check_labels, make_folder, refuse_finished, refuse_others, write_json
 from calmix.results.records import Record, read_predictions, read_record, save_record
 from calmix.results.store import PLAIN_TRAINING, Results, references, write_results
 from calmix.studies.comparison.compared import Compared
@@ -30,6 +30,7 @@ from calmix.train.recipe import facts_of
 from calmix.train.running import misfits, try_step
 
 Methods = Mapping[str, Method | Scheduled]  # by label
+DEFAULT_METHODS = ("erm", "mixup", "sk_mixup", "mixup_e", "sk_mixup_e")
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Comparison:
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise SettingError(f"seeds must be at least 1; got {self.seeds}.")
-        check_labels(self.methods)
+        check_methods(self.methods)
         references(list(self.methods), self.reference)
 
     @cached_property
@@ -77,7 +78,7 @@ class Comparison:
         return replace(self, methods=methods), reasons
 
 
-def check_labels(methods: Methods) -> None:
+def check_methods(methods: Methods) -> None:
     """Raise SettingError for no methods, for what is no method, and for labels that would mislead a reader.
 
     Reports call the method `erm` plain training, and compare the others to it: so it must be it, and no other label.
@@ -91,8 +92,7 @@ def check_labels(methods: Methods) -> None:
             raise SettingError(
                 f"{label!r} is {method!r}; label plain training, calmix.erm(), {PLAIN_TRAINING!r}, and nothing else so."
             )
-    if len({slug(label) for label in methods}) < len(methods):
-        raise SettingError(f"two methods have the same name in files: {', '.join(methods)}; name each one once.")
+    check_labels(methods)
 
 
 def compare(
@@ -160,9 +160,6 @@ def default_methods() -> dict[str, Method | Scheduled]:
     from calmix.methods.table import METHODS
 
     return {name: METHODS[name]() for name in DEFAULT_METHODS}
-
-
-DEFAULT_METHODS = ("erm", "mixup", "sk_mixup", "mixup_e", "sk_mixup_e")
 
 
 def carry_out_comparison(
@@ -240,6 +237,7 @@ class _Folder:
         """The runs that are not stored. Raise DataError where stored ones are in the way, or have other settings."""
         if not self.resume:
             refuse_finished(self.path, "add --resume to go on, or give another --out")
+        refuse_others(self.path, "results.json")
         todo = []
         for recipe in recipes:
             record = self.record(recipe)

@@ -32,7 +32,7 @@ counts bins of distance from 1, the nearest. A bin that is empty has no means.
     plane                                      accuracy, ece, nll; of two classes auroc and moved_accuracy
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -42,9 +42,10 @@ from torch import nn
 from calmix.core.method import Method, Scheduled
 from calmix.core.mix import Batch
 from calmix.data import DataSource
+from calmix.engines import Tick
 from calmix.errors import DataError, SettingError
 from calmix.models import ModelFactory, digest_of, smooth_mlp
-from calmix.results.files import FINISHED, make_folder, refuse_finished, slug
+from calmix.results.files import check_labels, make_folder, refuse_finished, refuse_others
 from calmix.results.scores import Measured, Scores
 from calmix.studies.diagnosis.conditions import NO_METHOD
 from calmix.studies.diagnosis.expansion import Follower
@@ -67,10 +68,6 @@ from calmix.train.running import try_step
 
 _MIXES = 4000  # about as many are recorded of each training
 _SHOWN = 64  # rows of the batch to look at
-
-Tick = Callable[
-    [str, int, int], object
-]  # told label, seed, epochs done; the oracle's epochs are scaled to the methods'
 
 
 @dataclass(frozen=True)
@@ -98,11 +95,8 @@ class Diagnosis:
         if self.bins > self.pairs:
             raise SettingError(f"{self.bins} bins of distance need as many pairs; got {self.pairs}.")
         if not self.methods:
-            raise SettingError("no methods to diagnose; name at least one, e.g. --methods mixup sk_mixup.")
-        if len({slug(label) for label in self.methods}) < len(self.methods):
-            raise SettingError(
-                f"two methods have the same name in files: {', '.join(self.methods)}; name each one once."
-            )
+            raise SettingError("no methods to diagnose; name at least one, such as sk_mixup.")
+        check_labels(self.methods)
         for label, method in self.methods.items():
             try:
                 recording(method)
@@ -173,9 +167,7 @@ def _check_folder(diagnosis: Diagnosis, out: Path, resume: bool) -> None:
     """Make the folder; raise DataError where it holds anything but seeds of this very diagnosis."""
     if not resume:
         refuse_finished(out, "add --resume to go on with a diagnosis, or give another --out")
-    for name, kind in FINISHED.items():
-        if kind != "a diagnosis" and (out / name).exists():
-            raise DataError(f"{out} holds {kind}; give another --out.")
+    refuse_others(out, "diagnosis.json")
     for seed in range(diagnosis.seeds):
         path = seed_path(out, seed)
         if path.exists() and read_seed(path).asked != diagnosis.text:

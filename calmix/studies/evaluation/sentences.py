@@ -1,11 +1,10 @@
 """What the numbers of an evaluation mean, in plain sentences, for people who do not know what ECE is."""
 
-from calmix.report.sentences import Advice, in_a_hundred
+from calmix.report.sentences import ENOUGH_ANSWERS, Advice, in_a_hundred
 from calmix.results.catalogue import METRICS, number
 from calmix.results.scores import PLAIN, Measured
 
 ENOUGH_ROWS = 100  # calibration rows, below which a correction may do harm
-ENOUGH_ANSWERS = 100  # that are about 90 % sure, below which nothing is said of them
 _ROWS_ONLY = (
     "This is one set of predictions: intervals say what other rows of this kind would show, not what another training "
     "run would."

@@ -458,3 +458,11 @@ def test_regression_is_not_measured_on_corrupted_images():
     x, y = torch.rand(40, 1, 8, 8), torch.rand(40)
     with pytest.raises(SettingError, match="OOD sets and corruptions are for classes, and data is regression"):
         compared((x, y), robustness=Robustness(corruptions=("contrast",)))
+
+
+@pytest.mark.parametrize(("name", "kind"), [("diagnosis.json", "a diagnosis"), ("metrics.json", "an evaluation")])
+def test_results_of_another_kind_are_not_resumed(name: str, kind: str, tmp_path: Path):
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(DataError, match=f"holds {kind}; give another --out"):
+        carry_out_comparison(COMPARISON, tmp_path, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
