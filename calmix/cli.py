@@ -5,7 +5,9 @@ Nothing heavier than argparse is imported before a command is known, and a comma
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +28,14 @@ RUNS = Path("calmix-runs")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit: 0 done, 2 for bad input (one sentence on stderr), 130 when stopped by hand."""
+    """Run the command and exit.
+
+    0: done. 1: done, but some runs failed. 2: bad input, said in one sentence on stderr. 130 and 143: stopped, by hand
+    or by SIGTERM.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        _heed_sigterm()
         chosen = _top_parser().parse_args(arguments)
         if chosen.command is None:
             raise SettingError(f"no command was given; name one: {', '.join(COMMANDS)} (see: calmix --help).")
@@ -43,8 +50,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:  # a full disk, a folder that went away
         _fail(f"{error.filename or 'a file'}: {error.strerror or error}.")
     except KeyboardInterrupt:
-        print("stopped; a comparison or a diagnosis goes on where it was with --resume.", file=sys.stderr)
-        sys.exit(130)
+        _stopped("by hand", 130)
+    except _Terminated:
+        _stopped("by SIGTERM", 143)
+
+
+class _Terminated(BaseException):
+    """The process was told to end."""
+
+
+def _heed_sigterm() -> None:
+    def terminate(number: int, frame: object) -> NoReturn:
+        raise _Terminated
+
+    if threading.current_thread() is threading.main_thread():  # others may not
+        signal.signal(signal.SIGTERM, terminate)
+
+
+def _stopped(how: str, code: int) -> NoReturn:
+    kept = "what was finished is kept, and a comparison or a diagnosis goes on from there with --resume"
+    print(f"calmix: stopped {how}; {kept}.", file=sys.stderr)
+    sys.exit(code)
 
 
 def _fail(message: str) -> NoReturn:
@@ -138,6 +164,9 @@ def _compare(arguments: list[str]) -> None:
         found = carry_out_comparison(comparison, out, options.resume, options.workers, command, tick)
     found.print()
     print(f"report: {found.write_report(out)}")
+    if found.results.failures:
+        print("calmix: some runs failed; --resume tries them again.", file=sys.stderr)
+        sys.exit(1)
 
 
 def _train(arguments: list[str]) -> None:

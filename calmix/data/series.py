@@ -1,5 +1,6 @@
 """A time series as rows: a window of the past, and what follows it."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calmix.data.folders import find_folder
+from calmix.data.folders import digest_of_files, find_folder
 from calmix.data.splits import About, Split, Splits, split_sizes
 from calmix.errors import DataError, SettingError
 
@@ -43,7 +44,8 @@ def exchange_rate(seed: int = 0, train_size: int | None = None, data_dir: Path |
             raise SettingError(f"train_size must be between 1 and {len(splits[0])}; got {train_size}.")
         splits[0] = Split(splits[0].x[-train_size:], splits[0].y[-train_size:])
     source = f"exchange rates 1990-2016 (Lai et al., 2018), {folder}"
-    return Splits(*splits, about=About("exchange_rate", "regression", "series", (), (), False, source, CURRENCIES))
+    about = About("exchange_rate", "regression", "series", (), (), False, source, CURRENCIES)
+    return Splits(*splits, about=replace(about, digest=digest_of_files([folder / "exchange_rate.txt"])))
 
 
 def _windows(rates: Tensor) -> Split:

@@ -5,7 +5,7 @@ OUT/results.csv   a row a run, a column a number
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from calmix.results.catalogue import (
     Column,
 )
 from calmix.results.files import read_json, write_csv, write_json
-from calmix.results.records import Record, as_json, from_json, scores_of
+from calmix.results.records import Failure, Record, as_json, from_json, scores_of
 from calmix.results.scores import Scores, column_name
 
 CLASSIFICATION = (ACCURACY, NLL, BRIER, ECE, Column(METRICS["adaptive_ece"]), SCALED_NLL, SCALED_ECE)
@@ -70,12 +70,13 @@ class RunFacts:
 class Results:
     """A finished comparison: facts, and one record a run.
 
-    reference: the method that marks refer to; see `references`.
+    reference: the method that marks refer to; see `references`. failures: runs that have no record.
     """
 
     facts: RunFacts
     records: Sequence[Record]
     reference: str
+    failures: Sequence[Failure] = ()
 
     @cached_property
     def scores(self) -> Scores:
@@ -169,6 +170,7 @@ def results_json(results: Results) -> dict[str, object]:
         "command": list(facts.command),
         "environment": dict(facts.environment),
         "runs": [as_json(record) for record in results.records],
+        "failures": [asdict(failure) for failure in results.failures],
         "summary": summary,
     }
 
@@ -193,7 +195,7 @@ def read_results(folder: Path, reference: str | None = None) -> Results:
     if reference is None:
         return results
     references(results.methods, reference)
-    return Results(results.facts, results.records, reference)
+    return replace(results, reference=reference)
 
 
 def results_from_json(raw: object) -> Results:
@@ -205,6 +207,7 @@ def results_from_json(raw: object) -> Results:
         records = [from_json(run) for run in raw["runs"]]
         if not records:
             raise DataError("there are no runs.")
+        failures = [Failure(**failure) for failure in raw.get("failures", [])]
         methods = list(dict.fromkeys(record.method for record in records))
         old = raw.get("summary") or [{}]
         reference = references(methods, raw.get("reference") or old[0].get("reference"))[0]
@@ -220,7 +223,7 @@ def results_from_json(raw: object) -> Results:
         raise DataError(f"the entry {error} is missing.") from None
     except (TypeError, ValueError, IndexError, AttributeError) as error:
         raise DataError(f"an entry is not what it should be: {error}.") from None
-    results = Results(facts, records, reference)
+    results = Results(facts, records, reference, failures)
     for column in results.columns:
         if not results.scores.has(column.key, column.condition):
             raise DataError(f"a run has no {column.title}.")

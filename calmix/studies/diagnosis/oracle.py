@@ -22,10 +22,10 @@ from calmix.errors import SettingError
 from calmix.methods.erm import erm
 from calmix.models import ModelFactory
 from calmix.predictions import class_logits
-from calmix.results.files import write_whole
 from calmix.studies.diagnosis.conditions import ORACLES
 from calmix.train import Recipe, TrainingSettings, train
 from calmix.train.batches import Batches
+from calmix.train.weights import write_weights
 
 _SEEN = 100_000  # rows that the oracle's training goes through, where its epochs are not given
 _EPOCHS = (5, 100)
@@ -138,7 +138,7 @@ def train_oracle(
         network = train(recipe, lambda epoch, _: on_epoch(epoch)).model
         if kept is not None:
             stored = {"made": recipe.text, "state_dict": network.state_dict()}
-            write_whole(kept, lambda file: torch.save(stored, file))
+            write_weights(kept, stored)
     known = torch.cat([_look(network, x)[1] for x, _, _ in Batches(others, _ROWS)])
     return Oracle(network, known, others.y, len(parts.splits.about.classes), settings.neighbours)
 
