@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import calmix
 from calmix import Classification, Regression
 from calmix.core.method import Outcome
-from calmix.parts import MNDCG, MRL, Batch, Jacobian, JacobianAbs, Logit, LogitDetached, Method, Mix, Slope
+from calmix.parts import MNDCG, MRL, Batch, Jacobian, JacobianAbs, Logit, LogitDetached, Method, Mix, Slope, Task
 
 N, D, H, K = 6, 4, 5, 3
 RNG = np.random.default_rng(0)
@@ -159,7 +159,21 @@ def test_logit_also_differentiates_the_probabilities():
     assert np.allclose(ours.numpy(), (p - Y + through_p).sum(0) / N / 3)
 
 
-def test_regression_residuals_are_output_minus_target():
+@pytest.mark.parametrize("task", [Classification(K, weight=(0.5, 1.0, 3.0)), calmix.Multilabel(K), Regression(K)])
+def test_the_slope_s_gradient_is_that_of_the_clean_loss_whatever_the_task(task: Task):
+    method = calmix.mixup_e(0.3, 1.0, LogitDetached(), rescale=False)
+    net = network()
+    step = method.step(net, task, Batch(torch.tensor(X), torch.tensor(Y)))
+    lam = torch.tensor(LAM)
+    slope = method.objective(step, Mix(torch.tensor(ANCHOR), torch.tensor(PARTNER), lam, lam)).terms["slope"]
+    clean = task.loss(net(torch.tensor(X)), task.target(torch.tensor(Y))).mean()
+    for found, plain in zip(
+        *(torch.autograd.grad(term, list(net.parameters())) for term in (slope, clean)), strict=True
+    ):
+        assert torch.allclose(found, 0.3 / 3 * plain)  # E[a] = 1/3
+
+
+def test_regression_has_the_slope_of_its_squared_error():
     method = calmix.mixup_e(1.0, 1.0, LogitDetached(), rescale=False)
     net, target = network(1), RNG.normal(size=(N, 1))
     lam = torch.tensor(LAM)
@@ -167,7 +181,7 @@ def test_regression_residuals_are_output_minus_target():
     mix = Mix(torch.tensor(ANCHOR), torch.tensor(PARTNER), lam, lam)
     made = {name: term.item() for name, term in method.objective(step, mix).terms.items()}
     output = f(X)[:, :1]
-    assert made["slope"] == pytest.approx(((output - target) * output).mean() / 3)
+    assert made["slope"] == pytest.approx((2 * (output - target) * output).mean() / 3)
     mixed_output = f(MIXED_X)[:, :1]
     mixed_target = LAM[:, None] * target[ANCHOR] + (1 - LAM[:, None]) * target[PARTNER]
     assert made["mixed"] == pytest.approx(((mixed_output - mixed_target) ** 2).mean())
