@@ -112,7 +112,7 @@ def test_ranks_of_classes_need_classes():
             lambda: calmix.sk_mixup(remember=True, space=calmix.parts.Inputs()),
             r"remember=True is for embeddings; Inputs\(\)",
         ),
-        (lambda: calmix.mit_l(margin=0.0), "margin must be a number between 0 and 1; got 0.0"),
+        (lambda: calmix.mit_l(margin=0.0), "margin must be a number from 0.001 to below 1; got 0.0"),
         (lambda: calmix.near_mixup(quantile=0.0), "quantile must be a number between 0 and 1"),
         (lambda: calmix.k_mixup(k=0), "k must be at least 1; got 0"),
         (lambda: calmix.c_mixup(bandwidth=0.0), "bandwidth must be a positive number; got 0.0"),
