@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import calmix
-from calmix import Classification, TrainingLoss, folded, scheduled, sometimes, without_self_pairs
+from calmix import Classification, TrainingLoss, folded, scheduled, sometimes, with_whole_set, without_self_pairs
 from calmix.core.method import Scheduled
 from calmix.errors import SettingError, UnknownNameError
 from calmix.methods.read import read_method
@@ -202,6 +202,7 @@ def test_the_training_loss_follows_its_epoch_and_keeps_it_in_its_state():
         ("sometimes(method=cutmix(per_row=True), per_row=True)", sometimes(calmix.cutmix(per_row=True), 0.5, True)),
         ("folded(method=sk_mixup(tau_std=1))", folded(calmix.sk_mixup(tau_std=1))),
         ("without_self_pairs(method=mixup)", without_self_pairs(calmix.mixup())),
+        ("with_whole_set(method=sk_mixup(tau_max=5))", with_whole_set(calmix.sk_mixup(tau_max=5))),
         ("scheduled(method=mixup, until=80)", scheduled(calmix.mixup(), 80)),
         (
             "scheduled(method=sometimes(method=mixup), until=2, then=scheduled(method=folded(method=mixup), until=4))",
