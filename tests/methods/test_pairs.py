@@ -46,12 +46,14 @@ def distances(x: Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 0.5), (0.5, 1.0), (0.0, 0.25), (0.25, 0.75), (0.9, 1.0)])
 @pytest.mark.parametrize("n", [12, 30])
-def test_every_allowed_partner_is_drawn_equally_often_and_no_other(low: float, high: float, n: int):
+@pytest.mark.parametrize("self_pairs", [False, True])
+def test_every_allowed_partner_is_drawn_equally_often_and_no_other(low: float, high: float, n: int, self_pairs: bool):
     x = torch.randn(n, 2, generator=seeded(1))
     d, others = distances(x), ~np.eye(n, dtype=bool)
-    ends = [np.quantile(d[others], level, method="inverted_cdf") for level in (low, high)]
-    allowed = (d >= ends[0] - 1e-6) & (d <= ends[1] + 1e-6) & others
-    drawn = partners(QuantileBand(low, high, Inputs()), step_on(x), 1500)
+    ends = [np.quantile(d if self_pairs else d[others], level, method="inverted_cdf") for level in (low, high)]
+    allowed = (d >= ends[0] - 1e-6) & (d <= ends[1] + 1e-6)
+    allowed = allowed | ~others if self_pairs else allowed & others
+    drawn = partners(QuantileBand(low, high, Inputs(), self_pairs), step_on(x), 1500)
     for i in range(n):
         counts = np.bincount(drawn[:, i], minlength=n)
         assert counts[allowed[i]].sum() == (1500 if allowed[i].any() else 0)
@@ -67,6 +69,16 @@ def test_far_from_the_origin_the_pairs_are_the_same(pairing: Pairing):
     x = torch.randn(64, 8, generator=seeded(1)).mul(64).round() / 64  # so that adding does not round
     near, there = (partners(pairing, step_on(x + offset), 3) for offset in (0.0, 4096.0))
     assert (near == there).float().mean() > 0.95  # but for ties
+
+
+@pytest.mark.parametrize("quantile", [0.1, 0.5, 0.8])
+def test_with_self_pairs_the_near_ones_are_those_of_the_published_code(quantile: float):
+    """There the quantile is torch's, of all n^2 distances, and every row may also be its own partner."""
+    distance = torch.cdist(CLOUD, CLOUD)
+    allowed = distance <= torch.quantile(distance, quantile)
+    pairing = calmix.near_mixup(quantile, space=Inputs(), self_pairs=True).pairing
+    drawn = partners(pairing, step_on(CLOUD), 1000)
+    assert [set(column.tolist()) for column in drawn.T] == [set(row.nonzero().flatten().tolist()) for row in allowed]
 
 
 def test_rows_choose_independently():
