@@ -2,6 +2,7 @@
 
 import copy
 import io
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -54,6 +55,21 @@ def test_a_state_saved_before_the_first_step_keeps_the_seed():
     fresh, other = (TrainingLoss(calmix.mixup(), Classification(3), seed=seed) for seed in (5, 0))
     other.load_state_dict(copy.deepcopy(fresh.state_dict()))
     assert torch.equal(other(net, x, y), fresh(net, x, y))
+
+
+def test_ranks_with_one_seed_draw_mixes_of_their_own(monkeypatch: pytest.MonkeyPatch):
+    drawn = []
+    for rank in (0, 1, 2):
+        monkeypatch.setattr(calmix.core.loss, "_rank", lambda rank=rank: rank)
+        training_loss = TrainingLoss(calmix.mixup(per_row=True), Classification(3), seed=5)
+        training_loss(network(), *batch())
+        assert training_loss.mix is not None
+        drawn.append((training_loss.mix.lam_x, training_loss.mix.partner))
+    assert all(
+        not torch.equal(a, b)
+        for one, other in itertools.combinations(drawn, 2)
+        for a, b in zip(one, other, strict=True)
+    )
 
 
 def test_a_state_of_another_rank_gives_its_seed_alone(monkeypatch: pytest.MonkeyPatch):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from torch import nn
 
 import calmix
@@ -65,6 +66,17 @@ def test_crop_and_flip_shifts_and_mirrors_each_image():
         candidates = [padded[image, :, i : i + 6, j : j + 7] for i in range(5) for j in range(5)]
         candidates += [candidate.flip(2) for candidate in candidates]
         assert any(torch.equal(out[image], candidate) for candidate in candidates)
+
+
+def test_every_shift_is_as_likely_and_half_of_the_images_are_mirrored():
+    x = torch.arange(30.0).reshape(1, 1, 5, 6)
+    padded = torch.nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")[0, 0]
+    shifted = [padded[i : i + 5, j : j + 6] for i in range(3) for j in range(3)]
+    candidates = torch.stack([*shifted, *(image.flip(1) for image in shifted)])  # (18, 5, 6)
+    out = crop_and_flip(x.expand(3600, 1, 5, 6), torch.Generator().manual_seed(0), padding=1)
+    found = (out == candidates).flatten(2).all(2)  # (3600, 18)
+    assert (found.sum(1) == 1).all()
+    assert stats.chisquare(found.sum(0)).pvalue > 1e-3
 
 
 def test_crop_and_flip_draws_for_each_image_of_a_batch():
