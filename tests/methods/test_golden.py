@@ -128,12 +128,33 @@ def test_mixup_e_has_the_published_slope(slope_name: str):
 
 
 @pytest.mark.parametrize("slope_name", SLOPES)
-def test_rescaling_gives_the_total_the_size_of_the_mixup_loss(slope_name: str):
-    slope = 0.3 * expected_slope(slope_name, alpha=2.0)
+@pytest.mark.parametrize("eta", [0.3, 300.0])  # with the latter some totals are negative
+def test_rescaling_gives_the_total_the_size_of_the_mixup_loss(slope_name: str, eta: float):
+    slope = eta * expected_slope(slope_name, alpha=2.0)
     scale = abs(MIXED) / abs(MIXED + slope)
-    rescaled = terms(calmix.mixup_e(0.3, 2.0, SLOPES[slope_name], rescale=True))
+    rescaled = terms(calmix.mixup_e(eta, 2.0, SLOPES[slope_name], rescale=True))
     assert rescaled == {"mixed": pytest.approx(scale * MIXED), "slope": pytest.approx(scale * slope)}
     assert abs(sum(rescaled.values())) == pytest.approx(MIXED)
+
+
+def test_some_totals_are_negative():
+    assert min(MIXED + 300 * expected_slope(name, alpha=2.0) for name in SLOPES) < 0
+
+
+def total_gradient(method: Method) -> Tensor:
+    net, lam = network(), torch.tensor(LAM)
+    step = method.step(net, Classification(K), Batch(torch.tensor(X), torch.tensor(LABELS)))
+    made = method.objective(step, Mix(torch.tensor(ANCHOR), torch.tensor(PARTNER), lam, lam)).terms
+    return torch.autograd.grad(torch.stack(list(made.values())).sum(), net.get_parameter("2.weight"))[0]
+
+
+@pytest.mark.parametrize("slope_name", SLOPES)
+def test_rescaling_changes_the_size_of_the_gradient_and_not_its_direction(slope_name: str):
+    scale = abs(MIXED) / abs(MIXED + 0.3 * expected_slope(slope_name, alpha=2.0))
+    plain, rescaled = (
+        total_gradient(calmix.mixup_e(0.3, 2.0, SLOPES[slope_name], rescale=rescale)) for rescale in (False, True)
+    )
+    assert torch.allclose(rescaled, scale * plain)
 
 
 def gradient(method: Method) -> Tensor:

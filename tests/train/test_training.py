@@ -1,5 +1,6 @@
 """Batches, augmentation, and the training loop: paired, deterministic, selected without the test split."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ import calmix
 from calmix.core.loss import TrainingLoss
 from calmix.data import Fixed, Split, Splits, load
 from calmix.errors import CalmixError, SettingError
-from calmix.parts import Method
+from calmix.parts import Method, Scheduled
 from calmix.train import Recipe, Trained, TrainingSettings, predict, train
 from calmix.train.batches import Batches, crop_and_flip
 
@@ -22,7 +23,7 @@ WINE = load("wine")
 
 
 def trained(
-    method: Method,
+    method: Method | Scheduled,
     settings: TrainingSettings,
     splits: Splits = WINE,
     model: Callable[..., nn.Module] | None = None,
@@ -168,6 +169,43 @@ def test_a_long_run_is_validated_about_twenty_times():
 def test_honest_train_accuracy_is_in_the_history_and_below_one_when_mixing_half_and_half():
     history = trained(calmix.mixup(alpha=1e6), TrainingSettings(epochs=20)).history
     assert 0.5 < history[-1].train["accuracy"] < 0.8  # two of three pairs differ in class, and then 1/2 is the most
+
+
+def test_a_scheduled_method_is_told_the_epoch():
+    method = calmix.scheduled(calmix.mixup(), until=2, then=calmix.scheduled(calmix.regmixup(), until=3))
+    history = trained(method, TrainingSettings(epochs=4)).history
+    assert [set(epoch.train) - {"loss", "accuracy"} for epoch in history] == [
+        {"mixed"},
+        {"mixed"},
+        {"clean", "mixed"},
+        {"clean"},
+    ]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "constant"])
+def test_the_learning_rate_follows_its_schedule_step_by_step(schedule: str, monkeypatch: pytest.MonkeyPatch):
+    rates: list[float] = []
+
+    class Recorded(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    monkeypatch.setattr(torch.optim, "SGD", Recorded)
+    trained(calmix.erm(), TrainingSettings(epochs=3, batch_size=10, schedule=schedule, learning_rate=0.2))
+    steps = len(rates)
+    assert steps == 3 * -(-len(WINE.train) // 10)
+    if schedule == "cosine":
+        expected = [0.1 * (1 + math.cos(math.pi * t / steps)) for t in range(steps)]
+    elif schedule == "constant":
+        expected = [0.2] * steps
+    else:
+        up = int(0.3 * steps - 1) + 1  # torch's rise to the peak, from a 25th of it
+        assert rates.index(max(rates)) == up
+        assert (rates[0], max(rates)) == pytest.approx((0.2 / 25, 0.2), rel=1e-2)
+        assert rates[-1] < 1e-4
+        return
+    assert rates == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
