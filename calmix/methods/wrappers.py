@@ -50,7 +50,7 @@ def with_whole_set(method: Method) -> Method:
     """`method` with partners from the whole training set, each of its rows as likely, in place of the batch.
 
     So does the code of C-Mixup and of Similarity Kernel Mixup in regression, for Mixup too. The training loss then
-    needs the training set: `TrainingLoss(..., data=(x, y))`.
+    needs the training set, `TrainingLoss(..., data=(x, y))`; partners are augmented only if the data set does it.
 
     >>> from calmix import sk_mixup
     >>> with_whole_set(sk_mixup()).pairing

@@ -14,10 +14,12 @@ from torch import nn
 import calmix
 from calmix.core.loss import TrainingLoss
 from calmix.data import Fixed, Split, Splits, load
+from calmix.data.splits import About
 from calmix.errors import CalmixError, SettingError
 from calmix.parts import Method, Scheduled
 from calmix.train import Recipe, Trained, TrainingSettings, predict, train
 from calmix.train.batches import Batches, crop_and_flip
+from calmix.train.module import Module
 
 WINE = load("wine")
 
@@ -124,6 +126,53 @@ def test_the_order_of_the_rows_follows_from_the_seed_whatever_the_method(monkeyp
     assert len(plain) == 2 * len(WINE.train)
     assert plain == mixed
     assert plain != other
+
+
+def pictures() -> Splits:
+    """Images of noise, in which no crop is another one's, in four splits of 12."""
+    generator = torch.Generator().manual_seed(0)
+    parts = [Split(torch.randn(12, 3, 8, 8, generator=generator), torch.arange(12) % 2) for _ in range(4)]
+    about = About("noise", "classification", "image", ("a", "b"), (), natural=True, source="drawn")
+    return Splits(*parts, about=about)
+
+
+def test_natural_images_are_cropped_and_flipped_anew_in_training_and_nowhere_else(monkeypatch: pytest.MonkeyPatch):
+    splits, seen, judged = pictures(), [], []
+    forward = TrainingLoss.forward
+
+    def spy(self, model, x, y, index: Any = None):  # pyright: ignore
+        if model.training:
+            seen.append(x[index.argsort()])
+        else:
+            judged.append(x)
+        return forward(self, model, x, y, index)
+
+    monkeypatch.setattr(TrainingLoss, "forward", spy)
+    trained(calmix.erm(), TrainingSettings(epochs=2, batch_size=12), splits)
+    assert len(seen) == len(judged) == 2
+    assert all(torch.equal(x, splits.validation.x) for x in judged)  # not the test split, either
+    for one, other in ((seen[0], splits.train.x), (seen[1], splits.train.x), (seen[0], seen[1])):
+        assert (one != other).flatten(1).any(1).sum() >= 8
+    for image, x in zip(seen[0], splits.train.x, strict=True):
+        assert torch.isin(image, x).all()
+
+
+def test_order_mixes_and_augmentation_have_seeds_of_their_own(monkeypatch: pytest.MonkeyPatch):
+    seeds: list[int] = []
+
+    def spying(init: Any, position: int) -> Any:
+        def spy(self: Any, *arguments: Any) -> None:
+            seeds.append(arguments[position])
+            init(self, *arguments)
+
+        return spy
+
+    monkeypatch.setattr(TrainingLoss, "__init__", spying(TrainingLoss.__init__, 2))
+    monkeypatch.setattr(Module, "__init__", spying(Module.__init__, 4))
+    monkeypatch.setattr(Batches, "__init__", spying(Batches.__init__, -1))
+    trained(calmix.mixup(), TrainingSettings(epochs=1), pictures())
+    seeds = [seed for seed in seeds if seed != 1024]  # the validation rows at a time
+    assert len(seeds) == len(set(seeds)) == 3
 
 
 def test_each_epoch_is_told_with_the_network_as_it_then_is():
