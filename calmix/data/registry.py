@@ -8,7 +8,7 @@ from pathlib import Path
 from calmix.data.bundled import breast_cancer, diabetes, wine
 from calmix.data.folders import digest_of_files
 from calmix.data.images import cifar10, digits, fashion_mnist
-from calmix.data.series import exchange_rate
+from calmix.data.series import exchange_rate, exchange_rate_max
 from calmix.data.splits import TASKS, Splits
 from calmix.data.toys import circles, two_moons
 from calmix.errors import DataError, SettingError, UnknownNameError
@@ -23,6 +23,7 @@ DATASETS: dict[str, Callable[..., Splits]] = {
     "fashion_mnist": fashion_mnist,
     "cifar10": cifar10,
     "exchange_rate": exchange_rate,
+    "exchange_rate_max": exchange_rate_max,
 }
 
 

@@ -95,6 +95,17 @@ def test_a_step_moves_them_by_the_rows_it_was_told_to():
         TrainingLoss(calmix.mixup(), Classification(2), batch_norm="mixd")
 
 
+@pytest.mark.parametrize("batch_norm", ["mixed", "clean", "both"])
+def test_plain_training_has_one_pass_whichever_is_to_move_them(batch_norm: str):
+    net, passes = network(), []
+    net.register_forward_pre_hook(lambda *_: passes.append(1))
+    TrainingLoss(calmix.erm(), Classification(2), batch_norm=batch_norm)(
+        net, BATCHES[0], torch.arange(len(BATCHES[0])) % 2
+    )
+    assert passes == [1]
+    assert net.get_buffer("1.num_batches_tracked") == 1
+
+
 def test_after_a_failing_loader_nothing_is_left_changed():
     model = nn.Sequential(nn.BatchNorm1d(2)).eval()
 
