@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from calmix.core.batch_norm import BATCH_NORM
+from calmix.core.batch_norm import BATCH_NORM, has_batch_norm
 from calmix.core.memory import Memory
 from calmix.core.method import Method, Outcome, Scheduled
 from calmix.core.mix import Batch, Mix
@@ -94,7 +94,7 @@ class TrainingLoss(nn.Module):
     def _train(self, model: Callable[[Any], Any], batch: Batch) -> Outcome:
         method = self.method.at(self.epoch)
         one_pass = method.pairing == SelfPairs()  # plain training, whose one pass moves the statistics
-        batch_norm = "mixed" if one_pass else self.batch_norm
+        batch_norm = "mixed" if one_pass or not has_batch_norm(model) else self.batch_norm
         step = method.step(model, self.task, batch, batch_norm, self._training_set, self._memory)
         _check_rows((batch.x, step.target), step.size, batch.index)
         self._memory.begin_step()
