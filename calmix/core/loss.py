@@ -1,6 +1,7 @@
 """`TrainingLoss`: a method, a task and a random generator, for any training loop."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -97,6 +98,8 @@ class TrainingLoss(nn.Module):
         batch_norm = "mixed" if one_pass or not has_batch_norm(model) else self.batch_norm
         step = method.step(model, self.task, batch, batch_norm, self._training_set, self._memory)
         _check_rows((batch.x, step.target), step.size, batch.index)
+        if batch.index is not None:  # uint8 would select as a mask
+            step = replace(step, batch=replace(batch, index=batch.index.long()))
         self._memory.begin_step()
         step, self.mix = method.draw(step, self._generator_on(step.device))
         if batch_norm != "mixed":
@@ -158,3 +161,5 @@ def _check_rows(tree: Any, size: int, index: Any = None) -> None:
     if index is not None and not (isinstance(index, Tensor) and index.shape == (size,)):
         given = tuple(index.shape) if isinstance(index, Tensor) else type(index).__name__
         raise ShapeError(f"index must be a tensor with the position of each of the {size} rows; got {given}.")
+    if index is not None and (index.is_floating_point() or index.is_complex() or index.dtype == torch.bool):
+        raise ShapeError(f"index must be positions, integers (n,); got {index.dtype} {tuple(index.shape)}.")
