@@ -45,6 +45,12 @@ class TrainingLoss(nn.Module):
     describes, and index (n,), the rows' positions in the training set, for methods that need them. On a GPU nothing in
     a step waits for the device if `data` is given and data and index are on it.
 
+    The model is an nn.Module, compiled or not, or a function that calls modules: a lambda, a partial, a bound method.
+    Batch norm is treated alike in both; but in a function no module has a name, so methods that mix or measure at a
+    module need the nn.Module, and what freezes statistics runs a function uncompiled. With activation checkpointing by
+    `torch.utils.checkpoint` the gradients are those without it; as in plain training, a recomputed pass that moves
+    running statistics moves them twice.
+
     Raises:
         ShapeError: x and y differ in length; a target or output that does not fit the task; integer inputs.
         SiteError: a site or last layer that cannot be found.

@@ -6,7 +6,7 @@ N rows of the training set, n of a batch, m mixed rows, d entries of an embeddin
 import torch
 from torch import Tensor
 
-from calmix.core.mix import Mix
+from calmix.core.mix import Mix, blend
 from calmix.errors import SettingError, ShapeError
 
 _REMEMBERED = 0.3  # the error variance of what is remembered of a row, over the variance of embeddings
@@ -19,15 +19,15 @@ class Memory:
     Formula: a mixed row's embedding is about z = s z_i + (1 - s) z_j, s the share of row i. With m the memory, and of
     a row not yet seen the mean of the step's z, the estimate is that of least squares, a Kalman filter's:
 
-        m_i <- m_i + sum_k s_k w_k (z_k - s_k m_i - (1 - s_k) m_j) / (1 / v_i + sum_k s_k^2 w_k),
+        m_i <- m_i + sum_k s_k w_k (z_k - s_k m_i - (1 - s_k) m_j) / (1 / v_i + sum_k s_k^2 w_k)
         w_k = 1 / ((1 - s_k)^2 v_j + 0.2), v = 0.3 of a row seen before and 1 of another,
 
     over the step's mixed rows k that hold row i, whose other row is j. A new row counts as seen once the sum of its
     s_k^2 w_k is 1/2: when its mixed rows tell at least half as much of it as the mean does.
 
-    The first epochs: a network changes so much there that distances between *exact* embeddings of an epoch ago have
-    correlations of 0.68, 0.85, 0.89, 0.89 and 0.88 with those of now after 1, 2, 3, 5 and 10 epochs, those remembered
-    SEE_BENCH (python -m benchmarks.memories).
+    In the first epochs, while the network changes fast, remembered distances are a poor stand-in for exact ones: their
+    correlation is 0.54, 0.67, 0.80, 0.85 and 0.88 after 1, 2, 3, 5 and 10 epochs (python -m benchmarks.memories). That
+    is mostly their age: exact embeddings of an epoch ago have 0.68, 0.85, 0.89, 0.89 and 0.88.
 
     The table (N, d) is bfloat16, which has the range of float32 and rounds distances by 0.1 %; NaN for a row not yet
     seen; on the device of the embeddings or in the host's memory. There is one for each site. N grows with the indices
@@ -84,16 +84,18 @@ class Memory:
         kept = self._with_room(kept, index)
         lam = mix.lam_x if mix.lam_x.ndim == 1 else mix.lam_y
         first = (index[:, None] == index).int().argmax(1)  # (n,): a training row that is there twice is one row
-        row, other = (first[torch.cat(pair)] for pair in ((mix.anchor, mix.partner), (mix.partner, mix.anchor)))
-        share = torch.cat([lam, 1 - lam]).float()[:, None]  # (2m, 1), of `row`
         mixed, index = embeddings.float(), index.to(device)
         old = kept[index].to(mixed.device, torch.float32)  # (n, d)
         unseen = old.isnan().any(1, keepdim=True)
         mean, variance = torch.where(unseen, mixed.mean(0), old), torch.where(unseen, 1.0, _REMEMBERED)
-        gain = share / ((1 - share).square() * variance[other] + _MIXED)
-        surprise = mixed.repeat(2, 1) - share * mean[row] - (1 - share) * mean[other]
-        told = torch.zeros_like(variance).index_add_(0, row, gain * share)  # (n, 1)
-        new = mean + torch.zeros_like(mean).index_add_(0, row, gain * surprise) / (1 / variance + told)
+        surprise = mixed - blend(mean, mix, lam)  # (m, d)
+        step, told = torch.zeros_like(mean), torch.zeros_like(variance)
+        for row, other, s in ((mix.anchor, mix.partner, lam), (mix.partner, mix.anchor, 1 - lam)):
+            share = s.float()[:, None]
+            gain = share / ((1 - share).square() * variance[other] + _MIXED)
+            told.index_add_(0, first[row], gain * share)
+            step.index_add_(0, first[row], gain * surprise)
+        new = mean + step / (1 / variance + told)
         new = torch.where((unseen & (told < 0.5)) | ~new.isfinite(), torch.nan, new)[first]
         kept[index] = new.to(device, kept.dtype)
         self._kept[site] = kept

@@ -44,7 +44,8 @@ class Slope(Protocol):
 class Jacobian:
     """Version 1: s_i = (p_i - y_i) . J f(x_i) (mean(x) - x_i) with p detached, where this is < threshold; else 0.
 
-    Needs x to be one floating tensor. Costs one more backward, through the backward.
+    Needs x to be one floating tensor. Costs one more backward, through the backward, which torch.compile does not have:
+    the clean pass of a compiled model runs uncompiled.
     """
 
     threshold: float = 1.0
@@ -65,7 +66,7 @@ class Jacobian:
 class JacobianAbs:
     """Version 2: s_i = |(p_i - y_i) . J f(x_i) (mean(x) - x_i)| with p detached.
 
-    Needs x to be one floating tensor. Costs one more backward, through the backward.
+    Needs x to be one floating tensor. Costs one more backward, through the backward, as `Jacobian` does.
     """
 
     @property
