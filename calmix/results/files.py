@@ -1,5 +1,6 @@
-"""Files that are written whole or not at all, and read as what they should hold or an error that names them."""
+"""Files that are written whole or not at all. `calmix.reading` reads them."""
 
+import io
 import json
 import os
 import re
@@ -7,7 +8,6 @@ import tempfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from calmix.errors import DataError, SettingError
 
 NamedArrays = Mapping[str, NDArray[Any]]  # by name: logits, probs, labels, ...
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet carries out
 
 
 def slug(label: str) -> str:
@@ -47,33 +50,44 @@ def write_json(path: Path, value: Any) -> None:
     write_whole(path, lambda file: file.write(text.encode()))
 
 
-def read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}.") from None
-
-
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     text = csv_of(frame)
     write_whole(path, lambda file: file.write(text))
 
 
 def csv_of(frame: pd.DataFrame) -> bytes:
-    return frame.to_csv(index=False, lineterminator="\n").encode()
+    """In UTF-8, and with a ' before each text that a spreadsheet would carry out as a formula.
+
+    >>> csv_of(pd.DataFrame({"class": ["=1+1", "-1"]}))
+    b"class\\n'=1+1\\n-1\\n"
+    """
+    harmless = frame.rename(columns=_harmless).map(_harmless)
+    return harmless.to_csv(index=False, lineterminator="\n").encode(errors="backslashreplace")
+
+
+def without_quote(text: str) -> str:
+    """The text that `csv_of` wrote.
+
+    >>> without_quote("'=1+1"), without_quote("'s")
+    ('=1+1', "'s")
+    """
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
+
+
+def _harmless(cell: Any) -> Any:
+    if not isinstance(cell, str) or not cell.startswith(_FORMULA):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def write_arrays(path: Path, arrays: NamedArrays) -> None:
-    write_whole(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
-
-
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Raise DataError where the file is missing or damaged."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # closed also where it is damaged
-            return dict(stored)
-    except (OSError, EOFError, ValueError, BadZipFile) as error:
-        raise DataError(f"cannot read {path}: {error}; run the command that made it again.") from None
+    content = io.BytesIO()  # what numpy raises where a disk is full does not say so
+    np.savez_compressed(content, allow_pickle=False, **arrays)
+    write_whole(path, lambda file: file.write(content.getbuffer()))
 
 
 def make_folder(path: Path) -> None:

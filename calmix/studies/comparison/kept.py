@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from calmix.results.files import make_folder, refuse_finished, write_whole
+from calmix.results.files import make_folder, refuse_finished
 from calmix.results.records import read_predictions, save_record
 from calmix.results.store import Results, write_results
 from calmix.studies.comparison.compared import Compared
@@ -13,6 +11,7 @@ from calmix.train import Recipe, run
 from calmix.train.recipe import facts_of, outputs_of
 from calmix.train.running import try_step
 from calmix.train.training import OnEpoch
+from calmix.train.weights import write_tensors
 
 
 def train_and_keep(
@@ -23,7 +22,7 @@ def train_and_keep(
     model.pt is a dict of tensors and plain values (no pickled code): `state_dict`, `model` (the name of its factory),
     `shape` of a row, `outputs`, `classes`, `temperature`, `recipe`.
 
-    >>> import tempfile
+    >>> import tempfile, torch
     >>> from calmix import mixup
     >>> from calmix.data import NamedSet
     >>> from calmix.train import TrainingSettings
@@ -48,7 +47,7 @@ def train_and_keep(
         "temperature": record.temperature,
         "recipe": recipe.text,
     }
-    write_whole(out / "model.pt", lambda file: torch.save(checkpoint, file))
+    write_tensors(out / "model.pt", checkpoint)
     save_record(out, record, predictions)
     results = Results(facts, [record], record.method)
     write_results(out, results)
