@@ -277,11 +277,11 @@ def _png_of(width: int, height: int) -> bytes:
 
 
 KINDS: Mapping[str, tuple[Make, int]] = {  # and how many of a thousand
-    "evaluate": (evaluate, 230),
-    "tables": (tables, 230),
-    "report": (report, 170),
-    "resume": (resume, 70),
-    "diagnosis": (diagnosis, 100),
+    "evaluate": (evaluate, 250),
+    "tables": (tables, 250),
+    "report": (report, 190),
+    "resume": (resume, 50),
+    "diagnosis": (diagnosis, 60),
     "config": (config, 70),
     "flags": (flags, 90),
     "images": (images, 40),

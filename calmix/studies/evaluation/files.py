@@ -25,6 +25,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype, is_object_dtype, is_string_dtype
 from torch import Tensor
 
 from calmix.data.table import read_table
@@ -149,7 +150,10 @@ def _table(path: Path) -> _File:
         if name.startswith("Unnamed:"):  # the index that pandas writes
             continue
         prefix, kind, column = _parsed(name, path)
-        wide.setdefault(prefix + kind, {})[column] = frame[name].to_numpy()
+        held = frame[name]
+        if not (is_numeric_dtype(held) or is_object_dtype(held) or is_string_dtype(held)):
+            raise DataError(f"{path}: column {name!r} is {held.dtype}; cells must be numbers or text.")
+        wide.setdefault(prefix + kind, {})[column] = held.to_numpy()
     for kind, columns in wide.items():
         if "" in columns and len(columns) > 1:
             raise DataError(f"{path} has a column {kind} beside {kind}_...; keep one or the others.")
