@@ -16,16 +16,17 @@ import calmix
 ROOT = Path(calmix.__file__).parent
 LAYERS = {
     "errors": 0, "listing": 0, "threads": 0,
+    "reading": 0.5,
     "core": 1, "metrics": 1, "posthoc": 1, "data": 1, "models": 1,
     "methods": 2, "predictions": 2,
     "parts": 2.5,
-    "results": 3,  # may import errors alone
+    "results": 3,  # may import no more than what ALONE says
     "train": 4,
     "report": 5, "engines": 5,
     "studies": 6,
     "cli": 7,
 }  # fmt: skip
-ALONE = {"results": {"errors"}}  # rooms that may import less than what is below them
+ALONE = {"results": {"errors", "reading"}}  # rooms that may import less than what is below them
 
 
 def imports(path: Path) -> set[str]:

@@ -1,6 +1,7 @@
-"""Files that are written whole or not at all, and read as what they should hold or an error that names them."""
+"""Files that are written whole or not at all. `calmix.reading` reads them."""
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -9,7 +10,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from calmix.errors import DataError, SettingError
 NamedArrays = Mapping[str, NDArray[Any]]  # by name: logits, probs, labels, ...
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet carries out
 _LONGEST_SLUG = 80  # characters; file systems allow 255 bytes, and names have further parts
 _LOCK, _TEMPORARY = ".lock", ".calmix-{}.tmp"
 
@@ -62,7 +63,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def hold_folder(folder: Path) -> Iterator[None]:
     """Make the folder, keep other commands from writing to it, and sweep out what a killed one left half-written.
 
-    It may be held again by the function that holds it. A folder in which nothing was written is taken away again.
+    It may be held again by the function that holds it. A new folder to which no file was written is taken away again.
 
     Raises:
         DataError: the folder cannot be made, or another command holds it.
@@ -91,8 +92,9 @@ def hold_folder(folder: Path) -> Iterator[None]:
             (folder / _LOCK).unlink()
         lock.release()
         if not existed:
-            with suppress(OSError):  # not empty
-                folder.rmdir()
+            for made in sorted((path for path in [folder, *folder.rglob("*")] if path.is_dir()), reverse=True):
+                with suppress(OSError):  # not empty
+                    made.rmdir()
 
 
 _held: set[Path] = set()  # by this process
@@ -104,33 +106,44 @@ def write_json(path: Path, value: Any) -> None:
     write_whole(path, lambda file: file.write(text.encode()))
 
 
-def read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}.") from None
-
-
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     text = csv_of(frame)
     write_whole(path, lambda file: file.write(text))
 
 
 def csv_of(frame: pd.DataFrame) -> bytes:
-    return frame.to_csv(index=False, lineterminator="\n").encode()
+    """In UTF-8, and with a ' before each text that a spreadsheet would carry out as a formula.
+
+    >>> csv_of(pd.DataFrame({"class": ["=1+1", "-1"]}))
+    b"class\\n'=1+1\\n-1\\n"
+    """
+    harmless = frame.rename(columns=_harmless).map(_harmless)
+    return harmless.to_csv(index=False, lineterminator="\n").encode(errors="backslashreplace")
+
+
+def without_quote(text: str) -> str:
+    """The text that `csv_of` wrote.
+
+    >>> without_quote("'=1+1"), without_quote("'s")
+    ('=1+1', "'s")
+    """
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
+
+
+def _harmless(cell: Any) -> Any:
+    if not isinstance(cell, str) or not cell.startswith(_FORMULA):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def write_arrays(path: Path, arrays: NamedArrays) -> None:
-    write_whole(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
-
-
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Raise DataError where the file is missing or damaged."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # closed also where it is damaged
-            return dict(stored)
-    except (OSError, EOFError, ValueError, BadZipFile) as error:
-        raise DataError(f"cannot read {path}: {error}; run the command that made it again.") from None
+    content = io.BytesIO()  # what numpy raises where a disk is full does not say so
+    np.savez_compressed(content, allow_pickle=False, **arrays)
+    write_whole(path, lambda file: file.write(content.getbuffer()))
 
 
 # what marks a folder as taken, and by what

@@ -16,9 +16,11 @@ from typing import NamedTuple
 import pandas as pd
 
 from calmix.errors import DataError
+from calmix.reading import typed
 from calmix.results.statistics import LEVEL, Difference, Interval, difference, interval, paired_difference
 
 PLAIN = "plain"
+_DEEPEST = 8  # parts of a condition
 COLUMNS = ("method", "seed", "condition", "metric", "value")
 
 Measured = Mapping[str, Mapping[str, float]]  # condition -> metric -> value, of one network
@@ -196,7 +198,7 @@ def nested(measured: Measured) -> dict[str, object]:
 
 
 def flat(raw: object, path: str = "") -> dict[str, dict[str, float]]:
-    """`nested`, backwards. What is no number is left out.
+    """`nested`, backwards. What is no number is left out. Raise DataError where one is not finite, or lies too deep.
 
     A list of two numbers holds the ends of an interval, as calmix 0.1.0 wrote them.
 
@@ -207,13 +209,15 @@ def flat(raw: object, path: str = "") -> dict[str, dict[str, float]]:
     """
     if not isinstance(raw, Mapping):
         raise DataError(f"expected metrics by name; got {type(raw).__name__}.")
+    if path.count("/") > _DEEPEST:
+        raise DataError(f"metrics lie more than {_DEEPEST} levels deep.")
     found: dict[str, dict[str, float]] = {}
     for name, value in raw.items():
         if isinstance(value, Mapping):
             found |= flat(value, f"{path}{name}/")
-        elif isinstance(value, int | float):
-            found.setdefault(path.removesuffix("/") or PLAIN, {})[name] = float(value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found.setdefault(path.removesuffix("/") or PLAIN, {})[name] = typed(float, value)
         elif isinstance(value, list) and len(value) == 2:
             for end, number in zip(("low", "high"), value, strict=True):
-                found.setdefault(f"{path}{end}", {})[name] = float(number)
+                found.setdefault(f"{path}{end}", {})[name] = typed(float, number)
     return found

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from calmix.core import require
 from calmix.core.batch_norm import BATCH_NORM
 from calmix.errors import SettingError, UnknownNameError
 
@@ -53,10 +54,11 @@ class TrainingSettings:
         for name in ("epochs", "batch_size", "threads"):
             if getattr(self, name) < 1:
                 raise SettingError(f"{name} must be at least 1; got {getattr(self, name)}.")
-        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
-            raise SettingError(f"learning_rate must be a positive number; got {self.learning_rate}.")
-        if not 0 <= self.weight_decay < float("inf"):
-            raise SettingError(f"weight_decay must be at least 0; got {self.weight_decay}.")
+        if self.learning_rate is not None:
+            require.positive("learning_rate", self.learning_rate)
+        require.at_least("weight_decay", self.weight_decay, 0)
+        if self.weight_decay:
+            require.positive("weight_decay", self.weight_decay)
         choices = {
             "optimizer": OPTIMIZERS,
             "schedule": SCHEDULES,

@@ -1,20 +1,20 @@
-"""Networks' weights in files."""
+"""Weights in a file."""
 
 import io
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from calmix.results.files import write_whole
 
 
-def write_weights(path: Path, content: Mapping[str, object]) -> None:
-    """Write a dict of tensors and plain values, whole or not at all.
+def write_tensors(path: Path, value: Any) -> None:
+    """Tensors and plain values in a file that `torch.load(path, weights_only=True)` reads, whole or not at all.
 
     Raises:
         DataError: the file cannot be written.
     """
-    held = io.BytesIO()  # torch would hide why a disk refuses
-    torch.save(dict(content), held)
-    write_whole(path, lambda file: file.write(held.getbuffer()))
+    content = io.BytesIO()  # torch would hide why a disk refuses
+    torch.save(value, content)
+    write_whole(path, lambda file: file.write(content.getbuffer()))

@@ -13,7 +13,7 @@ from calmix.train.cost import cost_of
 from calmix.train.recipe import facts_of, outputs_of
 from calmix.train.running import try_step
 from calmix.train.training import OnEpoch
-from calmix.train.weights import write_weights
+from calmix.train.weights import write_tensors
 
 
 def train_and_keep(
@@ -55,7 +55,7 @@ def _kept(recipe: Recipe, out: Path, command: Sequence[str], on_epoch: OnEpoch) 
         "temperature": record.temperature,
         "recipe": recipe.text,
     }
-    write_weights(out / "model.pt", checkpoint)
+    write_tensors(out / "model.pt", checkpoint)
     save_record(out, record, predictions)
     results = Results(facts, [record], record.method)
     write_results(out, results)
