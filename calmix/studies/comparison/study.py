@@ -250,7 +250,7 @@ def _results(
         )
     given = comparison.reference if comparison.reference in methods else None
     facts = facts_of(comparison.recipes[0], command)
-    return Results(facts, finished, references(methods, given)[0], failures)
+    return Results(facts, finished, references(methods, given)[0], tuple(failures))
 
 
 class _Memory:
