@@ -17,7 +17,8 @@ Enter = Callable[[], AbstractContextManager[None]]
 
 _OPEN: list[Enter] = []  # how to enter each block again that is open now
 _OPENING = Lock()
-_TORCHS_OWN = checkpointing.CheckpointFunction, checkpointing._CheckpointFrame
+# the second is private: in a release without it, backward would end with torch's CheckpointError
+_TORCHS_OWN: tuple[Any, Any] = checkpointing.CheckpointFunction, getattr(checkpointing, "_CheckpointFrame", None)
 
 
 def modules_of(model: Any) -> dict[str, nn.Module]:

@@ -114,6 +114,7 @@ def test_after_a_failing_loader_nothing_is_left_changed():
 def test_norms_that_are_frozen_on_purpose_stay_as_they_are():
     for freeze in (lambda norm: norm.eval(), lambda norm: setattr(norm, "track_running_stats", False)):
         net = network()
+        net(BATCHES[0])
         freeze(net[1])
         before = copy.deepcopy(net[1].state_dict())
         refresh_batch_norm(net, BATCHES)
@@ -128,9 +129,11 @@ def test_a_model_whose_train_freezes_a_norm_keeps_it_frozen_after_eval():
             self[1].eval()
             return self
 
-    net = Frozen(*network()).eval()
+    net = Frozen(*network())
+    net(BATCHES[0])
+    before = net.eval().get_buffer("1.running_mean").clone()
     refresh_batch_norm(net, BATCHES)
-    assert net[1].num_batches_tracked == 0
+    assert torch.equal(net.get_buffer("1.running_mean"), before)
     assert net[3].num_batches_tracked == len(BATCHES)
     assert not net.training
 
