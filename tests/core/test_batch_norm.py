@@ -1,6 +1,7 @@
 """Batch norm's running statistics: re-estimated on clean rows, and frozen while others pass."""
 
 import copy
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -215,6 +216,20 @@ def test_of_a_plain_callable_the_statistics_are_those_of_the_module_it_calls(kin
     assert nets[1][1].num_batches_tracked == 2
     for ours, theirs in zip(nets[1].state_dict().values(), nets[0].state_dict().values(), strict=True):
         assert torch.allclose(ours, theirs)
+
+
+def test_the_norms_of_another_thread_go_on():
+    ours, theirs = network(), network()
+
+    def model(x: Tensor) -> Tensor:
+        thread = threading.Thread(target=theirs, args=(x,))
+        thread.start()
+        thread.join()
+        return ours(x)
+
+    with frozen_statistics(model):
+        model(BATCHES[0])
+    assert (ours[1].num_batches_tracked, theirs[1].num_batches_tracked) == (0, 1)
 
 
 @pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
