@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
@@ -384,6 +385,29 @@ def test_a_step_that_fails_while_it_is_recomputed_leaves_nothing_behind(kind: st
         loss.backward()
     handle.remove()
     assert left_behind(net) == []
+
+
+def test_what_is_recomputed_does_not_enter_the_step_of_another_thread():
+    ours, theirs, inside, on = Recomputed("reentrant"), Recomputed("kept"), threading.Event(), threading.Event()
+
+    def wait(*_: Any) -> None:
+        inside.set()
+        assert on.wait(60)
+
+    handle = theirs.stem.register_forward_hook(wait)
+    method = calmix.manifold_mixup(sites=("middle.1",))
+    thread = threading.Thread(target=step, args=(method, theirs, *batch()))
+    thread.start()
+    assert inside.wait(60)
+    loss, _ = step(method, ours, *batch())
+    on.set()
+    thread.join()
+    handle.remove()
+    found: list[list[str]] = []
+    ours.middle[3].register_forward_hook(lambda *_: found.append(left_behind(theirs)))
+    loss.backward()
+    assert [name for names in found for name in names if name.startswith("middle")] == []
+    assert len(found) == 1
 
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

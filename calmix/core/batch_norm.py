@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -35,13 +36,14 @@ def frozen_statistics(model: Any) -> Iterator[None]:
     model: a module, or a function, whose norms are those of the modules that it calls; these run uncompiled.
     """
     frozen: list[_NormBase] = []
+    thread = get_ident()
 
     def freeze(norm: _NormBase, *_: Any) -> None:
         norm.track_running_stats = False
         frozen.append(norm)
 
     def freeze_all(module: nn.Module, *_: Any) -> None:
-        for norm in _tracking(module):
+        for norm in _tracking(module) if get_ident() == thread else ():  # torch calls this for those of all threads
             if norm.training and isinstance(norm.running_mean, UninitializedBuffer):
                 undo.callback(norm.register_forward_pre_hook(freeze).remove)  # once its first rows made its statistics
             elif norm.training:

@@ -84,9 +84,9 @@ class CleanPass:
         """The model's output; with a graph if the objective or the caller needs one."""
         graph = graph or self._grad is not CleanGrad.NOTHING
         norms = nullcontext() if self._moves_statistics and self._output is None else frozen_statistics(model)
-        twice = self._grad is CleanGrad.INPUTS  # differentiated twice, which compiled graphs cannot be
+        twice = self._grad is CleanGrad.INPUTS  # differentiated twice, which a compiled graph cannot be
         with norms, run_eagerly() if twice else nullcontext(), torch.set_grad_enabled(graph):
-            output = (uncompiled(model) if twice else model)(self.x)
+            output = model(self.x)
         if not graph:
             torch.clear_autocast_cache()  # older releases would use its weights without graph in the pass that trains
         return output

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial, wraps
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Any
 
 import torch
@@ -15,9 +15,10 @@ from calmix.errors import SiteError
 
 Enter = Callable[[], AbstractContextManager[None]]
 
-_OPEN: list[Enter] = []  # how to enter each block again that is open now
+_OPEN: list[tuple[int, Enter]] = []  # of each block that is open now: its thread, and how to enter it again
 _OPENING = Lock()
-_TORCHS_OWN = checkpointing.CheckpointFunction, checkpointing._CheckpointFrame
+# the second is private: in a release without it, backward would end with torch's CheckpointError
+_TORCHS_OWN: tuple[Any, Any] = checkpointing.CheckpointFunction, getattr(checkpointing, "_CheckpointFrame", None)
 
 
 def modules_of(model: Any) -> dict[str, nn.Module]:
@@ -58,7 +59,7 @@ def again_when_recomputed(manager: Callable[..., AbstractContextManager[None]]) 
             with manager(*args):
                 yield
             return
-        again = partial(entered, *args)
+        again = get_ident(), partial(entered, *args)
         _open(again)
         try:
             with manager(*args):
@@ -69,14 +70,14 @@ def again_when_recomputed(manager: Callable[..., AbstractContextManager[None]]) 
     return entered
 
 
-def _open(block: Enter) -> None:
+def _open(block: tuple[int, Enter]) -> None:
     with _OPENING:
         _OPEN.append(block)
         checkpointing.CheckpointFunction = _Reentrant
         checkpointing._CheckpointFrame = _not_reentrant
 
 
-def _close(block: Enter) -> None:
+def _close(block: tuple[int, Enter]) -> None:
     with _OPENING:
         _OPEN.remove(block)
         if not _OPEN:
@@ -84,15 +85,15 @@ def _close(block: Enter) -> None:
 
 
 def _in_the_same_blocks(run: Callable[..., Any]) -> Callable[..., Any]:
-    """`run`, in the blocks that are open now also when they have ended."""
-    blocks = tuple(_OPEN)
+    """`run`, in the blocks of this thread that are open now also when they have ended."""
+    blocks = [block for block in _OPEN if block[0] == get_ident()]
 
     @wraps(run)
     def recompute(*args: Any, **kwargs: Any) -> Any:
         with ExitStack() as entered:
             for block in blocks:
                 if block not in _OPEN:
-                    entered.enter_context(block())
+                    entered.enter_context(block[1]())
             return run(*args, **kwargs)
 
     return recompute

@@ -32,7 +32,8 @@ class TrainingLoss(nn.Module):
         seed: of the generator.
         batch_norm: which passes of a step move batch norm's running statistics: `mixed`, only the one on mixed rows;
             `clean`, only the one on the batch as it is; `both`. With `clean` and `both`, a method without a clean
-            forward gets one, without gradient. Plain training has one pass, which moves them in all three.
+            forward gets one, without gradient. Plain training has one pass, which moves them in all three, and a model
+            without running statistics gets no pass for them.
         data: the training set, for methods that look beyond the batch: `(x, y)` as tensors, or a map-style data set
             of (x, y) rows. With it a method that remembers rows knows their number; other methods do not use it.
 

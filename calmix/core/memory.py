@@ -69,10 +69,6 @@ class Memory:
     @torch.no_grad()
     def keep(self, index: Tensor, mix: Mix, embeddings: Tensor) -> None:
         """Update the table from the embeddings of the mixed rows (m, d)."""
-        with torch.autocast(embeddings.device.type, enabled=False):
-            self._keep(index, mix, embeddings)
-
-    def _keep(self, index: Tensor, mix: Mix, embeddings: Tensor) -> None:
         (site,) = self.sites
         device = torch.device("cpu") if self._host else embeddings.device
         kept = self._kept[site].to(device) if site in self._kept else _unseen(0, embeddings.shape[1], device)

@@ -1,6 +1,7 @@
 """Batch norm's running statistics: re-estimated on clean rows, and frozen while others pass."""
 
 import copy
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -125,6 +126,7 @@ def test_after_a_failing_loader_nothing_is_left_changed():
 def test_norms_that_are_frozen_on_purpose_stay_as_they_are():
     for freeze in (lambda norm: norm.eval(), lambda norm: setattr(norm, "track_running_stats", False)):
         net = network()
+        net(BATCHES[0])
         freeze(net[1])
         before = copy.deepcopy(net[1].state_dict())
         refresh_batch_norm(net, BATCHES)
@@ -139,9 +141,11 @@ def test_a_model_whose_train_freezes_a_norm_keeps_it_frozen_after_eval():
             self[1].eval()
             return self
 
-    net = Frozen(*network()).eval()
+    net = Frozen(*network())
+    net(BATCHES[0])
+    before = net.eval().get_buffer("1.running_mean").clone()
     refresh_batch_norm(net, BATCHES)
-    assert net[1].num_batches_tracked == 0
+    assert torch.equal(net.get_buffer("1.running_mean"), before)
     assert net[3].num_batches_tracked == len(BATCHES)
     assert not net.training
 
@@ -223,6 +227,20 @@ def test_of_a_plain_callable_the_statistics_are_those_of_the_module_it_calls(kin
     assert nets[1][1].num_batches_tracked == 2
     for ours, theirs in zip(nets[1].state_dict().values(), nets[0].state_dict().values(), strict=True):
         assert torch.allclose(ours, theirs)
+
+
+def test_the_norms_of_another_thread_go_on():
+    ours, theirs = network(), network()
+
+    def model(x: Tensor) -> Tensor:
+        thread = threading.Thread(target=theirs, args=(x,))
+        thread.start()
+        thread.join()
+        return ours(x)
+
+    with frozen_statistics(model):
+        model(BATCHES[0])
+    assert (ours[1].num_batches_tracked, theirs[1].num_batches_tracked) == (0, 1)
 
 
 @pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
