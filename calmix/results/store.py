@@ -81,7 +81,7 @@ class Results:
     def scores(self) -> Scores:
         return scores_of(self.records)
 
-    @property
+    @cached_property
     def methods(self) -> list[str]:
         return list(dict.fromkeys(record.method for record in self.records))
 

@@ -1,6 +1,5 @@
 """A finished comparison as people use it: its table, its verdict, its report."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -12,11 +11,10 @@ from calmix.report.page import Page, write_page
 from calmix.report.sentences import Advice
 from calmix.report.tables import seeds
 from calmix.report.terminal import print_sheet
-from calmix.results.files import NamedArrays
-from calmix.results.records import Record, read_predictions
+from calmix.results.records import read_predictions
 from calmix.results.scores import Scores
 from calmix.results.store import Results, read_results
-from calmix.studies.comparison.page import MethodPredictions, comparison_page
+from calmix.studies.comparison.page import PredictionsOf, comparison_page
 from calmix.studies.comparison.sentences import advice
 from calmix.studies.comparison.tables import columns_of, summary_table
 
@@ -29,7 +27,7 @@ class Compared:
     """
 
     results: Results
-    predictions_of: Callable[[Record], NamedArrays]
+    predictions_of: PredictionsOf
 
     @property
     def scores(self) -> Scores:
@@ -62,11 +60,7 @@ class Compared:
 
     def page(self) -> Page:
         """The report as a value."""
-        predictions: MethodPredictions = {
-            method: [self.predictions_of(record) for record in self.results.of_method(method)]
-            for method in self.results.methods
-        }
-        return comparison_page(self.results, predictions)
+        return comparison_page(self.results, self.predictions_of)
 
     def write_report(self, folder: Path | str) -> Path:
         """Write report.html, and figures/ with each figure as PNG, SVG and CSV. Return the path of the page.
