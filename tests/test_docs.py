@@ -50,7 +50,7 @@ def test_the_evaluation_of_predictions_runs():
     for code in blocks("docs/evaluation.md"):
         exec(code, names)
     assert 0 < names["evaluation"].value("ece") < 1
-    assert set(names["evaluation"].corrected) == {"scaled", "vector", "matrix", "isotonic"}
+    assert set(names["evaluation"].corrections) == {"scaled", "vector", "matrix", "isotonic"}
     assert names["numbers"].task == "regression"
     assert names["sets"].shape == (100, 3)
 

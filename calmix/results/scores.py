@@ -59,7 +59,8 @@ class Scores:
 
     @staticmethod
     def from_rows(rows: Iterable[Score]) -> "Scores":
-        return Scores(pd.DataFrame(list(rows), columns=list(COLUMNS)))
+        columns = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
+        return Scores(pd.DataFrame(dict(zip(COLUMNS, columns, strict=True))))
 
     @property
     def methods(self) -> list[str]:
@@ -155,7 +156,7 @@ class Scores:
 
     @cached_property
     def _runs(self) -> list[tuple[str, int]]:
-        return list(dict.fromkeys(zip(self.frame["method"], self.frame["seed"].tolist(), strict=True)))
+        return list(dict.fromkeys(zip(self.frame["method"].tolist(), self.frame["seed"].tolist(), strict=True)))
 
     @cached_property
     def _seeds(self) -> dict[str, list[int]]:
@@ -168,7 +169,9 @@ class Scores:
     def _by_seed(self) -> dict[tuple[str, str], dict[tuple[str, int], float]]:
         """(condition, metric) -> (method, seed) -> value."""
         found: dict[tuple[str, str], dict[tuple[str, int], float]] = {}
-        for method, seed, condition, metric, value in self.frame.itertuples(index=False):
+        for method, seed, condition, metric, value in zip(
+            *(self.frame[name].tolist() for name in COLUMNS), strict=True
+        ):
             found.setdefault((condition, metric), {})[method, int(seed)] = float(value)
         return found
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from calmix.errors import CalmixError, DataError, UnknownNameError
+from calmix.reading import known, read_json, typed
 from calmix.results.catalogue import (
     ACCURACY,
     BRIER,
@@ -25,7 +26,6 @@ from calmix.results.catalogue import (
     SCALED_NLL,
     Column,
 )
-from calmix.reading import known, read_json, typed
 from calmix.results.files import check_labels, write_csv, write_json
 from calmix.results.records import Failure, Record, as_json, from_json, scores_of
 from calmix.results.scores import Scores, column_name
@@ -84,7 +84,7 @@ class Results:
     def scores(self) -> Scores:
         return scores_of(self.records)
 
-    @property
+    @cached_property
     def methods(self) -> list[str]:
         return list(dict.fromkeys(record.method for record in self.records))
 
