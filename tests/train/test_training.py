@@ -238,6 +238,14 @@ def test_honest_train_accuracy_is_in_the_history_and_below_one_when_mixing_half_
     assert 0.5 < history[-1].train["accuracy"] < 0.8  # two of three pairs differ in class, and then 1/2 is the most
 
 
+@pytest.mark.parametrize(("select", "validations"), [("best", 40), ("last", 20)])
+def test_to_select_the_best_every_epoch_is_validated_else_twenty(select: str, validations: int):
+    run = trained(calmix.erm(), TrainingSettings(epochs=40, batch_size=200, select=select))
+    judged = {epoch.number: epoch.validation["loss"] for epoch in run.history if epoch.validation}
+    assert len(judged) == validations
+    assert run.epoch == (min(judged, key=lambda number: judged[number]) if select == "best" else 40)
+
+
 @pytest.mark.parametrize(
     ("name", "expected"), [("SGD", {"momentum": 0.9, "nesterov": True}), ("AdamW", {"betas": (0.9, 0.999)})]
 )
