@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 DEMO := calmix-runs/demo
 
-.PHONY: help demo test test-all check format bench clean
+.PHONY: help demo test test-all kills check format bench clean
 
 help:  ## what each command does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
@@ -19,6 +19,9 @@ test: $(SETUP)  ## the tests that are not marked slow
 
 test-all: $(SETUP)  ## all tests
 	$(BIN)/python -m pytest -n auto
+
+kills: $(SETUP)  ## kills a comparison 200 times; takes about an hour
+	$(BIN)/python tests/test_kills.py 200
 
 check: $(SETUP)  ## format, lint, types, and types for users
 	$(BIN)/ruff format --check .

@@ -4,14 +4,17 @@ Nothing heavier than argparse is imported before a command is known, and a comma
 """
 
 import argparse
+import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from calmix.errors import CalmixError, SettingError, UnknownNameError
+from calmix.errors import CalmixError, DataError, SettingError, UnknownNameError
 from calmix.listing import first_lines
 
 if TYPE_CHECKING:
@@ -26,25 +29,92 @@ RUNS = Path("calmix-runs")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit: 0 done, 2 for bad input (one sentence on stderr), 130 when stopped by hand."""
+    """Run the command and exit.
+
+    0: done. 1: done, but some runs failed. 2: bad input, said in one sentence on stderr. 70: a fault of calmix itself;
+    CALMIX_TRACEBACK=1 shows where. 130 and 143: stopped, by hand or by SIGTERM.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    os.environ["MPLBACKEND"] = "agg"  # figures are files
+    for name in ("stdout", "stderr"):  # where they were closed, or cannot show every character
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        elif isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
+        _heed_sigterm()
+        _check_text(arguments)
         chosen = _top_parser().parse_args(arguments)
         if chosen.command is None:
             raise SettingError(f"no command was given; name one: {', '.join(COMMANDS)} (see: calmix --help).")
         if chosen.command not in COMMANDS:
             raise UnknownNameError("command", chosen.command, COMMANDS)
         COMMANDS[chosen.command].run(chosen.rest)
+        sys.stdout.flush()  # a disk that is full says so here
     except CalmixError as error:
         _fail(str(error))
     except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         sys.exit(1)
     except OSError as error:  # a full disk, a folder that went away
-        _fail(f"{error.filename or 'a file'}: {error.strerror or error}.")
+        name = "stdout" if _give_up_stdout() else error.filename or "a file"
+        _fail(f"{name}: {error.strerror or error}.")
+    except MemoryError:
+        _fail(_NO_MEMORY)
+    except ImportError as error:
+        _fail(f"{error.name or 'a library'} cannot be loaded ({' '.join(str(error).split())[:300]}).")
     except KeyboardInterrupt:
-        print("stopped; a comparison or a diagnosis goes on where it was with --resume.", file=sys.stderr)
-        sys.exit(130)
+        _stopped("by hand", 130)
+    except _Terminated:
+        _stopped("by SIGTERM", 143)
+    except Exception as error:
+        if "can't allocate memory" in str(error):  # as torch says it
+            _fail(_NO_MEMORY)
+        if os.environ.get("CALMIX_TRACEBACK"):
+            raise
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        print(f"calmix: a fault of calmix, please report it ({said}); CALMIX_TRACEBACK=1 shows where.", file=sys.stderr)
+        raise SystemExit(70) from error
+
+
+_NO_MEMORY = "there is not enough memory; take fewer rows or a smaller network, or raise the limit (ulimit -v)."
+
+
+class _Terminated(BaseException):
+    """The process was told to end."""
+
+
+def _heed_sigterm() -> None:
+    def terminate(number: int, frame: object) -> NoReturn:
+        raise _Terminated
+
+    if threading.current_thread() is threading.main_thread():  # others may not
+        signal.signal(signal.SIGTERM, terminate)
+
+
+def _stopped(how: str, code: int) -> NoReturn:
+    kept = "what was finished is kept, and a comparison or a diagnosis goes on from there with --resume"
+    print(f"calmix: stopped {how}; {kept}.", file=sys.stderr)
+    sys.exit(code)
+
+
+def _give_up_stdout() -> bool:
+    """Write to nowhere from now on, if stdout takes nothing any more; whether that is so."""
+    try:
+        sys.stdout.flush()
+        return False
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Raise SettingError where a name is not UTF-8, as no report could say it."""
+    for text in (*arguments, os.environ.get("CALMIX_DATA", "")):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise SettingError(f"{text!r} is not UTF-8 text; rename the file or folder.") from None
 
 
 def _fail(message: str) -> NoReturn:
@@ -80,18 +150,24 @@ def _parser(name: str) -> "ArgumentParser":
     """A command's parser, whose options may come from dataclasses and functions."""
     try:
         from jsonargparse import ArgumentParser
-    except ImportError:
+    except ModuleNotFoundError:
         _fail("the command needs more than the library; install it with: pip install 'calmix[train]'")
+
+    from calmix.reading import reason_of
 
     class Parser(ArgumentParser):
         def add_argument(self, *names: str, **options: Any) -> Any:  # pyright: ignore
-            """Options are spelled with hyphens; yes or no is a flag; several texts follow without brackets."""
+            """Options are spelled with hyphens; yes or no is a flag."""
             names = tuple(name.replace("_", "-") if name.startswith("--") else name for name in names)
             if options.get("type") is bool:
                 options = {"action": "store_true", "help": options.get("help")}
-            elif options.get("type") == Sequence[str]:
-                options |= {"type": str, "nargs": "*"}
             return super().add_argument(*names, **options)
+
+        def parse_args(self, *given: Any, **options: Any) -> Any:  # pyright: ignore
+            try:
+                return super().parse_args(*given, **options)
+            except (RuntimeError, LookupError, AttributeError, ArithmeticError) as error:  # of what it did not foresee
+                self.error(f"the options cannot be read ({reason_of(error)})")
 
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # pyright: ignore
             _fail(f"{' '.join(str(message).split())} (see: calmix {name} --help)")
@@ -136,8 +212,12 @@ def _compare(arguments: list[str]) -> None:
     command = ["calmix", "compare", *arguments]
     with _progress(len(comparison.recipes), comparison.settings.epochs) as tick:
         found = carry_out_comparison(comparison, out, options.resume, options.workers, command, tick)
+    page = found.write_report(out)
     found.print()
-    print(f"report: {found.write_report(out)}")
+    print(f"report: {page}")
+    if found.results.failures:
+        print("calmix: some runs failed; --resume tries them again.", file=sys.stderr)
+        sys.exit(1)
 
 
 def _train(arguments: list[str]) -> None:
@@ -160,8 +240,9 @@ def _train(arguments: list[str]) -> None:
     command = ["calmix", "train", *arguments]
     with _progress(runs=1, epochs=recipe.settings.epochs) as tick:
         kept = train_and_keep(recipe, out, command, lambda epoch, model: tick(label, recipe.seed, epoch))
+    page = kept.write_report(out)
     kept.print()
-    print(f"report: {kept.write_report(out)}\nweights: {out / 'model.pt'}")
+    print(f"report: {page}\nweights: {out / 'model.pt'}")
 
 
 def _evaluate(arguments: list[str]) -> None:
@@ -229,8 +310,9 @@ def _diagnose(arguments: list[str]) -> None:
     _print_notices(source)
     with _progress(diagnosis.runs, settings.epochs) as tick:
         found = diagnose(diagnosis, out, options.resume, ["calmix", "diagnose", *arguments], tick)
+    page = write_diagnosis(out)
     print("\n\n".join([found.verdict.headline, *found.verdict.reasons, " ".join(found.verdict.cautions)]))
-    print(f"report: {write_diagnosis(out)}")
+    print(f"report: {page}")
 
 
 def _report(arguments: list[str]) -> None:
@@ -264,8 +346,9 @@ def _report(arguments: list[str]) -> None:
     found = read_comparison(folder, options.reference)
     if options.reference is not None:
         write_results(folder, found.results)  # it stays the reference
+    page = found.write_report(folder)
     found.print()
-    print(f"report: {found.write_report(folder)}")
+    print(f"report: {page}")
 
 
 def _ranks(folders: list[Path], reference: str | None, out: Path, command: list[str]) -> None:
@@ -321,7 +404,15 @@ def _add_data_and_training(parser: "ArgumentParser") -> None:
     from calmix.models import MODELS
     from calmix.train import TrainingSettings
 
-    parser.add_function_arguments(read_source, as_group=False, as_positional=True)
+    parser.add_function_arguments(read_source, as_group=False, as_positional=True, skip={"keep"})
+    parser.add_argument(
+        "--keep",
+        nargs="+",
+        type=str,
+        default=[],
+        metavar="COLUMN",
+        help="columns of a table to use although they look like identifiers, dates or free text",
+    )
     parser.add_argument(
         "--label-noise", type=str, metavar="SPEC", help="wrong training labels: symmetric:RATE, or human:KIND (cifar10)"
     )
@@ -329,7 +420,33 @@ def _add_data_and_training(parser: "ArgumentParser") -> None:
     parser.add_class_arguments(TrainingSettings, as_group=False)
     parser.add_argument("--set", nargs="+", action="extend", type=str, default=[], metavar="METHOD.OPTION=VALUE")
     parser.add_argument("--out", type=Path, help="where results go (default: calmix-runs/DATA)")
-    parser.add_argument("--config", action="config", help="a YAML file with any of these options")
+    parser.add_argument("--config", action=_config_action(), help="a YAML file with any of these options")
+
+
+def _config_action() -> Any:
+    from jsonargparse import ActionConfigFile
+
+    class Config(ActionConfigFile):
+        def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
+            _check_config(Path(values))
+            super().__call__(parser, cfg, values, option_string)
+
+    return Config
+
+
+def _check_config(path: Path) -> None:
+    """Raise DataError unless the file holds options by name, each a text, a number, true or false, or a list of them."""
+    import yaml
+
+    from calmix.reading import reading, typed
+
+    with reading(path, "give a YAML file of options, such as epochs: 30"):
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    one = str | int | float | bool | None
+    try:
+        typed(Mapping[str, one | Sequence[one]], {} if raw is None else raw)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def _add_robustness(parser: "ArgumentParser") -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from calmix.data.folders import find_companion
 from calmix.data.splits import Splits
 from calmix.errors import DataError
+from calmix.reading import read_array
 
 
 def load_human_labels(splits: Splits, data_dir: Path | None = None) -> Tensor | None:
@@ -33,12 +34,9 @@ def load_human_labels(splits: Splits, data_dir: Path | None = None) -> Tensor | 
         path = find_companion("cifar10h", "cifar10h-counts.npy", data_dir, "") / "cifar10h-counts.npy"
     except DataError:
         return None
-    try:
-        counts = np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"{path} is not an array of votes ({error}); get the file anew, or remove it.") from error
+    counts = read_array(path, "get the file anew, or remove it")
     shape = (len(splits.test), len(splits.about.classes))
-    if counts.shape != shape or counts.min() < 0 or counts.sum(1).min() == 0:
+    if counts.dtype.kind not in "iuf" or counts.shape != shape or not counts.min() >= 0 or counts.sum(1).min() == 0:
         raise DataError(f"{path} must hold {shape[0]} rows of votes for {shape[1]} classes; get it anew, or remove it.")
     if (counts.argmax(1) == splits.test.y.numpy()).mean() < 0.9:
         raise DataError(f"{path} disagrees with the test labels, so its rows have another order; get it anew.")

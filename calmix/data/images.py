@@ -3,11 +3,7 @@
 n images of C channels, H x W pixels. Decoded files stay in memory as uint8; only the rows of a split become float32.
 """
 
-import gzip
 import io
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,12 +13,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from calmix.data.folders import find_folder
+from calmix.data.folders import digest_of_files, find_folder
 from calmix.data.splits import About, RowIds, Split, Splits, cut_train, split_rows, split_sizes
 from calmix.errors import DataError
+from calmix.reading import read_bytes, reading
+from calmix.threads import using_threads
 
 Images = NDArray[np.uint8]  # (n, C, H, W)
 
+_ANEW = "get the file anew"
+_LARGEST = 512  # pixels a side: images of these sets have 32
 HELD_OUT = (1_000, 5_000)  # validation and calibration rows drawn from an official training part
 FASHION = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -70,7 +70,9 @@ def fashion_mnist(seed: int = 0, train_size: int | None = None, data_dir: Path |
     """
     advice = "give data_dir, set CALMIX_DATA, or install Debian's package dataset-fashion-mnist"
     folder = find_folder("fashion_mnist", "train-images-idx3-ubyte*", data_dir, [DEBIAN], advice)
-    about = About("fashion_mnist", "classification", "image", FASHION, (), False, f"Fashion-MNIST, {folder}")
+    digest = digest_of_files(folder.glob("*-ubyte*"))
+    source = f"Fashion-MNIST, {folder}"
+    about = About("fashion_mnist", "classification", "image", FASHION, (), False, source, digest=digest)
     return _image_splits(_idx_pair(folder, "train"), _idx_pair(folder, "t10k"), seed, train_size, about)
 
 
@@ -83,7 +85,8 @@ def cifar10(seed: int = 0, train_size: int | None = None, data_dir: Path | None 
     Raises DataError if the files are missing or broken.
     """
     folder = find_folder("cifar10", "train-*.parquet", data_dir, [], "give data_dir or set CALMIX_DATA")
-    about = About("cifar10", "classification", "image", CIFAR10, (), True, f"CIFAR-10, {folder}")
+    digest = digest_of_files([*_shard_paths(folder, "train"), *_shard_paths(folder, "test")])
+    about = About("cifar10", "classification", "image", CIFAR10, (), True, f"CIFAR-10, {folder}", digest=digest)
     return _image_splits(_shards(folder, "train"), _shards(folder, "test"), seed, train_size, about)
 
 
@@ -96,6 +99,9 @@ def _image_splits(
 ) -> Splits:
     """Splits standardised by each channel's mean and std over the drawn train split."""
     images, labels = official_train
+    sizes = images.shape[1:], official_test[0].shape[1:]
+    if sizes[0] != sizes[1] or 0 in sizes[0]:
+        raise DataError(f"{about.source}: training images are {sizes[0]} and test images {sizes[1]}; {_ANEW}.")
     for _, ids in (official_train, official_test):
         if len(ids) == 0 or ids.min() < 0 or ids.max() >= len(about.classes):
             raise DataError(f"{about.source}: labels must run from 0 to {len(about.classes) - 1}; get the files anew.")
@@ -107,7 +113,8 @@ def _image_splits(
     train, validation, calibration = split_rows(labels, (free, *HELD_OUT), np.random.default_rng(seed))
     train = cut_train(train, labels, size)
     pixels = floats(images[train])
-    std, mean = torch.std_mean(pixels, dim=(0, 2, 3), correction=0, keepdim=True)  # (1, C, 1, 1)
+    with using_threads(1):  # the sums are then the same on every machine alike
+        std, mean = torch.std_mean(pixels, dim=(0, 2, 3), correction=0, keepdim=True)  # (1, C, 1, 1)
     std[std == 0] = 1
 
     def split(pixels: torch.Tensor, labels: RowIds) -> Split:
@@ -153,14 +160,12 @@ def _idx(folder: Path, name: str) -> NDArray[np.uint8]:
 @lru_cache(maxsize=8)
 def _read_idx(path: Path, modified: int) -> NDArray[np.uint8]:
     """An idx file of bytes: two zeros, the type 8, the number of dimensions, each length as >u4, then the values."""
-    try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        shape = np.frombuffer(raw, ">u4", count=raw[3], offset=4)
+    raw = read_bytes(path, _ANEW)
+    with reading(path, _ANEW):
         if raw[:3] != b"\0\0\x08":
             raise ValueError("not an idx file of bytes")
+        shape = np.frombuffer(raw, ">u4", count=raw[3], offset=4)
         return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
-    except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
-        raise DataError(f"{path} is not a whole idx file ({error}); get the file anew.") from error
 
 
 def read_shards(folder: Path, stem: str) -> Images:
@@ -185,16 +190,19 @@ def _read_images(path: Path, modified: int) -> Images:
     from PIL import Image
 
     def decode(encoded: bytes) -> NDArray[np.uint8]:
-        return np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
+        image = Image.open(io.BytesIO(encoded))
+        if max(image.size) > _LARGEST:  # before it is unpacked
+            raise ValueError(f"an image of {image.size} pixels")
+        return np.asarray(image.convert("RGB"))
 
-    with _named_errors(path):
+    with reading(path, f"it should hold small images (img.bytes, label): {_ANEW}"):
         images = np.stack([decode(row["bytes"]) for row in _column(path, "img").to_pylist()])
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
 
 @lru_cache(maxsize=8)
 def _read_labels(path: Path, modified: int) -> RowIds:
-    with _named_errors(path):
+    with reading(path, f"it should hold small images (img.bytes, label): {_ANEW}"):
         return _column(path, "label").to_numpy().astype(np.int64)
 
 
@@ -202,15 +210,3 @@ def _column(path: Path, name: str) -> Any:
     import pyarrow.parquet as pq
 
     return pq.read_table(path, columns=[name])[name]
-
-
-@contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
-    import pyarrow as pa
-
-    try:
-        yield
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{path} is not a parquet file of images (img.bytes, label): {error}; get the file anew."
-        ) from error

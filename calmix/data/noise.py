@@ -5,7 +5,6 @@ n training rows, K classes.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from calmix.data.folders import find_companion
 from calmix.data.splits import Split, Splits
 from calmix.errors import DataError, SettingError, UnknownNameError
+from calmix.reading import check_arrays, read_arrays
 
 HUMAN = {
     "aggre": "aggre_label",  # what most of three annotators said: 9 % wrong
@@ -118,11 +118,11 @@ def _read_human(kind: str, data_dir: Path | None) -> tuple[NDArray[np.int64], ND
     """The official training labels and the noisy ones, (50000,) each."""
     advice = "set CALMIX_DATA to the folder that holds cifar10h/, or give --label-noise symmetric:RATE"
     path = find_companion("cifar10h", "cifar10n.npz", data_dir, advice) / "cifar10n.npz"
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return stored["clean_label"].astype(np.int64), stored[HUMAN[kind]].astype(np.int64)
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
-        raise DataError(f"{path} is not CIFAR-10N ({error}); get the file anew.") from error
+    arrays = read_arrays(path, "get the file anew")
+    shapes = {"clean_label": "K: n", HUMAN[kind]: "K: n"}
+    check_arrays(path, {**arrays, "classes": np.zeros(10)}, {"classes": "K", **shapes}, "get the file anew")
+    clean, noisy = (arrays[name].astype(np.int64) for name in shapes)
+    return clean, noisy
 
 
 def _with_labels(splits: Splits, labels: NDArray[np.int64]) -> Splits:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from calmix.data.bundled import breast_cancer, diabetes, wine
+from calmix.data.folders import digest_of_files
 from calmix.data.images import cifar10, digits, fashion_mnist
 from calmix.data.series import exchange_rate, exchange_rate_max
 from calmix.data.splits import TASKS, Splits
@@ -34,9 +35,10 @@ def path_splits(
 
     _check_task(task)
     name = path.name.removesuffix(".gz").removesuffix(path.suffix)
-    return table_splits(
+    splits = table_splits(
         read_table(path), target, name=name, source=str(path), task=task, seed=seed, train_size=train_size, keep=keep
     )
+    return replace(splits, about=replace(splits.about, digest=digest_of_files([path])))
 
 
 def named_splits(name: str, seed: int, train_size: int | None, task: str | None, data_dir: Path | None) -> Splits:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from calmix.data.folders import find_folder
+from calmix.data.folders import digest_of_files, find_folder
 from calmix.data.splits import About, Split, Splits, split_sizes
 from calmix.errors import DataError, SettingError
 
@@ -63,7 +63,9 @@ def _series(name: str, units: _Units, train_size: int | None, data_dir: Path | N
             raise SettingError(f"train_size must be between 1 and {len(splits[0])}; got {train_size}.")
         splits[0] = Split(splits[0].x[-train_size:], splits[0].y[-train_size:])
     source = f"exchange rates 1990-2016 (Lai et al., 2018), {folder}"
-    return Splits(*splits, about=About(name, "regression", "series", (), (), False, source, CURRENCIES))
+    digest = digest_of_files([folder / "exchange_rate.txt"])
+    about = About(name, "regression", "series", (), (), False, source, CURRENCIES, digest=digest)
+    return Splits(*splits, about=about)
 
 
 def _windows(rates: Tensor) -> Split:

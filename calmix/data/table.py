@@ -4,11 +4,9 @@ n rows, d encoded columns, K classes. Reading knows files and no targets; the re
 """
 
 import csv
-import gzip
 import io
 import re
 import warnings
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -22,6 +20,7 @@ from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_
 
 from calmix.data.splits import About, RowIds, Split, Splits, check_classes, cut_train, listed, split_rows, split_sizes
 from calmix.errors import DataError, UnknownNameError
+from calmix.reading import read_bytes, reading, visible
 
 MISSING = ["?", "", "NA", "N/A", "NaN", "nan", "null", "None"]
 MAX_INTEGER_CLASSES = 30  # more distinct integers than this are a regression target
@@ -59,11 +58,8 @@ def _read(path: Path, modified: int) -> pd.DataFrame:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix.lower() == ".gz" else raw).decode("utf-8-sig")
+        text = read_bytes(path, "get the file anew").decode("utf-8-sig")
         text = re.sub(r"\r\n?", "\n", text).lstrip("\n")
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read ({error}); get the file anew.") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text ({error.reason}); save the table as CSV in UTF-8.") from error
     if "\0" in text:
@@ -71,36 +67,25 @@ def _read_csv(path: Path) -> pd.DataFrame:
     if not text.strip():
         raise DataError(f"{path} is empty; give a table with a header and rows.")
     separator = max(",;\t", key=text.partition("\n")[0].count)
-    try:
+    with reading(path, "every row needs as many cells as the header"), warnings.catch_warnings():
         header = next(csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True))
         _check_unique(path, header)  # pandas would rename silently
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
-            return pd.read_csv(
-                io.StringIO(text),
-                sep=separator,
-                skipinitialspace=True,
-                index_col=False,
-                low_memory=False,
-            )
-    except (csv.Error, pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise DataError(f"{path} cannot be parsed ({reason}); every row needs as many cells as the header.") from error
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
+        return pd.read_csv(io.StringIO(text), sep=separator, skipinitialspace=True, index_col=False, low_memory=False)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with reading(path, remedy := "write it anew as parquet, or save the table as CSV"):
         table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as parquet; write it anew, or save the table as CSV.") from error
     _check_unique(path, table.column_names)
     for field in table.schema:
         if pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
             raise DataError(f"{path}: column {field.name!r} is {field.type}; cells must be numbers, text or dates.")
-    return table.to_pandas()
+    with reading(path, remedy):
+        return table.to_pandas()
 
 
 def _check_unique(path: Path, names: Iterable[str]) -> None:
@@ -200,12 +185,16 @@ def _class_ids(goal: pd.Series) -> tuple[RowIds, tuple[str, ...]]:
     """Ids (n,) and names (K,): categories in their own order, numbers and text in ascending order."""
     if isinstance(goal.dtype, pd.CategoricalDtype):
         goal = goal.cat.remove_unused_categories()
-        return goal.cat.codes.to_numpy(np.int64), tuple(map(str, goal.cat.categories))
+        return goal.cat.codes.to_numpy(np.int64), _names(goal.cat.categories)
     if _is_number(goal):
         numbers, ids = np.unique(_floats(goal), return_inverse=True)
         return ids, tuple(str(v).removesuffix(".0") for v in numbers.tolist())
     texts, ids = np.unique(goal.map(str).to_numpy(str), return_inverse=True)
-    return ids, tuple(texts.tolist())
+    return ids, _names(texts)
+
+
+def _names(found: Iterable[object]) -> tuple[str, ...]:
+    return tuple(visible(str(name)) for name in found)
 
 
 def _targets(goal: pd.Series, labels: RowIds | None, parts: Sequence[RowIds]) -> tuple[list[NDArray], float, float]:
@@ -268,7 +257,7 @@ def _encoded(columns: pd.DataFrame, parts: Sequence[RowIds]) -> tuple[list[NDArr
         SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     )
     encoder = ColumnTransformer([("number", scale, numbers), ("text", one_hot, texts)]).fit(train)
-    names = tuple(str(name).split("__", 1)[1] for name in encoder.get_feature_names_out())
+    names = _names(str(name).split("__", 1)[1] for name in encoder.get_feature_names_out())
     return [np.asarray(encoder.transform(columns.iloc[rows])) for rows in parts], names
 
 
@@ -313,5 +302,5 @@ def _as_dates(column: pd.Series) -> NDArray[np.float64] | None:
         if not dates.notna().equals(column.notna()):
             return None
         column = dates
-    seconds = (pd.to_datetime(column, utc=True) - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
-    return seconds.to_numpy(np.float64)
+    moments = pd.to_datetime(column, utc=True).dt.tz_convert(None).dt.as_unit("us").to_numpy("datetime64[us]")
+    return np.where(np.isnat(moments), np.nan, moments.astype(np.int64) / 1e6)  # in nanoseconds, years end in 2262

@@ -51,7 +51,8 @@ class Jacobian:
     threshold: 1 is what the authors' README gives for version 3. For this version they give none; their code's default
     is -1, with which slopes between -1 and 1 do not count. inf counts all.
 
-    Needs x to be one floating tensor. Costs one more backward, through the backward.
+    Needs x to be one floating tensor. Costs one more backward, through the backward, which torch.compile does not have:
+    the clean pass of a compiled model runs uncompiled.
     """
 
     threshold: float = 1.0
@@ -72,7 +73,7 @@ class Jacobian:
 class JacobianAbs:
     """Version 2: s_i = |(p_i - y_i) . J f(x_i) (mean(x) - x_i)| with p detached.
 
-    Needs x to be one floating tensor. Costs one more backward, through the backward.
+    Needs x to be one floating tensor. Costs one more backward, through the backward, as `Jacobian` does.
     """
 
     @property

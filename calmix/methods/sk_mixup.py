@@ -32,7 +32,8 @@ def sk_mixup(
     Cost: 1 forward, 1 backward; with `Embedding()` 1 more forward, without a graph and without the last layer.
 
     remember: ours; z is an estimate from the mixed rows of earlier steps, so that there is no further forward. The
-    training loss then needs the rows' positions, `index`; see `Remembered` and `Memory`. Not for regression.
+    training loss then needs the rows' positions, `index`; see `Remembered` and `Memory`. Not for regression, nor for
+    trainings of a few epochs: in the first five or so, remembered distances are a poor stand-in for exact ones.
     """
     space = remembering(space) if remember else space
     kernel = SimilarityKernel(tau_max, tau_std, alpha, space)

@@ -1,16 +1,19 @@
-"""Files that are written whole or not at all, and read as what they should hold or an error that names them."""
+"""Files that are written whole or not at all. `calmix.reading` reads them."""
 
+import hashlib
+import io
 import json
 import os
 import re
-import tempfile
-from collections.abc import Callable, Collection, Mapping
+import secrets
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from calmix.errors import DataError, SettingError
@@ -18,27 +21,83 @@ from calmix.errors import DataError, SettingError
 NamedArrays = Mapping[str, NDArray[Any]]  # by name: logits, probs, labels, ...
 
 
-def slug(label: str) -> str:
-    """A label as a file name.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet carries out
+_LONGEST_SLUG = 80  # characters; file systems allow 255 bytes, and names have further parts
+_LOCK, _TEMPORARY = ".lock", ".calmix-{}.tmp"
 
-    >>> slug("sk_mixup(tau_max=0.3)")
-    'sk_mixup-tau_max-0.3'
+
+def slug(label: str) -> str:
+    """A label as a file name; a long one ends in a digest of the whole label.
+
+    >>> slug("sk_mixup(tau_max=0.3)"), slug("mixup" * 50)[-20:]
+    ('sk_mixup-tau_max-0.3', 'mixupmixu-6819231842')
     """
-    return re.sub(r"[^A-Za-z0-9._]+", "-", label).strip("-")
+    name = re.sub(r"[^A-Za-z0-9._]+", "-", label).strip("-")
+    if len(name) <= _LONGEST_SLUG:
+        return name
+    digest = hashlib.sha256(label.encode(errors="surrogateescape")).hexdigest()[:10]
+    return f"{name[: _LONGEST_SLUG - 11]}-{digest}"
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write beside the target, then put the file in its place in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write beside the target, then put the file in its place in one step.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    temporary = path.with_name(_TEMPORARY.format(secrets.token_hex(8)))
     try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                write(file)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}.") from None
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Make the folder, keep other commands from writing to it, and sweep out what a killed one left half-written.
+
+    It may be held again by the function that holds it. A new folder to which no file was written is taken away again.
+
+    Raises:
+        DataError: the folder cannot be made, or another command holds it.
+    """
+    key = folder.resolve()
+    if key in _held:
+        yield
+        return
+    existed = folder.is_dir()
+    lock = FileLock(folder / _LOCK)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise DataError(f"another command is writing to {folder}; wait for it, or give another --out.") from None
+    except OSError as error:
+        raise DataError(f"cannot write to {folder}: {error.strerror or error}; give another --out.") from None
+    _held.add(key)
+    try:
+        for left in folder.rglob(_TEMPORARY.format("*")):
+            left.unlink(missing_ok=True)
+        yield
+    finally:
+        _held.remove(key)
+        with suppress(OSError):  # elsewhere than on Unix, a file that is open cannot be removed
+            (folder / _LOCK).unlink()
+        lock.release()
+        if not existed:
+            for made in sorted((path for path in [folder, *folder.rglob("*")] if path.is_dir()), reverse=True):
+                with suppress(OSError):  # not empty
+                    made.rmdir()
+
+
+_held: set[Path] = set()  # by this process
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -47,41 +106,44 @@ def write_json(path: Path, value: Any) -> None:
     write_whole(path, lambda file: file.write(text.encode()))
 
 
-def read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}.") from None
-
-
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     text = csv_of(frame)
     write_whole(path, lambda file: file.write(text))
 
 
 def csv_of(frame: pd.DataFrame) -> bytes:
-    return frame.to_csv(index=False, lineterminator="\n").encode()
+    """In UTF-8, and with a ' before each text that a spreadsheet would carry out as a formula.
+
+    >>> csv_of(pd.DataFrame({"class": ["=1+1", "-1"]}))
+    b"class\\n'=1+1\\n-1\\n"
+    """
+    harmless = frame.rename(columns=_harmless).map(_harmless)
+    return harmless.to_csv(index=False, lineterminator="\n").encode(errors="backslashreplace")
+
+
+def without_quote(text: str) -> str:
+    """The text that `csv_of` wrote.
+
+    >>> without_quote("'=1+1"), without_quote("'s")
+    ('=1+1', "'s")
+    """
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
+
+
+def _harmless(cell: Any) -> Any:
+    if not isinstance(cell, str) or not cell.startswith(_FORMULA):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def write_arrays(path: Path, arrays: NamedArrays) -> None:
-    write_whole(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
-
-
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Raise DataError where the file is missing or damaged."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # closed also where it is damaged
-            return dict(stored)
-    except (OSError, EOFError, ValueError, BadZipFile) as error:
-        raise DataError(f"cannot read {path}: {error}; run the command that made it again.") from None
-
-
-def make_folder(path: Path) -> None:
-    """Raise DataError where the folder cannot be made."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot write to {path}: {error.strerror or error}; give another --out.") from None
+    content = io.BytesIO()  # what numpy raises where a disk is full does not say so
+    np.savez_compressed(content, allow_pickle=False, **arrays)
+    write_whole(path, lambda file: file.write(content.getbuffer()))
 
 
 # what marks a folder as taken, and by what
@@ -96,8 +158,8 @@ def refuse_others(folder: Path, own: str) -> None:
 
 
 def check_labels(labels: Collection[str]) -> None:
-    """Raise SettingError where two labels would have the same file name."""
-    if len({slug(label) for label in labels}) < len(labels):
+    """Raise SettingError where two labels would have the same file name, on whatever system."""
+    if len({slug(label).lower() for label in labels}) < len(labels):
         raise SettingError(f"two methods have the same name in files: {', '.join(labels)}; name each one once.")
 
 

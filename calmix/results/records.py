@@ -4,12 +4,14 @@ OUT/runs/SLUG-seed0.json        what was measured: metrics, temperature, cost, l
 OUT/predictions/SLUG-seed0.npz  its test predictions, and those of the calibration split and of sets of no class
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from calmix.errors import DataError
-from calmix.results.files import NamedArrays, read_arrays, read_json, slug, write_arrays, write_json
+from calmix.reading import AGAIN, check_arrays, read_arrays, read_json, typed
+from calmix.results.files import NamedArrays, slug, write_arrays, write_json
 from calmix.results.scores import PLAIN, Measured, Scores, flat, nested
 
 OLD_NAMES = {"votes": "human_labels", "outside": "ood"}  # conditions and arrays as calmix 0.1.0 called them
@@ -34,7 +36,7 @@ class Record:
     metrics: Measured
     temperature: float | None  # None for regression
     train_seconds: float
-    relative_cost: float
+    relative_cost: float | None  # of the method, in one of its runs
     epoch: int  # the one that was kept, from 1
     history: tuple[Epoch, ...]
     recipe: str  # the text of the recipe, which tells whether a stored run is the one asked for
@@ -48,6 +50,15 @@ class Record:
     def run(self) -> str:
         """What the run is called in files."""
         return f"{slug(self.method)}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that ended without a record."""
+
+    method: str  # its label in tables
+    seed: int
+    reason: str  # a sentence
 
 
 def scores_of(records: Iterable[Record]) -> Scores:
@@ -76,25 +87,22 @@ def as_json(record: Record) -> dict[str, object]:
     return {**vars(record), "metrics": nested(record.metrics), "history": history}
 
 
-def from_json(raw: Mapping[str, object]) -> Record:
+def from_json(raw: object) -> Record:
     """`as_json`, backwards. Raise DataError where an entry is missing or of another kind."""
-    try:
-        fields: dict[str, object] = dict(raw)
-        metrics = {_renamed(path): metrics for path, metrics in flat(fields.pop("metrics")).items()}
-        history = tuple(_epoch(entry) for entry in fields.pop("history"))  # pyright: ignore[reportGeneralTypeIssues]
-        record = Record(**fields, metrics=metrics, history=history)  # pyright: ignore[reportArgumentType]
-    except KeyError as error:
-        raise DataError(f"the entry {error} is missing.") from None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"an entry is not what it should be: {error}.") from None
-    if not (isinstance(record.method, str) and isinstance(record.seed, int)):
-        raise DataError(f"a run's method and seed are {record.method!r} and {record.seed!r}.")
-    return record
+    if not isinstance(raw, Mapping):
+        raise DataError(f"expected a run; got {type(raw).__name__}.")
+    entries = dict(raw)
+    if "metrics" in raw:
+        entries["metrics"] = {_renamed(path): metrics for path, metrics in flat(raw["metrics"]).items()}
+    if "history" in raw:
+        entries["history"] = [_epoch(entry) for entry in typed(Sequence[Mapping[str, Any]], raw["history"])]
+    return typed(Record, entries)
 
 
-def _epoch(raw: Mapping[str, object]) -> Epoch:
-    parts = flat({name: raw.get(name, {}) for name in ("train", "validation")})
-    return Epoch(int(raw["epoch"]), parts.get("train", {}), parts.get("validation", {}))  # pyright: ignore
+def _epoch(raw: Mapping[str, Any]) -> dict[str, object]:
+    """As the fields of `Epoch` are named. Terms of a loss, one level below, are left out."""
+    parts = {name: flat(raw.get(name, {})).get(PLAIN, {}) for name in ("train", "validation")}
+    return {"number": raw.get("epoch"), **parts}
 
 
 def _renamed(path: str) -> str:
@@ -108,27 +116,43 @@ def _renamed(path: str) -> str:
 def save_record(folder: Path, record: Record, predictions: NamedArrays) -> None:
     """Write a run; the predictions first, so that a stored record is a finished run."""
     write_arrays(_predictions(folder, record), predictions)
+    write_record(folder, record)
+
+
+def write_record(folder: Path, record: Record) -> None:
     write_json(folder / "runs" / f"{record.run}.json", as_json(record))
 
 
 def read_record(folder: Path, label: str, seed: int) -> Record | None:
-    """The stored run; None where it is not finished."""
-    path = folder / "runs" / f"{slug(label)}-seed{seed}.json"
-    if not path.exists():
-        return None
+    """The stored run; None where there is none that can be read."""
     try:
-        return from_json(read_json(path))
+        return from_json(read_json(folder / "runs" / f"{slug(label)}-seed{seed}.json"))
     except DataError:
-        raise DataError(f"{path} is not a run of this version of calmix; give another --out.") from None
+        return None
 
 
 def read_predictions(folder: Path, record: Record) -> NamedArrays:
-    """NamedArrays of calmix 0.1.0 come under today's names."""
-    arrays = read_arrays(_predictions(folder, record))
-    return {
+    """A run's test predictions; those of calmix 0.1.0 come under today's names.
+
+    Raises:
+        DataError: the file is missing or damaged, or its arrays do not go together.
+    """
+    path = _predictions(folder, record)
+    arrays = {
         next((name.replace(old, new, 1) for old, new in OLD_NAMES.items() if name.startswith(old)), name): array
-        for name, array in arrays.items()
+        for name, array in read_arrays(path).items()
     }
+    if record.temperature is None:  # values
+        expected = {"mean": "n *", "targets": "n *"}
+    else:
+        expected = {"logits": "n K", "probs": "n K", "labels": "K: n", "temperature": ""}
+        expected |= {name: f"{name} K" for name in arrays if name.startswith("ood_") and name.endswith("_logits")}
+    check_arrays(path, arrays, expected)
+    if record.temperature is not None:
+        probs = arrays["probs"]
+        if probs.min() < 0 or probs.max() > 1.001 or arrays["temperature"] <= 0:
+            raise DataError(f"{path} holds no probabilities, or a temperature that is not positive; {AGAIN}.")
+    return arrays
 
 
 def _predictions(folder: Path, record: Record) -> Path:

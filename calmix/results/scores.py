@@ -16,9 +16,11 @@ from typing import NamedTuple
 import pandas as pd
 
 from calmix.errors import DataError
+from calmix.reading import typed
 from calmix.results.statistics import LEVEL, Difference, Interval, difference, interval, paired_difference
 
 PLAIN = "plain"
+_DEEPEST = 8  # parts of a condition
 COLUMNS = ("method", "seed", "condition", "metric", "value")
 
 Measured = Mapping[str, Mapping[str, float]]  # condition -> metric -> value, of one network
@@ -116,7 +118,7 @@ class Scores:
     def difference(
         self, method: str, other: str, metric: str, condition: str = PLAIN, level: float = LEVEL
     ) -> Interval:
-        """`method` minus `other`, seed by seed, with the interval of that level."""
+        """`method` minus `other`, seed by seed where both have the score, with the interval of that level."""
         return paired_difference(*self._pairs(method, other, metric, condition), level)
 
     def evidence(self, method: str, other: str, metric: str, condition: str = PLAIN) -> Difference:
@@ -134,20 +136,21 @@ class Scores:
         return Scores(inside.assign(condition=rest))
 
     def wide(self, first: Sequence[tuple[str, str]] = ()) -> pd.DataFrame:
-        """A row a run, a column a score that every run has; `first` are pairs (condition, metric) to begin with.
+        """A row a run, a column a score, empty where a run has none.
 
-        Columns are named `ece`, `scaled_ece`, `corruptions_jpeg_3_ece`.
+        first: pairs (condition, metric) to begin with. Columns are named `ece`, `scaled_ece`, `corruptions_jpeg_3_ece`.
         """
-        every = [pair for pair in self._by_seed if len(self._by_seed[pair]) == len(self._runs)]
-        pairs = [*(pair for pair in first if pair in every), *(pair for pair in every if pair not in first)]
-        columns = {column_name(*pair): [self._by_seed[pair][run] for run in self._runs] for pair in pairs}
+        pairs = [*(pair for pair in first if pair in self._by_seed), *(p for p in self._by_seed if p not in first)]
+        columns = {column_name(*pair): [self._by_seed[pair].get(run) for run in self._runs] for pair in pairs}
         named = {"method": [method for method, _ in self._runs], "seed": [seed for _, seed in self._runs]}
         return pd.DataFrame({**named, **columns})
 
     def _pairs(self, method: str, other: str, metric: str, condition: str) -> tuple[list[float], list[float]]:
-        values, others = (self.values(label, metric, condition) for label in (method, other))
-        if not values or self.seeds_of(method) != self.seeds_of(other) or len(values) != len(others):
+        found = self._by_seed.get((condition, metric), {})
+        seeds = [seed for seed in self.seeds_of(method) if {(method, seed), (other, seed)} <= found.keys()]
+        if not seeds:
             raise DataError(f"{method!r} and {other!r} have no {metric} under {condition!r} for the same seeds.")
+        values, others = ([found[label, seed] for seed in seeds] for label in (method, other))
         return values, others
 
     @cached_property
@@ -195,7 +198,7 @@ def nested(measured: Measured) -> dict[str, object]:
 
 
 def flat(raw: object, path: str = "") -> dict[str, dict[str, float]]:
-    """`nested`, backwards. What is no number is left out.
+    """`nested`, backwards. What is no number is left out. Raise DataError where one is not finite, or lies too deep.
 
     A list of two numbers holds the ends of an interval, as calmix 0.1.0 wrote them.
 
@@ -206,13 +209,15 @@ def flat(raw: object, path: str = "") -> dict[str, dict[str, float]]:
     """
     if not isinstance(raw, Mapping):
         raise DataError(f"expected metrics by name; got {type(raw).__name__}.")
+    if path.count("/") > _DEEPEST:
+        raise DataError(f"metrics lie more than {_DEEPEST} levels deep.")
     found: dict[str, dict[str, float]] = {}
     for name, value in raw.items():
         if isinstance(value, Mapping):
             found |= flat(value, f"{path}{name}/")
-        elif isinstance(value, int | float):
-            found.setdefault(path.removesuffix("/") or PLAIN, {})[name] = float(value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found.setdefault(path.removesuffix("/") or PLAIN, {})[name] = typed(float, value)
         elif isinstance(value, list) and len(value) == 2:
             for end, number in zip(("low", "high"), value, strict=True):
-                found.setdefault(f"{path}{end}", {})[name] = float(number)
+                found.setdefault(f"{path}{end}", {})[name] = typed(float, number)
     return found

@@ -5,11 +5,12 @@ OUT/results.csv   a row a run, a column a number
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal
 
-from calmix.errors import DataError, UnknownNameError
+from calmix.errors import CalmixError, DataError, UnknownNameError
 from calmix.results.catalogue import (
     ACCURACY,
     BRIER,
@@ -24,8 +25,9 @@ from calmix.results.catalogue import (
     SCALED_NLL,
     Column,
 )
-from calmix.results.files import read_json, write_csv, write_json
-from calmix.results.records import Record, as_json, from_json, scores_of
+from calmix.reading import known, read_json, typed
+from calmix.results.files import check_labels, write_csv, write_json
+from calmix.results.records import Failure, Record, as_json, from_json, scores_of
 from calmix.results.scores import Scores, column_name
 
 CLASSIFICATION = (ACCURACY, NLL, BRIER, ECE, Column(METRICS["adaptive_ece"]), SCALED_NLL, SCALED_ECE)
@@ -70,12 +72,13 @@ class RunFacts:
 class Results:
     """A finished comparison: facts, and one record a run.
 
-    reference: the method that marks refer to; see `references`.
+    reference: the method that marks refer to; see `references`. failures: runs that have no record.
     """
 
     facts: RunFacts
     records: Sequence[Record]
     reference: str
+    failures: Sequence[Failure] = ()
 
     @cached_property
     def scores(self) -> Scores:
@@ -169,6 +172,7 @@ def results_json(results: Results) -> dict[str, object]:
         "command": list(facts.command),
         "environment": dict(facts.environment),
         "runs": [as_json(record) for record in results.records],
+        "failures": [asdict(failure) for failure in results.failures],
         "summary": summary,
     }
 
@@ -187,41 +191,71 @@ def read_results(folder: Path, reference: str | None = None) -> Results:
         raise DataError(f"{folder} holds no results.json; make one with `calmix compare DATA --out {folder}`.")
     try:
         results = results_from_json(read_json(path))
-    except DataError as error:
+    except CalmixError as error:
         remedy = f"write it again with the command that made it and --resume, or `calmix compare DATA --out {folder}`"
         raise DataError(f"{path} is damaged ({str(error).rstrip('.')}); {remedy}.") from None
     if reference is None:
         return results
     references(results.methods, reference)
-    return Results(results.facts, results.records, reference)
+    return replace(results, reference=reference)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What is read of results.json; fit, and a reference in each entry of the summary, are those of calmix 0.1.0."""
+
+    data: Mapping[str, Any]
+    task: Literal["classification", "binary", "regression"]
+    model: str
+    environment: Mapping[str, str]
+    command: Sequence[str]
+    runs: Sequence[Mapping[str, Any]]
+    settings: Mapping[str, Setting] | None = None
+    fit: Mapping[str, Setting] | None = None
+    reference: str | None = None
+    summary: Sequence[Mapping[str, Any]] = ()
+    failures: Sequence[Failure] = ()
 
 
 def results_from_json(raw: object) -> Results:
     """`results_json`, backwards. Raise DataError where an entry is missing or of another kind."""
-    if not isinstance(raw, Mapping):
-        raise DataError(f"expected an object with runs; got {type(raw).__name__}.")
-    try:
-        data = DataFacts(**{entry.name: raw["data"][entry.name] for entry in fields(DataFacts)})
-        records = [from_json(run) for run in raw["runs"]]
-        if not records:
-            raise DataError("there are no runs.")
-        methods = list(dict.fromkeys(record.method for record in records))
-        old = raw.get("summary") or [{}]
-        reference = references(methods, raw.get("reference") or old[0].get("reference"))[0]
-        facts = RunFacts(
-            data=data,
-            task=raw["task"],
-            model=raw["model"],
-            settings=dict(raw["settings"] if "settings" in raw else raw["fit"]),
-            environment=dict(raw["environment"]),
-            command=list(raw["command"]),
-        )
-    except KeyError as error:
-        raise DataError(f"the entry {error} is missing.") from None
-    except (TypeError, ValueError, IndexError, AttributeError) as error:
-        raise DataError(f"an entry is not what it should be: {error}.") from None
-    results = Results(facts, records, reference)
+    stored = typed(_Stored, known(_Stored, raw))
+    records = [from_json(run) for run in stored.runs]
+    if not records:
+        raise DataError("there are no runs.")
+    settings = stored.fit if stored.settings is None else stored.settings
+    if settings is None:
+        raise DataError("the entry settings is missing.")
+    facts = RunFacts(
+        data=typed(DataFacts, known(DataFacts, stored.data)),
+        task=stored.task,
+        model=stored.model,
+        settings=settings,
+        environment=stored.environment,
+        command=stored.command,
+    )
+    methods = list(dict.fromkeys(record.method for record in records))
+    old = stored.summary[0].get("reference") if stored.summary else None
+    reference = stored.reference or (old if isinstance(old, str) else None)
+    results = Results(facts, records, references(methods, reference)[0], stored.failures)
+    _check(results)
+    return results
+
+
+def _check(results: Results) -> None:
+    """Raise DataError where runs lack what every report shows, or contradict each other."""
+    check_labels(results.methods)
+    runs = [(record.method, record.seed) for record in results.records]
+    if len(set(runs)) < len(runs):
+        raise DataError("two runs have the same method and seed.")
     for column in results.columns:
         if not results.scores.has(column.key, column.condition):
             raise DataError(f"a run has no {column.title}.")
-    return results
+    if not results.regression and any(record.temperature is None for record in results.records):
+        raise DataError("a run has no temperature.")
+    curves = {
+        tuple((epoch.number, *epoch.validation) for epoch in record.history if epoch.validation)
+        for record in results.records
+    }
+    if len(curves) > 1 or not any(curves):
+        raise DataError("the learning curves of the runs are of different epochs or quantities, or empty.")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from calmix.core import require
 from calmix.core.batch_norm import BATCH_NORM
 from calmix.errors import SettingError, UnknownNameError
 
@@ -30,6 +31,7 @@ class TrainingSettings:
         select: `last` keeps the last epoch, `best` that of the lowest validation loss; the test split never chooses.
         device: `auto` (a GPU where there is one), `cpu` or `cuda`.
         precision: `32`, or mixed precision: `bf16` or `16`.
+        threads: CPU threads of a run. Another number rounds sums in another order, and ends in other weights.
 
     Raises:
         SettingError, UnknownNameError: a value out of range, or that is not known.
@@ -46,15 +48,17 @@ class TrainingSettings:
     select: str = "last"
     device: str = "auto"
     precision: str = "32"
+    threads: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "threads"):
             if getattr(self, name) < 1:
                 raise SettingError(f"{name} must be at least 1; got {getattr(self, name)}.")
-        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
-            raise SettingError(f"learning_rate must be a positive number; got {self.learning_rate}.")
-        if not 0 <= self.weight_decay < float("inf"):
-            raise SettingError(f"weight_decay must be at least 0; got {self.weight_decay}.")
+        if self.learning_rate is not None:
+            require.positive("learning_rate", self.learning_rate)
+        require.at_least("weight_decay", self.weight_decay, 0)
+        if self.weight_decay:
+            require.positive("weight_decay", self.weight_decay)
         choices = {
             "optimizer": OPTIMIZERS,
             "schedule": SCHEDULES,

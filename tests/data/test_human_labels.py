@@ -49,7 +49,7 @@ def test_votes_of_other_images_are_refused(tmp_path, counts, message):
 def test_a_broken_file_is_named(tmp_path):
     splits = cifar_like(tmp_path, None)
     (tmp_path / "cifar10h" / "cifar10h-counts.npy").write_bytes(b"garbage")
-    with pytest.raises(DataError, match=r"cifar10h-counts\.npy is not an array of votes"):
+    with pytest.raises(DataError, match=r"cifar10h-counts\.npy cannot be read"):
         load_human_labels(splits, tmp_path)
 
 

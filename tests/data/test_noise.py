@@ -83,7 +83,7 @@ def test_people_s_labels_go_to_their_images(tmp_path, monkeypatch):
     noisy = HumanNoise("worse")(cifar_like(tmp_path))
     assert noisy.train.y.tolist() == [6, 1, 9]
     assert noisy.about.notices[-1].startswith("33.3 % of the training labels are wrong")
-    with pytest.raises(DataError, match=r"cifar10n\.npz is not CIFAR-10N .*; get the file anew"):
+    with pytest.raises(DataError, match=r"cifar10n\.npz lacks aggre_label; get the file anew"):
         HumanNoise("aggre")(noisy)
 
 

@@ -93,15 +93,15 @@ def with_entry(name: str, value: Any) -> Callable[[Any], None]:
 
 
 DAMAGE: dict[str, tuple[Callable[[Any], None], str]] = {
-    "no data": (without("data"), "the entry 'data' is missing"),
-    "no task": (without("task"), "the entry 'task' is missing"),
-    "no kind": (without("data", "kind"), "the entry 'kind' is missing"),
+    "no data": (without("data"), "the entry data is missing"),
+    "no task": (without("task"), "the entry task is missing"),
+    "no kind": (without("data", "kind"), "the entry kind is missing"),
     "a run without a seed": (without("runs", 1, "seed"), "seed"),
     "a run without its ECE": (without("runs", 1, "metrics", "scaled", "ece"), "a run has no ECE after temperature"),
     "no runs": (with_entry("runs", []), "there are no runs"),
-    "runs are a number": (with_entry("runs", 3), "an entry is not what it should be"),
-    "a run is a text": (with_entry("runs", ["erm"]), "an entry is not what it should be"),
-    "data is a list": (with_entry("data", []), "an entry is not what it should be"),
+    "runs are a number": (with_entry("runs", 3), "the entry runs is 3, expected a list"),
+    "a run is a text": (with_entry("runs", ["erm"]), "the entry runs.0 is 'erm', expected a mapping"),
+    "data is a list": (with_entry("data", []), "the entry data is list, expected a mapping"),
 }
 
 

@@ -330,8 +330,9 @@ def test_refreshed_batch_norm_holds_the_statistics_of_clean_rows():
     assert (means[False] < 0.85 * within_batches).sum() > 10
 
 
-def test_half_precision_trains_on_the_cpu():
-    history = trained(calmix.sk_mixup(), TrainingSettings(epochs=5, precision="bf16")).history
+@pytest.mark.parametrize("remember", [False, True])
+def test_half_precision_trains_on_the_cpu(remember: bool):
+    history = trained(calmix.sk_mixup(remember=remember), TrainingSettings(epochs=5, precision="bf16")).history
     assert history[-1].train["loss"] < history[0].train["loss"]
 
 

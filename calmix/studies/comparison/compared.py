@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from calmix.errors import DataError
+from calmix.reading import AGAIN
 from calmix.report.page import Page, write_page
 from calmix.report.sentences import Advice
 from calmix.report.tables import seeds
@@ -66,6 +68,9 @@ class Compared:
             method: [self.predictions_of(record) for record in self.results.of_method(method)]
             for method in self.results.methods
         }
+        classes = {said["probs"].shape[1] for runs in predictions.values() for said in runs if "probs" in said}
+        if len(classes) > 1:
+            raise DataError(f"the runs' predictions are of {' and '.join(map(str, sorted(classes)))} classes; {AGAIN}.")
         return comparison_page(self.results, predictions)
 
     def write_report(self, folder: Path | str) -> Path:

@@ -118,7 +118,7 @@ _BATCH_NORM = {
 
 def _facts(results: Results) -> dict[str, str]:
     facts, settings = results.facts, results.facts.settings
-    data, best = facts.data, settings["select"] == "best"
+    data, best = facts.data, settings.get("select") == "best"
     kept = "The epoch of the lowest validation loss is kept." if best else "The last epoch is kept."
     shown = {
         "Data": f"{data.name}: {data.source}",
@@ -136,7 +136,9 @@ def _facts(results: Results) -> dict[str, str]:
         if results.regression
         else "Fitted on the calibration split, one for each run; the table above shows the mean. Below 1 it sharpens, "
         "above 1 it softens.",
-        "Batch norm": _BATCH_NORM[str(settings["batch_norm"])] if "refreshed" in results.scores.conditions() else "",
+        "Batch norm": _BATCH_NORM.get(str(settings.get("batch_norm")), "")
+        if "refreshed" in results.scores.conditions()
+        else "",
         "Environment": ", ".join(f"{name} {value}" for name, value in facts.environment.items()),
     }
     return {name: fact for name, fact in shown.items() if fact}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,8 +17,10 @@ from calmix.core.coefficient import SimilarityKernel, TwoKernels
 from calmix.core.method import Coefficient, Method, Scheduled, Step
 from calmix.core.mix import Mix, blend
 from calmix.core.space import ByTask, pair_distance
-from calmix.errors import DataError, SettingError
-from calmix.results.files import read_arrays, slug, write_arrays
+from calmix.errors import SettingError
+from calmix.reading import check_arrays, read_arrays
+from calmix.results.files import slug, write_arrays
+from calmix.results.store import DataFacts
 
 
 @dataclass(frozen=True)
@@ -139,16 +142,18 @@ def write_batch(out: Path, label: str, batch: MixedRows) -> None:
     write_arrays(_path(out, label), arrays)
 
 
-def read_batch(out: Path, label: str) -> MixedRows | None:
-    """The stored batch of a method; None where there is none. Raise DataError where the file is damaged."""
+def read_batch(out: Path, label: str, data: DataFacts) -> MixedRows | None:
+    """The stored batch of a method on these data; None where there is none. Raise DataError where the file is damaged."""
     path = _path(out, label)
     if not path.exists():
         return None
-    arrays = {name: torch.from_numpy(array) for name, array in read_arrays(path).items()}
-    try:
-        return MixedRows(**{"tau": None, **arrays})
-    except TypeError:
-        raise DataError(f"{path} holds no batch of mixes; run the command that made it again.") from None
+    arrays = read_arrays(path)
+    shapes = {name: "m *" for name in ("anchor", "partner", "mixed")} | {name: "m" for name in ("distance", "lam")}
+    shapes |= {"tau": "m"} if "tau" in arrays else {}
+    known = {**arrays, "classes": np.zeros(len(data.classes)), "row": np.zeros(data.shape)}
+    check_arrays(path, known, {"classes": "K", "row": "*", **shapes, "anchor_y": "K: m", "partner_y": "K: m"})
+    parts = {name: torch.from_numpy(arrays[name]) for name in (*shapes, "anchor_y", "partner_y")}
+    return MixedRows(**{"tau": None, **parts})
 
 
 def _path(out: Path, label: str) -> Path:

@@ -8,7 +8,6 @@ n training rows, N rows that the oracle learnt, m rows asked about, K classes, d
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import NamedTuple
 
 import numpy as np
@@ -18,14 +17,15 @@ from torch import Tensor, nn
 
 from calmix.core.embeddings import capture_embeddings
 from calmix.data import DataSource, Fixed, Split, Splits, cut_train
-from calmix.errors import SettingError
+from calmix.errors import DataError, SettingError
 from calmix.methods.erm import erm
 from calmix.models import ModelFactory
 from calmix.predictions import class_logits
-from calmix.results.files import write_whole
+from calmix.reading import AGAIN, reading
 from calmix.studies.diagnosis.conditions import ORACLES
 from calmix.train import Recipe, TrainingSettings, train
 from calmix.train.batches import Batches
+from calmix.train.weights import write_tensors
 
 _SEEN = 100_000  # rows that the oracle's training goes through, where its epochs are not given
 _EPOCHS = (5, 100)
@@ -128,17 +128,13 @@ def train_oracle(
     source = Fixed(replace(parts.splits, train=others, validation=others))
     training = settings.training(len(others), device)
     recipe = Recipe(source, "oracle", erm(), model, training, seed, weights_seed=seed + _OWN_WEIGHTS)
-    weights = None if kept is None else _stored(kept, recipe.text)
-    if weights is not None:
-        network = recipe.network()
-        network.load_state_dict(weights)
-        network.eval()
+    network = recipe.network().eval()
+    if _load(network, kept, recipe.text):
         on_epoch(training.epochs)
     else:
         network = train(recipe, lambda epoch, _: on_epoch(epoch)).model
         if kept is not None:
-            stored = {"made": recipe.text, "state_dict": network.state_dict()}
-            write_whole(kept, lambda file: torch.save(stored, file))
+            write_tensors(kept, {"made": recipe.text, "state_dict": network.state_dict()})
     known = torch.cat([_look(network, x)[1] for x, _, _ in Batches(others, _ROWS)])
     return Oracle(network, known, others.y, len(parts.splits.about.classes), settings.neighbours)
 
@@ -173,10 +169,19 @@ def _look(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     return class_logits(logits), embedding
 
 
-def _stored(path: Path, made: str) -> dict[str, Tensor] | None:
-    """The weights in the file; None where there is none that can be read, or where another recipe made them."""
+def _load(network: nn.Module, path: Path | None, made: str) -> bool:
+    """Take the weights in the file, if they are there, whole, and of the same recipe; whether they were taken.
+
+    Whatever else lies there is no reason to stop: the oracle is trained again.
+    """
+    if path is None or not path.exists():
+        return False
     try:
-        stored = torch.load(path, weights_only=True)
-        return stored["state_dict"] if stored["made"] == made else None
-    except (OSError, EOFError, RuntimeError, UnpicklingError, KeyError, TypeError):
-        return None
+        with reading(path, AGAIN):
+            stored = torch.load(path, weights_only=True)
+            if stored["made"] == made:
+                network.load_state_dict(stored["state_dict"])
+                return True
+    except DataError:
+        pass
+    return False

@@ -148,7 +148,7 @@ def _mixes_section(folder: Path, results: DiagnosisResults) -> list[Section]:
         return []  # rows that cannot be looked at
     drawings = []
     for method in results.methods:
-        batch = read_batch(folder, method)
+        batch = read_batch(folder, method, data)
         if batch is not None:
             drawings.append(mixes_drawing(f"mixes-{slug(method)}", prepare_mixes(method, batch, data.classes)))
     return [Section("What the mixes look like", _MIXES_CAPTION, drawings)] if drawings else []
@@ -237,7 +237,7 @@ def _surface_section(folder: Path, results: DiagnosisResults) -> list[Section]:
     """Decision surfaces, where the rows are points of a plane."""
     data, planes = results.facts.data, []
     for method in results.methods:
-        stored = read_surface(folder, method)
+        stored = read_surface(folder, method, len(data.classes))
         if stored is not None:
             judged = (results.scores.interval(method, metric, "plane") for metric in ("accuracy", "ece"))
             planes.append(Plane(method, *stored, data.classes, data.features, *judged))

@@ -8,12 +8,16 @@ OUT/seeds/seed0.json  one seed's scores, for --resume, with the text of what was
 from collections.abc import Mapping
 from csv import DictReader
 from dataclasses import asdict, dataclass
+from hashlib import sha256
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from calmix.errors import DataError
+from calmix.reading import AGAIN, read_bytes, read_json, typed
 from calmix.report.sentences import Advice
-from calmix.results.files import read_json, write_csv, write_json
-from calmix.results.scores import COLUMNS, Measured, Score, Scores, flat, nested
+from calmix.results.files import csv_of, without_quote, write_csv, write_json
+from calmix.results.scores import Measured, Score, Scores, flat, nested
 from calmix.results.store import DataFacts, RunFacts
 from calmix.studies.diagnosis.findings import bins_of
 from calmix.studies.diagnosis.sentences import verdict
@@ -52,17 +56,23 @@ class DiagnosisResults:
         return verdict(self.scores, len(self.facts.data.classes))
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """What diagnosis.json holds. sha256: of scores.csv, which tells whether it is the one that belongs to it."""
+
+    facts: RunFacts
+    methods: Mapping[str, str]
+    oracle: OracleFacts
+    pairs: int
+    sha256: str
+
+
 def write_results(folder: Path, results: DiagnosisResults) -> None:
     """Write scores.csv and diagnosis.json, which comes last: a folder that has it holds a whole diagnosis."""
     write_csv(folder / "scores.csv", results.scores.frame)
-    written = {
-        "facts": asdict(results.facts),
-        "methods": dict(results.methods),
-        "oracle": asdict(results.oracle),
-        "pairs": results.pairs,
-        "rows": len(results.scores.frame),  # of scores.csv, which tells whether it is whole
-    }
-    write_json(folder / "diagnosis.json", written)
+    digest = sha256(csv_of(results.scores.frame)).hexdigest()
+    stored = _Stored(results.facts, results.methods, results.oracle, results.pairs, digest)
+    write_json(folder / "diagnosis.json", asdict(stored))
 
 
 def read_diagnosis(folder: Path) -> DiagnosisResults:
@@ -75,16 +85,11 @@ def read_diagnosis(folder: Path) -> DiagnosisResults:
     if not path.exists():
         raise DataError(f"{folder} holds no diagnosis.json; make one with `calmix diagnose DATA --out {folder}`.")
     try:
-        raw = read_json(path)
-        facts = RunFacts(**{**raw["facts"], "data": DataFacts(**raw["facts"]["data"])})
-        methods, oracle = dict(raw["methods"]), OracleFacts(**raw["oracle"])
-        pairs, rows = int(raw["pairs"]), int(raw["rows"])
-    except (DataError, KeyError, TypeError, ValueError, AttributeError) as error:
+        stored = typed(_Stored, read_json(path))
+    except DataError as error:
         raise damaged(path, error) from None
-    scores = _read_scores(folder / "scores.csv")
-    if len(scores.frame) != rows:
-        raise damaged(folder / "scores.csv", f"{len(scores.frame)} rows where there were {rows}")
-    return DiagnosisResults(facts, methods, oracle, pairs, scores)
+    scores = _read_scores(folder / "scores.csv", stored.sha256)
+    return DiagnosisResults(stored.facts, stored.methods, stored.oracle, stored.pairs, scores)
 
 
 def damaged(path: Path, reason: object) -> DataError:
@@ -95,13 +100,18 @@ def damaged(path: Path, reason: object) -> DataError:
     )
 
 
-def _read_scores(path: Path) -> Scores:
+def _read_scores(path: Path, digest: str) -> Scores:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [[row[column] for column in COLUMNS] for row in DictReader(file)]
-        return Scores.from_rows(Score(m, int(seed), c, metric, float(value)) for m, seed, c, metric, value in rows)
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        content = read_bytes(path, AGAIN)
+    except DataError as error:
         raise damaged(path, error) from None
+    if sha256(content).hexdigest() != digest:
+        raise damaged(path, "it is not the one that diagnosis.json belongs to")
+    rows = DictReader(StringIO(content.decode(), newline=""))
+    return Scores.from_rows(
+        Score(without_quote(row["method"]), int(row["seed"]), row["condition"], row["metric"], float(row["value"]))
+        for row in rows
+    )
 
 
 # --------------------------------------------------------------------------------------------------- one seed
@@ -116,6 +126,15 @@ class SeedResults:
     scores: Mapping[str, Measured]  # by method
 
 
+@dataclass(frozen=True)
+class _StoredSeed:
+    """The same as it is stored, with metrics nested."""
+
+    asked: str
+    seed: int
+    scores: Mapping[str, Mapping[str, Any]]
+
+
 def seed_path(folder: Path, seed: int) -> Path:
     return folder / "seeds" / f"seed{seed}.json"
 
@@ -128,8 +147,8 @@ def write_seed(path: Path, results: SeedResults) -> None:
 def read_seed(path: Path) -> SeedResults:
     """Raise DataError where the file is damaged."""
     try:
-        raw = read_json(path)
-        scores = {method: flat(measured) for method, measured in raw["scores"].items()}
-        return SeedResults(str(raw["asked"]), int(raw["seed"]), scores)
-    except (DataError, KeyError, TypeError, ValueError, AttributeError) as error:
+        stored = typed(_StoredSeed, read_json(path))
+        scores = {method: flat(measured) for method, measured in stored.scores.items()}
+    except DataError as error:
         raise damaged(path, error) from None
+    return SeedResults(stored.asked, stored.seed, scores)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +17,8 @@ from calmix.data import Split, Splits
 from calmix.errors import DataError, SettingError, ShapeError
 from calmix.metrics import accuracy, auroc, ece, nll
 from calmix.predictions import class_logits
-from calmix.results.files import read_arrays, slug, write_arrays
+from calmix.reading import AGAIN, check_arrays, read_arrays
+from calmix.results.files import slug, write_arrays
 
 Corner = tuple[float, float]
 RESOLUTION = 80  # grid points a side
@@ -136,16 +138,23 @@ def write_surface(out: Path, label: str, network: nn.Module, train: Split) -> No
     write_arrays(_path(out, label), {name: value.numpy() for name, value in arrays.items()})
 
 
-def read_surface(out: Path, label: str) -> tuple[Surface, Split] | None:
-    """The stored surface and the training points; None where there is none. Raise DataError where it is damaged."""
+def read_surface(out: Path, label: str, classes: int) -> tuple[Surface, Split] | None:
+    """The stored surface and the training points, of so many classes; None where there is none.
+
+    Raises:
+        DataError: the file is damaged.
+    """
     path = _path(out, label)
     if not path.exists():
         return None
-    arrays = {name: torch.from_numpy(array) for name, array in read_arrays(path).items()}
-    try:
-        return Surface(arrays["x"], arrays["y"], arrays["probs"]), Split(arrays["points"], arrays["labels"])
-    except KeyError:
-        raise DataError(f"{path} holds no surface; run the command that made it again.") from None
+    arrays = read_arrays(path)
+    known = {**arrays, "classes": np.zeros(classes), "plane": np.zeros(2)}
+    shapes = {"x": "w", "y": "h", "probs": "h w K", "points": "n d", "labels": "K: n"}
+    check_arrays(path, known, {"classes": "K", "plane": "d", **shapes})
+    x, y, probs, points, labels = (torch.from_numpy(arrays[name]) for name in shapes)
+    if min(len(x), len(y)) < 2:
+        raise DataError(f"{path} holds no surface; {AGAIN}.")
+    return Surface(x, y, probs), Split(points, labels)
 
 
 def _path(out: Path, label: str) -> Path:

@@ -21,17 +21,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype, is_object_dtype, is_string_dtype
 from torch import Tensor
 
 from calmix.data.table import read_table
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
 from calmix.metrics import gaussian_of_samples
 from calmix.predictions import ClassPredictions, Predictions, RegressionPredictions
+from calmix.reading import read_array, read_arrays, visible
 from calmix.studies.evaluation.given import Given, class_ids, labelled, numbers, regression, scores, squeezed
 
 NAMES = ("probs", "logits", "labels", "mean", "std", "variance", "samples", "targets", "human_labels", "classes")
@@ -130,23 +131,13 @@ def _npz(path: Path) -> _File:
     if not path.is_file():
         raise DataError(f"file not found: {path}; give the path of an .npz, .csv or .parquet file.")
     arrays: dict[str, NDArray] = {}
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            for name in stored.files:
-                prefix, kind, column = _parsed(name, path)
-                if kind in IGNORED:
-                    continue
-                if column or prefix + kind in arrays:
-                    raise UnknownNameError(f"array in {path.name}", name, NAMES)
-                arrays[prefix + kind] = stored[name]
-    except (OSError, EOFError, BadZipFile) as error:
-        raise DataError(f"{path} cannot be read ({str(error).rstrip('.')}); save arrays with numpy.savez.") from error
-    except ValueError as error:
-        if isinstance(error, UnknownNameError):
-            raise
-        raise DataError(
-            f"{path} holds more than plain arrays of numbers or text; save them with numpy.savez."
-        ) from None
+    for name, array in read_arrays(path, "save arrays of numbers or text with numpy.savez").items():
+        prefix, kind, column = _parsed(name, path)
+        if kind in IGNORED:
+            continue
+        if column or prefix + kind in arrays:
+            raise UnknownNameError(f"array in {path.name}", name, NAMES)
+        arrays[prefix + kind] = array
     return _File(path, arrays, {})
 
 
@@ -159,7 +150,10 @@ def _table(path: Path) -> _File:
         if name.startswith("Unnamed:"):  # the index that pandas writes
             continue
         prefix, kind, column = _parsed(name, path)
-        wide.setdefault(prefix + kind, {})[column] = frame[name].to_numpy()
+        held = frame[name]
+        if not (is_numeric_dtype(held) or is_object_dtype(held) or is_string_dtype(held)):
+            raise DataError(f"{path}: column {name!r} is {held.dtype}; cells must be numbers or text.")
+        wide.setdefault(prefix + kind, {})[column] = held.to_numpy()
     for kind, columns in wide.items():
         if "" in columns and len(columns) > 1:
             raise DataError(f"{path} has a column {kind} beside {kind}_...; keep one or the others.")
@@ -179,7 +173,7 @@ def _parsed(name: str, path: Path) -> tuple[str, str, str]:
         raise UnknownNameError(f"array or column in {path.name} (remove it, or name it as one of these):", name, known)
     prefix, kind = match["prefix"] or "", match["kind"]
     today = OOD + prefix.removeprefix(OUTSIDE) if prefix.startswith(OUTSIDE) else prefix
-    return today, OTHER_NAMES.get(kind, kind), match["column"] or ""
+    return today, OTHER_NAMES.get(kind, kind), visible(match["column"] or "")
 
 
 # ------------------------------------------------------------------------------------- arrays to predictions
@@ -244,12 +238,7 @@ def _human_labels(file: _File, path: Path | None, classes: tuple[str, ...]) -> T
     """Those of a file of their own, or those beside the predictions, if there are any."""
     if path is None:
         return _ordered(file, "human_labels", classes) if "human_labels" in file.arrays else None
-    try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError):
-        found = None
-    if not isinstance(found, np.ndarray):
-        raise DataError(f"{path} cannot be read; give a .npy file of human labels (rows, classes).")
+    found = read_array(path, "give a .npy file of human labels (rows, classes)")
     return _named(path, lambda: numbers("human labels", found))
 
 
@@ -276,7 +265,7 @@ def _named_classes(file: _File) -> tuple[str, ...]:
     """The names in the array `classes`, or none."""
     if "classes" not in file.arrays:
         return ()
-    names = tuple(map(str, file.arrays["classes"].reshape(-1)))
+    names = tuple(visible(str(name)) for name in file.arrays["classes"].reshape(-1))
     kind = "logits" if "logits" in file.arrays else "probs"
     count = file.arrays[kind].shape[-1] if kind in file.arrays and file.arrays[kind].ndim == 2 else len(names)
     if len(set(names)) != len(names) or max(count, 2) != len(names):
@@ -292,7 +281,8 @@ def _class_ids(labels: NDArray, path: Path, classes: tuple[str, ...]) -> Tensor:
             return ids
         labels = ids.numpy()
     places = {name: number for number, name in enumerate(classes)}
-    for label in map(str, labels):
+    texts = [visible(str(label)) for label in labels]
+    for label in texts:
         if label not in places:
             raise UnknownNameError(f"label in {path.name}", label, classes or ["class ids 0, 1, ..."])
-    return torch.tensor([places[str(label)] for label in labels], dtype=torch.int64)
+    return torch.tensor([places[label] for label in texts], dtype=torch.int64)

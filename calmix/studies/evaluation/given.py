@@ -219,7 +219,7 @@ def numbers(name: str, values: Values) -> Tensor:
     array = np.asarray(values)
     if array.dtype.kind not in "fiub" or array.ndim == 0:
         raise DataError(f"{name} are {array.dtype} of shape {array.shape}, expected rows of numbers.")
-    exact = array.dtype.kind == "f" and array.itemsize in (4, 8)
+    exact = array.dtype in (np.float32, np.float64)  # in this machine's byte order
     return torch.from_numpy(np.array(array, dtype=array.dtype if exact else float))
 
 

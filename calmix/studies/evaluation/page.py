@@ -34,7 +34,7 @@ from calmix.report.style import NAMED, Style
 from calmix.report.tables import Cell, Row, Table
 from calmix.report.terminal import print_sheet
 from calmix.results.catalogue import METRICS, Column
-from calmix.results.files import NamedArrays, make_folder, refuse_finished, write_json
+from calmix.results.files import NamedArrays, hold_folder, refuse_finished, write_json
 from calmix.studies.evaluation.figures import SPREAD_CAPTION, prepare_deviation, prepare_quantile, spread_drawing
 from calmix.studies.evaluation.study import METHOD, Evaluation, evaluation_json
 from calmix.studies.evaluation.tables import metrics_table
@@ -59,10 +59,10 @@ def write_evaluation(folder: Path, evaluation: Evaluation, command: Sequence[str
         raise DataError(
             f"{listed(wild, 5)} is not finite; look for predictions or standard deviations of extreme size."
         )
-    refuse_finished(folder, "give another --out")
-    make_folder(folder)
-    page = write_page(folder, evaluation_page(folder.name, evaluation, command))
-    write_json(folder / "metrics.json", evaluation_json(evaluation))
+    with hold_folder(folder):
+        refuse_finished(folder, "give another --out")
+        page = write_page(folder, evaluation_page(folder.name, evaluation, command))
+        write_json(folder / "metrics.json", evaluation_json(evaluation))
     return page
 
 

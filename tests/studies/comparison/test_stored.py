@@ -166,7 +166,7 @@ def test_a_missing_entry_is_named(finish: Callable, tmp_path: Path, entry: str):
     finish(tmp_path, LABELS)
     results = stored(tmp_path)
     del results[entry]
-    with pytest.raises(DataError, match="fit" if entry == "settings" else entry):
+    with pytest.raises(DataError, match=entry):
         results_from_json(results)
 
 
@@ -206,7 +206,9 @@ def test_a_reference_that_takes_no_part_is_advice(finish: Callable, tmp_path: Pa
 def test_a_damaged_run_is_advice(finish: Callable, tmp_path: Path, damage: str):
     finish(tmp_path, LABELS)
     (tmp_path / "runs" / "mixup-seed1.json").write_text(damage)
-    with pytest.raises(DataError, match=r"mixup-seed1.json is not a run of this version of calmix; give another --out"):
+    with pytest.raises(
+        DataError, match=r"mixup-seed1.json is not a run of this version of calmix .*; give another --out"
+    ):
         read_record(tmp_path, "mixup", 1)
 
 
@@ -214,5 +216,5 @@ def test_predictions_that_are_cut_off_are_advice(finish: Callable, tmp_path: Pat
     record = finish(tmp_path, LABELS).records[0]
     path = tmp_path / "predictions" / "erm-seed0.npz"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DataError, match=r"cannot read .*erm-seed0.npz"):
+    with pytest.raises(DataError, match=r"erm-seed0.npz cannot be read"):
         read_predictions(tmp_path, record)

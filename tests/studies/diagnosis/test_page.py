@@ -99,12 +99,12 @@ def test_a_folder_without_a_diagnosis_or_with_a_damaged_one_is_named(made: Made,
         write_diagnosis(tmp_path)
     keep(tmp_path, made())
     (tmp_path / "diagnosis.json").write_text("{}")
-    with pytest.raises(DataError, match=r"diagnosis\.json is damaged .*'facts'"):
+    with pytest.raises(DataError, match=r"diagnosis\.json is damaged .*the entry facts is missing"):
         write_diagnosis(tmp_path)
     keep(tmp_path, made())
     lines = (tmp_path / "scores.csv").read_text().splitlines(keepends=True)
     (tmp_path / "scores.csv").write_text("".join(lines[:-3]))
-    with pytest.raises(DataError, match=r"scores\.csv is damaged .*rows where there were"):
+    with pytest.raises(DataError, match=r"scores\.csv is damaged .*not the one that diagnosis.json belongs to"):
         write_diagnosis(tmp_path)
     assert not (tmp_path / "report.html").exists()
 

@@ -239,7 +239,7 @@ def test_files_that_cannot_be_read(tmp_path: Path):
     np.savez(tmp_path / "objects.npz", labels=np.array([{}, 1], dtype=object))
     for name, advice in (
         ("none.npz", "file not found"),
-        ("text.npz", "plain arrays"),
+        ("text.npz", "save arrays"),
         ("objects.npz", "plain arrays"),
         ("none.csv", "file not found"),
         ("predictions.h5", "unknown type|not found"),
