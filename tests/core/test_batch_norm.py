@@ -15,6 +15,7 @@ import calmix
 from calmix import Classification, TrainingLoss, refresh_batch_norm
 from calmix.core.batch_norm import frozen_statistics
 from calmix.errors import SettingError, UnknownNameError
+from calmix.parts import Method
 
 
 def network(momentum: float | None = 0.1) -> nn.Sequential:
@@ -83,20 +84,41 @@ def test_frozen_statistics_stay_and_move_again_afterwards():
     assert not torch.equal(net.get_buffer("1.running_mean"), before["1.running_mean"])
 
 
-def trained_on(batch_norm: str, x: Tensor) -> Tensor:
-    """The running mean of inputs after one step of Mixup with far-away partners."""
+def trained_on(batch_norm: str, method: Method) -> Tensor:
+    """The running variance of inputs of variance 1 after one step that mixes half and half."""
     net = nn.Sequential(nn.BatchNorm1d(3, momentum=1.0), nn.Linear(3, 2))
-    method = calmix.regmixup(coefficient=calmix.parts.Beta(1e9))  # half and half
-    TrainingLoss(method, Classification(2), batch_norm=batch_norm)(net, x, torch.arange(len(x)) % 2)
+    x, y = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0)), torch.arange(4000) % 2
+    TrainingLoss(method, Classification(2), batch_norm=batch_norm, data=(x, y))(net, x, y)
     return net.get_buffer("0.running_var")
 
 
-def test_a_step_moves_them_by_the_rows_it_was_told_to():
-    x = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(trained_on("clean", x), torch.ones(3), atol=0.1)
-    assert torch.allclose(trained_on("mixed", x), torch.full((3,), 0.5), atol=0.1)  # of the mean of two rows
+HALVES = calmix.parts.Beta(1e9)
+
+
+@pytest.mark.parametrize(
+    ("method", "of_mixed"),
+    [
+        (calmix.mixup(alpha=1e9), 0.5),  # of the mean of two rows
+        (calmix.regmixup(coefficient=HALVES), 0.5),
+        (calmix.regmixup(alpha=1e9), 0.75),  # one joint pass of both kinds
+        (calmix.with_whole_set(calmix.mixup(alpha=1e9)), 0.5),
+    ],
+)
+def test_a_step_moves_them_by_the_rows_it_was_told_to(method: Method, of_mixed: float):
+    assert torch.allclose(trained_on("clean", method), torch.ones(3), atol=0.1)
+    assert torch.allclose(trained_on("mixed", method), torch.full((3,), of_mixed), atol=0.1)
     with pytest.raises(UnknownNameError, match="unknown batch_norm 'mixd'; did you mean 'mixed'"):
         TrainingLoss(calmix.mixup(), Classification(2), batch_norm="mixd")
+
+
+@pytest.mark.parametrize("batch_norm", ["mixed", "clean", "both"])
+def test_the_control_has_one_clean_pass_and_one_mixed(batch_norm: str):
+    net, passes = network(), []
+    net.register_forward_pre_hook(lambda *_: passes.append(1))
+    y = torch.arange(len(BATCHES[0])) % 2
+    TrainingLoss(calmix.mixup_idle(), Classification(2), batch_norm=batch_norm)(net, BATCHES[0], y)
+    assert passes == [1, 1]
+    assert net.get_buffer("1.num_batches_tracked") == (1 if batch_norm == "clean" else 2)
 
 
 @pytest.mark.parametrize("batch_norm", ["mixed", "clean", "both"])

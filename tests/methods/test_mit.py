@@ -126,6 +126,16 @@ def test_mixing_anew_is_mixing_as_the_new_shares_say(
     assert torch.allclose(remix(blend(ROWS, old, old.lam_x), old, new), blend(ROWS, new, new.lam_x), atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_rows_are_taken_apart_and_mixed_anew_in_float32(dtype: torch.dtype):
+    old, new = twice([0.8] * 7, [0.25] * 7), twice([0.9] * 7, [0.1] * 7)
+    rows = blend(ROWS, old, old.lam_x).to(dtype)
+    mixed = remix(rows, old, new)
+    assert mixed.dtype == dtype
+    exact = remix(rows.double(), old, new)
+    assert ((mixed.double() - exact).abs() <= torch.finfo(dtype).eps * exact.abs() + 1e-6).all()
+
+
 def test_a_linear_network_is_trained_as_if_nothing_had_been_mixed():
     """Both losses are then plain: the anchors' mean and the partners' mean, which are the same rows."""
     net = nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 6), nn.Linear(6, 3)).double()

@@ -334,6 +334,30 @@ def test_partners_from_beyond_the_batch_are_not_clean_rows_of_it():
         assert torch.allclose(training_loss.terms["clean"], clean)
 
 
+def test_the_penalty_of_mixup_e_is_of_the_batch_s_own_rows():
+    x, y, net = torch.randn(16, 6), torch.randn(16), nn.Linear(6, 1)
+    slopes = []
+    for wrapped in (lambda method: method, calmix.with_whole_set):
+        for share in (1.0, 0.5):
+            method = wrapped(calmix.mixup_e(rescale=False, share=share))
+            training_loss = calmix.TrainingLoss(method, calmix.Regression(), data=(x, y))
+            training_loss(net, x[:6], y[:6])
+            slopes.append(training_loss.terms["slope"])
+    assert torch.allclose(slopes[0], slopes[2])
+    assert torch.allclose(slopes[1], slopes[3])
+
+
+def test_several_mixes_have_partners_and_shares_of_their_own():
+    x, y = torch.randn(30, 4), torch.arange(30) % 3
+    training_loss = calmix.TrainingLoss(calmix.rankmixup(mixes=3), calmix.Classification(3))
+    training_loss(nn.Linear(4, 3), x, y)
+    mix = training_loss.mix
+    assert mix is not None
+    assert len({tuple(partner.tolist()) for partner in mix.partner.chunk(3)}) == 3
+    assert len({float(lam[0]) for lam in mix.lam_x.chunk(3)}) == 3
+    assert all((lam == lam[0]).all() for lam in mix.lam_x.chunk(3))
+
+
 def test_unknown_rows_are_at_the_mean_distance():
     class Known:
         def __call__(self, step: calmix.parts.Step) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from calmix.errors import SettingError
 from calmix.metrics import ece, ece_interval, error_interval, score_rows
 from calmix.metrics.bins import width_index
+from calmix.metrics.bootstrap import _errors
 
 BINS = 15
 
@@ -116,3 +117,12 @@ def test_advice():
             error_interval(one, one, level=level)
     with pytest.raises(SettingError, match="bins is 0"):
         error_interval(one, one, bins=0)
+
+
+def test_an_error_below_the_typical_one_is_taken_for_the_median_error_of_a_calibrated_predictor():
+    claimed, observed = torch.full((2000,), 0.75), torch.arange(2000) < 1500  # an error of exactly 0
+    low, high = error_interval(claimed, observed, bins=1)
+    errors = _errors(claimed.double(), observed.double(), torch.zeros(2000, dtype=torch.int64), 1, 1000, 0)[:, 0]
+    assert low == 0
+    smaller = ((high + errors).abs() < errors.abs().median()).double().mean()
+    assert float(smaller) == pytest.approx(0.025, abs=0.004)

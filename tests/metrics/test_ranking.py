@@ -60,6 +60,10 @@ def test_nineteen_of_twenty_are_95_percent():
     scores, positive = torch.arange(21.0), torch.arange(21) != 1  # the negative row scores above one positive row only
     assert fpr_at(scores, positive, 0.95) == 0
     assert fpr_at(scores, positive, 0.951) == 1
+    assert 0.55 * 100 > 55  # by rounding alone
+    scores, positive = torch.cat([torch.arange(100.0), torch.tensor([44.5])]), torch.arange(101) < 100
+    assert fpr_at(scores, positive, 0.55) == 0  # the 55 highest are 45 and more
+    assert fpr_at(scores, positive, 0.56) == 1
 
 
 @pytest.mark.parametrize("ranking", RANKINGS)

@@ -37,6 +37,18 @@ def test_every_statistic_is_scipy_s():
     assert found == difference(list(values), list(reference))  # the bootstrap's seed is fixed
 
 
+def test_the_bootstrap_is_the_bias_corrected_one():
+    skewed = np.exp(np.random.default_rng(1).normal(size=12))
+    found = difference(list(skewed), [0.0] * 12).bootstrap
+
+    def ends(method: str) -> tuple[float, float]:
+        made: Any = stats.bootstrap((skewed,), np.mean, n_resamples=9999, method=method, rng=np.random.default_rng(0))
+        return made.confidence_interval.low, made.confidence_interval.high
+
+    assert (found.low, found.high) == pytest.approx(ends("BCa"), abs=1e-3)
+    assert (found.low, found.high) != pytest.approx(ends("percentile"), abs=1e-3)
+
+
 @given(VALUES, st.data())
 def test_a_difference_turned_round_is_its_negative_and_everything_is_finite(values: list[float], data: st.DataObject):
     reference = data.draw(st.lists(st.sampled_from([0.0, 0.1, 0.3]), min_size=len(values), max_size=len(values)))

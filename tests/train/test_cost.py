@@ -35,6 +35,25 @@ def test_the_median_of_the_rounds_ratios_is_reported(monkeypatch: pytest.MonkeyP
     assert next(ticks, None) is None
 
 
+def test_the_statistics_of_batch_norm_are_moved_as_in_training(monkeypatch: pytest.MonkeyPatch):
+    """With `clean` a step of Mixup has a clean forward, which costs something."""
+    passes = []
+
+    def counting(shape: tuple[int, ...], outputs: int) -> torch.nn.Module:
+        model = torch.nn.Sequential(torch.nn.Linear(shape[0], 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, outputs))
+        model.register_forward_pre_hook(lambda *_: passes.append(1))
+        return model
+
+    monkeypatch.setattr(costs, "_SECONDS", 0.0)
+    counts = []
+    for batch_norm in ("mixed", "clean"):
+        passes.clear()
+        settings = TrainingSettings(device="cpu", batch_norm=batch_norm)
+        relative_cost(calmix.mixup(), build(counting, (13,), 3), calmix.Classification(3), WINE.train, settings)
+        counts.append(len(passes))
+    assert counts[1] == 1.5 * counts[0]
+
+
 def test_measuring_leaves_no_trace():
     torch.manual_seed(0)
     model = build(mlp, (13,), 3)

@@ -9,7 +9,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 import calmix
-from calmix.data import CORRUPTIONS, OOD_SETS, HumanNoise, NamedSet, Noisy, OODSet, Symmetric, corrupted
+from calmix.data import CORRUPTIONS, OOD_SETS, HumanNoise, NamedSet, Noisy, OODSet, Split, Symmetric, corrupted
 from calmix.errors import CalmixError, SettingError, ShapeError, UnknownNameError
 from calmix.models import mlp
 from calmix.results.records import scores_of
@@ -58,14 +58,17 @@ def test_images_of_no_class_are_judged_by_the_run_s_own_logits():
     assert told == record.metrics["ood/blank/energy"]["fpr95"]
 
 
-def test_corruptions_are_judged_at_each_severity():
+@pytest.mark.parametrize("rows", [robustness.CORRUPTED_ROWS, 17])
+def test_corruptions_are_judged_at_each_severity_on_the_first_rows(rows: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(robustness, "CORRUPTED_ROWS", rows)
     asked = Robustness(corruptions=("contrast", "impulse_noise"))
     record, _, model = run(replace(RECIPE, robustness=asked, seed=1))
     families = ("contrast", "impulse_noise")
     expected = [f"{family}/{severity}" for family in families for severity in range(1, 6)]
     assert under(record.metrics, "corruptions") == expected
     splits = FEW.splits(1)
-    noisy = corrupted("impulse_noise", 4, splits.test, splits.about, seed=1)
+    first = Split(splits.test.x[:rows], splits.test.y[:rows])
+    noisy = corrupted("impulse_noise", 4, first, splits.about, seed=1)
     with torch.no_grad():
         right = (model(noisy.x).argmax(1) == noisy.y).double().mean().item()
     assert record.metrics["corruptions/impulse_noise/4"]["accuracy"] == pytest.approx(right)

@@ -190,6 +190,24 @@ def test_listening_changes_nothing():
     assert alone.history == heard.history
 
 
+def with_dropout() -> nn.Module:
+    return nn.Sequential(nn.Linear(13, 8), nn.Dropout(), nn.Linear(8, 3))
+
+
+def test_dropout_follows_from_the_seed_whatever_was_drawn_before():
+    runs = []
+    for _ in range(2):
+        torch.rand(1)
+        runs.append(trained(calmix.erm(), TrainingSettings(epochs=1), model=with_dropout))
+    assert runs[0].history == runs[1].history
+
+
+def test_predictions_are_made_in_evaluation_mode():
+    model = with_dropout().train()
+    assert torch.equal(predict(model, WINE.test), predict(model, WINE.test))
+    assert torch.equal(predict(model, WINE.test), model.eval()(WINE.test.x))
+
+
 def test_the_global_generator_is_given_back():
     def noisy() -> nn.Module:
         return nn.Sequential(nn.Linear(13, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 3)).eval()
@@ -218,6 +236,33 @@ def test_a_long_run_is_validated_about_twenty_times():
 def test_honest_train_accuracy_is_in_the_history_and_below_one_when_mixing_half_and_half():
     history = trained(calmix.mixup(alpha=1e6), TrainingSettings(epochs=20)).history
     assert 0.5 < history[-1].train["accuracy"] < 0.8  # two of three pairs differ in class, and then 1/2 is the most
+
+
+@pytest.mark.parametrize(("select", "validations"), [("best", 40), ("last", 20)])
+def test_to_select_the_best_every_epoch_is_validated_else_twenty(select: str, validations: int):
+    run = trained(calmix.erm(), TrainingSettings(epochs=40, batch_size=200, select=select))
+    judged = {epoch.number: epoch.validation["loss"] for epoch in run.history if epoch.validation}
+    assert len(judged) == validations
+    assert run.epoch == (min(judged, key=lambda number: judged[number]) if select == "best" else 40)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("SGD", {"momentum": 0.9, "nesterov": True}), ("AdamW", {"betas": (0.9, 0.999)})]
+)
+def test_the_optimizer_is_the_one_of_the_settings(name: str, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
+    made: list[torch.optim.Optimizer] = []
+    init = getattr(torch.optim, name).__init__
+
+    def spy(self: Any, *arguments: Any, **options: Any) -> None:
+        made.append(self)
+        init(self, *arguments, **options)
+
+    monkeypatch.setattr(getattr(torch.optim, name), "__init__", spy)
+    options = {"optimizer": name.lower(), "learning_rate": 0.03, "weight_decay": 0.07, "schedule": "constant"}
+    trained(calmix.erm(), TrainingSettings(epochs=1, **options))
+    (optimizer,) = made
+    settings = {"lr": 0.03, "weight_decay": 0.07, **expected}
+    assert {key: optimizer.param_groups[0][key] for key in settings} == settings
 
 
 def test_a_scheduled_method_is_told_the_epoch():
