@@ -17,6 +17,7 @@ from calmix.results.store import Results, read_results
 from calmix.studies.comparison.page import PredictionsOf, comparison_page
 from calmix.studies.comparison.sentences import advice
 from calmix.studies.comparison.tables import columns_of, summary_table
+from calmix.threads import using_threads
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,8 @@ class Compared:
 
     def page(self) -> Page:
         """The report as a value."""
-        return comparison_page(self.results, self.predictions_of)
+        with using_threads(1):  # each run is small
+            return comparison_page(self.results, self.predictions_of)
 
     def write_report(self, folder: Path | str) -> Path:
         """Write report.html, and figures/ with each figure as PNG, SVG and CSV. Return the path of the page.
