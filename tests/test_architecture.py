@@ -15,7 +15,7 @@ import calmix
 
 ROOT = Path(calmix.__file__).parent
 LAYERS = {
-    "errors": 0, "listing": 0,
+    "errors": 0, "listing": 0, "probabilities": 0,
     "core": 1, "metrics": 1, "posthoc": 1, "data": 1, "models": 1,
     "methods": 2, "predictions": 2,
     "parts": 2.5,
@@ -151,7 +151,7 @@ SURFACE = [
 def test_the_surface_is_a_list():
     assert sorted(vars(calmix)["__all__"]) == SURFACE
     files = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    assert dir(calmix) == sorted({*SURFACE, *files} - {"__init__", "cli", "listing"})
+    assert dir(calmix) == sorted({*SURFACE, *files} - {"__init__", "cli", "listing", "probabilities"})
     assert all(getattr(calmix, name) is not None for name in dir(calmix))
     with pytest.raises(AttributeError, match="has no attribute 'mixupp'"):
         _ = calmix.mixupp  # pyright: ignore[reportAttributeAccessIssue]

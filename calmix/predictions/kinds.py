@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from calmix.errors import DataError, ShapeError
-
-FAR = 1e-3  # how far from one the probabilities of a row may sum
+from calmix.probabilities import SUM_TOLERANCE
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,17 +119,17 @@ def logits_of(probs: Tensor) -> Tensor:
     if probs.numel() == 0:
         return probs
     _finite(probs, "the predictions")
-    if probs.min() < 0 or probs.max() > 1 + FAR:
+    if probs.min() < 0 or probs.max() > 1 + SUM_TOLERANCE:
         raise DataError(
             f"probabilities run from {probs.min().item():.4g} to {probs.max().item():.4g}, expected 0 to 1; "
             "if these are logits, pass them as logits (--logits)."
         )
     off = (probs.double().sum(1) - 1).abs()
-    if off.max() > FAR:
-        row, far = int(off.argmax()), int((off > FAR).sum())
+    if off.max() > SUM_TOLERANCE:
+        row, far = int(off.argmax()), int((off > SUM_TOLERANCE).sum())
         raise DataError(
             f"probabilities must sum to one in every row, but row {row} sums to {probs[row].sum().item():.4g} "
-            f"({far} of {len(off)} rows are off by more than {FAR:g}); if these are logits, pass "
+            f"({far} of {len(off)} rows are off by more than {SUM_TOLERANCE:g}); if these are logits, pass "
             "them as logits (--logits)."
         )
     return probs.double().clamp(min=torch.finfo(torch.float64).tiny).log()

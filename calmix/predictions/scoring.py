@@ -13,7 +13,8 @@ from torch import Tensor
 from calmix import metrics as m
 from calmix import posthoc
 from calmix.posthoc import CalibrationGaussian, CalibrationLogits
-from calmix.predictions.kinds import FAR, ClassPredictions, MultilabelPredictions, RegressionPredictions
+from calmix.predictions.kinds import ClassPredictions, MultilabelPredictions, RegressionPredictions
+from calmix.probabilities import SUM_TOLERANCE
 
 Scored = dict[str, dict[str, float]]  # condition -> metric -> value
 Calibrator = Callable[[Tensor], Tensor]  # logits (n, K) -> logits (n, K)
@@ -89,7 +90,7 @@ def ood_scores(inside: Tensor, outside: Tensor) -> Scored:
     Without the energy where one of the two came as probabilities, whose logarithms have none.
     """
     found = m.shift_metrics(inside, outside)
-    known = all(logits.double().logsumexp(1).abs().max() > 2 * FAR for logits in (inside, outside))
+    known = all(logits.double().logsumexp(1).abs().max() > 2 * SUM_TOLERANCE for logits in (inside, outside))
     return {score: numbers for score, numbers in found.items() if known or score != "energy"}
 
 
