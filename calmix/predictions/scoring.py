@@ -47,7 +47,8 @@ def class_scores(
     """The metrics of class predictions, and those after each correction fitted on the calibration split.
 
     Conditions: `plain`; the calibrators' names; `intervals/low` and `intervals/high`, the ends of what other test rows
-    would show (`ece_interval`); `positive`, for two classes, P(y = 1); `sure`, the answers with a confidence of 85 to
+    would show (`ece_interval`), and those of the temperatures that the calibration split does not rule out
+    (`temperature_interval`); `positive`, for two classes, P(y = 1); `sure`, the answers with a confidence of 85 to
     95 %, if there are any: their number, mean confidence and share right; `conformal`.
     """
     probs, labels = test.probs, test.labels
@@ -78,6 +79,8 @@ def class_scores(
             scores[name] = m.classification_metrics(corrected[name].softmax(1), labels, bins)
             if isinstance(corrector, posthoc.Temperature):
                 temperature = corrector.value
+                for end, value in zip(("low", "high"), posthoc.temperature_interval(held), strict=True):
+                    scores[f"intervals/{end}"]["temperature"] = value
         sets = posthoc.fit_conformal_sets(held, ALPHA)(probs)
         coverage, size = posthoc.set_coverage(sets, labels), posthoc.set_size(sets)
         scores["conformal"] = {"promised": 1 - ALPHA, "coverage": coverage, "size": size}

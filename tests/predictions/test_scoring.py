@@ -29,11 +29,12 @@ def test_class_scores_are_those_of_the_metrics():
     assert list(corrected) == list(CALIBRATORS)
     assert scores["plain"] == metrics.classification_metrics(TEST.probs, TEST.labels, 10)
     low, high = metrics.ece_interval(TEST.probs, TEST.labels, 10)
-    assert (scores["intervals/low"], scores["intervals/high"]) == ({"ece": low}, {"ece": high})
     for name, logits in corrected.items():
         assert scores[name] == metrics.classification_metrics(logits.softmax(1), TEST.labels, 10)
     held = posthoc.CalibrationLogits(HELD.logits, HELD.labels)
-    fitted = posthoc.fit_temperature(held)
+    fitted, (coldest, hottest) = posthoc.fit_temperature(held), posthoc.temperature_interval(held)
+    assert scores["intervals/low"] == {"ece": low, "temperature": coldest}
+    assert scores["intervals/high"] == {"ece": high, "temperature": hottest}
     assert temperature == fitted.value == pytest.approx(2, rel=0.3)
     assert torch.equal(corrected["scaled"], fitted(TEST.logits.double()))
     sets = posthoc.fit_conformal_sets(held, 0.1)(TEST.probs)
@@ -48,6 +49,7 @@ def test_only_what_is_asked_for_is_fitted():
     alone, few = class_scores(TEST), class_scores(TEST, HELD, calibrators=TEMPERATURE)
     assert (alone.corrected, alone.temperature) == ({}, None)
     assert "conformal" not in alone.scores
+    assert set(alone.scores["intervals/low"]) == {"ece"}
     assert list(few.corrected) == ["scaled"]
     assert "positive" not in alone.scores  # three classes
 

@@ -51,6 +51,13 @@ def class_verdict(
         wrong = _points(measured["human_labels"]["total_variation"])
         said.append(f"{wrong} % of its probability would have to move to match people's labels.")
     cautions = [_ROWS_ONLY]
+    if temperature is not None:
+        low, high = (measured[f"intervals/{end}"]["temperature"] for end in ("low", "high"))
+        if low <= 1 <= high:
+            cautions.append(
+                f"{calibration_rows} calibration rows cannot tell the temperature from 1, which is no correction (95 % "
+                f"interval: {number(low, 2)} to {number(high, 2)})."
+            )
     if calibration_rows is not None and calibration_rows < ENOUGH_ROWS:
         cautions.append(
             f"Corrections fitted on {calibration_rows} rows may do harm; {ENOUGH_ROWS} or more are advised."
