@@ -51,8 +51,7 @@ def fit_temperature(calibration: CalibrationLogits, prior_sd: float = PRIOR_SD) 
     the most probable T if log T is normal beforehand, with mean 0 and deviation `prior_sd`. Without it T falls without
     bound if every calibration row is right, as 100 rows of a good network may well be, and the first wrong test row
     costs dozens of nats. The penalty does not grow with n: with a thousand rows it hardly matters. With the default, 19
-    in 20 temperatures are expected between 0.38 and 2.7, where those of trained networks lie; see
-    docs/results/temperatures.md for what it gives.
+    in 20 temperatures are expected between 0.38 and 2.7; docs/results/temperatures.md says why, and what it gives.
 
     L-BFGS over log T, in float64 on the CPU, deterministic. log T is clamped to [-5, 5]. If T makes no difference, as
     for constant logits, it stays 1.
