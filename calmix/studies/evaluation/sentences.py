@@ -4,7 +4,6 @@ from calmix.report.sentences import ENOUGH_ANSWERS, Advice, in_a_hundred
 from calmix.results.catalogue import METRICS, number
 from calmix.results.scores import PLAIN, Measured
 
-ENOUGH_ROWS = 100  # calibration rows, below which a correction may do harm
 _ROWS_ONLY = (
     "This is one set of predictions: intervals say what other rows of this kind would show, not what another training "
     "run would."
@@ -58,10 +57,6 @@ def class_verdict(
                 f"{calibration_rows} calibration rows cannot tell the temperature from 1, which is no correction (95 % "
                 f"interval: {number(low, 2)} to {number(high, 2)})."
             )
-    if calibration_rows is not None and calibration_rows < ENOUGH_ROWS:
-        cautions.append(
-            f"Corrections fitted on {calibration_rows} rows may do harm; {ENOUGH_ROWS} or more are advised."
-        )
     return Advice(headline, said, cautions)
 
 
