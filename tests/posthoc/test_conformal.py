@@ -95,17 +95,17 @@ def tied(kind: str, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("kind", ["sure", "ordered", "near ties", "exact ties"])
 @pytest.mark.parametrize("fit", FITS)
-@pytest.mark.parametrize("alpha", [0.1, 0.2, 0.5])
+@pytest.mark.parametrize("alpha", [0.1, 0.5])
 def test_ties_keep_the_promise_in_every_dtype(fit, kind: str, dtype: torch.dtype, alpha: float):
     """Rows with the same score are all covered or none is, whatever rounding makes of the score."""
     generator, coverages = torch.Generator().manual_seed(0), []
-    for _ in range(60):
+    for _ in range(40):
         logits, labels = tied(kind, 150, generator)
         fitted = fit(CalibrationLogits(logits[:50], labels[:50]), alpha)
         coverages += [
             set_coverage(fitted(z.softmax(1).to(dtype)), labels[50:]) for z in (logits[50:], logits[50:].to(dtype))
         ]
-    assert np.mean(coverages) > 1 - alpha - 3 * np.std(coverages) / math.sqrt(60)
+    assert np.mean(coverages) > 1 - alpha - 3 * np.std(coverages) / math.sqrt(40)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])

@@ -82,12 +82,12 @@ def test_the_gradient_of_vector_scaling_is_zero(prior_sd: float):
 def test_few_rows_stay_near_the_temperature_and_many_leave_it(fit):
     new, new_labels = drawn(5000, classes=10, seed=1)
     before = nll(new, new_labels)
-    few, many = CalibrationLogits(*drawn(30, classes=10)), CalibrationLogits(*drawn(3000, classes=10))
+    few, many = CalibrationLogits(*drawn(30, classes=10)), CalibrationLogits(*drawn(1000, classes=10))
     after, free = (nll(fit(few, prior_sd=sd)(new), new_labels) for sd in (0.5, math.inf))
     assert after < before
     assert free > 1.2 * after
     after, free = (nll(fit(many, prior_sd=sd)(new), new_labels) for sd in (0.5, math.inf))
-    assert after == pytest.approx(free, rel=0.01)
+    assert after == pytest.approx(free, rel=0.03)
     assert after < nll(fit_temperature(many)(new), new_labels)
 
 

@@ -171,7 +171,9 @@ def test_the_stored_networks(real_data: Path, network: str, accuracy: str, ece: 
     assert (rows["Accuracy"], rows["ECE"]) == (accuracy, ece)
 
 
-@pytest.mark.parametrize(("rows", "sharpness", "told"), [(30, 1.0, False), (30, 4.0, True), (1000, 1.5, True)])
+@pytest.mark.parametrize(
+    ("rows", "sharpness", "told"), [(30, 1.0, False), (30, 4.0, True), (1000, 1.5, True), (1000, 0.6, True)]
+)
 def test_a_split_that_cannot_tell_the_temperature_is_named(rows: int, sharpness: float, told: bool):
     evaluation = evaluate(Given(classified(sharpness=sharpness), classified(rows, sharpness)))
     low, high = (evaluation.value("temperature", f"intervals/{end}") for end in ("low", "high"))
