@@ -15,7 +15,7 @@ import calmix
 
 ROOT = Path(calmix.__file__).parent
 LAYERS = {
-    "errors": 0, "listing": 0, "threads": 0,
+    "errors": 0, "listing": 0, "probabilities": 0, "threads": 0,
     "reading": 0.5,
     "core": 1, "metrics": 1, "posthoc": 1, "data": 1, "models": 1,
     "methods": 2, "predictions": 2,
@@ -152,7 +152,8 @@ SURFACE = [
 def test_the_surface_is_a_list():
     assert sorted(vars(calmix)["__all__"]) == SURFACE
     files = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    assert dir(calmix) == sorted({*SURFACE, *files} - {"__init__", "cli", "listing", "reading", "threads"})
+    private = {"__init__", "cli", "listing", "probabilities", "reading", "threads"}
+    assert dir(calmix) == sorted({*SURFACE, *files} - private)
     assert all(getattr(calmix, name) is not None for name in dir(calmix))
     with pytest.raises(AttributeError, match="has no attribute 'mixupp'"):
         _ = calmix.mixupp  # pyright: ignore[reportAttributeAccessIssue]

@@ -19,9 +19,9 @@ from torch import Tensor
 from calmix.errors import DataError, ShapeError
 from calmix.metrics.bins import check_bins, power_mean, width_index
 from calmix.metrics.tensors import Array, cpu_tensor, row_slices
+from calmix.probabilities import SUM_TOLERANCE
 
 PIECE = 2**18  # probabilities that are looked at together
-TOLERANCE = 1e-3  # how far a row may be from summing to one
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +250,7 @@ def _check_sums(probs: Tensor, start: int) -> None:
     if not (probs.amin() >= 0 and off.isfinite().all()):
         raise DataError("probs holds a negative number, NaN or infinity; of logits, pass logits.softmax(1).")
     worst = int(off.abs().argmax())
-    if off[worst].abs() > TOLERANCE:
+    if off[worst].abs() > SUM_TOLERANCE:
         raise DataError(
             f"each row of probs must sum to one, row {start + worst} is off by {off[worst].abs().item():.3g}; "
             "of logits, pass logits.softmax(1)."

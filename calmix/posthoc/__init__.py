@@ -15,7 +15,7 @@ from calmix.posthoc.conformal import (
 )
 from calmix.posthoc.isotonic import Isotonic, fit_isotonic
 from calmix.posthoc.linear import MatrixScaling, VectorScaling, fit_matrix_scaling, fit_vector_scaling
-from calmix.posthoc.temperature import Temperature, fit_temperature
+from calmix.posthoc.temperature import Temperature, fit_temperature, temperature_interval
 from calmix.posthoc.variance import VarianceScaling, fit_variance_scaling
 
 __all__ = [
@@ -41,4 +41,5 @@ __all__ = [
     "fit_vector_scaling",
     "set_coverage",
     "set_size",
+    "temperature_interval",
 ]

@@ -8,6 +8,7 @@
 tensors, by mistake.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -108,6 +109,19 @@ def required(calibration: object, kind: type[Kind]) -> Kind:
         f"a correction is fitted on {kind.__name__}, got {type(calibration).__name__}; "
         f"pass {kind.__name__}({fields}) of the calibration split, never of the test split."
     )
+
+
+def folds_of(calibration: CalibrationLogits, folds: int) -> Iterator[tuple[CalibrationLogits, CalibrationLogits]]:
+    """The rows without a random fold, and that fold, for each fold in turn; nothing for a single row.
+
+    With fewer rows than folds, each row is a fold. The folds depend on n alone.
+    """
+    logits, labels = calibration.logits, calibration.labels
+    n = len(labels)
+    fold = torch.randperm(n, generator=torch.Generator().manual_seed(0)) % folds  # (n,)
+    for left_out in (fold == k for k in range(min(folds, n) if n > 1 else 0)):
+        rest = CalibrationLogits(logits[~left_out], labels[~left_out])
+        yield rest, CalibrationLogits(logits[left_out], labels[left_out])
 
 
 def _tensor(values: Array) -> Tensor:

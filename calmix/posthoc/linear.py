@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
 from calmix.errors import SettingError, ShapeError
-from calmix.posthoc.calibration import CalibrationLogits, required
+from calmix.posthoc.calibration import CalibrationLogits, folds_of, required
 from calmix.posthoc.minimise import minimise
-from calmix.posthoc.temperature import fit_temperature
+from calmix.posthoc.temperature import PRIOR_SD, fit_temperature
 
 PENALTIES = (1e-2, 1e-1, 1.0, 10.0)
 STEPS = 200
@@ -60,37 +60,55 @@ class MatrixScaling:
 
 
 @torch.inference_mode(False)
-def fit_vector_scaling(calibration: CalibrationLogits) -> VectorScaling:
-    """The 2 K numbers that minimise the mean negative log-likelihood of softmax(weight * z + bias).
+def fit_vector_scaling(calibration: CalibrationLogits, prior_sd: float = PRIOR_SD) -> VectorScaling:
+    """The 2 K numbers that minimise the negative log-likelihood of softmax(weight * z + bias), and a penalty:
 
-    Convex; L-BFGS from temperature scaling's solution, weight = 1 / T and bias = 0, so that the NLL on the
-    calibration split is never above temperature scaling's.
+        sum_i NLL_i + (sum_k (T weight_k - 1)^2 + sum_k bias_k^2) / (2 prior_sd^2),
+
+    with temperature scaling's T: the most probable numbers if T weight_k and bias_k are normal beforehand, with means 1
+    and 0 and deviation `prior_sd`. As there, few rows stay near T, and with many the penalty hardly matters.
+
+    Convex; L-BFGS from temperature scaling's solution, where the penalty is zero, so that the NLL on the calibration
+    split is never above temperature scaling's.
+
+    Args:
+        calibration: the calibration split.
+        prior_sd: the deviation, also of `fit_temperature`; math.inf is Guo's vector scaling, without a penalty.
 
     Raises:
-        SettingError: `calibration` is not CalibrationLogits.
+        SettingError: `calibration` is not CalibrationLogits, or `prior_sd` is not positive.
 
-    >>> logits = torch.zeros(4, 2)  # constant logits: the fit gives the frequencies of the classes
-    >>> fit_vector_scaling(CalibrationLogits(logits, torch.tensor([0, 0, 0, 1])))(logits).softmax(1)[0]
+    >>> import math
+    >>> logits = torch.zeros(400, 2)  # constant logits: the fit gives the frequencies of the classes
+    >>> calibration = CalibrationLogits(logits, torch.tensor([0, 0, 0, 1]).repeat(100))
+    >>> fit_vector_scaling(calibration, prior_sd=math.inf)(logits).softmax(1)[0]
     tensor([0.7500, 0.2500])
     """
-    temperature, z, labels = _scaled(calibration)
-    start = torch.ones_like(z[0]), torch.zeros_like(z[0])
-    weight, bias = minimise(
-        lambda weight, bias: _nll(lambda rows: rows * weight + bias, z, labels), *start, steps=STEPS
-    )
+    temperature, z, labels = _scaled(calibration, prior_sd)
+
+    def loss(weight: Tensor, bias: Tensor) -> Tensor:
+        penalty = ((weight - 1).square().sum() + bias.square().sum()) / (2 * len(z) * prior_sd**2)
+        return _nll(lambda rows: rows * weight + bias, z, labels) + penalty
+
+    weight, bias = minimise(loss, torch.ones_like(z[0]), torch.zeros_like(z[0]), steps=STEPS)
     return VectorScaling(weight / temperature, bias)
 
 
 @torch.inference_mode(False)
 def fit_matrix_scaling(
-    calibration: CalibrationLogits, penalties: Sequence[float] = PENALTIES, folds: int = 3
+    calibration: CalibrationLogits,
+    penalties: Sequence[float] = PENALTIES,
+    folds: int = 3,
+    prior_sd: float = PRIOR_SD,
 ) -> MatrixScaling:
     """The K^2 + K numbers that minimise the regularised NLL of softmax(weight z + bias),
 
-        NLL + p (mean of (T weight_kj)^2 over k != j  +  mean of bias_k^2),
+        NLL + p (mean of (T weight_kj)^2 over k != j  +  mean of bias_k^2)
+            + sum_k (T weight_kk - 1)^2 / (2 n prior_sd^2).
 
-    ODIR: the diagonal is not penalised, so that a large p gives vector scaling without a bias. Of several `penalties`
-    the p with the smallest NLL on the left-out folds of a cross-validation within the calibration split is taken.
+    ODIR, which does not penalise the diagonal, so that a large p gives vector scaling without a bias; and vector
+    scaling's prior on the diagonal. Of several `penalties` the p with the smallest NLL on the left-out folds of a
+    cross-validation within the calibration split is taken.
 
     Convex; L-BFGS from temperature scaling's solution, where the penalty is zero, so that the NLL on the calibration
     split is never above temperature scaling's. Deviations from Kull et al.: one p for weight and bias, and weights are
@@ -104,10 +122,11 @@ def fit_matrix_scaling(
         penalties: candidates for p, each at least 0. A single one is taken without cross-validation; 0 is Guo's matrix
             scaling, which overfits unless n is much larger than K^2.
         folds: of the cross-validation, at least 2; with fewer rows than folds, one fold for each row.
+        prior_sd: as in `fit_vector_scaling`; math.inf is ODIR alone.
 
     Raises:
-        SettingError: `calibration` is not CalibrationLogits, `penalties` is empty or holds a negative number, or
-            `folds` is less than 2.
+        SettingError: `calibration` is not CalibrationLogits, `penalties` is empty or holds a negative number,
+            `folds` is less than 2, or `prior_sd` is not positive.
 
     >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0]]).repeat(20, 1)  # a network that confuses its two classes
     >>> swapped = fit_matrix_scaling(CalibrationLogits(logits, torch.tensor([1, 0]).repeat(20)))
@@ -119,29 +138,31 @@ def fit_matrix_scaling(
         raise SettingError(f"penalties is {penalties}, expected at least one, each finite and at least 0.")
     if folds < 2:
         raise SettingError(f"folds is {folds}, expected at least 2; for no cross-validation pass a single penalty.")
-    if len(penalties) == 1 or len(calibration.labels) == 1:
-        return _fit_matrix(calibration, penalties[0])
-    return _fit_matrix(calibration, min(penalties, key=lambda penalty: _left_out_nll(calibration, penalty, folds)))
+    if len(penalties) == 1:
+        return _fit_matrix(calibration, penalties[0], prior_sd)
+    best = min(penalties, key=lambda penalty: _left_out_nll(calibration, penalty, folds, prior_sd))
+    return _fit_matrix(calibration, best, prior_sd)
 
 
-def _fit_matrix(calibration: CalibrationLogits, penalty: float) -> MatrixScaling:
-    temperature, z, labels = _scaled(calibration)
+def _fit_matrix(calibration: CalibrationLogits, penalty: float, prior_sd: float) -> MatrixScaling:
+    temperature, z, labels = _scaled(calibration, prior_sd)
     classes = z.shape[1]
     off_diagonal = 1 - torch.eye(classes, dtype=z.dtype)
 
     def loss(weight: Tensor, bias: Tensor) -> Tensor:
         odir = (weight * off_diagonal).square().sum() / (classes * (classes - 1)) + bias.square().mean()
-        return _nll(lambda rows: linear(rows, weight, bias), z, labels) + penalty * odir
+        prior = (weight.diagonal() - 1).square().sum() / (2 * len(z) * prior_sd**2)
+        return _nll(lambda rows: linear(rows, weight, bias), z, labels) + penalty * odir + prior
 
     start = torch.eye(classes, dtype=z.dtype), torch.zeros_like(z[0])
     weight, bias = minimise(loss, *start, steps=STEPS, tolerance=1e-6)
     return MatrixScaling(weight / temperature, bias)
 
 
-def _scaled(calibration: CalibrationLogits) -> tuple[float, Tensor, Tensor]:
+def _scaled(calibration: CalibrationLogits, prior_sd: float) -> tuple[float, Tensor, Tensor]:
     """T of temperature scaling, centred logits divided by it, (n, K), and labels (n,)."""
     calibration = required(calibration, CalibrationLogits)
-    temperature = fit_temperature(calibration).value
+    temperature = fit_temperature(calibration, prior_sd).value
     return temperature, _centred(calibration.logits) / temperature, calibration.labels
 
 
@@ -156,15 +177,12 @@ def _nll(correct: Callable[[Tensor], Tensor], z: Tensor, labels: Tensor) -> Tens
     return torch.stack([cross_entropy(correct(x), y, reduction="sum") for x, y in pieces]).sum() / len(z)
 
 
-def _left_out_nll(calibration: CalibrationLogits, penalty: float, folds: int) -> float:
-    """Summed NLL of all rows, each under the fit on the folds without it. The folds depend on n alone."""
-    logits, labels = calibration.logits, calibration.labels
-    fold = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0)) % folds  # (n,)
-    total = 0.0
-    for left_out in (fold == k for k in range(min(folds, len(labels)))):
-        fitted = _fit_matrix(CalibrationLogits(logits[~left_out], labels[~left_out]), penalty)
-        total += cross_entropy(fitted(logits[left_out]), labels[left_out], reduction="sum").item()
-    return total
+def _left_out_nll(calibration: CalibrationLogits, penalty: float, folds: int, prior_sd: float) -> float:
+    """Summed NLL of all rows, each under the fit on the folds without it."""
+    return sum(
+        cross_entropy(_fit_matrix(rest, penalty, prior_sd)(left_out.logits), left_out.labels, reduction="sum").item()
+        for rest, left_out in folds_of(calibration, folds)
+    )
 
 
 def _centred(logits: Tensor, classes: int | None = None) -> Tensor:

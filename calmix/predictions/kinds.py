@@ -13,8 +13,7 @@ from torch import Tensor
 
 from calmix.errors import DataError, ShapeError
 from calmix.metrics.tensors import row_slices
-
-FAR = 1e-3  # how far from one the probabilities of a row may sum
+from calmix.probabilities import SUM_TOLERANCE
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,17 +153,17 @@ def _logs(probs: Tensor) -> Tensor:
 def _check_probs(probs: Tensor, name: str) -> None:
     """Raise DataError unless every row holds numbers in [0, 1] that sum to one."""
     _check_finite(probs, name)
-    if probs.min() < 0 or probs.max() > 1 + FAR:
+    if probs.min() < 0 or probs.max() > 1 + SUM_TOLERANCE:
         raise DataError(
             f"probabilities run from {probs.min().item():.4g} to {probs.max().item():.4g}, expected 0 to 1; "
             "if these are logits, pass them as logits (--logits)."
         )
     off = _by_rows(probs, lambda rows: (rows.double().sum(1) - 1).abs())
-    if off.max() > FAR:
-        row, far = int(off.argmax()), int((off > FAR).sum())
+    if off.max() > SUM_TOLERANCE:
+        row, far = int(off.argmax()), int((off > SUM_TOLERANCE).sum())
         raise DataError(
             f"probabilities must sum to one in every row, but row {row} sums to {probs[row].sum().item():.4g} "
-            f"({far} of {len(off)} rows are off by more than {FAR:g}); if these are logits, pass "
+            f"({far} of {len(off)} rows are off by more than {SUM_TOLERANCE:g}); if these are logits, pass "
             "them as logits (--logits)."
         )
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from calmix import metrics as m
 from calmix import posthoc
 from calmix.posthoc import CalibrationGaussian, CalibrationLogits
-from calmix.predictions.kinds import FAR, ClassPredictions, MultilabelPredictions, RegressionPredictions
+from calmix.predictions.kinds import ClassPredictions, MultilabelPredictions, RegressionPredictions
+from calmix.probabilities import SUM_TOLERANCE
 
 Scored = dict[str, dict[str, float]]  # condition -> metric -> value
 Calibrator = Callable[[Tensor], Tensor]  # logits (n, K) -> logits (n, K)
@@ -48,7 +49,8 @@ def class_scores(
     """The metrics of class predictions, and those after each correction fitted on the calibration split.
 
     Conditions: `plain`; the calibrators' names; `intervals/low` and `intervals/high`, the ends of what other test rows
-    would show (`ece_interval`); `positive`, for two classes, P(y = 1); `sure`, the answers with a confidence of 85 to
+    would show (`ece_interval`), and those of the temperatures that the calibration split does not rule out
+    (`temperature_interval`); `positive`, for two classes, P(y = 1); `sure`, the answers with a confidence of 85 to
     95 %, if there are any: their number, mean confidence and share right; `conformal`.
 
     The test rows are read once, a few at a time.
@@ -91,6 +93,9 @@ def class_scores(
     if conformal is not None:
         scores["conformal"] = {"promised": 1 - ALPHA, "coverage": covered / len(test), "size": size / len(test)}
     temperatures = [one.value for one in corrections.values() if isinstance(one, posthoc.Temperature)]
+    if held is not None and temperatures:
+        for end, value in zip(("low", "high"), posthoc.temperature_interval(held), strict=True):
+            scores[f"intervals/{end}"]["temperature"] = value
     return ClassScores(scores, rows, corrections, temperatures[-1] if temperatures else None)
 
 
@@ -100,7 +105,7 @@ def ood_scores(test: ClassPredictions, outside: Tensor) -> Scored:
     Without the energy where one of the two came as probabilities, whose logarithms have none.
     """
     inside, foreign = m.shift_scores(logits for logits, _ in test.pieces()), m.shift_scores([outside])
-    known = all(found["energy"].abs().max() > 2 * FAR for found in (inside, foreign))
+    known = all(found["energy"].abs().max() > 2 * SUM_TOLERANCE for found in (inside, foreign))
     return {
         score: m.detection_metrics(inside[score], foreign[score]) for score in m.SCORES if known or score != "energy"
     }

@@ -188,6 +188,20 @@ def test_a_row_may_exceed_one_by_rounding():
     assert class_bins(torch.tensor([[1.0000002, 0.0]]), torch.tensor([0]), 2).count.tolist() == [[0, 1], [1, 0]]
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+def test_a_softmax_in_half_precision_is_measured_as_it_is(dtype: torch.dtype, classes: int):
+    """Its rows sum to one within its rounding alone; the numbers differ from float32's by no more than that."""
+    generator = torch.Generator().manual_seed(0)
+    exact = (3 * torch.randn(300, classes, generator=generator)).softmax(1)
+    probs, labels = exact.to(dtype), exact.argmax(1)
+    rounding = torch.finfo(dtype).eps
+    assert 0.2 * rounding < (probs.double().sum(1) - 1).abs().max() < rounding
+    assert classification_metrics(probs, labels) == classification_metrics(probs.float(), labels)
+    assert brier(probs, labels) == pytest.approx(brier(exact, labels), abs=2 * rounding)
+    assert nll(probs, labels) == pytest.approx(nll(exact, labels), abs=rounding)
+
+
 def test_numbers_between_zero_and_one_are_not_taken_for_probabilities():
     sigmoids = torch.tensor([[0.9, 0.2, 0.4], [0.1, 0.3, 0.6]])  # as others do, by a look at the range
     with pytest.raises(DataError, match=r"row 0 is off by 0.5; of logits, pass logits.softmax\(1\)"):

@@ -77,6 +77,55 @@ def test_coverage_is_at_least_what_was_promised(fit):
     assert np.mean(coverages) > 0.8 - 3 * np.std(coverages) / math.sqrt(200)
 
 
+def tied(kind: str, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Logits (n, 3) of a network with few different answers, and labels (n,): 0, 1 or 2 in 8, 85 and 7 of 100 rows."""
+    labels = torch.tensor([0.08, 0.85, 0.07], dtype=torch.float64).multinomial(n, True, generator=generator)
+    rows = {
+        # 1 - p is 8e-8 in float64, and 12e-8 in float32, if the answer is right
+        "sure": torch.tensor([[0.0, 17, 0]]),
+        # the mass before class 0 is .85 in float64, and a little more in float32
+        "ordered": torch.tensor([[0.1, 0.85, 0.05]]).double().log(),
+        # classes 0 and 1 are told apart in float64 alone
+        "near ties": torch.tensor([[0.45, 0.45 + 1e-9, 0.1]], dtype=torch.float64).log(),
+        "exact ties": torch.zeros(1, 3),
+    }
+    return rows[kind].repeat(n, 1), labels
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["sure", "ordered", "near ties", "exact ties"])
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("alpha", [0.1, 0.5])
+def test_ties_keep_the_promise_in_every_dtype(fit, kind: str, dtype: torch.dtype, alpha: float):
+    """Rows with the same score are all covered or none is, whatever rounding makes of the score."""
+    generator, coverages = torch.Generator().manual_seed(0), []
+    for _ in range(40):
+        logits, labels = tied(kind, 150, generator)
+        fitted = fit(CalibrationLogits(logits[:50], labels[:50]), alpha)
+        coverages += [
+            set_coverage(fitted(z.softmax(1).to(dtype)), labels[50:]) for z in (logits[50:], logits[50:].to(dtype))
+        ]
+    assert np.mean(coverages) > 1 - alpha - 3 * np.std(coverages) / math.sqrt(40)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("alpha", [0.1, 0.3])
+def test_intervals_hold_targets_at_their_ends_in_every_dtype(dtype: torch.dtype, alpha: float):
+    """Standardised errors of 0, 1, 2 and 3 alone, so that many targets lie exactly on an end."""
+    generator, coverages = torch.Generator().manual_seed(0), []
+    for _ in range(200):
+        mean = 5 + torch.rand(100, generator=generator, dtype=torch.float64)
+        std = 0.1 * (1 + torch.randint(5, (100,), generator=generator)).double()
+        steps = torch.tensor([0.3, 0.3, 0.3, 0.1]).multinomial(100, True, generator=generator)
+        targets = mean.to(dtype).double() + steps * std.to(dtype).double()
+        mean, std = mean.to(dtype), std.to(dtype)
+        fitted = fit_conformal_intervals(
+            CalibrationGaussian(mean[:50].double(), std[:50].double(), targets[:50]), alpha
+        )
+        coverages.append(band_coverage(*fitted(mean[50:], std[50:]), targets[50:]))
+    assert np.mean(coverages) > 1 - alpha - 3 * np.std(coverages) / math.sqrt(200)
+
+
 def test_least_ambiguous_sets_are_the_smaller_and_adaptive_ones_never_empty():
     generator = torch.Generator().manual_seed(2)
     calibration, (new, labels) = CalibrationLogits(*drawn(5000, generator)), drawn(5000, generator)

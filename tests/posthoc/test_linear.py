@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import numpy as np
@@ -63,13 +64,31 @@ def test_unregularised_matrix_scaling_is_scikit_learns_logistic_regression():
     np.testing.assert_allclose(ours(logits).softmax(1), theirs.predict_proba(centred), atol=1e-4)
 
 
-def test_the_gradient_of_vector_scaling_is_zero():
+@pytest.mark.parametrize("prior_sd", [math.inf, 0.5])
+def test_the_gradient_of_vector_scaling_is_zero(prior_sd: float):
     logits, labels = drawn(500)
-    fitted = fit_vector_scaling(CalibrationLogits(logits, labels))
+    calibration = CalibrationLogits(logits, labels)
+    fitted = fit_vector_scaling(calibration, prior_sd)
     weight, bias = fitted.weight.clone().requires_grad_(), fitted.bias.clone().requires_grad_()
     centred = logits - logits.mean(1, keepdim=True)
-    gradients = torch.autograd.grad(cross_entropy(centred * weight + bias, labels), (weight, bias))
-    assert max(gradient.abs().max().item() for gradient in gradients) < 1e-6
+    relative = fit_temperature(calibration, prior_sd).value * weight
+    penalty = ((relative - 1).square().sum() + bias.square().sum()) / (2 * prior_sd**2)
+    loss = cross_entropy(centred * weight + bias, labels, reduction="sum") + penalty
+    gradients = torch.autograd.grad(loss, (weight, bias))
+    assert max(gradient.abs().max().item() for gradient in gradients) < 1e-3
+
+
+@pytest.mark.parametrize("fit", EVERY)
+def test_few_rows_stay_near_the_temperature_and_many_leave_it(fit):
+    new, new_labels = drawn(5000, classes=10, seed=1)
+    before = nll(new, new_labels)
+    few, many = CalibrationLogits(*drawn(30, classes=10)), CalibrationLogits(*drawn(1000, classes=10))
+    after, free = (nll(fit(few, prior_sd=sd)(new), new_labels) for sd in (0.5, math.inf))
+    assert after < before
+    assert free > 1.2 * after
+    after, free = (nll(fit(many, prior_sd=sd)(new), new_labels) for sd in (0.5, math.inf))
+    assert after == pytest.approx(free, rel=0.03)
+    assert after < nll(fit_temperature(many)(new), new_labels)
 
 
 def test_the_penalty_spares_the_diagonal():
@@ -108,7 +127,9 @@ def test_logits_and_log_probabilities_are_corrected_alike(fit):
 @pytest.mark.parametrize("factor", [0.05, 30])
 def test_a_multiple_of_the_logits_changes_nothing(fit, factor: float):
     logits, labels = drawn(300)
-    once, scaled = (fit(CalibrationLogits(z, labels))(z).softmax(1) for z in (logits, factor * logits))
+    once, scaled = (
+        fit(CalibrationLogits(z, labels), prior_sd=math.inf)(z).softmax(1) for z in (logits, factor * logits)
+    )
     torch.testing.assert_close(scaled, once, atol=1e-4, rtol=0)
 
 

@@ -7,13 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import stats
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from calmix.errors import SettingError
 from calmix.metrics import ece
-from calmix.posthoc import CalibrationGaussian, CalibrationLogits, Temperature, fit_temperature
+from calmix.posthoc import CalibrationGaussian, CalibrationLogits, Temperature, fit_temperature, temperature_interval
 
 COLDEST, HOTTEST = math.exp(-5), math.exp(5)
 
@@ -36,30 +37,102 @@ def test_it_finds_the_temperature_that_made_the_labels(true: float):
     assert fitted == pytest.approx(true, rel=0.05)
 
 
+@pytest.mark.parametrize("prior_sd", [math.inf, 0.5, 0.1])
 @pytest.mark.parametrize("true", [0.02, 0.5, 1, 3, 50])
-def test_the_gradient_is_zero_and_scipy_agrees(true: float):
+def test_the_gradient_is_zero_and_scipy_agrees(true: float, prior_sd: float):
     logits, labels = drawn(true)
-    fitted = fit_temperature(CalibrationLogits(logits, labels)).value
+    fitted = fit_temperature(CalibrationLogits(logits, labels), prior_sd).value
     t = torch.tensor(fitted, dtype=torch.float64, requires_grad=True)
-    (gradient,) = torch.autograd.grad(cross_entropy(logits / t, labels), t)
-    assert fitted * gradient.item() == pytest.approx(0, abs=1e-8)
-    theirs = minimize_scalar(
-        lambda s: nll(logits, labels, math.exp(s)), bounds=(-5, 5), method="bounded", options={"xatol": 1e-9}
-    )
+    (gradient,) = torch.autograd.grad(cross_entropy(logits / t, labels, reduction="sum"), t)
+    assert fitted * gradient.item() + math.log(fitted) / prior_sd**2 == pytest.approx(0, abs=1e-4)
+
+    def loss(log_t: float) -> float:  # the logarithm of likelihood times prior, but for a constant
+        prior = stats.norm.logpdf(log_t, scale=min(prior_sd, 1e9))
+        return len(labels) * nll(logits, labels, math.exp(log_t)) - float(prior)
+
+    theirs = minimize_scalar(loss, bounds=(-5, 5), method="bounded", options={"xatol": 1e-9})
     assert math.log(fitted) == pytest.approx(theirs.x, abs=1e-5)
+
+
+def test_an_infinite_deviation_is_the_maximum_of_the_likelihood_and_many_rows_come_near_it():
+    gaps = []
+    for n in (100, 1000, 10_000):
+        calibration = CalibrationLogits(*drawn(2, n))
+        likeliest, fitted = (math.log(fit_temperature(calibration, sd).value) for sd in (math.inf, 0.5))
+        assert 0 < fitted < likeliest
+        gaps.append(n * (likeliest - fitted))  # the penalty does not grow with n
+    assert gaps[2] == pytest.approx(gaps[1], rel=0.2)
+    assert gaps[2] / 10_000 < 1e-3
+
+
+@given(st.integers(1, 100), st.sampled_from([0.1, 1.0, 10.0]), st.sampled_from([0.25, 0.5, 1.0]), st.integers(0, 100))
+def test_rows_that_are_all_right_sharpen_no_further_than_they_say(n: int, size: float, prior_sd: float, seed: int):
+    """The penalty cannot exceed what the likelihood gains, which is sum NLL(1) at most."""
+    logits = size * drawn(1, n, seed=seed)[0]
+    labels = logits.argmax(1)
+    fitted = fit_temperature(CalibrationLogits(logits, labels), prior_sd).value
+    assert -prior_sd * math.sqrt(2 * n * nll(logits, labels)) <= math.log(fitted) <= 0
+
+
+def test_small_splits_are_no_trap():
+    """Of an honest network that is right in 98 of 100 rows, 50 rows are all right in a third of the splits."""
+    logits, labels = drawn(1, n=20_000)
+    logits, labels = (
+        6 * logits,
+        (6 * logits).softmax(1).multinomial(1, generator=torch.Generator().manual_seed(1))[:, 0],
+    )
+    rest, rest_labels = logits[10_000:], labels[10_000:]
+    before, after = nll(rest, rest_labels), {0.5: [], math.inf: []}
+    for rows in torch.arange(10_000).split(50)[:100]:
+        for prior_sd, found in after.items():
+            fitted = fit_temperature(CalibrationLogits(logits[rows], labels[rows]), prior_sd)
+            found.append(nll(rest, rest_labels, fitted.value))
+    assert np.mean(after[0.5]) < 1.1 * before
+    assert max(after[0.5]) < 1.5 * before
+    assert np.mean(after[math.inf]) > 3 * before
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_the_interval_holds_the_true_temperature_as_often_as_it_says(level: float):
+    held = 0
+    for seed in range(150):
+        low, high = temperature_interval(CalibrationLogits(*drawn(1.5, n=100, seed=seed)), level)
+        held += low <= 1.5 <= high
+    assert stats.binomtest(held, 150, level).pvalue > 1e-3
+
+
+def test_the_ends_of_the_interval_are_those_of_the_likelihood_ratio():
+    logits, labels = drawn(1.5, n=100)
+    calibration = CalibrationLogits(logits, labels)
+    best = fit_temperature(calibration, math.inf).value
+    for end in temperature_interval(calibration, 0.9):
+        ratio = 2 * len(labels) * (nll(logits, labels, end) - nll(logits, labels, best))
+        assert stats.chi2(1).cdf(ratio) == pytest.approx(0.9, abs=1e-4)
+
+
+def test_the_interval_is_open_where_nothing_ends_it():
+    logits, _ = drawn(1, n=30)
+    low, high = temperature_interval(CalibrationLogits(logits, logits.argmax(1)))
+    assert low == pytest.approx(COLDEST)
+    assert 0 < high < 1  # thirty unsure rows, all right
+    assert temperature_interval(CalibrationLogits(8 * logits, logits.argmax(1)))[1] > 1  # as these should be
+    assert temperature_interval(CalibrationLogits(logits, logits.argmin(1)))[1] == pytest.approx(HOTTEST)
+    same = CalibrationLogits(torch.zeros(7, 3), torch.arange(7) % 3)
+    assert temperature_interval(same) == (pytest.approx(COLDEST), pytest.approx(HOTTEST))
 
 
 def test_two_logits_in_closed_form():
     logits = torch.tensor([[4.0, 0.0]]).repeat(10, 1)
     labels = torch.tensor([0] * 9 + [1])  # sigmoid(4 / T) = 9 / 10
-    assert fit_temperature(CalibrationLogits(logits, labels)).value == pytest.approx(4 / math.log(9), rel=1e-7)
+    fitted = fit_temperature(CalibrationLogits(logits, labels), math.inf)
+    assert fitted.value == pytest.approx(4 / math.log(9), rel=1e-7)
 
 
 @pytest.mark.parametrize("factor", [0.03, 0.5, 20])
 def test_a_multiple_of_the_logits_is_a_multiple_of_the_temperature(factor: float):
     logits, labels = drawn(1.5)
-    base = fit_temperature(CalibrationLogits(logits, labels))
-    scaled = fit_temperature(CalibrationLogits(factor * logits, labels))
+    base = fit_temperature(CalibrationLogits(logits, labels), math.inf)
+    scaled = fit_temperature(CalibrationLogits(factor * logits, labels), math.inf)
     assert scaled.value == pytest.approx(factor * base.value, rel=1e-6)
     torch.testing.assert_close(scaled(factor * logits), base(logits), rtol=1e-6, atol=0)
 
@@ -71,27 +144,37 @@ def test_a_multiple_of_the_logits_is_a_multiple_of_the_temperature(factor: float
         elements=st.floats(width=32, allow_nan=False, allow_infinity=False),
     ),
     st.integers(0, 100),
+    st.sampled_from([0.5, math.inf]),
 )
-def test_any_finite_logits_give_a_bounded_temperature_that_is_no_worse_than_one(table: np.ndarray, seed: int):
+def test_any_finite_logits_give_a_bounded_temperature_that_is_no_worse_than_one(
+    table: np.ndarray, seed: int, prior_sd: float
+):
     logits = torch.from_numpy(table)
     labels = torch.randint(table.shape[1], (len(table),), generator=torch.Generator().manual_seed(seed))
-    fitted = fit_temperature(CalibrationLogits(logits, labels)).value
+    fitted = fit_temperature(CalibrationLogits(logits, labels), prior_sd).value
     assert COLDEST <= fitted <= HOTTEST
     before = nll(logits, labels)
     assert nll(logits, labels, fitted) <= before + 1e-12 * max(1, before)
 
 
-def test_where_no_optimum_exists_the_bound_holds():
+def test_where_the_likelihood_has_no_optimum_the_bound_holds():
     logits, _ = drawn(1)
-    assert fit_temperature(CalibrationLogits(logits, logits.argmin(1))).value == pytest.approx(HOTTEST)
-    separable = fit_temperature(CalibrationLogits(logits / 100, logits.argmax(1))).value
+    assert fit_temperature(CalibrationLogits(logits, logits.argmin(1)), math.inf).value == pytest.approx(HOTTEST)
+    separable = fit_temperature(CalibrationLogits(logits / 100, logits.argmax(1)), math.inf).value
     assert separable == pytest.approx(COLDEST)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_an_optimum_near_the_bound_is_not_jumped_over(seed: int):
     logits, labels = drawn(math.exp(-4.5), n=300, classes=2, seed=seed)
-    assert -5 < math.log(fit_temperature(CalibrationLogits(logits, labels)).value) < -4
+    assert -5 < math.log(fit_temperature(CalibrationLogits(logits, labels), math.inf).value) < -4
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_two_minima_the_better_is_found(seed: int):
+    """Tiny logits: near 1, where they make no difference, the prior alone has a minimum."""
+    logits, labels = drawn(math.exp(-4.8), n=80, seed=seed)
+    assert math.log(fit_temperature(CalibrationLogits(logits, labels)).value) < -4
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.1, 1e10])
@@ -142,6 +225,12 @@ def test_advice():
     for wrong in (logits, (logits, labels), CalibrationGaussian(logits, logits + 1, logits)):
         with pytest.raises(SettingError, match=r"pass CalibrationLogits\(logits, labels\) of the calibration split"):
             fit_temperature(wrong)  # pyright: ignore[reportArgumentType]
+    for bad in (0.0, -1.0, math.nan):
+        with pytest.raises(SettingError, match=r"expected a positive number; for no prior pass math.inf"):
+            fit_temperature(CalibrationLogits(logits, labels), bad)
+    for bad in (0.0, 1.0, 95, math.nan):
+        with pytest.raises(SettingError, match=r"expected a share in \(0, 1\), such as 0.95"):
+            temperature_interval(CalibrationLogits(logits, labels), bad)
     for bad in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(SettingError, match="positive and finite"):
             Temperature(bad)

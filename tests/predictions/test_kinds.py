@@ -60,6 +60,13 @@ def test_logits_of_probabilities_are_theirs(weights: list[float]):
     assert torch.allclose(logits_of(probs).logsumexp(1), torch.zeros(1, dtype=torch.float64), atol=1e-9)
 
 
+def test_probabilities_in_bfloat16_are_rescaled_by_the_softmax():
+    probs = (3 * torch.randn(200, 10, generator=torch.Generator().manual_seed(0))).softmax(1).bfloat16()
+    assert (probs.double().sum(1) - 1).abs().max() > 1e-3
+    shares = probs.double() / probs.double().sum(1, keepdim=True)
+    torch.testing.assert_close(ClassPredictions(logits_of(probs), torch.zeros(200).long()).probs, shares)
+
+
 def test_a_certain_probability_keeps_its_certainty():
     certain = torch.tensor([[0.0, 1.0]])
     assert logits_of(certain).isfinite().all()

@@ -32,13 +32,14 @@ def test_class_scores_are_those_of_the_metrics():
     assert list(rows) == ["plain", *CALIBRATORS]
     assert scores["plain"] == metrics.classification_metrics(TEST.probs, TEST.labels, 10)
     low, high = metrics.ece_interval(TEST.probs, TEST.labels, 10)
-    assert (scores["intervals/low"], scores["intervals/high"]) == ({"ece": low}, {"ece": high})
     for name, correction in corrections.items():
         probs = correction(TEST.logits).softmax(1)
         assert scores[name] == metrics.classification_metrics(probs, TEST.labels, 10)
         assert torch.equal(rows[name].confidence, metrics.score_rows(probs, TEST.labels).confidence)
     held = posthoc.CalibrationLogits(HELD.logits, HELD.labels)
-    fitted = posthoc.fit_temperature(held)
+    fitted, (coldest, hottest) = posthoc.fit_temperature(held), posthoc.temperature_interval(held)
+    assert scores["intervals/low"] == {"ece": low, "temperature": coldest}
+    assert scores["intervals/high"] == {"ece": high, "temperature": hottest}
     assert temperature == fitted.value == pytest.approx(2, rel=0.3)
     sets = posthoc.fit_conformal_sets(held, 0.1)(TEST.probs)
     assert scores["conformal"] == {
@@ -76,6 +77,7 @@ def test_only_what_is_asked_for_is_fitted():
     alone, few = class_scores(TEST), class_scores(TEST, HELD, calibrators=TEMPERATURE)
     assert (alone.corrections, alone.temperature) == ({}, None)
     assert "conformal" not in alone.scores
+    assert set(alone.scores["intervals/low"]) == {"ece"}
     assert list(few.corrections) == ["scaled"]
     assert "positive" not in alone.scores  # three classes
 

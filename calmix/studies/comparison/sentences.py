@@ -203,11 +203,34 @@ def _cautions(results: Results, choice: Choice) -> list[str]:
         len(results.facts.data.classes)
     ):
         said.append("The networks have hardly learnt: train longer, or look at the data, before you choose.")
+    if unsure := _untold(results):
+        said.append(unsure)
     if PLAIN_TRAINING not in contenders(results):
         said.append("Plain training took no part, so whether mixup pays at all on this data is open: add erm.")
     if results.seeds < ENOUGH_SEEDS:
         said.append(f"{ENOUGH_SEEDS} seeds or more are advised before a claim.")
     return said
+
+
+def _untold(results: Results) -> str:
+    """That calibration splits do not tell temperatures from 1, if most do not; nothing where that was not measured."""
+    if not results.scores.has("temperature", "intervals/low"):
+        return ""
+    ends = [
+        (low, high)
+        for method in results.methods
+        for low, high in zip(
+            *(results.scores.values(method, "temperature", f"intervals/{end}") for end in ("low", "high")), strict=True
+        )
+    ]
+    untold = sum(low <= 1 <= high for low, high in ends)
+    if untold <= len(ends) / 2:
+        return ""
+    rows = results.facts.data.sizes["calibration"]
+    return (
+        f"In {untold} of {len(ends)} runs the {rows:,} calibration rows cannot tell the temperature from 1, so what "
+        "temperature scaling changes there is within chance."
+    )
 
 
 def _learnt(classes: int) -> float:

@@ -4,7 +4,6 @@ from calmix.report.sentences import ENOUGH_ANSWERS, Advice, in_a_hundred
 from calmix.results.catalogue import METRICS, number
 from calmix.results.scores import PLAIN, Measured
 
-ENOUGH_ROWS = 100  # calibration rows, below which a correction may do harm
 _ROWS_ONLY = (
     "This is one set of predictions: intervals say what other rows of this kind would show, not what another training "
     "run would."
@@ -51,10 +50,13 @@ def class_verdict(
         wrong = _points(measured["human_labels"]["total_variation"])
         said.append(f"{wrong} % of its probability would have to move to match people's labels.")
     cautions = [_ROWS_ONLY]
-    if calibration_rows is not None and calibration_rows < ENOUGH_ROWS:
-        cautions.append(
-            f"Corrections fitted on {calibration_rows} rows may do harm; {ENOUGH_ROWS} or more are advised."
-        )
+    if temperature is not None:
+        low, high = (measured[f"intervals/{end}"]["temperature"] for end in ("low", "high"))
+        if low <= 1 <= high:
+            cautions.append(
+                f"{calibration_rows} calibration rows cannot tell the temperature from 1, which is no correction (95 % "
+                f"interval: {number(low, 2)} to {number(high, 2)})."
+            )
     return Advice(headline, said, cautions)
 
 

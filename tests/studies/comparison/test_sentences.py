@@ -260,6 +260,21 @@ def test_fewer_than_ten_seeds_are_too_few_for_a_claim(made: Callable, seeds: int
     assert ("10 seeds or more are advised before a claim." in sentences(made(cut))) is advised
 
 
+@pytest.mark.parametrize(
+    ("untold", "said"), [(10, "In 10 of 20 runs"), (11, "In 11 of 20 runs"), (20, "In 20 of 20 runs")]
+)
+def test_splits_that_cannot_tell_the_temperature_are_named(made: Callable, untold: int, said: str):
+    metrics = figures(erm=(0.80, 0.05), mixup=(0.82, 0.05))
+    low = np.where(np.arange(20) < untold, 0.6, 1.1).reshape(2, 10)
+    for end, values in (("low", low), ("high", np.full((2, 10), 1.4))):
+        metrics[f"intervals/{end}/temperature"] = {"erm": list(values[0]), "mixup": list(values[1])}
+    results = made(metrics)
+    sized = replace(results.facts.data, sizes={"test": 1000, "calibration": 1500})
+    found = advice(replace(results, facts=replace(results.facts, data=sized))).cautions
+    sentence = f"{said} the 1,500 calibration rows cannot tell the temperature from 1, so what temperature scaling"
+    assert any(caution.startswith(sentence) for caution in found) is (untold > 10)
+
+
 @pytest.mark.parametrize(("accuracy", "guessed"), [(0.12, True), (0.8, False)])
 def test_networks_that_only_guess_decide_nothing(made: Callable, accuracy: float, guessed: bool):
     results = made(figures(erm=(accuracy, 0.05), mixup=(accuracy, 0.05)))

@@ -171,10 +171,18 @@ def test_the_stored_networks(real_data: Path, network: str, accuracy: str, ece: 
     assert (rows["Accuracy"], rows["ECE"]) == (accuracy, ece)
 
 
-@pytest.mark.parametrize(("rows", "warned"), [(50, True), (150, False)])
-def test_a_correction_of_few_rows_carries_a_caution(rows: int, warned: bool):
-    said = evaluate(Given(classified(), classified(rows))).verdict
-    assert ("may do harm" in " ".join(said.cautions)) == warned
+@pytest.mark.parametrize(
+    ("rows", "sharpness", "told"), [(30, 1.0, False), (30, 4.0, True), (1000, 1.5, True), (1000, 0.6, True)]
+)
+def test_a_split_that_cannot_tell_the_temperature_is_named(rows: int, sharpness: float, told: bool):
+    evaluation = evaluate(Given(classified(sharpness=sharpness), classified(rows, sharpness)))
+    low, high = (evaluation.value("temperature", f"intervals/{end}") for end in ("low", "high"))
+    assert (low <= 1 <= high) is not told
+    sentence = (
+        f"{rows} calibration rows cannot tell the temperature from 1, which is no correction (95 % interval: "
+        f"{low:.2f} to {high:.2f})."
+    )
+    assert (sentence in evaluation.verdict.cautions) is not told
 
 
 def test_without_a_wrong_answer_nothing_is_said_of_wrong_ones():
