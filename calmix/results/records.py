@@ -5,12 +5,12 @@ OUT/predictions/SLUG-seed0.npz  its test predictions, and those of the calibrati
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from calmix.errors import DataError
-from calmix.reading import AGAIN, check_arrays, read_arrays, read_json, typed
+from calmix.reading import AGAIN, check_arrays, read_arrays, read_json, typed, visible
 from calmix.results.files import NamedArrays, slug, write_arrays, write_json
 from calmix.results.scores import PLAIN, Measured, Scores, flat, nested
 
@@ -92,11 +92,11 @@ def from_json(raw: object) -> Record:
     if not isinstance(raw, Mapping):
         raise DataError(f"expected a run; got {type(raw).__name__}.")
     entries = dict(raw)
-    if "metrics" in raw:
-        entries["metrics"] = {_renamed(path): metrics for path, metrics in flat(raw["metrics"]).items()}
+    measured = flat(raw["metrics"]) if "metrics" in raw else {}
     if "history" in raw:
         entries["history"] = [_epoch(entry) for entry in typed(Sequence[Mapping[str, Any]], raw["history"])]
-    return typed(Record, entries)
+    record = typed(Record, entries | ({"metrics": {}} if measured else {}))  # `flat` has checked them
+    return replace(record, metrics={_renamed(path): metrics for path, metrics in measured.items()})
 
 
 def _epoch(raw: Mapping[str, Any]) -> dict[str, object]:
@@ -107,7 +107,7 @@ def _epoch(raw: Mapping[str, Any]) -> dict[str, object]:
 
 def _renamed(path: str) -> str:
     first, slash, rest = path.partition("/")
-    return f"{OLD_NAMES.get(first, first)}{slash}{rest}"
+    return visible(f"{OLD_NAMES.get(first, first)}{slash}{rest}")
 
 
 # ------------------------------------------------------------------------------------------------- in a folder

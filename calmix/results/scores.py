@@ -8,6 +8,7 @@ batch norm was re-estimated, then scaled. One network's measurements are a mappi
 S  seeds
 """
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,7 @@ from calmix.results.statistics import LEVEL, Difference, Interval, difference, i
 
 PLAIN = "plain"
 _DEEPEST = 8  # parts of a condition
+LARGEST = sys.float_info.max
 COLUMNS = ("method", "seed", "condition", "metric", "value")
 
 Measured = Mapping[str, Mapping[str, float]]  # condition -> metric -> value, of one network
@@ -215,12 +217,13 @@ def flat(raw: object, path: str = "") -> dict[str, dict[str, float]]:
     if path.count("/") > _DEEPEST:
         raise DataError(f"metrics lie more than {_DEEPEST} levels deep.")
     found: dict[str, dict[str, float]] = {}
+    own: dict[str, float] = {}
     for name, value in raw.items():
-        if isinstance(value, Mapping):
+        if type(value) in (float, int):  # most are; of a large comparison there are a million
+            own[name] = float(value) if -LARGEST <= value <= LARGEST else typed(float, value)
+        elif isinstance(value, Mapping):
             found |= flat(value, f"{path}{name}/")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            found.setdefault(path.removesuffix("/") or PLAIN, {})[name] = typed(float, value)
         elif isinstance(value, list) and len(value) == 2:
             for end, number in zip(("low", "high"), value, strict=True):
                 found.setdefault(f"{path}{end}", {})[name] = typed(float, number)
-    return found
+    return {path.removesuffix("/") or PLAIN: own, **found} if own else found
