@@ -96,6 +96,7 @@ def killed_again_and_again(folder: Path, kills: int, seed: int, longest: float) 
         assert b"Traceback" not in told or command.returncode == -signal.SIGTERM, told.decode()
         if command.returncode != 0:
             seen[f"{kind}: {command.returncode}"] = seen.get(f"{kind}: {command.returncode}", 0) + 1
+            print(sum(seen.values()), kind, command.returncode, file=sys.stderr, flush=True)
         if (torn / "results.json").exists():
             check(calm, torn, command.returncode)
             rounds += 1
