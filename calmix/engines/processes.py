@@ -188,7 +188,7 @@ def _set_up(news: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))  # else Lightning would end the run as if it were finished
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    news.send(None)
+    _tell(None)
 
 
 def _die_with_parent() -> None:
@@ -200,4 +200,11 @@ def _die_with_parent() -> None:
 
 
 def _attempt_in_worker(recipe: Recipe) -> Finished | Failure:
-    return _attempt(recipe, lambda label, seed, epoch: _news.send((label, seed, epoch)))
+    return _attempt(recipe, lambda label, seed, epoch: _tell((label, seed, epoch)))
+
+
+def _tell(news: tuple[str, int, int] | None) -> None:
+    try:
+        _news.send(news)
+    except OSError:  # the parent was killed
+        os._exit(1)
