@@ -21,6 +21,7 @@ from calmix.metrics import RowScores, risk_curve
 from calmix.report.drawing import TOGETHER, CsvRow, Drawing, legend, legend_height, panels, panels_height
 from calmix.report.style import Style
 
+MOST_LINES = 50  # seeds that are drawn; more could not be told apart, and a page would hold megabytes of them
 NEAR_ZERO = 0.1  # per cent; what is less than that is drawn on a linear scale
 
 
@@ -68,10 +69,10 @@ def prepare_risk(method: str, seeds: Sequence[int], rows: Sequence[RowScores]) -
 
 
 def draw_curve(ax: Axes, data: Curve, style: Style) -> None:
-    """The mean over seeds, marked at ten points or fewer; a thin line a seed."""
+    """The mean over seeds, marked at ten points or fewer; a thin line a seed, of MOST_LINES seeds at most."""
     x, values = data.along.scale * data.x, data.quantity.scale * data.values
     if len(data.seeds) > 1:
-        points = np.stack(np.broadcast_arrays(x, values), -1)  # (S, N, 2)
+        points = np.stack(np.broadcast_arrays(x, values[:MOST_LINES]), -1)  # (S, N, 2)
         looks = {"colors": style.color, "linewidths": 0.5, "alpha": 0.35, "zorder": Line2D.zorder}
         ax.add_collection(LineCollection(list(points), **looks))  # one thing to draw, however many seeds
     ax.plot(

@@ -11,7 +11,7 @@ from calmix.report.figures.confidence import (
     prepare_ood,
     prepare_right_wrong,
 )
-from calmix.report.figures.curves import Quantity, curves_drawing, prepare_risk
+from calmix.report.figures.curves import MOST_LINES, Quantity, curves_drawing, prepare_risk
 from calmix.report.figures.predicted import predicted_drawing, prepare_predicted
 from calmix.report.figures.reliability import RELIABILITY_CAPTION, prepare_reliability, reliability_drawing
 from calmix.report.page import Page, PageTable, Section
@@ -239,7 +239,7 @@ _POOLED_CAPTION = (
     " The rows of all seeds are pooled, so these errors differ a little from the table's means over seeds."
 )
 _LINES_CAPTION = (
-    f"A thin line is a seed, the thick one their mean; of more than {TOGETHER} methods each has its own panel, before "
+    f"A thin line is a seed ({MOST_LINES} at most), the thick one the mean of all; of more than {TOGETHER} methods each has its own panel, before "
     "the means of all others in grey."
 )
 _CURVES_CAPTION = (
