@@ -205,7 +205,10 @@ def _train(arguments: list[str]) -> None:
     parser.add_argument("--method", type=str, default="sk_mixup", metavar="METHOD")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    [(label, method)] = _methods([options.method], options.set).items()
+    methods = _methods([options.method], options.set)
+    if len(methods) > 1:
+        raise SettingError(f"train trains one method; got {options.method!r}: name one, or use calmix compare.")
+    [(label, method)] = methods.items()
     given = options.seed, _robustness(options)
     recipe = Recipe(_source(options), label, method, _model(options), _settings(options), *given)
     name = f"{Path(options.data).name.split('.')[0]}-{method_name(label)}-seed{recipe.seed}"
@@ -417,7 +420,7 @@ def _check_config(path: Path) -> None:
 
     with reading(path, "give a YAML file of options, such as epochs: 30"):
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    one = str | int | float | bool | None
+    one = str | int | float | bool
     try:
         typed(Mapping[str, one | Sequence[one]], {} if raw is None else raw)
     except DataError as error:

@@ -139,7 +139,11 @@ def references(methods: Sequence[str], given: str | None = None) -> list[str]:
 
 
 def write_results(folder: Path, results: Results) -> None:
-    """Write results.json and results.csv."""
+    """Write results.json and results.csv. Raise DataError where the runs do not go together, as damaged ones may."""
+    try:
+        _check(results)
+    except CalmixError as error:
+        raise DataError(f"{folder}: {str(error).rstrip('.')}; give another --out.") from None
     write_json(folder / "results.json", results_json(results))
     first = [(column.condition, column.key) for column in results.columns]
     write_csv(folder / "results.csv", results.scores.wide(first))
