@@ -9,6 +9,7 @@ import base64
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -112,6 +113,7 @@ def _csv(drawing: Drawing) -> bytes:
     return csv_of(pd.DataFrame(rows, dtype=object))  # whole numbers stay so where others are missing
 
 
+@cache
 def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
