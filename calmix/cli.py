@@ -72,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(70) from error
 
 
+_LEAST_MEMORY = 1_200_000_000  # bytes of addresses
 _NO_MEMORY = "there is not enough memory; take fewer rows or a smaller network, or raise the limit (ulimit -v)."
 
 
@@ -92,6 +93,19 @@ def _check_text(arguments: Sequence[str]) -> None:
             text.encode()
         except UnicodeEncodeError:
             raise SettingError(f"{text!r} is not UTF-8 text; rename the file or folder.") from None
+
+
+def _check_memory() -> None:
+    """Raise SettingError where PyTorch's libraries, which end a process that lacks memory, cannot be loaded at all."""
+    with suppress(ImportError):  # Windows has no such limit
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if 0 < limit < _LEAST_MEMORY:
+            raise SettingError(
+                f"the limit of {limit // 10**6} MB of memory is too low for PyTorch; allow {_LEAST_MEMORY // 10**6} MB "
+                "or more (ulimit -v)."
+            )
 
 
 def _fail(message: str) -> NoReturn:
@@ -125,6 +139,7 @@ def _top_parser() -> argparse.ArgumentParser:
 
 def _parser(name: str) -> "ArgumentParser":
     """A command's parser, whose options may come from dataclasses and functions."""
+    _check_memory()
     try:
         from jsonargparse import ArgumentParser
     except ModuleNotFoundError:

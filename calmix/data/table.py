@@ -20,7 +20,7 @@ from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_
 
 from calmix.data.splits import About, RowIds, Split, Splits, check_classes, cut_train, listed, split_rows, split_sizes
 from calmix.errors import DataError, UnknownNameError
-from calmix.reading import read_bytes, reading, visible
+from calmix.reading import read_bytes, reading
 
 MISSING = ["?", "", "NA", "N/A", "NaN", "nan", "null", "None"]
 MAX_INTEGER_CLASSES = 30  # more distinct integers than this are a regression target
@@ -185,16 +185,12 @@ def _class_ids(goal: pd.Series) -> tuple[RowIds, tuple[str, ...]]:
     """Ids (n,) and names (K,): categories in their own order, numbers and text in ascending order."""
     if isinstance(goal.dtype, pd.CategoricalDtype):
         goal = goal.cat.remove_unused_categories()
-        return goal.cat.codes.to_numpy(np.int64), _names(goal.cat.categories)
+        return goal.cat.codes.to_numpy(np.int64), tuple(map(str, goal.cat.categories))
     if _is_number(goal):
         numbers, ids = np.unique(_floats(goal), return_inverse=True)
         return ids, tuple(str(v).removesuffix(".0") for v in numbers.tolist())
     texts, ids = np.unique(goal.map(str).to_numpy(str), return_inverse=True)
-    return ids, _names(texts)
-
-
-def _names(found: Iterable[object]) -> tuple[str, ...]:
-    return tuple(visible(str(name)) for name in found)
+    return ids, tuple(texts.tolist())
 
 
 def _targets(goal: pd.Series, labels: RowIds | None, parts: Sequence[RowIds]) -> tuple[list[NDArray], float, float]:
@@ -257,7 +253,7 @@ def _encoded(columns: pd.DataFrame, parts: Sequence[RowIds]) -> tuple[list[NDArr
         SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     )
     encoder = ColumnTransformer([("number", scale, numbers), ("text", one_hot, texts)]).fit(train)
-    names = _names(str(name).split("__", 1)[1] for name in encoder.get_feature_names_out())
+    names = tuple(str(name).split("__", 1)[1] for name in encoder.get_feature_names_out())
     return [np.asarray(encoder.transform(columns.iloc[rows])) for rows in parts], names
 
 

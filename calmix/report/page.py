@@ -83,7 +83,7 @@ def write_page(folder: Path, page: Page) -> Path:
     ]
     text = _template().render(page=page, shown=shown, command=shlex.join(page.command), signs=SIGNS)
     target = folder / "report.html"
-    files[target] = text.encode()
+    files[target] = text.encode(errors="backslashreplace")  # lone surrogates, which no file can hold
     try:
         for path, content in files.items():
             write_whole(path, lambda file, content=content: file.write(content))

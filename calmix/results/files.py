@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from calmix.errors import DataError, SettingError
+from calmix.reading import visible
 
 NamedArrays = Mapping[str, NDArray[Any]]  # by name: logits, probs, labels, ...
 
@@ -110,7 +111,10 @@ def refuse_others(folder: Path, own: str) -> None:
 
 
 def check_labels(labels: Collection[str]) -> None:
-    """Raise SettingError where two labels would have the same file name."""
+    """Raise SettingError where two labels would have the same file name, or one has characters that none can show."""
+    for label in labels:
+        if visible(label) != label:
+            raise SettingError(f"the label {label!r} has control characters; leave them out.")
     if len({slug(label) for label in labels}) < len(labels):
         raise SettingError(f"two methods have the same name in files: {', '.join(labels)}; name each one once.")
 

@@ -277,12 +277,12 @@ def _png_of(width: int, height: int) -> bytes:
 
 
 KINDS: Mapping[str, tuple[Make, int]] = {  # and how many of a thousand
-    "evaluate": (evaluate, 250),
-    "tables": (tables, 250),
-    "report": (report, 190),
-    "resume": (resume, 50),
-    "diagnosis": (diagnosis, 60),
-    "config": (config, 70),
-    "flags": (flags, 90),
-    "images": (images, 40),
+    "evaluate": (evaluate, 320),
+    "tables": (tables, 310),
+    "report": (report, 230),
+    "resume": (resume, 20),
+    "diagnosis": (diagnosis, 25),
+    "config": (config, 30),
+    "flags": (flags, 50),
+    "images": (images, 15),
 }
