@@ -78,13 +78,12 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with reading(path, remedy := "write it anew as parquet, or save the table as CSV"):
+    with reading(path, "write it anew as parquet, or save the table as CSV"):
         table = pq.read_table(path)
-    _check_unique(path, table.column_names)
-    for field in table.schema:
-        if pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
-            raise DataError(f"{path}: column {field.name!r} is {field.type}; cells must be numbers, text or dates.")
-    with reading(path, remedy):
+        _check_unique(path, table.column_names)
+        for field in table.schema:
+            if pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
+                raise DataError(f"{path}: column {field.name!r} is {field.type}; cells must be numbers, text or dates.")
         return table.to_pandas()
 
 
@@ -262,7 +261,10 @@ def _tidy(column: pd.Series) -> pd.Series:
     if is_numeric_dtype(column) or is_datetime64_any_dtype(column) or isinstance(column.dtype, pd.CategoricalDtype):
         return column
     column = column.mask(column.isin(MISSING))
-    numbers = pd.Series(pd.to_numeric(column, errors="coerce"))
+    try:
+        numbers = pd.Series(pd.to_numeric(column, errors="coerce"))
+    except OverflowError:
+        raise DataError(f"column {column.name!r} has whole numbers beyond float64; empty these cells.") from None
     return numbers if numbers.notna().equals(column.notna()) and column.notna().any() else column
 
 
