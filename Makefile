@@ -7,7 +7,7 @@ SETUP := $(VENV)/.installed
 DEMO := calmix-runs/demo
 CASES := 20000
 
-.PHONY: help demo test test-all check format bench fuzz clean
+.PHONY: help demo test test-all kills fuzz check format bench clean
 
 help:  ## what each command does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,9 @@ test-all: $(SETUP)  ## all tests
 
 fuzz: $(SETUP)  ## 20,000 damaged files against the command, in processes of 4 GB; CASES=N tries fewer
 	$(BIN)/python -m tests.fuzz --cases $(CASES)
+
+kills: $(SETUP)  ## kills a comparison 200 times; takes about an hour
+	$(BIN)/python tests/test_kills.py 200
 
 check: $(SETUP)  ## format, lint, types, and types for users
 	$(BIN)/ruff format --check .

@@ -43,6 +43,7 @@ _MODULES = {  # public name -> the module that it is loaded from
     "folded": "calmix.methods.wrappers",
     "scheduled": "calmix.methods.wrappers",
     "sometimes": "calmix.methods.wrappers",
+    "with_whole_set": "calmix.methods.wrappers",
     "without_self_pairs": "calmix.methods.wrappers",
     "compare": "calmix.studies.comparison.study",
     "evaluate": "calmix.studies.evaluation.study",
@@ -128,6 +129,7 @@ if TYPE_CHECKING:
         folded as folded,
         scheduled as scheduled,
         sometimes as sometimes,
+        with_whole_set as with_whole_set,
         without_self_pairs as without_self_pairs,
     )
     from calmix.studies.comparison.study import compare as compare

@@ -6,9 +6,11 @@ Nothing heavier than argparse is imported before a command is known, and a comma
 import argparse
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -27,9 +29,10 @@ RUNS = Path("calmix-runs")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit: 0 done, 2 for bad input (one sentence on stderr), 130 when stopped by hand.
+    """Run the command and exit.
 
-    70 is a fault of calmix itself: CALMIX_TRACEBACK=1 shows where.
+    0: done. 1: done, but some runs failed. 2: bad input, said in one sentence on stderr. 70: a fault of calmix itself;
+    CALMIX_TRACEBACK=1 shows where. 130 and 143: stopped, by hand or by SIGTERM.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     os.environ["MPLBACKEND"] = "agg"  # figures are files
@@ -39,12 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
+        _heed_sigterm()
         _check_text(arguments)
         chosen = _top_parser().parse_args(arguments)
         if chosen.command is None:
             raise SettingError(f"no command was given; name one: {', '.join(COMMANDS)} (see: calmix --help).")
         if chosen.command not in COMMANDS:
             raise UnknownNameError("command", chosen.command, COMMANDS)
+        if chosen.command not in ("methods", "datasets"):
+            _check_memory()
         COMMANDS[chosen.command].run(chosen.rest)
         sys.stdout.flush()  # a disk that is full says so here
     except CalmixError as error:
@@ -53,15 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _give_up_stdout()
         sys.exit(1)
     except OSError as error:  # a full disk, a folder that went away
-        name = "stdout" if _give_up_stdout() else error.filename or "a file"
-        _fail(f"{name}: {error.strerror or error}.")
+        if error.filename is None:
+            _give_up_stdout()
+        _fail(f"{error.filename or 'stdout'}: {error.strerror or error}.")
     except MemoryError:
         _fail(_NO_MEMORY)
     except ImportError as error:
         _fail(f"{error.name or 'a library'} cannot be loaded ({' '.join(str(error).split())[:300]}).")
     except KeyboardInterrupt:
-        print("stopped; a comparison or a diagnosis goes on where it was with --resume.", file=sys.stderr)
-        sys.exit(130)
+        _stopped("by hand", 130)
+    except _Terminated:
+        _stopped("by SIGTERM", 143)
     except Exception as error:
         if "can't allocate memory" in str(error):  # as torch says it
             _fail(_NO_MEMORY)
@@ -76,14 +84,28 @@ _LEAST_MEMORY = 1_200_000_000  # bytes of addresses
 _NO_MEMORY = "there is not enough memory; take fewer rows or a smaller network, or raise the limit (ulimit -v)."
 
 
-def _give_up_stdout() -> bool:
-    """Write to nowhere from now on, if stdout takes nothing any more; whether that is so."""
-    try:
-        sys.stdout.flush()
-        return False
-    except OSError:
+class _Terminated(BaseException):
+    """The process was told to end."""
+
+
+def _heed_sigterm() -> None:
+    def terminate(number: int, frame: object) -> NoReturn:
+        raise _Terminated
+
+    if threading.current_thread() is threading.main_thread():  # others may not
+        signal.signal(signal.SIGTERM, terminate)
+
+
+def _stopped(how: str, code: int) -> NoReturn:
+    kept = "what was finished is kept, and a comparison or a diagnosis goes on from there with --resume"
+    print(f"calmix: stopped {how}; {kept}.", file=sys.stderr)
+    sys.exit(code)
+
+
+def _give_up_stdout() -> None:
+    """Write to nowhere from now on, as stdout takes nothing any more."""
+    with suppress(OSError):  # of a stream that is no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
 
 
 def _check_text(arguments: Sequence[str]) -> None:
@@ -139,7 +161,6 @@ def _top_parser() -> argparse.ArgumentParser:
 
 def _parser(name: str) -> "ArgumentParser":
     """A command's parser, whose options may come from dataclasses and functions."""
-    _check_memory()
     try:
         from jsonargparse import ArgumentParser
     except ModuleNotFoundError:
@@ -202,11 +223,14 @@ def _compare(arguments: list[str]) -> None:
             print(f"{label} is left out: {reason}", file=sys.stderr)
     out = options.out or _default_out(options.data)
     command = ["calmix", "compare", *arguments]
-    with _fresh(out), _progress(len(comparison.recipes), comparison.settings.epochs) as tick:
+    with _progress(len(comparison.recipes), comparison.settings.epochs) as tick:
         found = carry_out_comparison(comparison, out, options.resume, options.workers, command, tick)
     page = found.write_report(out)
     found.print()
     print(f"report: {page}")
+    if found.results.failures:
+        print("calmix: some runs failed; --resume tries them again.", file=sys.stderr)
+        sys.exit(1)
 
 
 def _train(arguments: list[str]) -> None:
@@ -230,7 +254,7 @@ def _train(arguments: list[str]) -> None:
     out = options.out or _default_out(name)
     _print_notices(recipe.data, recipe.seed)
     command = ["calmix", "train", *arguments]
-    with _fresh(out), _progress(runs=1, epochs=recipe.settings.epochs) as tick:
+    with _progress(runs=1, epochs=recipe.settings.epochs) as tick:
         kept = train_and_keep(recipe, out, command, lambda epoch, model: tick(label, recipe.seed, epoch))
     page = kept.write_report(out)
     kept.print()
@@ -266,8 +290,7 @@ def _evaluate(arguments: list[str]) -> None:
     refuse_finished(out, "give another --out")
     files = options.predictions, options.calibration, options.ood, options.human_labels
     evaluation = evaluate(read_given(*files, options.logits), bins=options.bins)
-    with _fresh(out):
-        page = write_evaluation(out, evaluation, ["calmix", "evaluate", *arguments])
+    page = write_evaluation(out, evaluation, ["calmix", "evaluate", *arguments])
     print_evaluation(evaluation)
     print(f"metrics: {out / 'metrics.json'}\nreport: {page}")
 
@@ -301,7 +324,7 @@ def _diagnose(arguments: list[str]) -> None:
     )
     out = options.out or Path(f"{_default_out(options.data)}-diagnosis")
     _print_notices(source)
-    with _fresh(out), _progress(diagnosis.runs, settings.epochs) as tick:
+    with _progress(diagnosis.runs, settings.epochs) as tick:
         found = diagnose(diagnosis, out, options.resume, ["calmix", "diagnose", *arguments], tick)
     page = write_diagnosis(out)
     print("\n\n".join([found.verdict.headline, *found.verdict.reasons, " ".join(found.verdict.cautions)]))
@@ -521,20 +544,6 @@ def _default_out(data: str) -> Path:
 def _print_notices(source: "DataSource", seed: int = 0) -> None:
     for notice in source.splits(seed).about.notices:
         print(notice, file=sys.stderr)
-
-
-@contextmanager
-def _fresh(out: Path) -> Iterator[None]:
-    """Where something goes wrong before anything is finished, the folder made for it goes away again."""
-    there = out.exists()
-    try:
-        yield
-    except BaseException:
-        if not there:
-            for folder in sorted((path for path in [out, *out.rglob("*")] if path.is_dir()), reverse=True):
-                with suppress(OSError):  # of a folder that is not empty
-                    folder.rmdir()
-        raise
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from calmix.core.method import (
 )
 from calmix.core.mix import Batch, Mix, Shares, blend, mixed_output, mixed_target
 from calmix.core.objective import CleanAndMixedLoss, CleanLoss, MixedLoss
-from calmix.core.pairing import SelfPairs, Shuffle
+from calmix.core.pairing import SelfPairs, Shuffle, WholeSet
 from calmix.core.random import beta, warp
 from calmix.core.site import EverySite, RandomSite
 from calmix.core.space import ByTask, Embedding, Inputs, Remembered, Targets
@@ -103,6 +103,7 @@ __all__ = [
     "TrainingSet",
     "Twice",
     "TwoKernels",
+    "WholeSet",
     "beta",
     "blend",
     "mixed_output",

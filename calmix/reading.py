@@ -174,7 +174,7 @@ def check_arrays(
             raise DataError(f"{path}: {name} has shape {array.shape}, which does not fit; {remedy}.")
         if array.dtype.kind not in "iu" and (classes or array.dtype.kind != "f" or not np.isfinite(array).all()):
             raise DataError(f"{path}: {name} should hold {'class ids' if classes else 'finite numbers'}; {remedy}.")
-        if classes and array.size and not (0 <= array.min() and array.max() < lengths[classes][0]):
+        if classes and array.size and not (array.min() >= 0 and array.max() < lengths[classes][0]):
             raise DataError(f"{path}: {name} should hold class ids below {lengths[classes][0]}; {remedy}.")
 
 

@@ -8,6 +8,8 @@ import resource
 import shlex
 import subprocess
 import sys
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,10 @@ import pytest
 from calmix import METHODS
 from calmix.cli import COMMANDS, main
 from calmix.data import CORRUPTIONS, DATASETS, NamedSet, Noisy, OODSet, Symmetric, TableFile
+from calmix.engines.processes import Finished
 from calmix.errors import CalmixError
 from calmix.report import page as pages
+from calmix.results.records import Failure
 from calmix.studies.comparison import kept, study
 from calmix.studies.comparison.study import Comparison
 from calmix.train import Recipe, Robustness, TrainingSettings
@@ -103,6 +107,46 @@ def test_resume_repeats_nothing_and_report_draws_again(tmp_path: Path, capsys: p
     assert "From sk_mixup" in (tmp_path / "report.html").read_text()
     assert "unknown method to refer to 'mixap'" in refused(["report", str(tmp_path), "--reference", "mixap"], capsys)
     assert "--out is where ranks" in refused(["report", str(tmp_path), "--out", str(tmp_path / "new")], capsys)
+
+
+def test_a_run_that_failed_shows_in_the_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    carry_out = study.carry_out
+
+    def all_but_one(recipes: Sequence[Recipe], *options: Any) -> Iterator[Finished | Failure]:
+        yield Failure(recipes[-1].label, recipes[-1].seed, "it ran out of memory.")
+        yield from carry_out(recipes[:-1], *options)
+
+    monkeypatch.setattr(study, "carry_out", all_but_one)
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", "wine", "--out", str(tmp_path), *QUICK])
+    assert stopped.value.code == 1
+    output = capsys.readouterr()
+    assert "Missing: sk_mixup with seed 1: it ran out of memory." in output.out
+    assert "calmix: some runs failed; --resume tries them again." in output.err
+    monkeypatch.undo()
+    main(["compare", "wine", "--out", str(tmp_path), *QUICK, "--resume"])
+    assert "Missing" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["train"], ["compare", "--workers", "1"]])
+def test_a_command_that_is_told_to_end_says_so_and_fails(command: list[str], tmp_path: Path):
+    """Lightning alone would end it with exit code 0, as if the work were done."""
+    code = "import sys; from calmix.cli import main; main(sys.argv[1:])"
+    arguments = [command[0], "digits", *command[1:], "--epochs", "1000", "--out", str(tmp_path / "out")]
+    with subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE) as running:
+        assert running.stderr is not None
+        while not (tmp_path / "out").exists():  # it is made when the training begins
+            assert running.poll() is None
+            time.sleep(0.1)
+        time.sleep(2)
+        running.terminate()
+        said = running.stderr.read().decode()
+    assert running.returncode == 143
+    assert "calmix: stopped by SIGTERM; what was finished is kept" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("no_figures")

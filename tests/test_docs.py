@@ -42,7 +42,7 @@ def test_every_kind_of_batch_has_an_example_that_runs():
         names.pop("loss", None)
         exec(code, names)
         assert "loss" not in names or torch.isfinite(names["loss"]), section
-    assert len(sections) == 1 + 12
+    assert len(sections) == 1 + 14
 
 
 def test_the_evaluation_of_predictions_runs():
@@ -50,7 +50,7 @@ def test_the_evaluation_of_predictions_runs():
     for code in blocks("docs/evaluation.md"):
         exec(code, names)
     assert 0 < names["evaluation"].value("ece") < 1
-    assert set(names["evaluation"].corrected) == {"scaled", "vector", "matrix", "isotonic"}
+    assert set(names["evaluation"].corrections) == {"scaled", "vector", "matrix", "isotonic"}
     assert names["numbers"].task == "regression"
     assert names["sets"].shape == (100, 3)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from calmix.core.batch_norm import frozen_statistics
 from calmix.core.embeddings import ForwardStopped, capture_embeddings
-from calmix.core.hooks import uncompiled
+from calmix.core.hooks import run_eagerly, uncompiled
 from calmix.core.tree import map_leaves
 
 
@@ -73,15 +73,19 @@ class CleanPass:
             only_this = self._grad is CleanGrad.NOTHING and not self._moves_statistics
             model = uncompiled(self._model)
             with capture_embeddings(model, site, stop=only_this) as capture, suppress(ForwardStopped):
-                output = self._run(capture.model)
-            self._output = output if self._output is None else self._output
+                output = self._run(capture.model, capture.search)
             self._embeddings[site] = capture.embedding(output)
+            if capture.search and self._grad is CleanGrad.NOTHING:
+                output = map_leaves(torch.detach, output)
+            self._output = output if self._output is None else self._output
         return self._embeddings[site]
 
-    def _run(self, model: Callable[[Any], Any]) -> Any:
-        graph = self._grad is not CleanGrad.NOTHING
+    def _run(self, model: Callable[[Any], Any], graph: bool = False) -> Any:
+        """The model's output; with a graph if the objective or the caller needs one."""
+        graph = graph or self._grad is not CleanGrad.NOTHING
         norms = nullcontext() if self._moves_statistics and self._output is None else frozen_statistics(model)
-        with norms, torch.set_grad_enabled(graph):
+        twice = self._grad is CleanGrad.INPUTS  # differentiated twice, which a compiled graph cannot be
+        with norms, run_eagerly() if twice else nullcontext(), torch.set_grad_enabled(graph):
             output = model(self.x)
         if not graph:
             torch.clear_autocast_cache()  # older releases would use its weights without graph in the pass that trains

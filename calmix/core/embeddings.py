@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
+import torch
 from torch import Tensor, nn
 
-from calmix.core.hooks import find_site, hooked, run_eagerly, uncompiled
+from calmix.core.hooks import find_site, hooked, modules_of, run_eagerly, uncompiled
 from calmix.core.tree import leaves
 from calmix.errors import SiteError
 
@@ -37,12 +38,14 @@ class Capture:
 
     model: the model to run; the one behind `torch.compile` if the compiled one would not run the hooks.
     site: the module whose output is the embedding; None for the input of the last nn.Linear.
+    search: whether the last nn.Linear is yet to be found, by the graph of the forward.
     calls: how often each hooked module was called.
     """
 
     model: Any
     site: str | None
     captured: Captured
+    search: bool = False
     calls: dict[str, int] = field(default_factory=dict)
 
     def hook_was_skipped(self) -> bool:
@@ -71,15 +74,15 @@ class Capture:
             if self.site not in self.captured:
                 raise SiteError(f"the forward never reached the site {self.site!r}; name a module that it runs.")
             return self.captured[self.site][0].detach().flatten(1)
-        known = _LAST_LAYERS.get(model) if isinstance(model, nn.Module) else None
+        known = _LAST_LAYERS.get(model)
         name = known if known in self.captured else _last_layer(self.captured, output)
-        if isinstance(model, nn.Module) and self.calls.get(name) == 1:
+        if self.calls.get(name) == 1:
             _LAST_LAYERS[model] = name
         return self.captured[name][0].detach().flatten(1)
 
 
 def _last_layer(captured: Captured, output: Any) -> str:
-    """The name of the nn.Linear whose output is the model's; if there is none, of the only one of the same width.
+    """The name of the nn.Linear whose output is the model's; if there is none, of the one of which it is computed.
 
     A model with several outputs has several; the first is taken if all have the same input.
     """
@@ -87,8 +90,7 @@ def _last_layer(captured: Captured, output: Any) -> str:
     names = [name for name, (_, made) in captured.items() if any(made is leaf for leaf in outputs)]
     if len({id(captured[name][0]) for name in names}) == 1:
         return names[0]
-    widths = [leaf.shape[-1] if leaf.ndim > 1 else 1 for leaf in outputs]
-    names = names or [name for name, (_, made) in captured.items() if made.shape[-1] in widths]
+    names = names or [name for name, (_, made) in captured.items() if any(_makes(made, leaf) for leaf in outputs)]
     if len(names) != 1:
         found = "several nn.Linear could be" if names else "no nn.Linear is"
         candidates = ", ".join(names or captured) or "none"
@@ -99,6 +101,26 @@ def _last_layer(captured: Captured, output: Any) -> str:
     return names[0]
 
 
+def _makes(made: Tensor, output: Tensor) -> bool:
+    """Whether `output` is computed from `made`, and every weight matrix acts on it through `made`.
+
+    Read off the autograd graph, without which the answer is no. Scales and shifts of `made` may be learnt.
+    """
+    reached, left, seen = False, [output.grad_fn], set()
+    while left:
+        node = left.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node is made.grad_fn:
+            reached = True
+        elif isinstance(weight := getattr(node, "variable", None), nn.Parameter) and weight.ndim > 1:
+            return False
+        else:
+            left += [before for before, _ in node.next_functions]
+    return reached
+
+
 @contextmanager
 def capture_embeddings(model: Any, site: str | None, stop: bool = False) -> Iterator[Capture]:
     """Capture the embeddings of the forwards in the block, at `site`; None is the input of the last nn.Linear.
@@ -106,15 +128,15 @@ def capture_embeddings(model: Any, site: str | None, stop: bool = False) -> Iter
     stop: end the forward with `ForwardStopped` as soon as the embedding is there, if it is known where that is.
     """
     compiled, model = model, uncompiled(model)
-    modules = dict(model.named_modules()) if isinstance(model, nn.Module) else {}
-    last_layer = _LAST_LAYERS.get(model) if isinstance(model, nn.Module) else None
+    modules, last_layer, search = modules_of(model), str(_LAST_LAYERS.get(model)), False
     if site is not None:
         find_site(model, site)
         names = [site]
-    elif isinstance(modules.get(str(last_layer)), nn.Linear):
-        names = [str(last_layer)]
-    else:  # every nn.Linear could be the last one; a whole forward, uncompiled, shows which
-        names, stop, compiled = [name for name, m in modules.items() if isinstance(m, nn.Linear)], False, model
+    elif isinstance(modules.get(last_layer), nn.Linear):
+        names = [last_layer]
+    else:  # every nn.Linear could be the last one; a whole forward, uncompiled and with its graph, shows which
+        names = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
+        stop, compiled, search = False, model, True
     if compiled is not model and model not in _COMPILED_WITHOUT_HOOK:
         hooks_of_model = _COMPILED_HOOKS.setdefault(model, {})
         captured, hook = hooks_of_model.setdefault((names[0], site), _compiled_hook(names[0], site is None))
@@ -123,19 +145,22 @@ def capture_embeddings(model: Any, site: str | None, stop: bool = False) -> Iter
             yield Capture(compiled, site, captured)
         return
 
-    capture = Capture(model, site, {})
+    capture = Capture(model, site, {}, search)
 
     def capturing(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | None = None) -> None:
             capture.captured.pop(name, None)  # a later call goes to the end
-            capture.captured[name] = (inputs[0] if site is None else output, output)
+            embedding: Any = inputs[0] if site is None else output
+            if not (stop or search):  # what follows may overwrite it
+                embedding = embedding.detach().clone()
+            capture.captured[name] = (embedding, output)
             capture.calls[name] = capture.calls.get(name, 0) + 1
             if stop:
                 raise ForwardStopped
 
         return hook
 
-    with run_eagerly(), ExitStack() as hooks:
+    with run_eagerly(), torch.set_grad_enabled(search or torch.is_grad_enabled()), ExitStack() as hooks:
         for name in names:
             if stop and site is None:  # the input of the last layer is there before the layer runs
                 hooks.callback(modules[name].register_forward_pre_hook(capturing(name)).remove)
@@ -149,6 +174,6 @@ def _compiled_hook(name: str, of_inputs: bool) -> CompiledHook:
     captured: Captured = {}
 
     def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        captured[name] = ((inputs[0] if of_inputs else output).detach(), None)
+        captured[name] = ((inputs[0] if of_inputs else output).detach().clone(), None)
 
     return captured, hook

@@ -1,12 +1,13 @@
 """`TrainingLoss`: a method, a task and a random generator, for any training loop."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from calmix.core.batch_norm import BATCH_NORM
+from calmix.core.batch_norm import BATCH_NORM, has_batch_norm
 from calmix.core.memory import Memory
 from calmix.core.method import Method, Outcome, Scheduled
 from calmix.core.mix import Batch, Mix
@@ -31,7 +32,8 @@ class TrainingLoss(nn.Module):
         seed: of the generator.
         batch_norm: which passes of a step move batch norm's running statistics: `mixed`, only the one on mixed rows;
             `clean`, only the one on the batch as it is; `both`. With `clean` and `both`, a method without a clean
-            forward gets one, without gradient. Plain training has one pass, which moves them in all three.
+            forward gets one, without gradient. Plain training has one pass, which moves them in all three, and a model
+            without running statistics gets no pass for them.
         data: the training set, for methods that look beyond the batch: `(x, y)` as tensors, or a map-style data set
             of (x, y) rows. With it a method that remembers rows knows their number; other methods do not use it.
 
@@ -43,6 +45,12 @@ class TrainingLoss(nn.Module):
     Call: `training_loss(model, x, y, index=None)` with x (n, ...), or a dict, tuple or dataclass of such, y as the task
     describes, and index (n,), the rows' positions in the training set, for methods that need them. On a GPU nothing in
     a step waits for the device if `data` is given and data and index are on it.
+
+    The model is an nn.Module, compiled or not, or a function that calls modules: a lambda, a partial, a bound method.
+    Batch norm is treated alike in both; but in a function no module has a name, so methods that mix or measure at a
+    module need the nn.Module, and what freezes statistics runs a function uncompiled. With activation checkpointing by
+    `torch.utils.checkpoint` the gradients are those without it; as in plain training, a recomputed pass that moves
+    running statistics moves them twice.
 
     Raises:
         ShapeError: x and y differ in length; a target or output that does not fit the task; integer inputs.
@@ -94,9 +102,11 @@ class TrainingLoss(nn.Module):
     def _train(self, model: Callable[[Any], Any], batch: Batch) -> Outcome:
         method = self.method.at(self.epoch)
         one_pass = method.pairing == SelfPairs()  # plain training, whose one pass moves the statistics
-        batch_norm = "mixed" if one_pass else self.batch_norm
+        batch_norm = "mixed" if one_pass or not has_batch_norm(model) else self.batch_norm
         step = method.step(model, self.task, batch, batch_norm, self._training_set, self._memory)
         _check_rows((batch.x, step.target), step.size, batch.index)
+        if batch.index is not None:  # uint8 would select as a mask
+            step = replace(step, batch=replace(batch, index=batch.index.long()))
         self._memory.begin_step()
         step, self.mix = method.draw(step, self._generator_on(step.device))
         if batch_norm != "mixed":
@@ -158,3 +168,5 @@ def _check_rows(tree: Any, size: int, index: Any = None) -> None:
     if index is not None and not (isinstance(index, Tensor) and index.shape == (size,)):
         given = tuple(index.shape) if isinstance(index, Tensor) else type(index).__name__
         raise ShapeError(f"index must be a tensor with the position of each of the {size} rows; got {given}.")
+    if index is not None and (index.is_floating_point() or index.is_complex() or index.dtype == torch.bool):
+        raise ShapeError(f"index must be positions, integers (n,); got {index.dtype} {tuple(index.shape)}.")

@@ -13,7 +13,7 @@ from calmix.core.clean import CleanGrad, CleanPass
 from calmix.core.embeddings import capture_embeddings
 from calmix.core.hooks import uncompiled
 from calmix.core.memory import Memory
-from calmix.core.mix import Batch, Mix, mixed_output
+from calmix.core.mix import Batch, Mix, mixed_output, require_blendable
 from calmix.core.task import Task
 from calmix.core.training_set import TrainingSet, concat_batches
 from calmix.core.tree import leaves
@@ -184,6 +184,9 @@ class Method:
             longer = self.step(step.model, step.task, batch, step.batch_norm, step.training_set, step.memory)
             step = replace(longer, others=longer.size - step.size)
         sites = self.site(step, generator) if callable(self.site) else (self.site,)
+        if sites[0] is None and anchor is not partner:  # before a clean pass; alone, rows stay as they are
+            for leaf in leaves(step.batch.x):
+                require_blendable(leaf)
         first, *later = (Mix(anchor, partner, *self.coefficient(step, anchor, partner, generator), s) for s in sites)
         return step, replace(first, later=tuple(later))
 

@@ -141,11 +141,7 @@ def _blend_leaf(rows: Tensor, mix: Mix, lam: Tensor, out: Tensor | None = None) 
     share = lam.view(-1, *(1,) * (rows.ndim - 1)) if lam.ndim == 1 else lam  # (m, 1, ...)
     if rows.dtype == torch.bool:
         return (rows[mix.anchor] & (share > 0)) | (rows[mix.partner] & (share < 1))
-    if not rows.is_floating_point():
-        raise ShapeError(
-            f"rows of dtype {str(rows.dtype).removeprefix('torch.')} cannot be blended; convert measurements with "
-            ".float(), or mix what an embedding makes of ids: site='<name of the embedding>'."
-        )
+    require_blendable(rows)
     if lam.ndim > 1 and lam.shape[2:] != rows.shape[2:]:
         raise ShapeError(
             f"a share for every entry of {tuple(lam.shape[1:])} does not fit rows of {tuple(rows.shape[1:])}; mix the "
@@ -155,6 +151,15 @@ def _blend_leaf(rows: Tensor, mix: Mix, lam: Tensor, out: Tensor | None = None) 
     if rows.dtype in (torch.float16, torch.bfloat16):
         return torch.lerp(partner.float(), anchor.float(), share.float()).to(rows.dtype)
     return torch.lerp(partner, anchor, share.to(rows.dtype))
+
+
+def require_blendable(rows: Tensor) -> None:
+    """Raise ShapeError unless the rows are floating or boolean."""
+    if not rows.is_floating_point() and rows.dtype != torch.bool:
+        raise ShapeError(
+            f"rows of dtype {str(rows.dtype).removeprefix('torch.')} cannot be blended; convert measurements with "
+            ".float(), or mix what an embedding makes of ids: site='<name of the embedding>'."
+        )
 
 
 def _one_pass(rows: Tensor, lam: Tensor) -> bool:

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from calmix.core.method import Pairs, Step
+from calmix.core.training_set import TrainingSet
+from calmix.errors import SettingError
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,34 @@ class Shuffle:
         rows = torch.arange(step.size, device=device)
         order = torch.randperm(step.size, generator=generator, device=device)
         return Pairs(rows, order if self.self_pairs else torch.empty_like(order).scatter_(0, order, order.roll(1)))
+
+
+@dataclass(frozen=True)
+class WholeSet:
+    """Every row once as anchor, in order, with a partner from the whole training set, each of its rows as likely.
+
+    The training loss must have the training set (`data`). A row can be its own partner, or two rows' partner.
+    """
+
+    def __call__(self, step: Step, generator: torch.Generator | None) -> Pairs:
+        known = len(training_set_of(step))
+        return pairs_with(step, torch.randint(known, (step.size,), generator=generator, device=step.device))
+
+
+def training_set_of(step: Step) -> TrainingSet:
+    """The step's training set; raises SettingError if the training loss was not given it."""
+    if step.training_set is None:
+        raise SettingError(
+            "this method draws partners from the whole training set: give it to the training loss, "
+            "TrainingLoss(..., data=(x, y)); or draw them from the batch, as c_mixup(whole_set=False) does."
+        )
+    return step.training_set
+
+
+def pairs_with(step: Step, index: Tensor) -> Pairs:
+    """Every row of the batch, in order, with the training set's row at its position in `index` (n,)."""
+    rows = torch.arange(step.size, device=step.device)
+    return Pairs(rows, step.size + rows, training_set_of(step).fetch(index))
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class Task(Protocol):
         ...
 
     def residual(self, output: Any, target: Any) -> Any:
-        """The predicted minus the given target (n, K): p - y, the derivative of the plain loss in the output."""
+        """The derivative of each row's loss in its output (n, K): p - y for the plain losses of classes."""
         ...
 
     def hits(self, output: Any, target: Any) -> Tensor | None:
@@ -53,9 +53,10 @@ class Classification:
     loss: - sum_k w_k s_k (1 - p_k)^focal log p_k with p = softmax(output) and s the smoothed target t,
     s_k = (1 - label_smoothing) t_k + label_smoothing / K sum_j t_j. It is linear in t, so mixing targets is mixing
     losses. Its mean over the rows is torch's `cross_entropy` with the same weight and label_smoothing and targets that
-    are probabilities: the sum is divided by n, not by the sum of the weights. residual: p - t.
+    are probabilities: the sum is divided by n, not by the sum of the weights. residual: p - t for the plain loss; else
+    p sum_k g_k - g with g_k = w_k s_k ((1 - p_k)^focal - focal p_k (1 - p_k)^(focal - 1) log p_k).
 
-    label_smoothing: in [0, 1]. It smooths the mixed target in the loss; `hits`, `residual` and distances use t.
+    label_smoothing: in [0, 1]. It smooths the mixed target in the loss; `hits` and distances use t.
     weight: w, a tuple of K numbers; None is 1 for every class.
     focal: the exponent of the focal loss (Lin et al., 2017, arXiv 1708.02002), which gives rows that are already right
     less weight; 0 is the plain loss.
@@ -114,22 +115,28 @@ class Classification:
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         _check_alike(output, target)
-        log_p, expected = F.log_softmax(output, dim=1), target
-        if self.label_smoothing:
-            share = self.label_smoothing / self.num_classes
-            expected = (1 - self.label_smoothing) * target + share * target.sum(1, keepdim=True)
-        if self.weight is not None:
-            expected = expected * _constant(self.weight, output.dtype, output.device)
+        log_p, expected = F.log_softmax(output, dim=1), self._expected(target)
         if self.focal:
-            missed = (1 - log_p.exp()).clamp_min(torch.finfo(output.dtype).eps)  # at 0 its power may have no derivative
-            expected = expected * missed**self.focal
+            expected = expected * _missed(log_p) ** self.focal
         return self._per_label(-(expected * log_p).sum(1), target)
 
     def residual(self, output: Tensor, target: Tensor) -> Tensor:
-        return self._per_label(output.softmax(1) * target.sum(1, keepdim=True) - target, target)
+        p, expected = output.softmax(1), self._expected(target)
+        if self.focal:
+            log_p = F.log_softmax(output, dim=1)
+            missed = _missed(log_p)
+            expected = expected * missed ** (self.focal - 1) * (missed - self.focal * p * log_p)
+        return self._per_label(p * expected.sum(1, keepdim=True) - expected, target)
 
     def hits(self, output: Tensor, target: Tensor) -> Tensor:
         return self._per_label(target.gather(1, output.argmax(1, keepdim=True)).squeeze(1), target)
+
+    def _expected(self, target: Tensor) -> Tensor:
+        """w_k s_k: the smoothed target times the weights (n, K)."""
+        if self.label_smoothing:
+            share = self.label_smoothing / self.num_classes
+            target = (1 - self.label_smoothing) * target + share * target.sum(1, keepdim=True)
+        return target if self.weight is None else target * _constant(self.weight, target.dtype, target.device)
 
     def _per_label(self, rows: Tensor, target: Tensor) -> Tensor:
         """Scale the rows so that their mean is the mean over the labelled share; 0 if no row has a label."""
@@ -165,8 +172,8 @@ class Binary:
 class Multilabel:
     """Any of K labels. Model output: logits (n, K). Targets: (n, K) in {0, 1} or probabilities.
 
-    loss: the mean over labels of the binary cross-entropy, linear in the target. residual: sigmoid(output) - target.
-    hits: the share of labels right.
+    loss: the mean over labels of the binary cross-entropy, linear in the target. residual: (sigmoid(output) - target)
+    / K. hits: the share of labels right.
     """
 
     num_labels: int
@@ -184,7 +191,7 @@ class Multilabel:
         return _cross_entropy_of_yes(output, target)
 
     def residual(self, output: Tensor, target: Tensor) -> Tensor:
-        return output.sigmoid() - target
+        return (output.sigmoid() - target) / self.num_labels
 
     def hits(self, output: Tensor, target: Tensor) -> Tensor:
         return _share_decided_right(output, target)
@@ -195,8 +202,8 @@ class Regression:
     """K real values. Model output and targets: (n, K), (n,) where K = 1, or series of them (n, t, K), of any rank.
 
     loss: the mean over a row's values of (output - target)^2. Targets are mixed; mixing losses would add only
-    lam (1 - lam) (y_i - y_j)^2, which does not depend on the output. residual: output - target, the derivative of half
-    the squared error.
+    lam (1 - lam) (y_i - y_j)^2, which does not depend on the output. residual: 2 (output - target) / the number of a
+    row's values.
 
     num_targets: K, the last dimension.
     """
@@ -218,7 +225,7 @@ class Regression:
         return (output - target).square().flatten(1).mean(1)
 
     def residual(self, output: Tensor, target: Tensor) -> Tensor:
-        return output - target
+        return 2 * (output - target) / output[0].numel()
 
     def hits(self, output: Tensor, target: Tensor) -> None:
         return None
@@ -229,7 +236,7 @@ class PerRow:
     """Any loss of a row, for targets that cannot be blended: the losses are mixed in their place.
 
     loss of a mixed row: lam_y row_loss(f, y_i) + (1 - lam_y) row_loss(f, y_j), f the output for the row that is mixed
-    of i and j; without mixing row_loss(f, y). It has no accuracy, and methods that need p - y (`mixup_e`) do not work.
+    of i and j; without mixing row_loss(f, y). It has no accuracy and no residual, which `mixup_e` needs.
 
     row_loss: takes outputs (n, ...) as the model gave them (half precision widened to float32) and targets (n, ...) as
     they came with the batch, each a tensor or a tree, and returns the rows' losses (n,).
@@ -255,8 +262,8 @@ class PerRow:
 
     def residual(self, output: Any, target: Any) -> Any:
         raise SettingError(
-            f"this method needs the difference between what is expected and the target, which the task {self!r} "
-            "does not have; use a method that takes the loss alone, such as mixup() or sk_mixup()."
+            f"this method needs the derivative of the loss in the output, which the task {self!r} does not give; "
+            "use a method that takes the loss alone, such as mixup() or sk_mixup()."
         )
 
     def hits(self, output: Any, target: Any) -> None:
@@ -351,6 +358,11 @@ def _rows(what: str, rows: Tensor, width: int, any_rank: bool = False) -> Tensor
 def _widened(rows: Tensor) -> Tensor:
     """Half precision as float32; other dtypes as they are."""
     return rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows
+
+
+def _missed(log_p: Tensor) -> Tensor:
+    """1 - p, not quite 0: at 0 its power may have no derivative."""
+    return (1 - log_p.exp()).clamp_min(torch.finfo(log_p.dtype).eps)
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset, default_collate
 from calmix.core.mix import Batch
 from calmix.core.task import Task
 from calmix.core.tree import cat_rows, leaves, map_leaves
-from calmix.errors import SettingError
+from calmix.errors import SettingError, ShapeError
 
 
 class IndexedDataset(Dataset[tuple[Any, ...]]):
@@ -35,12 +35,15 @@ class TrainingSet:
     def __init__(self, data: Any) -> None:
         self.data = data
         self._tensors = isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], Tensor | dict)
-        if not self._tensors and not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+        if isinstance(data, dict) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
             raise SettingError(
                 f"data must be the training set, as (x, y) tensors or with len() and [i]; got {type(data).__name__}."
             )
-        if self._tensors and len({len(leaf) for leaf in leaves(data)}) != 1:
+        lengths = {leaf.shape[:1] for leaf in leaves(data)} if self._tensors else {(1,)}
+        if len(lengths) != 1 or () in lengths:
             raise SettingError("data=(x, y): x and y must have the same number of rows.")
+        if len(self) == 0:
+            raise SettingError("data must be the training set; got one without rows.")
         if isinstance(data, tuple | list) and len(data) == 2 and not self._tensors and not isinstance(data[0], tuple):
             raise SettingError("data must be the tuple (x, y) of tensors, or a data set with rows (x, y).")
         self._targets: Any = None
@@ -51,7 +54,7 @@ class TrainingSet:
     def targets(self, task: Task, device: torch.device) -> Any:
         """All target rows (N, K), on the device. A data set that is not tensors is read once, row by row, for them."""
         if self._targets is None or leaves(self._targets)[0].device != device:
-            y = self.data[1] if self._tensors else default_collate([self.data[i][1] for i in range(len(self))])
+            y = self.data[1] if self._tensors else default_collate([self._row(i)[1] for i in range(len(self))])
             self._targets = task.target(map_leaves(lambda leaf: leaf.to(device), y))
         return self._targets
 
@@ -60,13 +63,30 @@ class TrainingSet:
         if self._tensors:
             x, y = map_leaves(lambda leaf: leaf[index.to(leaf.device)].to(index.device), self.data)
         else:
-            rows = default_collate([tuple(self.data[i])[:2] for i in index.tolist()])
+            rows = default_collate([self._row(i) for i in index.tolist()])
             x, y = map_leaves(lambda leaf: leaf.to(index.device), rows)
         return Batch(x, y, index)
 
+    def _row(self, i: int) -> tuple[Any, Any]:
+        row = self.data[i]
+        if not isinstance(row, tuple | list) or len(row) < 2:
+            raise SettingError(f"data must have rows (x, y); got {type(row).__name__}.")
+        return row[0], row[1]
+
 
 def concat_batches(batch: Batch, others: Batch) -> Batch:
-    """The rows of `batch`, then those of `others`."""
+    """The rows of `batch`, then those of `others`.
+
+    Raises:
+        ShapeError: rows of other shapes.
+    """
+    for what, own, other in (("x", batch.x, others.x), ("y", batch.y, others.y)):
+        shape, given = (map_leaves(lambda leaf: tuple(leaf.shape[1:]), tree) for tree in (own, other))
+        if shape != given:
+            raise ShapeError(
+                f"a row of the training set must be like one of the batch; its {what} has the shape {given}, in the "
+                f"batch {shape}: give data= the rows that the loader draws from."
+            )
     index = None
     if batch.index is not None and others.index is not None:
         index = torch.cat([batch.index, others.index.to(batch.index.device)])

@@ -10,7 +10,7 @@ from torch import Tensor
 from calmix.errors import ShapeError
 
 
-def map_leaves(function: Callable[..., Tensor], tree: Any, *others: Any) -> Any:
+def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     """The tree with `function` applied to every tensor, together with the tensors at the same place in `others`.
 
     >>> map_leaves(torch.add, {"a": torch.tensor(1)}, {"a": torch.tensor(2)})

@@ -7,7 +7,7 @@ from calmix.data.images import cifar10, digits, fashion_mnist
 from calmix.data.noise import HumanNoise, LabelNoise, Symmetric, read_label_noise
 from calmix.data.ood import OOD_SETS, OODSet, load_ood, notmnist, tiny_imagenet_ood
 from calmix.data.registry import DATASETS
-from calmix.data.series import exchange_rate
+from calmix.data.series import exchange_rate, exchange_rate_max
 from calmix.data.sources import (
     Arrays,
     DataSource,
@@ -52,6 +52,7 @@ __all__ = [
     "diabetes",
     "digits",
     "exchange_rate",
+    "exchange_rate_max",
     "fashion_mnist",
     "load",
     "load_human_labels",

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from calmix.data.folders import find_folder
+from calmix.data.folders import digest_of_files, find_folder
 from calmix.data.splits import About, RowIds, Split, Splits, cut_train, split_rows, split_sizes
 from calmix.errors import DataError
 from calmix.reading import read_bytes, reading
+from calmix.threads import using_threads
 
 Images = NDArray[np.uint8]  # (n, C, H, W)
 
@@ -69,7 +70,9 @@ def fashion_mnist(seed: int = 0, train_size: int | None = None, data_dir: Path |
     """
     advice = "give data_dir, set CALMIX_DATA, or install Debian's package dataset-fashion-mnist"
     folder = find_folder("fashion_mnist", "train-images-idx3-ubyte*", data_dir, [DEBIAN], advice)
-    about = About("fashion_mnist", "classification", "image", FASHION, (), False, f"Fashion-MNIST, {folder}")
+    digest = digest_of_files(folder.glob("*-ubyte*"))
+    source = f"Fashion-MNIST, {folder}"
+    about = About("fashion_mnist", "classification", "image", FASHION, (), False, source, digest=digest)
     return _image_splits(_idx_pair(folder, "train"), _idx_pair(folder, "t10k"), seed, train_size, about)
 
 
@@ -82,7 +85,8 @@ def cifar10(seed: int = 0, train_size: int | None = None, data_dir: Path | None 
     Raises DataError if the files are missing or broken.
     """
     folder = find_folder("cifar10", "train-*.parquet", data_dir, [], "give data_dir or set CALMIX_DATA")
-    about = About("cifar10", "classification", "image", CIFAR10, (), True, f"CIFAR-10, {folder}")
+    digest = digest_of_files([*_shard_paths(folder, "train"), *_shard_paths(folder, "test")])
+    about = About("cifar10", "classification", "image", CIFAR10, (), True, f"CIFAR-10, {folder}", digest=digest)
     return _image_splits(_shards(folder, "train"), _shards(folder, "test"), seed, train_size, about)
 
 
@@ -109,7 +113,8 @@ def _image_splits(
     train, validation, calibration = split_rows(labels, (free, *HELD_OUT), np.random.default_rng(seed))
     train = cut_train(train, labels, size)
     pixels = floats(images[train])
-    std, mean = torch.std_mean(pixels, dim=(0, 2, 3), correction=0, keepdim=True)  # (1, C, 1, 1)
+    with using_threads(1):  # the sums are then the same on every machine alike
+        std, mean = torch.std_mean(pixels, dim=(0, 2, 3), correction=0, keepdim=True)  # (1, C, 1, 1)
     std[std == 0] = 1
 
     def split(pixels: torch.Tensor, labels: RowIds) -> Split:

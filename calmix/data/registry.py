@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from calmix.data.bundled import breast_cancer, diabetes, wine
+from calmix.data.folders import digest_of_files
 from calmix.data.images import cifar10, digits, fashion_mnist
-from calmix.data.series import exchange_rate
+from calmix.data.series import exchange_rate, exchange_rate_max
 from calmix.data.splits import TASKS, Splits
 from calmix.data.toys import circles, two_moons
 from calmix.errors import DataError, SettingError, UnknownNameError
@@ -22,6 +23,7 @@ DATASETS: dict[str, Callable[..., Splits]] = {
     "fashion_mnist": fashion_mnist,
     "cifar10": cifar10,
     "exchange_rate": exchange_rate,
+    "exchange_rate_max": exchange_rate_max,
 }
 
 
@@ -33,9 +35,10 @@ def path_splits(
 
     _check_task(task)
     name = path.name.removesuffix(".gz").removesuffix(path.suffix)
-    return table_splits(
+    splits = table_splits(
         read_table(path), target, name=name, source=str(path), task=task, seed=seed, train_size=train_size, keep=keep
     )
+    return replace(splits, about=replace(splits.about, digest=digest_of_files([path])))
 
 
 def named_splits(name: str, seed: int, train_size: int | None, task: str | None, data_dir: Path | None) -> Splits:

@@ -19,6 +19,7 @@ from calmix.data.noise import LabelNoise
 from calmix.data.registry import DATASETS, named_splits, path_splits
 from calmix.data.splits import About, Split, Splits, check_classes, cut_train, split_rows, split_sizes
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
+from calmix.threads import using_threads
 
 _keep_last = lru_cache(maxsize=1)  # the last splits of each kind of source stay in memory
 
@@ -65,8 +66,11 @@ class TableFile:
     train_size: int | None = None
     keep: tuple[str, ...] = ()
 
-    @_keep_last
     def splits(self, seed: int) -> Splits:
+        return self._splits(seed, self.path.stat().st_mtime_ns if self.path.exists() else 0)
+
+    @_keep_last
+    def _splits(self, seed: int, modified: int) -> Splits:
         return path_splits(self.path, self.target, seed, self.train_size, self.task, self.keep)
 
     def whole(self) -> "TableFile":
@@ -95,9 +99,10 @@ class Noisy:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fixed:
-    """The same splits for every seed."""
+    """The same splits for every seed. known_as: what they are called in a run's text; None: by their content."""
 
     given: Splits
+    known_as: str | None = None
     train_size = None
 
     def splits(self, seed: int) -> Splits:
@@ -107,7 +112,7 @@ class Fixed:
         return self
 
     def __repr__(self) -> str:
-        return f"Fixed({self.given.about.name!r}, {self._hash})"
+        return self.known_as or f"Fixed({self.given.about.name!r}, {self._hash})"
 
     @cached_property
     def _hash(self) -> str:
@@ -374,7 +379,8 @@ def load(
 def _standardised(x: Tensor, rows: Tensor) -> tuple[Tensor, tuple[float, ...], tuple[float, ...]]:
     """x less its mean over its standard deviation, both over `rows`: of each column, or of each channel of images."""
     over = [d for d in range(x.ndim) if d != (1 if x.ndim == 4 else x.ndim - 1)]
-    std, mean = torch.std_mean(x[rows].double(), dim=over, correction=0, keepdim=True)
+    with using_threads(1):  # the sums are then the same on every machine alike
+        std, mean = torch.std_mean(x[rows].double(), dim=over, correction=0, keepdim=True)
     std[std == 0] = 1
     return ((x - mean) / std).float(), tuple(mean.flatten().tolist()), tuple(std.flatten().tolist())
 

@@ -48,6 +48,7 @@ class About:
     notices: tuple[str, ...] = ()  # what the user should be told, in full sentences
     pixel_mean: tuple[float, ...] = ()  # images: x * pixel_std + pixel_mean, channel by channel, lies in [0, 1]
     pixel_std: tuple[float, ...] = ()
+    digest: str = ""  # of the files' content, where the set is read from files
 
     def __post_init__(self) -> None:
         for field_name, value in vars(self).items():

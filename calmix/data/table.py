@@ -8,9 +8,10 @@ import io
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from calmix.errors import DataError, UnknownNameError
 from calmix.reading import read_bytes, reading
 
 MISSING = ["?", "", "NA", "N/A", "NaN", "nan", "null", "None"]
+BLOCK = 2**22  # numbers that are encoded together
 MAX_INTEGER_CLASSES = 30  # more distinct integers than this are a regression target
 DATE = r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ].*)?"
 IDENTIFIER = re.compile(r"(?i:(.*[\s_.-])?id|index|unnamed: \d+)|.*[a-z]I[dD]")
@@ -79,12 +81,12 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     with reading(path, "write it anew as parquet, or save the table as CSV"):
-        table = pq.read_table(path)
+        table = pq.read_table(path, pre_buffer=False)  # which would hold the file, too
         _check_unique(path, table.column_names)
         for field in table.schema:
             if pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
                 raise DataError(f"{path}: column {field.name!r} is {field.type}; cells must be numbers, text or dates.")
-        return table.to_pandas()
+        return table.to_pandas(split_blocks=True, self_destruct=True)  # no second copy of the table
 
 
 def _check_unique(path: Path, names: Iterable[str]) -> None:
@@ -148,7 +150,7 @@ def table_splits(
     parts = [cut_train(train, labels, train_size), *others]
     xs, names = _encoded(features, parts)
     ys, mean, std = _targets(goal, labels, parts)
-    splits = [Split(torch.tensor(x, dtype=torch.float32), torch.tensor(y)) for x, y in zip(xs, ys, strict=True)]
+    splits = [Split(torch.from_numpy(x), torch.tensor(y)) for x, y in zip(xs, ys, strict=True)]
     about = About(name, task, "table", classes, names, False, source, 1, mean, std, tuple(notices))
     return Splits(*splits, about=about)
 
@@ -204,12 +206,16 @@ def _targets(goal: pd.Series, labels: RowIds | None, parts: Sequence[RowIds]) ->
 # The features
 
 
-def _usable(columns: dict[str, pd.Series], keep: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    """The columns to learn from, each float64 or text with NaN where missing, and notices on those left out."""
+Column = pd.Series | NDArray[np.float64]  # dates are seconds
+
+
+def _usable(columns: Mapping[str, pd.Series], keep: Sequence[str]) -> tuple[dict[str, Column], list[str]]:
+    """The columns to learn from, and notices on those left out."""
     for name in keep:
         if name not in columns:
             raise UnknownNameError("column to keep", name, columns)
-    used, constant, identifying = {}, [], []
+    used: dict[str, Column] = {}
+    constant, identifying = [], []
     for name, column in columns.items():
         dates = _as_dates(column)
         if column.nunique() <= 1:
@@ -218,12 +224,10 @@ def _usable(columns: dict[str, pd.Series], keep: Sequence[str]) -> tuple[pd.Data
             identifying.append(name)
         elif dates is not None:
             used[name] = dates
-        elif _is_number(column):
-            used[name] = _floats(column)
-            if (np.abs(used[name]) > LARGEST).any():
-                raise DataError(f"column {name!r} has values that are infinite or beyond float32; empty these cells.")
         else:
-            used[name] = column.astype(object).map(str, na_action="ignore").where(column.notna(), np.nan)
+            used[name] = column
+            if _is_number(column) and (np.abs(_floats(column)) > LARGEST).any():
+                raise DataError(f"column {name!r} has values that are infinite or beyond float32; empty these cells.")
     notices = []
     if constant:
         notices.append(f"columns that hold one value or none are left out: {listed(constant)}.")
@@ -232,28 +236,56 @@ def _usable(columns: dict[str, pd.Series], keep: Sequence[str]) -> tuple[pd.Data
         notices.append(f"columns that look like {what} are left out: {listed(identifying)}; --keep NAME uses one.")
     if not used:
         raise DataError(" ".join(["no column is left to learn from; give a table with feature columns.", *notices]))
-    return pd.DataFrame(used), notices
+    return used, notices
 
 
-def _encoded(columns: pd.DataFrame, parts: Sequence[RowIds]) -> tuple[list[NDArray], tuple[str, ...]]:
-    """The columns of each part, (len(rows), d), encoded with the statistics of the first part, and their names."""
-    from sklearn.compose import ColumnTransformer
+def _encoded(columns: Mapping[str, Column], parts: Sequence[RowIds]) -> tuple[list[NDArray], tuple[str, ...]]:
+    """The columns of each part, (len(rows), d) float32, encoded with the statistics of the first part, and their names.
+
+    A few columns are encoded at a time, so that nothing of the size of the table is made in float64.
+    """
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    train = columns.iloc[parts[0]].dropna(axis="columns", how="all")  # nothing can be learned from an empty column
-    if train.empty:
+    train = parts[0]  # nothing can be learned from a column that is empty there
+    known = {name: column for name, column in columns.items() if pd.Series(column).iloc[train].notna().any()}
+    if not known:
         raise DataError("every cell of the train split is missing; fill some, or raise train_size.")
-    numbers = [name for name in train if is_numeric_dtype(train[name])]
-    texts = [name for name in train if name not in numbers]
+    numbers = [name for name, column in known.items() if isinstance(column, np.ndarray) or _is_number(column)]
+    texts = [name for name in known if name not in numbers]
     scale = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
     one_hot = make_pipeline(
         SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     )
-    encoder = ColumnTransformer([("number", scale, numbers), ("text", one_hot, texts)]).fit(train)
-    names = tuple(str(name).split("__", 1)[1] for name in encoder.get_feature_names_out())
-    return [np.asarray(encoder.transform(columns.iloc[rows])) for rows in parts], names
+    width = max(1, BLOCK // sum(map(len, parts)))
+    blocks = [(scale, numbers[start : start + width]) for start in range(0, len(numbers), width)]
+    blocks += [(one_hot, [name]) for name in texts]
+
+    named: list[tuple[str, str]] = []  # kind and name of each encoded column
+    encoded: list[list[NDArray[np.float32]]] = [[] for _ in parts]  # by part and encoded column
+    for encoder, chosen in blocks:
+        block = pd.DataFrame({name: _cells(known[name]) for name in chosen})
+        names: Any = encoder.fit(block.iloc[train]).get_feature_names_out()
+        kinds = ["number"] * len(chosen) + ["indicator"] * (len(names) - len(chosen))
+        named += zip(kinds if encoder is scale else ["text"] * len(names), map(str, names), strict=True)
+        for part, rows in zip(encoded, parts, strict=True):
+            part.extend(np.asarray(encoder.transform(block.iloc[rows])).T.astype(np.float32))
+    order = sorted(range(len(named)), key=lambda place: ("number", "indicator", "text").index(named[place][0]))
+    xs = []
+    while encoded:  # each part's columns go as they are joined
+        part = encoded.pop(0)
+        xs.append(np.stack([part[place] for place in order], 1))
+    return xs, tuple(named[place][1] for place in order)
+
+
+def _cells(column: Column) -> NDArray[np.float64] | pd.Series:
+    """float64, or text, with NaN where missing."""
+    if isinstance(column, np.ndarray):
+        return column
+    if _is_number(column):
+        return _floats(column)
+    return column.astype(object).map(str, na_action="ignore").where(column.notna(), np.nan)
 
 
 def _tidy(column: pd.Series) -> pd.Series:
@@ -278,11 +310,11 @@ def _floats(column: pd.Series) -> NDArray[np.float64]:
 
 def _is_identifier(name: str, column: pd.Series) -> bool:
     """Text that hardly repeats; or whole numbers, named like an identifier, that only number the rows."""
-    distinct, rows = column.nunique(), column.count()
     if _is_number(column):
-        values = _floats(column)
-        counts_rows = distinct == len(values) and np.ptp(values) == distinct - 1 and (values % 1 == 0).all()
-        return counts_rows and IDENTIFIER.fullmatch(name) is not None
+        values = _floats(column) if IDENTIFIER.fullmatch(name) else np.empty(0)
+        rows = len(values)
+        return rows > 0 and column.nunique() == rows and np.ptp(values) == rows - 1 and bool((values % 1 == 0).all())
+    distinct, rows = column.nunique(), column.count()
     return (distinct > 50 and distinct > rows / 2) or (distinct == rows >= 20)
 
 

@@ -9,8 +9,8 @@ from calmix.core import require
 from calmix.core.coefficient import Beta
 from calmix.core.method import Method, Pairs, Step
 from calmix.core.objective import MixedLoss
+from calmix.core.pairing import pairs_with, training_set_of
 from calmix.core.space import side_by_side
-from calmix.errors import SettingError
 
 _CHUNK = 2**22  # kernel values held at a time
 
@@ -30,17 +30,12 @@ class TargetNeighbours:
         require.positive("bandwidth", self.bandwidth)
 
     def __call__(self, step: Step, generator: torch.Generator | None) -> Pairs:
-        rows = torch.arange(step.size, device=step.device)
         target = side_by_side(step.target)
         if not self.whole_set:
+            rows = torch.arange(step.size, device=step.device)
             return Pairs(rows, self.sample(target, target, generator))
-        if step.training_set is None or step.batch.index is None:
-            raise SettingError(
-                "c_mixup draws partners from the whole training set: give it to the training loss, "
-                "TrainingLoss(..., data=(x, y)), and pass index=index in every step; or use c_mixup(whole_set=False)."
-            )
-        known = side_by_side(step.training_set.targets(step.task, step.device))
-        return Pairs(rows, step.size + rows, step.training_set.fetch(self.sample(target, known, generator)))
+        known = side_by_side(training_set_of(step).targets(step.task, step.device))
+        return pairs_with(step, self.sample(target, known, generator))
 
     def sample(self, target: Tensor, known: Tensor, generator: torch.Generator | None) -> Tensor:
         """Positions (n,) among `known` (N, K), one for each row of `target` (n, K)."""

@@ -40,7 +40,10 @@ class Twice:
 class Apart:
     """lam_1 >= 1/2 for the first mix and lam_2 <= 1/2 for the second, Beta(alpha, alpha) given lam_1 - lam_2 >= margin.
 
-    margin in (0, 1). If none of 64 draws is that far apart, the one that is farthest apart is taken.
+    The first of 64 draws that is far enough apart is taken. If none is, lam_1 = (1 + margin) / 2 and
+    lam_2 = (1 - margin) / 2: for large alpha that is where draws which are far enough apart are found.
+
+    margin in [0.001, 1): what is unmixed is divided by the gap, and with it the rounding.
     """
 
     alpha: float
@@ -49,8 +52,8 @@ class Apart:
 
     def __post_init__(self) -> None:
         require.positive("alpha", self.alpha)
-        if not 0 < self.margin < 1:
-            raise SettingError(f"margin must be a number between 0 and 1; got {self.margin}.")
+        if not 1e-3 <= self.margin < 1:
+            raise SettingError(f"margin must be a number from 0.001 to below 1; got {self.margin}.")
 
     def __call__(
         self, step: Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
@@ -59,12 +62,12 @@ class Apart:
         shape = (2, _TRIES, rows if self.per_row else 1)
         drawn = beta(torch.full(shape, float(self.alpha), device=anchor.device), generator)
         folded = torch.maximum(drawn, 1 - drawn)
-        high, low = folded[0], 1 - folded[1]
-        gap = high - low
-        far = (gap >= self.margin).to(gap.dtype)
-        rank = far * (1 + torch.arange(_TRIES, 0, -1, device=gap.device)[:, None]) + (1 - far) * gap
-        first = rank.argmax(0, keepdim=True)
-        lam = torch.cat([chosen.gather(0, first)[0].expand(rows) for chosen in (high, low)])
+        sides = folded[0], 1 - folded[1]  # (_TRIES, rows or 1) each
+        far = sides[0] - sides[1] >= self.margin
+        first = far.to(torch.uint8).argmax(0, keepdim=True)
+        ends = (1 + self.margin) / 2, (1 - self.margin) / 2
+        chosen = [torch.where(far.any(0), s.gather(0, first)[0], end) for s, end in zip(sides, ends, strict=True)]
+        lam = torch.cat([share.expand(rows) for share in chosen])
         return lam, lam
 
 
@@ -146,8 +149,9 @@ def mit_l(alpha: float = 0.5, margin: float = 0.5, per_row: bool = False) -> Met
     lam_1 - lam_2 >= margin.
     Source: Wang et al., On the Pitfall of Mixup for Uncertainty Calibration, CVPR 2023, and its authors' code.
     Defaults: alpha = 0.5 and margin = 0.5, the code's; one pair of lam for a batch as there.
-    Deviation: both mixes go through the network as one batch, which batch norm normalises together; there one goes
-    after the other.
+    Deviations: both mixes go through the network as one batch, which batch norm normalises together; there one goes
+    after the other. There a pair of lam is drawn until it is far enough apart, however long that takes, here at most 64
+    times, see `Apart`.
     Cost: 2 forwards, 2 backwards (one of twice the rows).
     """
     return Method(Twice(Shuffle()), Apart(alpha, margin, per_row), DecoupledLoss())

@@ -25,6 +25,10 @@ from calmix.errors import SettingError, ShapeError
 class Slope(Protocol):
     """The term s_i of a clean row in `DirectionalPenalty`, by one of the four versions of the authors' code.
 
+    p_i - y_i is the derivative of the row's loss in the output f(x_i), `Task.residual`: p_i = softmax(f(x_i)) for the
+    plain loss of `Classification`, and (sigmoid(f(x_i)) - y_i) / K or 2 (f(x_i) - y_i) / K for K labels or K values. So
+    s has the scale of the task's loss whatever the task, and one eta and one threshold mean the same for all.
+
     Note: `Jacobian` and `JacobianAbs` detach p. If f is linear without bias and mean(x) = 0, the s_i of `Jacobian` is
     *minus* that of `Logit` and `LogitDetached`: the two families have opposite signs, and neither approximates the
     other.
@@ -44,7 +48,11 @@ class Slope(Protocol):
 class Jacobian:
     """Version 1: s_i = (p_i - y_i) . J f(x_i) (mean(x) - x_i) with p detached, where this is < threshold; else 0.
 
-    Needs x to be one floating tensor. Costs one more backward, through the backward.
+    threshold: 1 is what the authors' README gives for version 3. For this version they give none; their code's default
+    is -1, with which slopes between -1 and 1 do not count. inf counts all.
+
+    Needs x to be one floating tensor. Costs one more backward, through the backward, which torch.compile does not have:
+    the clean pass of a compiled model runs uncompiled.
     """
 
     threshold: float = 1.0
@@ -65,7 +73,7 @@ class Jacobian:
 class JacobianAbs:
     """Version 2: s_i = |(p_i - y_i) . J f(x_i) (mean(x) - x_i)| with p detached.
 
-    Needs x to be one floating tensor. Costs one more backward, through the backward.
+    Needs x to be one floating tensor. Costs one more backward, through the backward, as `Jacobian` does.
     """
 
     @property
@@ -81,6 +89,8 @@ class Logit:
     """Version 3: s_i = -(y_i - p_i) . f(x_i) with p not detached, where (y_i - p_i) . f(x_i) < threshold; else 0.
 
     It also rewards what changes p, unlike `LogitDetached`.
+
+    threshold: 1 is what the authors' README gives; their code's default is -1. inf counts all.
     """
 
     threshold: float = 1.0
@@ -101,7 +111,7 @@ class Logit:
 class LogitDetached:
     """Version 4: s_i = -(y_i - p_i) . f(x_i) with p detached.
 
-    The gradient of its mean on the logits, (p_i - y_i) / n, is that of the clean rows' cross-entropy: the penalty adds
+    The gradient of its mean on the outputs, (p_i - y_i) / n, is that of the clean rows' mean loss: the penalty adds
     plain training on the clean rows.
     """
 
@@ -128,8 +138,8 @@ def _derivative_towards_mean(step: Step, output: Any) -> Tensor:
 class DirectionalPenalty:
     """The mixup loss plus eta E[a] mean_i s_i, s by `slope` from the clean forward. Terms: mixed, slope.
 
-    f(x_i) are logits, p_i = softmax(f(x_i)) is the expected target, and E[a] = alpha / (2 alpha + 1) is the mean weight
-    of the partner in the Taylor expansion of the mixed loss, lam ~ Beta(alpha, alpha).
+    E[a] = alpha / (2 alpha + 1) is the mean weight of the partner in the Taylor expansion of the mixed loss,
+    lam ~ Beta(alpha, alpha).
 
     rescale: multiply both terms by |mixed| / |mixed + slope|, detached, as every published version does; the loss then
     has the mixup loss's size and only its direction changes.
@@ -194,16 +204,19 @@ def mixup_e(
     is a thousandth of the loss; ours are `LogitDetached()` with eta = 0.1 and Mixup's alpha = 1, for the reasons and
     measurements in docs/results.
     Deviations: mean(x) is the batch's mean (the authors take the training set's; the two agree on average), and
-    batch-norm statistics are not moved by the clean pass (in the authors' code they are). For regression
-    p is the output, so that p - y is the slope of half the squared error.
+    batch-norm statistics are not moved by the clean pass (in the authors' code they are). The authors have classes
+    alone; for other tasks p - y is the derivative of their loss, see `Slope`.
     Cost: 2 forwards, 2 backwards; the two jacobian slopes 1 more backward, through the backward.
 
     coefficient: in place of Beta(alpha, alpha), e.g. `SimilarityKernel()`; see `sk_mixup_e`. The formula's alpha is
     then the coefficient's.
     share: ours; the clean forward and the penalty on the first rows of the batch, this share of them: where batches are
     shuffled an unbiased estimate of the mean, at that share of the cost.
-    sites: mix at one of these modules' outputs (None: the inputs), drawn in every step, as in `manifold_mixup`; the
-    authors' mixupe_plus_hidden is sites=(None, 'layer1', 'layer2').
+    sites: ours; mix at one of these modules' outputs (None: the inputs), drawn in every step, as in `manifold_mixup`.
+    This is not the authors' mixupe_plus_hidden, which no command of theirs can start. It draws from the inputs and the
+    first two groups of blocks, as sites=(None, 'layer1', 'layer2') does, but folds lam to min(lam, 1 - lam), gives
+    every mixed row the target (y_i + y_j) / 2 whatever lam is, takes a binary cross-entropy on the softmax for the
+    mixed loss, and has version 4's slope alone.
     """
     coefficient = coefficient_or_beta(coefficient, alpha, per_row)
     of_coefficient = base_alpha(coefficient)

@@ -17,10 +17,13 @@ def regmixup(
     Defaults: weight = 1, the paper's; alpha = 10, its code's for CIFAR-100 (20 for CIFAR-10); one lam for a batch as
     there.
     Deviation: the published code averages over the 2n joint rows, which halves both terms.
+    Batch norm: as published, the joint forward normalises clean and mixed rows together, and its statistics are those
+    of both kinds, also with TrainingLoss(batch_norm="mixed"), for which it is the pass on mixed rows.
     Cost: 2 forwards, 2 backwards: one joint forward of twice the rows.
 
     coefficient: in place of Beta(alpha, alpha), e.g. `SimilarityKernel()`, the combination of arXiv 2311.01434.
-    The clean rows then have a forward of their own, which the kernel shares (still 2 and 2).
+    The clean rows then have a forward of their own, which the kernel shares (still 2 and 2): the two kinds are
+    normalised apart, and with batch_norm="mixed" the statistics are those of the mixed rows alone.
     """
     lam = coefficient_or_beta(coefficient, alpha, per_row, default_alpha=10.0)
     return Method(Shuffle(), lam, CleanAndMixedLoss(weight, joint=coefficient is None))

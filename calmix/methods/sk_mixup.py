@@ -27,11 +27,13 @@ def sk_mixup(
     tau_max_y, tau_std_y: those of the inputs. space: z is the penultimate features with `Embedding()` (the paper's for
     classification), the targets with `Targets()` (the paper's for regression) or the inputs with `Inputs()`; `ByTask()`
     chooses as the paper does.
-    Deviation: batch-norm statistics are not moved by the clean pass.
+    Deviations: batch-norm statistics are not moved by the clean pass. In regression the authors draw partners from the
+    whole training set, as `with_whole_set(sk_mixup())` does.
     Cost: 1 forward, 1 backward; with `Embedding()` 1 more forward, without a graph and without the last layer.
 
     remember: ours; z is an estimate from the mixed rows of earlier steps, so that there is no further forward. The
-    training loss then needs the rows' positions, `index`; see `Remembered` and `Memory`. Not for regression.
+    training loss then needs the rows' positions, `index`; see `Remembered` and `Memory`. Not for regression, nor for
+    trainings of a few epochs: in the first five or so, remembered distances are a poor stand-in for exact ones.
     """
     space = remembering(space) if remember else space
     kernel = SimilarityKernel(tau_max, tau_std, alpha, space)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from calmix.core.coefficient import Folded, Sometimes
 from calmix.core.method import Coefficient, Method, Scheduled
-from calmix.core.pairing import Shuffle
+from calmix.core.pairing import Shuffle, WholeSet
 from calmix.errors import SettingError
 from calmix.methods.cutmix import Boxes
 from calmix.methods.erm import erm
@@ -42,9 +42,27 @@ def _require_single_mixes(wrapper: str, method: Method) -> None:
 
 def without_self_pairs(method: Method) -> Method:
     """`method` with a shuffle in which no row is its own partner."""
-    if not isinstance(method.pairing, Shuffle):
-        raise SettingError(f"without_self_pairs is for methods that shuffle; this one pairs by {method.pairing!r}.")
+    _require_shuffle("without_self_pairs", method)
     return replace(method, pairing=Shuffle(self_pairs=False))
+
+
+def with_whole_set(method: Method) -> Method:
+    """`method` with partners from the whole training set, each of its rows as likely, in place of the batch.
+
+    So does the code of C-Mixup and of Similarity Kernel Mixup in regression, for Mixup too. The training loss then
+    needs the training set, `TrainingLoss(..., data=(x, y))`; partners are augmented only if the data set does it.
+
+    >>> from calmix import sk_mixup
+    >>> with_whole_set(sk_mixup()).pairing
+    WholeSet()
+    """
+    _require_shuffle("with_whole_set", method)
+    return replace(method, pairing=WholeSet())
+
+
+def _require_shuffle(wrapper: str, method: Method) -> None:
+    if not isinstance(method.pairing, Shuffle):
+        raise SettingError(f"{wrapper} is for methods that shuffle; this one pairs by {method.pairing!r}.")
 
 
 def scheduled(method: Method | Scheduled, until: int, then: Method | Scheduled | None = None) -> Scheduled:
@@ -63,5 +81,6 @@ WRAPPERS: dict[str, Callable[..., Method | Scheduled]] = {
     "sometimes": sometimes,
     "folded": folded,
     "without_self_pairs": without_self_pairs,
+    "with_whole_set": with_whole_set,
     "scheduled": scheduled,
 }

@@ -54,6 +54,7 @@ from calmix.metrics.shift import (
     negative_energy,
     negative_entropy,
     shift_metrics,
+    shift_scores,
 )
 from calmix.metrics.smooth import SmoothReliability, smooth_curve, smooth_error
 from calmix.metrics.streaming import ClassificationMetrics, classification_metrics
@@ -129,6 +130,7 @@ __all__ = [
     "score_rows",
     "sharpness",
     "shift_metrics",
+    "shift_scores",
     "smooth_curve",
     "smooth_ece",
     "smooth_error",

@@ -118,9 +118,12 @@ def quantile_calibration_error(mean: Array, std: Array, targets: Array) -> float
     """Area between the curve of `quantile_reliability` and the diagonal, in [0, 1/2], exact and without levels.
 
     The integral over p of |share of targets below the predicted p-quantile - p|, which is the Wasserstein distance of
-    the ranks Phi((t - mean) / std) to the uniform distribution: the limit of many levels of the mean absolute
-    calibration error of Chung et al. (uncertainty-toolbox). A calibrated predictor gives about 0.31 / sqrt(n).
+    the ranks Phi((t - mean) / std) to the uniform distribution. A calibrated predictor gives about 0.31 / sqrt(n).
     Rows with too small and rows with too large standard deviations can cancel here (in `ence` they do not).
+
+    Source: Chung et al., Uncertainty Toolbox, 2021 (arXiv 2109.10254): their miscalibration_area in the limit of many
+    levels, with prop_type="quantile". It is not their default, nor the QCE of netcal that Similarity Kernel Mixup's
+    code reports: those count targets within central intervals, whichever side of the mean they are on.
 
     >>> quantile_calibration_error(torch.zeros(1), torch.ones(1), torch.zeros(1))  # one rank of 1/2: a step
     0.25

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from calmix.errors import DataError, ShapeError
 from calmix.metrics.bins import check_bins, power_mean, width_index
-from calmix.metrics.tensors import Array, cpu_tensor
+from calmix.metrics.tensors import Array, cpu_tensor, row_slices
 
 PIECE = 2**18  # probabilities that are looked at together
 TOLERANCE = 1e-3  # how far a row may be from summing to one
@@ -36,6 +36,10 @@ class RowScores:
     correct: Tensor  # (n,) bool, whether its class is the label; the first of equal classes counts
     of_label: Tensor  # (n,) float64, p_i[y_i]
     squares: Tensor  # (n,) float64, sum_k p_ik^2
+
+    def first(self, count: int) -> "RowScores":
+        """The first rows, at most so many."""
+        return RowScores(self.confidence[:count], self.correct[:count], self.of_label[:count], self.squares[:count])
 
     def accuracy(self) -> float:
         """See `calmix.metrics.accuracy`."""
@@ -131,6 +135,8 @@ def score_and_bin(probs: Array, labels: Array, bins: int = 15) -> tuple[RowScore
 
 def concat_rows(parts: Sequence[RowScores]) -> RowScores:
     """The rows of all parts, in order."""
+    if len(parts) == 1:
+        return parts[0]
     return RowScores(
         torch.cat([part.confidence for part in parts]),
         torch.cat([part.correct for part in parts]),
@@ -177,13 +183,13 @@ def pieces(probs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     Raises:
         DataError: a probability is negative or not finite, or a row does not sum to one.
     """
-    rows = min(len(probs), max(1, PIECE // max(1, probs.shape[1])))
-    shared = torch.empty(rows, probs.shape[1], dtype=torch.float64)
-    for start in range(0, len(probs), rows):
-        given = probs[start : start + rows]
+    shared: Tensor | None = None
+    for rows in row_slices(probs, PIECE):
+        given = probs[rows]
+        shared = torch.empty(given.shape, dtype=torch.float64) if shared is None else shared
         piece = shared[: len(given)].copy_(given)
-        _check_sums(piece, start)
-        yield piece, labels[start : start + rows]
+        _check_sums(piece, rows.start)
+        yield piece, labels[rows]
 
 
 def _score_piece(probs: Tensor, labels: Tensor) -> RowScores:

@@ -11,14 +11,14 @@ determine the energy, and raises
     DataError   a logit is NaN or infinite
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 
 from calmix.errors import DataError, ShapeError
 from calmix.metrics.ranking import auprc, auroc, fpr_at
-from calmix.metrics.tensors import Array, cpu_tensor
+from calmix.metrics.tensors import Array, cpu_tensor, row_slices
 
 
 def max_probability(logits: Array) -> Tensor:
@@ -90,13 +90,34 @@ def shift_metrics(in_logits: Array, out_logits: Array) -> dict[str, dict[str, fl
     >>> shift_metrics(torch.tensor([[9.0, 0.0], [0.0, 8.0]]), torch.tensor([[0.1, 0.0]]))["energy"]
     {'auroc': 1.0, 'aupr': 1.0, 'fpr95': 0.0}
     """
-    return {name: detection_metrics(score(in_logits), score(out_logits)) for name, score in SCORES.items()}
+    inside, outside = (shift_scores([logits]) for logits in (in_logits, out_logits))
+    return {name: detection_metrics(inside[name], outside[name]) for name in SCORES}
+
+
+def shift_scores(batches: Iterable[Array]) -> dict[str, Tensor]:
+    """(n,) float64 each: every score of the rows of all batches of logits (m, K), in order.
+
+    >>> shift_scores([torch.tensor([[9.0, 9.0]]), torch.tensor([[0.0, 0.0]])])["max_probability"]
+    tensor([0.5000, 0.5000], dtype=torch.float64)
+    """
+    found: dict[str, list[Tensor]] = {name: [] for name in SCORES}
+    for batch in batches:
+        logits = _logit_shaped(batch)
+        for rows in row_slices(logits):
+            for name, score in SCORES.items():
+                found[name].append(score(logits[rows]))
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def _logit_shaped(logits: Array) -> Tensor:
+    logits = cpu_tensor(logits)
+    if logits.ndim != 2 or logits.numel() == 0:
+        raise ShapeError(f"logits have shape {tuple(logits.shape)}, expected (n, K), at least one row.")
+    return logits
 
 
 def _logit_rows(logits: Array) -> Tensor:
-    logits = cpu_tensor(logits).double()
-    if logits.ndim != 2 or logits.numel() == 0:
-        raise ShapeError(f"logits have shape {tuple(logits.shape)}, expected (n, K), at least one row.")
+    logits = _logit_shaped(logits).double()
     if not logits.isfinite().all():
         raise DataError("logits hold NaN or infinity; drop these rows or repair the model.")
     return logits

@@ -53,16 +53,23 @@ class ClassificationMetrics:
         self._table = table if self._table is None else self._table + table
         return self
 
+    @property
+    def rows(self) -> RowScores:
+        """What is known of all rows so far. Raises SettingError if there was no batch yet."""
+        if not self._rows:
+            raise SettingError("there is nothing to compute, expected at least one batch; call update first.")
+        self._rows = [concat_rows(self._rows)]
+        return self._rows[0]
+
     def compute(self) -> dict[str, float]:
         """All metrics of all rows so far, by name.
 
         Raises:
             SettingError: there was no batch yet.
         """
-        if self._table is None:
-            raise SettingError("there is nothing to compute, expected at least one batch; call update first.")
-        self._rows = [concat_rows(self._rows)]
-        return _metrics(self._rows[0], self._table, self.bins)
+        rows = self.rows
+        assert self._table is not None
+        return _metrics(rows, self._table, self.bins)
 
 
 def classification_metrics(probs: Array, labels: Array, bins: int = 15) -> dict[str, float]:

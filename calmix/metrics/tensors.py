@@ -1,5 +1,7 @@
 """What every metric accepts, and how it becomes a tensor on the CPU."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,6 +14,16 @@ Array = Tensor | np.ndarray
 def cpu_tensor(values: Array) -> Tensor:
     """`values` on the CPU and outside the graph. A numpy array is copied, so a read-only one will do."""
     return values.detach().cpu() if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
+
+
+def row_slices(values: Tensor, numbers: int = 2**20) -> Iterator[slice]:
+    """Slices of the rows of `values`, of about so many numbers each: what is made of them needs little memory.
+
+    >>> list(row_slices(torch.zeros(5, 10), numbers=20))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 6, None)]
+    """
+    rows = max(1, numbers // max(1, values[:1].numel()))
+    return (slice(start, start + rows) for start in range(0, len(values), rows))
 
 
 class Collected:

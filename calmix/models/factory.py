@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -66,7 +67,9 @@ def name_of(factory: ModelFactory) -> str:
 
 
 def digest_of(model: nn.Module) -> str:
-    """What tells a network from others: a digest of its modules, as they print, and of all its numbers.
+    """What tells a network from others: a digest of its modules, as they print, of their code and of all its numbers.
+
+    PyTorch's own modules are told by their names, and so is code that cannot be found, such as that of a console.
 
     >>> import torch
     >>> first, second = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
@@ -74,6 +77,10 @@ def digest_of(model: nn.Module) -> str:
     False
     """
     digest = hashlib.sha256(repr(model).encode())
+    for kind in dict.fromkeys(type(module) for module in model.modules()):
+        if not kind.__module__.startswith("torch."):
+            with suppress(OSError, TypeError):
+                digest.update(inspect.getsource(kind).encode())
     for name, values in model.state_dict().items():
         digest.update(name.encode())
         digest.update(values.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())

@@ -10,7 +10,7 @@ Deviation: both act on centred logits, z_k minus the mean over k, while Guo et a
 does not depend on the row's mean, so that a fit on logits and one on log-probabilities give the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +24,7 @@ from calmix.posthoc.temperature import fit_temperature
 
 PENALTIES = (1e-2, 1e-1, 1.0, 10.0)
 STEPS = 200
+PIECE = 2**16  # logits that are looked at together
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,9 @@ def fit_vector_scaling(calibration: CalibrationLogits) -> VectorScaling:
     """
     temperature, z, labels = _scaled(calibration)
     start = torch.ones_like(z[0]), torch.zeros_like(z[0])
-    weight, bias = minimise(lambda weight, bias: cross_entropy(z * weight + bias, labels), *start, steps=STEPS)
+    weight, bias = minimise(
+        lambda weight, bias: _nll(lambda rows: rows * weight + bias, z, labels), *start, steps=STEPS
+    )
     return VectorScaling(weight / temperature, bias)
 
 
@@ -128,7 +131,7 @@ def _fit_matrix(calibration: CalibrationLogits, penalty: float) -> MatrixScaling
 
     def loss(weight: Tensor, bias: Tensor) -> Tensor:
         odir = (weight * off_diagonal).square().sum() / (classes * (classes - 1)) + bias.square().mean()
-        return cross_entropy(linear(z, weight, bias), labels) + penalty * odir
+        return _nll(lambda rows: linear(rows, weight, bias), z, labels) + penalty * odir
 
     start = torch.eye(classes, dtype=z.dtype), torch.zeros_like(z[0])
     weight, bias = minimise(loss, *start, steps=STEPS, tolerance=1e-6)
@@ -140,6 +143,17 @@ def _scaled(calibration: CalibrationLogits) -> tuple[float, Tensor, Tensor]:
     calibration = required(calibration, CalibrationLogits)
     temperature = fit_temperature(calibration).value
     return temperature, _centred(calibration.logits) / temperature, calibration.labels
+
+
+def _nll(correct: Callable[[Tensor], Tensor], z: Tensor, labels: Tensor) -> Tensor:
+    """The mean NLL of corrected rows, a few at a time.
+
+    Between the small numbers of L-BFGS, blocks of all rows would leave holes in the heap: gigabytes, for ten
+    thousand rows of a hundred classes.
+    """
+    rows = max(1, PIECE // z.shape[1])
+    pieces = zip(z.split(rows), labels.split(rows), strict=True)
+    return torch.stack([cross_entropy(correct(x), y, reduction="sum") for x, y in pieces]).sum() / len(z)
 
 
 def _left_out_nll(calibration: CalibrationLogits, penalty: float, folds: int) -> float:

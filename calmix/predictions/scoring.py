@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from calmix import metrics as m
@@ -30,10 +31,11 @@ ABOUT = (0.85, 0.95)  # confidence that counts as about 90 % sure
 
 
 class ClassScores(NamedTuple):
-    """The scores of class predictions, and what corrections made of them."""
+    """The scores of class predictions, and the corrections that were fitted."""
 
     scores: Scored
-    corrected: dict[str, Tensor]  # logits (n, K), by the calibrator's name
+    rows: dict[str, m.RowScores]  # of the test rows: `plain`, and after each correction
+    corrections: dict[str, Calibrator]
     temperature: float | None  # that of `scaled`
 
 
@@ -48,49 +50,60 @@ def class_scores(
     Conditions: `plain`; the calibrators' names; `intervals/low` and `intervals/high`, the ends of what other test rows
     would show (`ece_interval`); `positive`, for two classes, P(y = 1); `sure`, the answers with a confidence of 85 to
     95 %, if there are any: their number, mean confidence and share right; `conformal`.
+
+    The test rows are read once, a few at a time.
     """
-    probs, labels = test.probs, test.labels
-    low, high = m.ece_interval(probs, labels, bins)
+    held = None if calibration is None else CalibrationLogits(calibration.logits, calibration.labels)
+    corrections = {} if held is None else {name: fit(held) for name, fit in calibrators.items()}
+    conformal = None if held is None else posthoc.fit_conformal_sets(held, ALPHA)
+    stages = {name: m.ClassificationMetrics(bins) for name in ("plain", *corrections)}
+    positive: list[Tensor] = []
+    covered = size = 0.0  # sums over rows
+    for logits, labels in test.pieces():
+        probs = logits.softmax(1)
+        stages["plain"].update(probs, labels)
+        for name, correction in corrections.items():
+            stages[name].update(correction(logits).softmax(1), labels)
+        if conformal is not None:
+            sets = conformal(probs)
+            covered += len(sets) * posthoc.set_coverage(sets, labels)
+            size += len(sets) * posthoc.set_size(sets)
+        if test.num_classes == 2:
+            positive.append(probs[:, 1])
+    rows = {name: stage.rows for name, stage in stages.items()}
+    confidence, correct = rows["plain"].confidence, rows["plain"].correct
+    low, high = m.error_interval(confidence, correct, bins)
     scores: Scored = {
-        "plain": dict(m.classification_metrics(probs, labels, bins)),
+        "plain": stages["plain"].compute(),
         "intervals/low": {"ece": low},
         "intervals/high": {"ece": high},
     }
-    if probs.shape[1] == 2:
-        scores["positive"] = m.binary_metrics(probs[:, 1], labels, bins)
-    confidence, answer = probs.max(1)
+    if positive:
+        scores["positive"] = m.binary_metrics(torch.cat(positive), test.labels, bins)
     sure = (confidence >= ABOUT[0]) & (confidence <= ABOUT[1])
     if sure.any():
-        right = (answer == labels)[sure].double()
         scores["sure"] = {
             "claimed": confidence[sure].mean().item(),
-            "observed": right.mean().item(),
-            "count": float(len(right)),
+            "observed": correct[sure].double().mean().item(),
+            "count": float(sure.sum()),
         }
-    corrected: dict[str, Tensor] = {}
-    temperature = None
-    if calibration is not None:
-        held = CalibrationLogits(calibration.logits, calibration.labels)
-        for name, fit in calibrators.items():
-            corrector = fit(held)
-            corrected[name] = corrector(test.logits.double())
-            scores[name] = m.classification_metrics(corrected[name].softmax(1), labels, bins)
-            if isinstance(corrector, posthoc.Temperature):
-                temperature = corrector.value
-        sets = posthoc.fit_conformal_sets(held, ALPHA)(probs)
-        coverage, size = posthoc.set_coverage(sets, labels), posthoc.set_size(sets)
-        scores["conformal"] = {"promised": 1 - ALPHA, "coverage": coverage, "size": size}
-    return ClassScores(scores, corrected, temperature)
+    scores |= {name: stages[name].compute() for name in corrections}
+    if conformal is not None:
+        scores["conformal"] = {"promised": 1 - ALPHA, "coverage": covered / len(test), "size": size / len(test)}
+    temperatures = [one.value for one in corrections.values() if isinstance(one, posthoc.Temperature)]
+    return ClassScores(scores, rows, corrections, temperatures[-1] if temperatures else None)
 
 
-def ood_scores(inside: Tensor, outside: Tensor) -> Scored:
-    """How well each score of confidence tells rows of no class (m, K) from test rows (n, K), by score.
+def ood_scores(test: ClassPredictions, outside: Tensor) -> Scored:
+    """How well each score of confidence tells rows of no class, logits (m, K), from the test rows, by score.
 
     Without the energy where one of the two came as probabilities, whose logarithms have none.
     """
-    found = m.shift_metrics(inside, outside)
-    known = all(logits.double().logsumexp(1).abs().max() > 2 * FAR for logits in (inside, outside))
-    return {score: numbers for score, numbers in found.items() if known or score != "energy"}
+    inside, foreign = m.shift_scores(logits for logits, _ in test.pieces()), m.shift_scores([outside])
+    known = all(found["energy"].abs().max() > 2 * FAR for found in (inside, foreign))
+    return {
+        score: m.detection_metrics(inside[score], foreign[score]) for score in m.SCORES if known or score != "energy"
+    }
 
 
 def multilabel_scores(test: MultilabelPredictions, bins: int = 15) -> Scored:

@@ -16,10 +16,9 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from calmix.errors import DataError
 from calmix.report.drawing import Drawing
 from calmix.report.tables import SIGNS, Table
-from calmix.results.files import csv_of, write_whole
+from calmix.results.files import csv_of, hold_folder, write_whole
 
 SMALL, WIDE = 4.0, 6.5  # inches: narrower figures stand three in a row, wider ones take the whole width
 
@@ -84,11 +83,9 @@ def write_page(folder: Path, page: Page) -> Path:
     text = _template().render(page=page, shown=shown, command=shlex.join(page.command), signs=SIGNS)
     target = folder / "report.html"
     files[target] = text.encode(errors="backslashreplace")  # lone surrogates, which no file can hold
-    try:
+    with hold_folder(folder):
         for path, content in files.items():
             write_whole(path, lambda file, content=content: file.write(content))
-    except OSError as error:
-        raise DataError(f"cannot write the report to {folder}: {error.strerror or error}.") from None
     return target
 
 

@@ -1,16 +1,19 @@
 """Files that are written whole or not at all. `calmix.reading` reads them."""
 
+import hashlib
 import io
 import json
 import os
 import re
-import tempfile
-from collections.abc import Callable, Collection, Mapping
+import secrets
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from calmix.errors import DataError, SettingError
@@ -20,29 +23,82 @@ NamedArrays = Mapping[str, NDArray[Any]]  # by name: logits, probs, labels, ...
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet carries out
+_LONGEST_SLUG = 80  # characters; file systems allow 255 bytes, and names have further parts
+_LOCK, _TEMPORARY = ".lock", ".calmix-{}.tmp"
 
 
 def slug(label: str) -> str:
-    """A label as a file name.
+    """A label as a file name; a long one ends in a digest of the whole label.
 
-    >>> slug("sk_mixup(tau_max=0.3)")
-    'sk_mixup-tau_max-0.3'
+    >>> slug("sk_mixup(tau_max=0.3)"), slug("mixup" * 50)[-20:]
+    ('sk_mixup-tau_max-0.3', 'mixupmixu-6819231842')
     """
-    return re.sub(r"[^A-Za-z0-9._]+", "-", label).strip("-")
+    name = re.sub(r"[^A-Za-z0-9._]+", "-", label).strip("-")
+    if len(name) <= _LONGEST_SLUG:
+        return name
+    digest = hashlib.sha256(label.encode(errors="surrogateescape")).hexdigest()[:10]
+    return f"{name[: _LONGEST_SLUG - 11]}-{digest}"
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write beside the target, then put the file in its place in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write beside the target, then put the file in its place in one step.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    temporary = path.with_name(_TEMPORARY.format(secrets.token_hex(8)))
     try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                write(file)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}.") from None
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Make the folder, keep other commands from writing to it, and sweep out what a killed one left half-written.
+
+    It may be held again by the function that holds it. A new folder to which no file was written is taken away again.
+
+    Raises:
+        DataError: the folder cannot be made, or another command holds it.
+    """
+    key = folder.resolve()
+    if key in _held:
+        yield
+        return
+    existed = folder.is_dir()
+    lock = FileLock(folder / _LOCK)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise DataError(f"another command is writing to {folder}; wait for it, or give another --out.") from None
+    except OSError as error:
+        raise DataError(f"cannot write to {folder}: {error.strerror or error}; give another --out.") from None
+    _held.add(key)
+    try:
+        for left in folder.rglob(_TEMPORARY.format("*")):
+            left.unlink(missing_ok=True)
+        yield
+    finally:
+        _held.remove(key)
+        with suppress(OSError):  # elsewhere than on Unix, a file that is open cannot be removed
+            (folder / _LOCK).unlink()
+        lock.release()
+        if not existed:
+            for made in sorted((path for path in [folder, *folder.rglob("*")] if path.is_dir()), reverse=True):
+                with suppress(OSError):  # not empty
+                    made.rmdir()
+
+
+_held: set[Path] = set()  # by this process
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -91,14 +147,6 @@ def write_arrays(path: Path, arrays: NamedArrays) -> None:
     write_whole(path, lambda file: file.write(content.getbuffer()))
 
 
-def make_folder(path: Path) -> None:
-    """Raise DataError where the folder cannot be made."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot write to {path}: {error.strerror or error}; give another --out.") from None
-
-
 # what marks a folder as taken, and by what
 FINISHED = {"results.json": "a comparison", "diagnosis.json": "a diagnosis", "metrics.json": "an evaluation"}
 
@@ -111,11 +159,11 @@ def refuse_others(folder: Path, own: str) -> None:
 
 
 def check_labels(labels: Collection[str]) -> None:
-    """Raise SettingError where two labels would have the same file name, or one has characters that none can show."""
+    """Raise SettingError where two labels would have the same file name, on whatever system, or one has characters that none can show."""
     for label in labels:
         if visible(label) != label:
             raise SettingError(f"the label {label!r} has control characters; leave them out.")
-    if len({slug(label) for label in labels}) < len(labels):
+    if len({slug(label).lower() for label in labels}) < len(labels):
         raise SettingError(f"two methods have the same name in files: {', '.join(labels)}; name each one once.")
 
 

@@ -36,7 +36,7 @@ class Record:
     metrics: Measured
     temperature: float | None  # None for regression
     train_seconds: float
-    relative_cost: float
+    relative_cost: float | None  # of the method, in one of its runs
     epoch: int  # the one that was kept, from 1
     history: tuple[Epoch, ...]
     recipe: str  # the text of the recipe, which tells whether a stored run is the one asked for
@@ -50,6 +50,15 @@ class Record:
     def run(self) -> str:
         """What the run is called in files."""
         return f"{slug(self.method)}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that ended without a record."""
+
+    method: str  # its label in tables
+    seed: int
+    reason: str  # a sentence
 
 
 def scores_of(records: Iterable[Record]) -> Scores:
@@ -107,19 +116,19 @@ def _renamed(path: str) -> str:
 def save_record(folder: Path, record: Record, predictions: NamedArrays) -> None:
     """Write a run; the predictions first, so that a stored record is a finished run."""
     write_arrays(_predictions(folder, record), predictions)
+    write_record(folder, record)
+
+
+def write_record(folder: Path, record: Record) -> None:
     write_json(folder / "runs" / f"{record.run}.json", as_json(record))
 
 
 def read_record(folder: Path, label: str, seed: int) -> Record | None:
-    """The stored run; None where it is not finished."""
-    path = folder / "runs" / f"{slug(label)}-seed{seed}.json"
-    if not path.exists():
-        return None
+    """The stored run; None where there is none that can be read."""
     try:
-        return from_json(read_json(path))
-    except DataError as error:
-        reason = str(error).rstrip(".")
-        raise DataError(f"{path} is not a run of this version of calmix ({reason}); give another --out.") from None
+        return from_json(read_json(folder / "runs" / f"{slug(label)}-seed{seed}.json"))
+    except DataError:
+        return None
 
 
 def read_predictions(folder: Path, record: Record) -> NamedArrays:

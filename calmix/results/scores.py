@@ -59,7 +59,8 @@ class Scores:
 
     @staticmethod
     def from_rows(rows: Iterable[Score]) -> "Scores":
-        return Scores(pd.DataFrame(list(rows), columns=list(COLUMNS)))
+        columns = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
+        return Scores(pd.DataFrame(dict(zip(COLUMNS, columns, strict=True))))
 
     @property
     def methods(self) -> list[str]:
@@ -118,7 +119,7 @@ class Scores:
     def difference(
         self, method: str, other: str, metric: str, condition: str = PLAIN, level: float = LEVEL
     ) -> Interval:
-        """`method` minus `other`, seed by seed, with the interval of that level."""
+        """`method` minus `other`, seed by seed where both have the score, with the interval of that level."""
         return paired_difference(*self._pairs(method, other, metric, condition), level)
 
     def evidence(self, method: str, other: str, metric: str, condition: str = PLAIN) -> Difference:
@@ -136,25 +137,26 @@ class Scores:
         return Scores(inside.assign(condition=rest))
 
     def wide(self, first: Sequence[tuple[str, str]] = ()) -> pd.DataFrame:
-        """A row a run, a column a score that every run has; `first` are pairs (condition, metric) to begin with.
+        """A row a run, a column a score, empty where a run has none.
 
-        Columns are named `ece`, `scaled_ece`, `corruptions_jpeg_3_ece`.
+        first: pairs (condition, metric) to begin with. Columns are named `ece`, `scaled_ece`, `corruptions_jpeg_3_ece`.
         """
-        every = [pair for pair in self._by_seed if len(self._by_seed[pair]) == len(self._runs)]
-        pairs = [*(pair for pair in first if pair in every), *(pair for pair in every if pair not in first)]
-        columns = {column_name(*pair): [self._by_seed[pair][run] for run in self._runs] for pair in pairs}
+        pairs = [*(pair for pair in first if pair in self._by_seed), *(p for p in self._by_seed if p not in first)]
+        columns = {column_name(*pair): [self._by_seed[pair].get(run) for run in self._runs] for pair in pairs}
         named = {"method": [method for method, _ in self._runs], "seed": [seed for _, seed in self._runs]}
         return pd.DataFrame({**named, **columns})
 
     def _pairs(self, method: str, other: str, metric: str, condition: str) -> tuple[list[float], list[float]]:
-        values, others = (self.values(label, metric, condition) for label in (method, other))
-        if not values or self.seeds_of(method) != self.seeds_of(other) or len(values) != len(others):
+        found = self._by_seed.get((condition, metric), {})
+        seeds = [seed for seed in self.seeds_of(method) if {(method, seed), (other, seed)} <= found.keys()]
+        if not seeds:
             raise DataError(f"{method!r} and {other!r} have no {metric} under {condition!r} for the same seeds.")
+        values, others = ([found[label, seed] for seed in seeds] for label in (method, other))
         return values, others
 
     @cached_property
     def _runs(self) -> list[tuple[str, int]]:
-        return list(dict.fromkeys(zip(self.frame["method"], self.frame["seed"].tolist(), strict=True)))
+        return list(dict.fromkeys(zip(self.frame["method"].tolist(), self.frame["seed"].tolist(), strict=True)))
 
     @cached_property
     def _seeds(self) -> dict[str, list[int]]:
@@ -167,7 +169,9 @@ class Scores:
     def _by_seed(self) -> dict[tuple[str, str], dict[tuple[str, int], float]]:
         """(condition, metric) -> (method, seed) -> value."""
         found: dict[tuple[str, str], dict[tuple[str, int], float]] = {}
-        for method, seed, condition, metric, value in self.frame.itertuples(index=False):
+        for method, seed, condition, metric, value in zip(
+            *(self.frame[name].tolist() for name in COLUMNS), strict=True
+        ):
             found.setdefault((condition, metric), {})[method, int(seed)] = float(value)
         return found
 

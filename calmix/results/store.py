@@ -5,12 +5,13 @@ OUT/results.csv   a row a run, a column a number
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from calmix.errors import CalmixError, DataError, UnknownNameError
+from calmix.reading import known, read_json, typed
 from calmix.results.catalogue import (
     ACCURACY,
     BRIER,
@@ -25,9 +26,8 @@ from calmix.results.catalogue import (
     SCALED_NLL,
     Column,
 )
-from calmix.reading import known, read_json, typed
 from calmix.results.files import check_labels, write_csv, write_json
-from calmix.results.records import Record, as_json, from_json, scores_of
+from calmix.results.records import Failure, Record, as_json, from_json, scores_of
 from calmix.results.scores import Scores, column_name
 
 CLASSIFICATION = (ACCURACY, NLL, BRIER, ECE, Column(METRICS["adaptive_ece"]), SCALED_NLL, SCALED_ECE)
@@ -72,18 +72,19 @@ class RunFacts:
 class Results:
     """A finished comparison: facts, and one record a run.
 
-    reference: the method that marks refer to; see `references`.
+    reference: the method that marks refer to; see `references`. failures: runs that have no record.
     """
 
     facts: RunFacts
     records: Sequence[Record]
     reference: str
+    failures: Sequence[Failure] = ()
 
     @cached_property
     def scores(self) -> Scores:
         return scores_of(self.records)
 
-    @property
+    @cached_property
     def methods(self) -> list[str]:
         return list(dict.fromkeys(record.method for record in self.records))
 
@@ -175,6 +176,7 @@ def results_json(results: Results) -> dict[str, object]:
         "command": list(facts.command),
         "environment": dict(facts.environment),
         "runs": [as_json(record) for record in results.records],
+        "failures": [asdict(failure) for failure in results.failures],
         "summary": summary,
     }
 
@@ -199,7 +201,7 @@ def read_results(folder: Path, reference: str | None = None) -> Results:
     if reference is None:
         return results
     references(results.methods, reference)
-    return Results(results.facts, results.records, reference)
+    return replace(results, reference=reference)
 
 
 @dataclass(frozen=True)
@@ -216,6 +218,7 @@ class _Stored:
     fit: Mapping[str, Setting] | None = None
     reference: str | None = None
     summary: Sequence[Mapping[str, Any]] = ()
+    failures: Sequence[Failure] = ()
 
 
 def results_from_json(raw: object) -> Results:
@@ -238,7 +241,7 @@ def results_from_json(raw: object) -> Results:
     methods = list(dict.fromkeys(record.method for record in records))
     old = stored.summary[0].get("reference") if stored.summary else None
     reference = stored.reference or (old if isinstance(old, str) else None)
-    results = Results(facts, records, references(methods, reference)[0])
+    results = Results(facts, records, references(methods, reference)[0], stored.failures)
     _check(results)
     return results
 
@@ -258,5 +261,6 @@ def _check(results: Results) -> None:
         tuple((epoch.number, *epoch.validation) for epoch in record.history if epoch.validation)
         for record in results.records
     }
-    if len(curves) > 1 or not any(curves):
+    drawn = {"loss"} if results.regression else {"loss", "accuracy"}
+    if len(curves) != 1 or not all(drawn <= set(names) for curve in curves for _, *names in (curve or [(0,)])):
         raise DataError("the learning curves of the runs are of different epochs or quantities, or empty.")

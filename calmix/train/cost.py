@@ -3,8 +3,6 @@
 import copy
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -14,9 +12,17 @@ from calmix.core.method import Method, Scheduled
 from calmix.core.task import Task
 from calmix.data import Split
 from calmix.methods.erm import erm
+from calmix.threads import using_threads
+from calmix.train.recipe import Recipe, task_of
 from calmix.train.settings import TrainingSettings
 
 _WARM_UP, _LEAST, _MOST, _SECONDS = 3, 15, 200, 1.0  # rounds, and for how long they may go on
+
+
+def cost_of(recipe: Recipe) -> float:
+    """The relative cost of a recipe's method on its data and network."""
+    splits = recipe.splits()
+    return relative_cost(recipe.method, recipe.network(), task_of(splits.about), splits.train, recipe.settings)
 
 
 def relative_cost(
@@ -40,7 +46,7 @@ def relative_cost(
         return _Stepper(copy.deepcopy(model).to(device).train(), loss, (x, y, index))
 
     ratios = []
-    with torch.random.fork_rng(), _one_thread():
+    with torch.random.fork_rng(), using_threads(1):  # CPU time also counts threads that wait
         plain, tried = stepper(erm()), stepper(method)
         for _ in range(_WARM_UP):
             plain.seconds()
@@ -50,17 +56,6 @@ def relative_cost(
             base = plain.seconds()
             ratios.append(tried.seconds() / max(base, 1e-9))
     return statistics.median(ratios)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Use one thread: the CPU time of a process also counts threads that wait."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class _Stepper:

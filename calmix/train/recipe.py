@@ -14,6 +14,7 @@ from calmix.data import About, DataSource, Splits
 from calmix.errors import SettingError
 from calmix.models import ModelFactory, build, default_model, digest_of, name_of
 from calmix.results.store import DataFacts, RunFacts
+from calmix.threads import using_threads
 from calmix.train.robustness import Robustness
 from calmix.train.settings import TrainingSettings
 
@@ -44,11 +45,13 @@ class Recipe:
     def text(self) -> str:
         """All that the run depends on: two recipes with the same text are the same run.
 
-        The network is told by a digest of its modules and initial weights, whatever made it.
+        Files of data are told by a digest of their content; the network by one of its code and initial weights,
+        whatever made it.
         """
         model = "default" if self.model is None else name_of(self.model)
+        content = self.splits().about.digest
         return (
-            f"Recipe(data={self.data!r}, label={self.label!r}, method={self.method!r}, "
+            f"Recipe(data={self.data!r} {content}, label={self.label!r}, method={self.method!r}, "
             f"model={model} {digest_of(self.network())}, "
             f"settings={self.settings!r}, seed={self.seed}, robustness={self.robustness!r}, "
             f"weights_seed={self.weights_seed})"
@@ -61,7 +64,7 @@ class Recipe:
         """The untrained network: its weights depend on the seed alone."""
         splits = self.splits()
         shape = tuple(splits.train.x.shape[1:])
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), using_threads(self.settings.threads):
             torch.manual_seed(self.seed if self.weights_seed is None else self.weights_seed)
             return build(self.model or default_model(shape), shape, outputs_of(splits.about))
 

@@ -16,8 +16,8 @@ from calmix.predictions import ClassPredictions, RegressionPredictions, class_sc
 from calmix.predictions.scoring import TEMPERATURE, Scored
 from calmix.results.files import NamedArrays
 from calmix.results.records import Record
+from calmix.threads import using_threads
 from calmix.train.batches import Batches
-from calmix.train.cost import relative_cost
 from calmix.train.predicting import predict, predicted_logits
 from calmix.train.recipe import Recipe, task_of
 from calmix.train.training import OnEpoch, train
@@ -43,11 +43,16 @@ class Measurement(NamedTuple):
 def run(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> FinishedRun:
     """Train and measure a recipe. Runs of one seed share splits, initial weights and order, whatever the method.
 
+    The number of threads is the recipe's, so a run gives the same numbers however it is carried out on one machine.
     The conditions under `refreshed` are those of the same network with batch norm re-estimated on the clean training
     rows: the control that tells what a method does from what its rows did to the running statistics.
     """
+    with using_threads(recipe.settings.threads):
+        return _run(recipe, on_epoch)
+
+
+def _run(recipe: Recipe, on_epoch: OnEpoch) -> FinishedRun:
     splits = recipe.splits()
-    cost = relative_cost(recipe.method, recipe.network(), task_of(splits.about), splits.train, recipe.settings)
     trained = train(recipe, on_epoch)
     model = trained.model.to(recipe.settings.accelerator)  # where it was trained; measured there, too
     found = measure(model, splits)
@@ -67,7 +72,7 @@ def run(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Finish
         metrics=scores,
         temperature=found.temperature,
         train_seconds=trained.seconds,
-        relative_cost=cost,
+        relative_cost=None,
         epoch=trained.epoch,
         history=trained.history,
         recipe=recipe.text,

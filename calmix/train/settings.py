@@ -31,6 +31,7 @@ class TrainingSettings:
         select: `last` keeps the last epoch, `best` that of the lowest validation loss; the test split never chooses.
         device: `auto` (a GPU where there is one), `cpu` or `cuda`.
         precision: `32`, or mixed precision: `bf16` or `16`.
+        threads: CPU threads of a run. Another number rounds sums in another order, and ends in other weights.
 
     Raises:
         SettingError, UnknownNameError: a value out of range, or that is not known.
@@ -47,9 +48,10 @@ class TrainingSettings:
     select: str = "last"
     device: str = "auto"
     precision: str = "32"
+    threads: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "threads"):
             if getattr(self, name) < 1:
                 raise SettingError(f"{name} must be at least 1; got {getattr(self, name)}.")
         if self.learning_rate is not None:

@@ -1,6 +1,7 @@
 """The only training loop."""
 
 import logging
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from calmix.core.loss import TrainingLoss
 from calmix.core.task import Task
 from calmix.data import Splits
 from calmix.results.records import Epoch
+from calmix.threads import using_threads
 from calmix.train.batches import Batches
 from calmix.train.recipe import Recipe, task_of
 from calmix.train.settings import PRECISIONS
@@ -74,7 +76,7 @@ def train(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Trai
     every = 1 if settings.select == "best" else max(1, settings.epochs // _VALIDATIONS)
     keeper = Keeper(settings.select, on_epoch)
     start = time.perf_counter()
-    with torch.random.fork_rng(), _quiet_lightning():
+    with torch.random.fork_rng(), using_threads(settings.threads), _quiet_lightning():
         torch.manual_seed(of_network)
         trainer = Trainer(
             accelerator=settings.accelerator,
@@ -105,7 +107,8 @@ def train(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Trai
 def _quiet_lightning() -> Iterator[None]:
     """Silence Lightning's banners and its advice for data that are not in memory, and leave no global flag set.
 
-    A KeyboardInterrupt, which Lightning makes a SystemExit of, is raised as itself.
+    A KeyboardInterrupt, which Lightning makes a SystemExit of, is raised as itself. A SIGTERM ends in the exit code
+    143; of Lightning it would be 0, as if the work were done.
     """
     logger = logging.getLogger("lightning.pytorch")
     level, deterministic = logger.level, torch.get_deterministic_debug_mode()
@@ -115,10 +118,10 @@ def _quiet_lightning() -> Iterator[None]:
             warnings.filterwarnings("ignore", module="lightning")
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             yield
-    except SystemExit as stop:  # what Lightning makes of a KeyboardInterrupt
+    except SystemExit as stop:  # what Lightning makes of either
         if isinstance(stop.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
-        raise
+        raise SystemExit(128 + signal.SIGTERM) from None
     finally:
         logger.setLevel(level)
         torch.set_deterministic_debug_mode(deterministic)

@@ -13,8 +13,8 @@ def write_tensors(path: Path, value: Any) -> None:
     """Tensors and plain values in a file that `torch.load(path, weights_only=True)` reads, whole or not at all.
 
     Raises:
-        OSError: the file cannot be written; on a full disk `torch.save` itself raises something else.
+        DataError: the file cannot be written.
     """
-    content = io.BytesIO()
+    content = io.BytesIO()  # torch would hide why a disk refuses
     torch.save(value, content)
     write_whole(path, lambda file: file.write(content.getbuffer()))

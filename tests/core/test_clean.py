@@ -1,8 +1,9 @@
 """The clean pass: run once at most, what it captures, what it leaves alone."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 import calmix
 from calmix.core.clean import frozen_statistics
+from calmix.core.tree import leaves
 from calmix.errors import SiteError
 from calmix.parts import CleanGrad, CleanPass
 
@@ -72,7 +74,7 @@ def test_no_or_several_last_layers_are_errors_that_list_the_names():
         def forward(self, x: Tensor) -> Tensor:
             return self.left(x) + self.right(x)
 
-    with pytest.raises(SiteError, match=r"several nn\.Linear.*left, right.*Embedding\(site="):
+    with pytest.raises(SiteError, match=r"no nn\.Linear is.*left, right.*Embedding\(site="):
         CleanPass(TwoHeads(), torch.randn(2, 4)).embedding()
     with pytest.raises(SiteError, match=r"no nn\.Linear is"):
         CleanPass(nn.Conv1d(2, 3, 1), torch.randn(2, 2, 4)).embedding()
@@ -164,3 +166,92 @@ def test_models_compiled_in_place_or_in_part_show_their_embeddings():
         site = next(name for name, module in net.named_modules() if isinstance(module, nn.Linear))
         mixed = calmix.parts.mixed_output(net, x, replace(mix, site=site))
         assert torch.allclose(mixed, calmix.parts.mixed_output(plain, x, mix))
+
+
+class AroundHead(nn.Module):
+    """A network with something around, after or beside a head of three outputs."""
+
+    def __init__(self, output: Callable[["AroundHead", Tensor, Tensor], Any]) -> None:
+        super().__init__()
+        self.body, self.bottleneck, self.head = nn.Linear(4, 5), nn.Linear(5, 3), nn.Linear(5, 3)
+        self.conv, self.later = nn.Conv1d(1, 1, 3, padding=1), nn.Parameter(torch.randn(3, 3))
+        self.scale, self.shift = nn.Parameter(torch.ones(())), nn.Parameter(torch.ones(3))
+        self.output = output
+
+    def forward(self, x: Tensor) -> Any:
+        return self.output(self, x, self.body(x).tanh())
+
+
+COMPUTED_OF_THE_HEAD: dict[str, Callable[[AroundHead, Tensor, Tensor], Any]] = {
+    "scaled and shifted": lambda net, _, h: net.scale * net.head(h) + net.shift,
+    "divided in place": lambda net, _, h: net.head(h).div_(2),
+    "reshaped": lambda net, _, h: net.head(h).view(-1, 3, 1),
+    "in a dict, with what is fixed": lambda net, x, h: {"logits": net.head(h).log_softmax(1), "x": x},
+    "joined": lambda net, x, h: torch.cat([net.head(h), x], 1),
+}
+NOT_COMPUTED_OF_IT_ALONE: dict[str, Callable[[AroundHead, Tensor, Tensor], Any]] = {
+    "a bottleneck before a convolution": lambda net, _, h: net.conv(net.bottleneck(h)[:, None])[:, 0],
+    "a bottleneck before a matrix": lambda net, _, h: net.bottleneck(h).tanh() @ net.later,
+    "beside a matrix": lambda net, _, h: net.head(h) + h[:, :3] @ net.later,
+    "not used": lambda net, x, h: (net.head(h), x @ net.later[:1].expand(4, 3))[1],
+    "two": lambda net, _, h: net.head(h) + net.bottleneck(h),
+}
+
+
+@pytest.mark.parametrize("kind", COMPUTED_OF_THE_HEAD)
+@pytest.mark.parametrize("grad", CleanGrad)
+def test_the_last_layer_is_the_one_of_which_the_output_is_computed(kind: str, grad: CleanGrad):
+    net, x = AroundHead(COMPUTED_OF_THE_HEAD[kind]), torch.randn(2, 4)
+    for _ in range(2):  # it is looked for, and then known
+        clean = CleanPass(net, x, grad)
+        assert torch.equal(clean.embedding(), net.body(x).tanh())
+        outputs = leaves(clean.output)
+        assert outputs[0].requires_grad == (grad is not CleanGrad.NOTHING)
+
+
+@pytest.mark.parametrize("kind", NOT_COMPUTED_OF_IT_ALONE)
+def test_a_layer_of_the_output_s_width_is_no_last_layer_unless_it_alone_makes_the_output(kind: str):
+    net = AroundHead(NOT_COMPUTED_OF_IT_ALONE[kind])
+    for grad in CleanGrad:
+        with pytest.raises(SiteError, match=r"no nn\.Linear is the model's last layer .*Embedding\(site="):
+            CleanPass(net, torch.randn(2, 4), grad).embedding()
+
+
+@pytest.mark.parametrize("site", ["1", None])
+def test_what_is_captured_is_what_the_module_put_out_also_if_it_is_overwritten(site: str | None):
+    net = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 6), nn.ReLU(inplace=True), nn.Linear(6, 3))
+    x = torch.randn(8, 4)
+    exact = net[1](net[0](x)) if site else net[:3](x)
+    for grad in CleanGrad:
+        for _ in range(2):
+            assert torch.equal(CleanPass(net, x, grad).embedding(site), exact)
+    for method in (calmix.sk_mixup, calmix.sk_mixup_e):
+        space = calmix.parts.Embedding(site)
+        step = method(space=space).step(net, calmix.Classification(3), calmix.parts.Batch(x, torch.arange(8) % 3))
+        assert torch.equal(space(step), exact)
+
+
+def test_a_plain_function_has_no_modules_to_find():
+    net = Counted()
+    for site in (None, "body"):
+        with pytest.raises(SiteError, match=r"give the nn\.Module itself, in place of a function that calls it"):
+            CleanPass(net.forward, torch.randn(4, 4)).embedding(site)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("slope", [calmix.parts.Jacobian(), calmix.parts.JacobianAbs()])
+@pytest.mark.parametrize("make", [calmix.mixup_e, calmix.sk_mixup_e])
+def test_a_compiled_model_is_differentiated_twice(slope: calmix.parts.Slope, make: Callable[..., calmix.parts.Method]):
+    x, y = torch.randn(8, 4), torch.arange(8) % 3
+    nets = Counted(), Counted()
+    nets[1].load_state_dict(nets[0].state_dict())
+    models = nets[0], torch.compile(nets[1], backend="aot_eager")
+    for net, model in zip(nets, models, strict=True):
+        training_loss = calmix.TrainingLoss(make(slope=slope), calmix.Classification(3))
+        for _ in range(2):
+            training_loss(model, x, y).backward()
+        assert net.calls > 0
+    for ours, theirs in zip(nets[1].parameters(), nets[0].parameters(), strict=True):
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        assert torch.allclose(ours.grad, theirs.grad, atol=1e-6)

@@ -2,6 +2,8 @@
 
 import copy
 import io
+import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ import calmix.core.loss
 from calmix import Classification, TrainingLoss
 from calmix.core.space import pair_distance
 from calmix.errors import SettingError, ShapeError
-from calmix.parts import Embedding, Inputs, Mix, SimilarityKernel, Targets
+from calmix.parts import Embedding, Inputs, Method, Mix, SimilarityKernel, Targets
 
 
 def network() -> nn.Sequential:
@@ -53,6 +55,21 @@ def test_a_state_saved_before_the_first_step_keeps_the_seed():
     fresh, other = (TrainingLoss(calmix.mixup(), Classification(3), seed=seed) for seed in (5, 0))
     other.load_state_dict(copy.deepcopy(fresh.state_dict()))
     assert torch.equal(other(net, x, y), fresh(net, x, y))
+
+
+def test_ranks_with_one_seed_draw_mixes_of_their_own(monkeypatch: pytest.MonkeyPatch):
+    drawn = []
+    for rank in (0, 1, 2):
+        monkeypatch.setattr(calmix.core.loss, "_rank", lambda rank=rank: rank)
+        training_loss = TrainingLoss(calmix.mixup(per_row=True), Classification(3), seed=5)
+        training_loss(network(), *batch())
+        assert training_loss.mix is not None
+        drawn.append((training_loss.mix.lam_x, training_loss.mix.partner))
+    assert all(
+        not torch.equal(a, b)
+        for one, other in itertools.combinations(drawn, 2)
+        for a, b in zip(one, other, strict=True)
+    )
 
 
 def test_a_state_of_another_rank_gives_its_seed_alone(monkeypatch: pytest.MonkeyPatch):
@@ -162,6 +179,21 @@ def test_spaces_measure_where_they_say():
 def test_batches_that_cannot_be_mixed_are_one_sentence(x: object, y: Tensor, message: str):
     with pytest.raises(ShapeError, match=message):
         TrainingLoss(calmix.mixup(), Classification(3))(network(), x, y)
+
+
+@pytest.mark.parametrize("make", [calmix.mixup, calmix.sk_mixup, calmix.regmixup, calmix.rankmixup, calmix.mit_l])
+def test_integer_inputs_are_refused_before_the_network_sees_them(make: Callable[[], Method]):
+    def unreached(x: Tensor) -> Tensor:
+        raise AssertionError
+
+    with pytest.raises(ShapeError, match=r"int64 cannot be blended.*site="):
+        TrainingLoss(make(), Classification(3))(unreached, torch.ones(3, 4, dtype=torch.int64), torch.arange(3))
+
+
+def test_plain_training_takes_integer_inputs():
+    net = nn.Sequential(nn.Embedding(9, 2), nn.Flatten(), nn.Linear(8, 3))
+    loss = TrainingLoss(calmix.erm(), Classification(3))(net, torch.arange(8).view(2, 4), torch.arange(2))
+    assert torch.isfinite(loss)
 
 
 @pytest.mark.parametrize(

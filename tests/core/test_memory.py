@@ -18,7 +18,7 @@ from calmix.errors import SettingError, ShapeError
 from calmix.parts import Batch, Embedding, Inputs, Memory, Mix, Remembered, SimilarityKernel, Targets, blend
 
 N, D = 40, 3
-HALF = {"rtol": 2e-3, "atol": 2e-3}  # what float16 keeps
+HALF = {"rtol": 5e-3, "atol": 5e-3}  # what bfloat16 keeps
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -41,8 +41,8 @@ def loss(method: calmix.parts.Method | None = None, seed: int = 0, **options: An
 def remembered(training_loss: TrainingLoss) -> Tensor:
     """What is remembered of every row (N, d), in float32."""
     (table,) = training_loss.state_dict()["_extra_state"]["memory"].values()
-    assert table.dtype == torch.float16
-    return table[:-1].float()  # the last row is for what is not to be kept
+    assert table.dtype == torch.bfloat16
+    return table.float()
 
 
 def close(ours: Tensor, theirs: Any) -> bool:
@@ -52,50 +52,46 @@ def close(ours: Tensor, theirs: Any) -> bool:
 # ------------------------------------------------------------------------------------ what is remembered
 
 
-def shown_by(mix: Mix, n: int) -> list[tuple[float, int, int] | None]:
-    """For each row its largest share, that mixed row, and the row of the smaller share; None where it was not shown."""
-    shown: list[tuple[float, int, int] | None] = [None] * n
-    for number, (i, j, lam) in enumerate(
-        zip(mix.anchor.tolist(), mix.partner.tolist(), mix.lam_x.tolist(), strict=True)
-    ):
-        row, other, share = (i, j, lam) if lam >= 0.5 else (j, i, 1 - lam)
-        best = shown[row]
-        if best is None or share >= best[0]:
-            shown[row] = share, number, other
-    return shown
+def after(memory: np.ndarray, index: Tensor, mix: Mix, mixed: np.ndarray) -> np.ndarray:
+    """The memory (N, d) after a step by the formula, row by row."""
+    new = memory.copy()
+    rows = index.tolist()
+    pairs = list(zip(mix.anchor.tolist(), mix.partner.tolist(), mix.lam_x.tolist(), strict=True))
 
+    def known(i: int) -> tuple[np.ndarray, float]:
+        """What is known of a row of the batch before the step, and the variance of its error."""
+        return (mixed.mean(0), 1.0) if np.isnan(memory[rows[i]]).any() else (memory[rows[i]], 0.3)
 
-def test_at_first_it_is_the_mixed_row_in_which_the_row_had_the_larger_share():
-    training_loss, index = loss(), torch.arange(N).flip(0)
-    training_loss(identity(), X[index], Y[index], index)
-    mix = training_loss.mix
-    assert mix is not None
-    mixed, expected = blend(X[index], mix, mix.lam_x), torch.full((N, D), torch.nan)
-    shown = shown_by(mix, N)
-    for row, best in enumerate(shown):
-        if best is not None:
-            expected[index[row]] = mixed[best[1]]
-    assert 5 < sum(best is None for best in shown) < N - 5
-    assert close(remembered(training_loss), expected)
+    for i in range(len(rows)):
+        mean, variance = known(i)
+        step, told = np.zeros_like(mean), 0.0
+        for z, (anchor, partner, lam) in zip(mixed, pairs, strict=True):
+            for row, other, s in ((anchor, partner, lam), (partner, anchor, 1 - lam)):
+                if rows[row] == rows[i]:
+                    mean_j, variance_j = known(other)
+                    w = 1 / ((1 - s) ** 2 * variance_j + 0.2)
+                    step += s * w * (z - s * mean - (1 - s) * mean_j)
+                    told += s * s * w
+        if variance < 1 or told >= 0.5:
+            new[rows[i]] = mean + step / (1 / variance + told)
+    return new
 
 
 def test_step_after_step_the_memory_is_that_of_the_formula():
-    training_loss, net, memory = loss(), identity(), np.full((N, D), np.nan)
+    training_loss, net, memory, unseen = loss(), identity(), np.full((N, D), np.nan), []
     for step in range(30):
         index = torch.randperm(N, generator=seeded(step))[:16]
         training_loss(net, X[index], Y[index], index)
         mix = training_loss.mix
         assert mix is not None
-        mixed, old = blend(X[index], mix, mix.lam_x).numpy(), memory.copy()
-        for row, best in enumerate(shown_by(mix, 16)):
-            if best is None:
-                continue
-            s, number, other = best
-            i, j = int(index[row]), int(index[other])
-            estimate = mixed[number] if np.isnan(old[j]).any() else (mixed[number] - (1 - s) * old[j]) / s
-            memory[i] = estimate if np.isnan(old[i]).any() else old[i] + (2 * s - 1) * (estimate - old[i])
-        assert np.allclose(remembered(training_loss), memory, equal_nan=True, rtol=0.02, atol=0.02)
-        memory = remembered(training_loss).double().numpy()  # rounded as ours
+        memory = after(memory, index, mix, blend(X[index], mix, mix.lam_x).double().numpy())
+        ours = remembered(training_loss)[:N]
+        known = np.full((N, D), np.nan)
+        known[: len(ours)] = ours.numpy()  # it grows with the positions that it meets
+        assert np.allclose(known, memory, equal_nan=True, rtol=0.01, atol=0.01)
+        memory = known.astype(float)  # rounded as ours
+        unseen.append(int(np.isnan(memory[index]).any(1).sum()))
+    assert unseen[0] > 0
     assert not np.isnan(memory).any()
 
 
@@ -105,7 +101,7 @@ def test_of_a_linear_network_it_learns_the_embeddings_from_mixed_rows_alone():
     for _ in range(steps):
         training_loss(net, X, Y, torch.arange(N))
     exact = net[0](X).detach()
-    assert (remembered(training_loss) - exact).abs().mean() < 0.02 * exact.std()
+    assert (remembered(training_loss) - exact).abs().mean() < 0.05 * exact.std()
 
 
 def test_where_rows_are_not_mixed_the_kernel_is_the_exact_one():
@@ -192,17 +188,17 @@ def test_similar_pairs_are_mixed_more_once_they_are_known():
 def test_it_grows_with_the_positions_it_meets_and_forgets_nothing():
     memory, mix = Memory(), Mix(torch.tensor([0, 1]), torch.tensor([1, 0]), torch.ones(2), torch.ones(2))
     assert memory.recall(torch.tensor([5]), None) is None
-    for positions in ([0, 3], [7, 2], [100, 5]):
-        memory.keep(torch.tensor(positions), mix, torch.tensor(positions)[:, None].float())
-    state = memory.state()[None]
+    expected = np.full((5001, 1), np.nan)
+    for positions in torch.tensor([[0, 3], [7, 2], [100, 5]]):
+        memory.keep(positions, mix, positions[:, None].float())
+        expected = after(expected, positions, mix, positions[:, None].numpy())
+    assert np.isfinite(expected).sum() == 6
+    state = memory.state()[None].float()
     assert len(state) >= 101
-    known = [0, 3, 7, 2, 100, 5]
-    assert state[known, 0].tolist() == known
-    assert state[[1, 4, 6, 50]].isnan().all()
+    assert close(state, expected[: len(state)])
     further = memory.recall(torch.tensor([3, 5000]), None)
     assert further is not None
-    assert further[0] == 3
-    assert further[1].isnan()
+    assert close(further.float(), expected[[3, 5000]])
 
 
 def test_with_the_training_set_the_room_is_known_beforehand():
@@ -259,14 +255,24 @@ def test_in_the_host_s_memory_it_is_the_same():
     assert torch.equal(*mixes)
 
 
-def test_a_row_that_is_twice_in_a_batch_is_learnt_from_its_larger_share():
-    for lam in (0.9, 0.1):  # of the first copy, mixed with the second: the one that is not shown must not undo it
-        memory, share = Memory(), torch.tensor([lam, 0.5])
-        assert memory.recall(torch.tensor([7, 7]), None) is None
-        memory.keep(
-            torch.tensor([7, 7]), Mix(torch.tensor([0, 0]), torch.tensor([1, 1]), share, share), torch.ones(2, 3)
-        )
-        assert memory.state()[None][7].tolist() == [1, 1, 1]
+def test_a_row_that_is_twice_in_a_batch_learns_from_both_as_one():
+    rows, lam = torch.randn(4, D, generator=seeded(5)), torch.tensor([0.9, 0.7, 0.4, 0.2])
+    mix = Mix(torch.tensor([0, 1, 2, 3]), torch.tensor([2, 0, 3, 1]), lam, lam)
+    index, memory, expected = torch.tensor([7, 3, 7, 1]), Memory(8), np.full((8, D), np.nan)
+    for _ in range(3):
+        memory.begin_step()
+        memory.recall(index, None)
+        memory.keep(index, mix, rows)
+        expected = after(expected, index, mix, rows.double().numpy())
+    assert close(memory.state()[None].float(), expected)
+    assert np.isfinite(expected[[1, 3, 7]]).all()
+
+
+def test_what_tells_little_of_a_row_does_not_make_it_seen():
+    memory, lam = Memory(2), torch.tensor([1.0])
+    memory.recall(torch.tensor([0, 1]), None)
+    memory.keep(torch.tensor([0, 1]), Mix(torch.tensor([0]), torch.tensor([1]), lam, lam), torch.ones(1, 3))
+    assert memory.state()[None].isnan().tolist() == [[False] * 3, [True] * 3]
 
 
 def test_two_sites_in_one_step_and_another_network_are_one_sentence():
@@ -290,12 +296,61 @@ def test_a_loaded_memory_is_a_copy():
     assert close(remembered(ours), before)
 
 
-def test_large_embeddings_stay_finite():
-    training_loss = loss()
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1.0, 1e5, 1e12])
+def test_embeddings_of_any_size_are_remembered_alike(scale: float):
+    """Neither clipped nor flushed to zero."""
+    method = calmix.sk_mixup(tau_max=1e-30, tau_std=100.0, remember=True)
+    training_loss = loss(method)
+    net = identity()
+    nn.init.zeros_(net.weight)
+    for _ in range(12):
+        training_loss(net, scale * X, Y, torch.arange(N))
+    assert close(remembered(training_loss) / scale, X)
+    step = method.step(net, Classification(4), Batch(X, Y, torch.arange(N)), memory=training_loss._memory)
+    pairs = torch.arange(N), torch.arange(N).roll(1)
+    assert torch.allclose(pair_distance(Remembered()(step), *pairs), pair_distance(X, *pairs), rtol=0.02)
+
+
+def test_embeddings_that_are_not_finite_are_forgotten():
+    training_loss, net, index = loss(), identity(), torch.arange(N)
+    for _ in range(12):
+        training_loss(net, X, Y, index)
+    spoilt = X.clone()
+    spoilt[3] = torch.inf
+    training_loss(net, spoilt, Y, index)
+    table = remembered(training_loss)
+    assert table[3].isnan().all()
+    assert 1 <= table.isnan().any(1).sum() <= 3  # and of the rows that were mixed with it
     for _ in range(3):
-        training_loss(identity(), 1e6 * X, Y, torch.arange(N))
-    known = remembered(training_loss)
-    assert torch.isfinite(known[~known.isnan()]).all()
+        training_loss(net, X, Y, index)
+    assert not remembered(training_loss).isnan().any()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("rows", [None, N])
+def test_autocast_remembers_what_full_precision_does(dtype: torch.dtype, rows: int | None):
+    tables = []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        training_loss, net = loss(data=(X, Y) if rows else None), nn.Sequential(nn.Linear(D, 5), nn.Linear(5, 4))
+        for step in range(4):
+            index = torch.randperm(N, generator=seeded(step))[: 10 * (step + 1)]
+            with torch.autocast("cpu", dtype, enabled=enabled):
+                training_loss(net, X[index], Y[index], index).backward()
+        tables.append(remembered(training_loss)[:N])
+    assert torch.allclose(*tables, equal_nan=True, atol=0.1)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32])
+@pytest.mark.parametrize("make", [lambda: calmix.sk_mixup(remember=True), calmix.c_mixup])
+def test_positions_may_be_integers_of_any_kind(make: Any, dtype: torch.dtype):
+    losses = []
+    for kind in (torch.int64, dtype):
+        training_loss = loss(make(), data=(X, Y))
+        for _ in range(3):
+            index = torch.arange(N).flip(0)[:30]
+            losses.append(training_loss(identity(), X[index], Y[index], index.to(kind)).detach())
+    assert torch.equal(torch.stack(losses[:3]), torch.stack(losses[3:]))
 
 
 def test_with_a_loader_over_indexed_rows_every_row_is_remembered_as_itself():

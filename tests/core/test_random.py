@@ -134,6 +134,11 @@ def test_beta_limits():
     assert set(beta(torch.full((1000,), math.inf), generator()).tolist()) == {0.5}
 
 
+def test_beta_has_its_limits_where_two_uniform_numbers_agree(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, 0.25))
+    assert set(beta(torch.zeros(50)).tolist()) <= {0.0, 1.0}  # not NaN
+
+
 def test_beta_follows_its_generator_and_leaves_the_global_one_alone():
     tau = torch.rand(10) + 0.1
     before = torch.get_rng_state()

@@ -1,4 +1,4 @@
-"""Tasks against torch's own losses, what is linear in the target, and the slope that `residual` promises."""
+"""Tasks against torch's own losses, what is linear in the target, and `residual`, the derivative of the loss."""
 
 import math
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from calmix import Binary, Classification, Multilabel, MultiTask, PerRow, Regression
+from calmix.core.tree import leaves, map_leaves
 from calmix.errors import SettingError, ShapeError, UnknownNameError
 from calmix.parts import Mix, Task, mixed_target
 
@@ -32,15 +33,6 @@ def test_losses_are_torch_s(task: Task, y: Tensor, width: int):
     else:
         expected = F.binary_cross_entropy_with_logits(output, y.float().reshape(5, width))
     assert torch.allclose(ours, expected)
-
-
-@pytest.mark.parametrize(("task", "y", "width"), TASKS)
-def test_the_residual_is_the_slope_of_the_loss(task: Task, y: Tensor, width: int):
-    output = torch.randn(5, width, requires_grad=True)
-    target = task.target(y)
-    (slope,) = torch.autograd.grad(task.loss(task.output(output), target).sum(), output)
-    scale = {Classification: 1.0, Binary: 1.0, Multilabel: 1 / width, Regression: 2 / width}[type(task)]
-    assert torch.allclose(slope, scale * task.residual(output, target), atol=1e-6)
 
 
 def test_class_ids_and_rows_say_the_same():
@@ -120,9 +112,6 @@ def test_rows_without_a_label_lose_nothing_and_the_mean_is_torch_s(smoothing: fl
     assert torch.allclose(loss.mean(), F.cross_entropy(logits, ids, label_smoothing=smoothing))
     guesses = LOGITS.argmax(1)
     assert float(task.hits(LOGITS, target).mean()) == ((guesses == ids).sum() / 2).item()
-    if not smoothing:  # the residual is the slope of this very loss, ignored rows and all
-        (slope,) = torch.autograd.grad(loss.sum(), logits)
-        assert torch.allclose(slope, task.residual(LOGITS, target), atol=1e-6)
 
 
 def test_a_row_mixed_with_one_without_a_label_keeps_its_own_share_alone():
@@ -200,7 +189,6 @@ def test_smoothing_is_the_loss_s_alone():
     target = smoothed.target(IDS)
     assert torch.equal(target, plain.target(IDS))
     assert torch.equal(smoothed.hits(LOGITS, target), plain.hits(LOGITS, target))
-    assert torch.equal(smoothed.residual(LOGITS, target), plain.residual(LOGITS, target))
     assert plain.label_smoothing == 0
 
 
@@ -304,13 +292,37 @@ def test_the_hits_of_several_tasks_are_those_of_the_first_that_decides():
     assert MultiTask({"size": Regression()}).hits({"size": LOGITS}, {"size": LOGITS}) is None
 
 
-def test_residuals_of_several_tasks_have_their_weights_also_one_inside_another():
-    target = BOTH.target(YS)
-    residual = BOTH.residual(BOTH.output(OUTPUTS), target)
-    assert torch.equal(residual["size"], 0.5 * (LOGITS[:, :1] - target["size"]))
-    outer = MultiTask({"both": BOTH}, {"both": 2.0})
-    nested = outer.residual(outer.output({"both": OUTPUTS}), outer.target({"both": YS}))
-    assert torch.equal(nested["both"]["kind"], 2 * residual["kind"])
+YES = F.one_hot(IDS, 3)
+SERIES = torch.randn(4, 5, 2, generator=torch.Generator().manual_seed(1))
+DERIVED: list[tuple[Task, Any, Any]] = [
+    (Classification(3), LOGITS, IDS),
+    (Classification(3, label_smoothing=0.2), LOGITS, IDS),
+    (Classification(3, weight=WEIGHT), LOGITS, IDS),
+    (Classification(3, focal=0.5), LOGITS, IDS),
+    (Classification(3, label_smoothing=0.2, weight=WEIGHT, focal=2.0), LOGITS, IDS),
+    (Classification(3, label_smoothing=0.2, weight=WEIGHT, focal=1.0, ignore_index=1), LOGITS, IDS),
+    (Binary(), LOGITS[:, 0], IDS.clamp(max=1)),
+    (Multilabel(3), LOGITS, YES),
+    (Regression(), LOGITS[:, 0], YES[:, 0]),
+    (Regression(3), LOGITS, YES),
+    (Regression(2), SERIES, SERIES.cos()),
+    (BOTH, OUTPUTS, YS),
+    (
+        MultiTask({"both": BOTH, "yes": Multilabel(3)}, {"both": 2.0}),
+        {"both": OUTPUTS, "yes": LOGITS},
+        {"both": YS, "yes": YES},
+    ),
+]
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize(("task", "output", "y"), DERIVED)
+def test_the_residual_is_the_derivative_of_the_loss_for_every_task(task: Task, output: Any, y: Any, mixed: bool):
+    rows = map_leaves(lambda leaf: leaf.double().clone().requires_grad_(), task.output(output))
+    target = mixed_target(task.target(y), MIX) if mixed else task.target(y)
+    slopes = torch.autograd.grad(task.loss(rows, target).sum(), leaves(rows))
+    for slope, residual in zip(slopes, leaves(task.residual(rows, target)), strict=True):
+        assert torch.allclose(slope, residual, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(

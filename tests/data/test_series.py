@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from calmix.data.series import HORIZON, WINDOW, exchange_rate
+from calmix.data.series import HORIZON, WINDOW, exchange_rate, exchange_rate_max
 from calmix.errors import DataError, SettingError
 
 DAYS = 2000
@@ -66,6 +66,25 @@ def test_files_that_will_not_do_are_one_sentence(tmp_path: Path):
         file.write_text(text)
         with pytest.raises(DataError, match=message):
             exchange_rate(data_dir=tmp_path)
+
+
+def test_divided_by_their_largest_the_rates_are_shares_of_it_and_the_windows_the_same(folder: Path):
+    rates = np.loadtxt(folder / "exchange_rate.txt", delimiter=",")
+    rates[3, 1] = -1e5  # the largest in size of its currency, in the train split
+    rates[-1, 0] = 1e6  # in the test split: nobody's unit
+    np.savetxt(folder / "exchange_rate.txt", rates, delimiter=",")
+    usual, shares = exchange_rate(data_dir=folder), exchange_rate_max(data_dir=folder)
+    known = torch.tensor(rates[:1200])
+    mean, std, largest = known.mean(0), known.std(0, correction=0), known.abs().amax(0)
+    assert largest[0] == 1199
+    assert largest[1] == 1e5
+    assert shares.about.name == "exchange_rate_max"
+    for name in ("train", "validation", "calibration", "test"):
+        part, other = getattr(shares, name), getattr(usual, name)
+        assert part.x.shape == other.x.shape
+        for divided, standard in ((part.x, other.x), (part.y, other.y)):  # the same rates in other units
+            assert torch.allclose(divided * largest, standard * std + mean, rtol=1e-5, atol=0.1)
+    assert shares.train.x.abs().amax((0, 1)).tolist() == pytest.approx([1.0] * 8, abs=0.02)
 
 
 def test_the_real_file_has_7588_days(real_data: Path):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.impute import SimpleImputer
 
 from calmix.data import Splits, load, split_rows, split_sizes
 from calmix.data.table import read_table, table_splits
@@ -435,3 +436,25 @@ def test_a_thousand_letters(real_data):
     assert splits.train.x.shape == (1000, 16)
     assert splits.train.y.bincount().min() >= 36  # 3.7 % of the rows is the rarest letter
     assert len(splits.test) == 4000
+
+
+def test_columns_encoded_a_few_at_a_time_are_those_encoded_together(monkeypatch: pytest.MonkeyPatch):
+    """Numbers first, then where they are missing, then text, in whatever blocks."""
+    rng = np.random.default_rng(0)
+    numbers = {f"n{i}": np.where(rng.random(N) < 0.1 * i, np.nan, rng.normal(size=N)) for i in range(3)}
+    frame = example(text=np.array(["u", "v", None])[rng.integers(3, size=N)], **numbers, flag=rng.random(N) < 0.5)
+    frame.index += 100  # the frame of somebody who sorted or filtered it
+    together = splits_of(frame)
+    monkeypatch.setattr("calmix.data.table.BLOCK", 1)
+    widths, fit = [], SimpleImputer.fit
+    monkeypatch.setattr(SimpleImputer, "fit", lambda self, x, y=None: (widths.append(x.shape[1]), fit(self, x, y))[1])
+    apart = splits_of(frame)
+    assert widths == [1] * 6
+    assert apart.about == together.about
+    indicators = ("missingindicator_n1", "missingindicator_n2")
+    assert apart.about.features[:6] == ("n0", "n1", "n2", "noise", *indicators)
+    assert set(apart.about.features[6:]) == {"text_u", "text_v", "flag_True", "flag_False"}
+    for part in ("train", "validation", "calibration", "test"):
+        x = getattr(apart, part).x
+        assert (x.dtype, x.is_contiguous()) == (torch.float32, True)
+        torch.testing.assert_close(x, getattr(together, part).x)

@@ -131,7 +131,12 @@ def _cases(numbers: list[int], corpus: Path, folder: Path, only: str | None) -> 
                 own.mkdir()
                 kind = only or kind_of(number)
                 report: dict[str, Any] = {"case": number, "kind": kind}
-                case = make_case(kind, Random(number), corpus, own)
+                try:
+                    case = make_case(kind, Random(number), corpus, own)
+                except Exception:  # some combinations of damage cannot be made
+                    shutil.rmtree(own)
+                    own.mkdir()
+                    case = make_case("evaluate", Random(-number), corpus, own)
                 report["arguments"] = case.arguments
                 told.write(json.dumps(report))
                 told.flush()

@@ -110,7 +110,7 @@ def _damage_entry(random: Random, place: Any, key: Any) -> None:
             place[random.choice(TEXTS)] = place[key]
         case _:
             inner = place[key]
-            number = isinstance(inner, int | float) and not isinstance(inner, bool)
+            number = isinstance(inner, int | float) and not isinstance(inner, bool) and abs(inner) < 1e300
             place[key] = random.choice((-inner, inner * 1e30, inner + 0.5, str(inner))) if number else [inner]
 
 

@@ -1,7 +1,6 @@
 """What must hold for every case, and one case carried out."""
 
 import os
-import sys
 from collections.abc import Sequence
 from contextlib import chdir, nullcontext, redirect_stderr, redirect_stdout
 from io import StringIO

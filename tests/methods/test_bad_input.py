@@ -28,7 +28,8 @@ def step(method: Method, y: torch.Tensor = Y, **options: object) -> None:
         (lambda: calmix.mit_a(sites=("2", "0")), SiteError, "once, in this order: 2, 0"),
         (lambda: calmix.mixup_e(sites=("middle",)), SiteError, "its modules are: 0, 1, 2"),
         (lambda: calmix.sk_mixup(space=calmix.parts.Embedding("middle")), SiteError, "its modules are: 0, 1, 2"),
-        (calmix.c_mixup, SettingError, r"data=\(x, y\).*pass index=index.*whole_set=False"),
+        (calmix.c_mixup, SettingError, r"whole training set: .*data=\(x, y\).*whole_set=False"),
+        (lambda: calmix.with_whole_set(calmix.mixup()), SettingError, r"whole training set: .*data=\(x, y\)"),
         (lambda: calmix.sk_mixup(remember=True), SettingError, r"index=index.*IndexedDataset\(dataset\)"),
         (
             lambda: replace(calmix.mixup(), site=calmix.parts.EverySite()),
@@ -85,9 +86,35 @@ def test_a_random_state_of_another_device_is_refused_every_time():
             training_loss(nn.Linear(6, 4), X, Y)
 
 
-def test_c_mixup_with_the_training_set_but_no_index():
-    with pytest.raises(SettingError, match="pass index=index"):
-        step(calmix.c_mixup(), data=(X, Y))
+SOFT = torch.rand(8, 4).softmax(1)
+
+
+@pytest.mark.parametrize("make", [calmix.c_mixup, lambda: calmix.with_whole_set(calmix.sk_mixup())])
+@pytest.mark.parametrize(
+    ("y", "data", "message"),
+    [
+        (
+            SOFT,
+            (X, Y),
+            r"its y has the shape \(\), in the batch \(4,\): give data= the rows that the loader draws from",
+        ),
+        (Y, (X, SOFT), r"its y has the shape \(4,\), in the batch \(\)"),
+        (Y, (X[:, :3], Y), r"its x has the shape \(3,\), in the batch \(6,\)"),
+        (Y, ({"a": X}, Y), r"its x has the shape {'a': \(6,\)}, in the batch \(6,\)"),
+        (Y, list(X), r"data must have rows \(x, y\); got Tensor"),
+    ],
+)
+def test_training_sets_whose_rows_are_not_like_the_batch(
+    make: Callable[[], Method], y: torch.Tensor, data: object, message: str
+):
+    with pytest.raises(CalmixError, match=message):
+        step(make(), y, data=data)
+
+
+@pytest.mark.parametrize("make", [calmix.c_mixup, lambda: calmix.with_whole_set(calmix.sk_mixup())])
+def test_soft_labels_in_both_are_rows_like_others(make: Callable[[], Method]):
+    step(make(), SOFT, data=(X, SOFT))
+    step(make(), SOFT, data=[(x, y) for x, y in zip(X, SOFT, strict=True)])
 
 
 def test_distances_between_the_targets_of_one_class():
@@ -112,7 +139,7 @@ def test_ranks_of_classes_need_classes():
             lambda: calmix.sk_mixup(remember=True, space=calmix.parts.Inputs()),
             r"remember=True is for embeddings; Inputs\(\)",
         ),
-        (lambda: calmix.mit_l(margin=0.0), "margin must be a number between 0 and 1; got 0.0"),
+        (lambda: calmix.mit_l(margin=0.0), "margin must be a number from 0.001 to below 1; got 0.0"),
         (lambda: calmix.near_mixup(quantile=0.0), "quantile must be a number between 0 and 1"),
         (lambda: calmix.k_mixup(k=0), "k must be at least 1; got 0"),
         (lambda: calmix.c_mixup(bandwidth=0.0), "bandwidth must be a positive number; got 0.0"),
@@ -139,6 +166,11 @@ def test_ranks_of_classes_need_classes():
         (lambda: TrainingLoss(calmix.mixup, Classification(3)), r"method must be a method, such as calmix.mixup\(\)"),  # pyright: ignore
         (lambda: TrainingLoss(calmix.mixup(), 3), r"task must be a task, such as calmix.Classification\(10\); got 3"),  # pyright: ignore
         (lambda: TrainingLoss(calmix.mixup(), Classification(3), data=(X, Y[:5])), "the same number of rows"),
+        (lambda: TrainingLoss(calmix.mixup(), Classification(3), data=(X[0, 0], Y[0])), "the same number of rows"),
+        (lambda: TrainingLoss(calmix.mixup(), Classification(3), data=(X[:0], Y[:0])), "got one without rows"),
+        (lambda: TrainingLoss(calmix.mixup(), Classification(3), data=[]), "got one without rows"),
+        (lambda: TrainingLoss(calmix.mixup(), Classification(3), data={"x": X}), "data must be .*got dict"),
+        (lambda: calmix.with_whole_set(calmix.c_mixup()), "with_whole_set is for methods that shuffle; .*Neighbours"),
         (lambda: TrainingLoss(calmix.mixup(), Classification(3), data=[X, Y]), r"data must be the tuple \(x, y\)"),
         (lambda: TrainingLoss(calmix.mixup(), Classification(3), data=3), r"data must be the training set.*got int"),
     ],

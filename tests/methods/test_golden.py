@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import calmix
 from calmix import Classification, Regression
 from calmix.core.method import Outcome
-from calmix.parts import MNDCG, MRL, Batch, Jacobian, JacobianAbs, Logit, LogitDetached, Method, Mix, Slope
+from calmix.parts import MNDCG, MRL, Batch, Jacobian, JacobianAbs, Logit, LogitDetached, Method, Mix, Slope, Task
 
 N, D, H, K = 6, 4, 5, 3
 RNG = np.random.default_rng(0)
@@ -128,12 +128,33 @@ def test_mixup_e_has_the_published_slope(slope_name: str):
 
 
 @pytest.mark.parametrize("slope_name", SLOPES)
-def test_rescaling_gives_the_total_the_size_of_the_mixup_loss(slope_name: str):
-    slope = 0.3 * expected_slope(slope_name, alpha=2.0)
+@pytest.mark.parametrize("eta", [0.3, 300.0])  # with the latter some totals are negative
+def test_rescaling_gives_the_total_the_size_of_the_mixup_loss(slope_name: str, eta: float):
+    slope = eta * expected_slope(slope_name, alpha=2.0)
     scale = abs(MIXED) / abs(MIXED + slope)
-    rescaled = terms(calmix.mixup_e(0.3, 2.0, SLOPES[slope_name], rescale=True))
+    rescaled = terms(calmix.mixup_e(eta, 2.0, SLOPES[slope_name], rescale=True))
     assert rescaled == {"mixed": pytest.approx(scale * MIXED), "slope": pytest.approx(scale * slope)}
     assert abs(sum(rescaled.values())) == pytest.approx(MIXED)
+
+
+def test_some_totals_are_negative():
+    assert min(MIXED + 300 * expected_slope(name, alpha=2.0) for name in SLOPES) < 0
+
+
+def total_gradient(method: Method) -> Tensor:
+    net, lam = network(), torch.tensor(LAM)
+    step = method.step(net, Classification(K), Batch(torch.tensor(X), torch.tensor(LABELS)))
+    made = method.objective(step, Mix(torch.tensor(ANCHOR), torch.tensor(PARTNER), lam, lam)).terms
+    return torch.autograd.grad(torch.stack(list(made.values())).sum(), net.get_parameter("2.weight"))[0]
+
+
+@pytest.mark.parametrize("slope_name", SLOPES)
+def test_rescaling_changes_the_size_of_the_gradient_and_not_its_direction(slope_name: str):
+    scale = abs(MIXED) / abs(MIXED + 0.3 * expected_slope(slope_name, alpha=2.0))
+    plain, rescaled = (
+        total_gradient(calmix.mixup_e(0.3, 2.0, SLOPES[slope_name], rescale=rescale)) for rescale in (False, True)
+    )
+    assert torch.allclose(rescaled, scale * plain)
 
 
 def gradient(method: Method) -> Tensor:
@@ -159,7 +180,21 @@ def test_logit_also_differentiates_the_probabilities():
     assert np.allclose(ours.numpy(), (p - Y + through_p).sum(0) / N / 3)
 
 
-def test_regression_residuals_are_output_minus_target():
+@pytest.mark.parametrize("task", [Classification(K, weight=(0.5, 1.0, 3.0)), calmix.Multilabel(K), Regression(K)])
+def test_the_slope_s_gradient_is_that_of_the_clean_loss_whatever_the_task(task: Task):
+    method = calmix.mixup_e(0.3, 1.0, LogitDetached(), rescale=False)
+    net = network()
+    step = method.step(net, task, Batch(torch.tensor(X), torch.tensor(Y)))
+    lam = torch.tensor(LAM)
+    slope = method.objective(step, Mix(torch.tensor(ANCHOR), torch.tensor(PARTNER), lam, lam)).terms["slope"]
+    clean = task.loss(net(torch.tensor(X)), task.target(torch.tensor(Y))).mean()
+    for found, plain in zip(
+        *(torch.autograd.grad(term, list(net.parameters())) for term in (slope, clean)), strict=True
+    ):
+        assert torch.allclose(found, 0.3 / 3 * plain)  # E[a] = 1/3
+
+
+def test_regression_has_the_slope_of_its_squared_error():
     method = calmix.mixup_e(1.0, 1.0, LogitDetached(), rescale=False)
     net, target = network(1), RNG.normal(size=(N, 1))
     lam = torch.tensor(LAM)
@@ -167,7 +202,7 @@ def test_regression_residuals_are_output_minus_target():
     mix = Mix(torch.tensor(ANCHOR), torch.tensor(PARTNER), lam, lam)
     made = {name: term.item() for name, term in method.objective(step, mix).terms.items()}
     output = f(X)[:, :1]
-    assert made["slope"] == pytest.approx(((output - target) * output).mean() / 3)
+    assert made["slope"] == pytest.approx((2 * (output - target) * output).mean() / 3)
     mixed_output = f(MIXED_X)[:, :1]
     mixed_target = LAM[:, None] * target[ANCHOR] + (1 - LAM[:, None]) * target[PARTNER]
     assert made["mixed"] == pytest.approx(((mixed_output - mixed_target) ** 2).mean())

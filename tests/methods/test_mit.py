@@ -1,6 +1,7 @@
 """Mixup Inference in Training: two mixes far enough apart, and what takes them apart again."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ import calmix
 from calmix import Classification, TrainingLoss
 from calmix.errors import SettingError, SiteError
 from calmix.methods.mit import remix, unmix
-from calmix.parts import Apart, Mix, Shuffle, Twice, blend
+from calmix.parts import Apart, Method, Mix, Shuffle, Twice, blend
+
+X = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
 
 
 def drawn(part: Apart, pairs: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -64,18 +67,28 @@ def test_a_batch_has_one_pair_of_shares_or_every_row_its_own():
     assert not torch.equal(first, drawn(Apart(0.5, 0.5), 10, seed=1)[0])
 
 
-def test_a_gap_that_no_draw_has_gives_the_farthest_draw():
-    first, second = drawn(Apart(50.0, 0.9, per_row=True), 2000)
-    gap = first - second
-    assert (gap < 0.9).all()
-    lam = np.random.default_rng(0).beta(50.0, 50.0, size=(2, 64, 2000))
-    farthest = (np.maximum(lam, 1 - lam).sum(0) - 1).max(0)
-    assert stats.kstest(gap.numpy(), farthest).pvalue > 1e-3
+@pytest.mark.parametrize("margin", [0.001, 0.5, 0.9])
+@pytest.mark.parametrize("alpha", [50.0, 1e12, 1e30])
+def test_a_gap_that_no_draw_has_is_kept_all_the_same_evenly_about_a_half(alpha: float, margin: float):
+    """The limit of the draws by rejection: given the gap, Beta(alpha, alpha) is densest where it is halved."""
+    first, second = drawn(Apart(alpha, margin, per_row=True), 500)
+    assert (first - second >= margin - 1e-6).all()
+    if alpha > 50 or margin == 0.9:
+        assert torch.allclose(first, torch.tensor((1 + margin) / 2))
+        assert torch.allclose(second, torch.tensor((1 - margin) / 2))
+
+
+@pytest.mark.parametrize("make", [calmix.mit_l, calmix.mit_a])
+def test_losses_and_gradients_are_finite_whatever_alpha(make: Callable[..., Method]):
+    for alpha in (1e-30, 1e-3, 1e12, 1e30):
+        net = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
+        TrainingLoss(make(alpha=alpha, margin=0.001), Classification(3))(net, X, torch.arange(8) % 3).backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
 
 
 def test_margins_and_alphas_out_of_range_are_one_sentence():
-    for margin in (0.0, 1.0, -0.1):
-        with pytest.raises(SettingError, match=f"margin must be a number between 0 and 1; got {margin}"):
+    for margin in (0.0, 1e-4, 1.0, -0.1, math.nan):
+        with pytest.raises(SettingError, match=f"margin must be a number from 0.001 to below 1; got {margin}"):
             calmix.mit_l(margin=margin)
     with pytest.raises(SettingError, match="alpha must be a positive number; got 0"):
         calmix.mit_a(alpha=0)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import calmix
 from calmix.errors import SettingError
-from calmix.parts import Inputs, OptimalAssignment, Pairing, Pairs, QuantileBand, TargetNeighbours
+from calmix.parts import Inputs, OptimalAssignment, Pairing, Pairs, QuantileBand, TargetNeighbours, WholeSet
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -46,12 +46,14 @@ def distances(x: Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 0.5), (0.5, 1.0), (0.0, 0.25), (0.25, 0.75), (0.9, 1.0)])
 @pytest.mark.parametrize("n", [12, 30])
-def test_every_allowed_partner_is_drawn_equally_often_and_no_other(low: float, high: float, n: int):
+@pytest.mark.parametrize("self_pairs", [False, True])
+def test_every_allowed_partner_is_drawn_equally_often_and_no_other(low: float, high: float, n: int, self_pairs: bool):
     x = torch.randn(n, 2, generator=seeded(1))
     d, others = distances(x), ~np.eye(n, dtype=bool)
-    ends = [np.quantile(d[others], level, method="inverted_cdf") for level in (low, high)]
-    allowed = (d >= ends[0] - 1e-6) & (d <= ends[1] + 1e-6) & others
-    drawn = partners(QuantileBand(low, high, Inputs()), step_on(x), 1500)
+    ends = [np.quantile(d if self_pairs else d[others], level, method="inverted_cdf") for level in (low, high)]
+    allowed = (d >= ends[0] - 1e-6) & (d <= ends[1] + 1e-6)
+    allowed = allowed | ~others if self_pairs else allowed & others
+    drawn = partners(QuantileBand(low, high, Inputs(), self_pairs), step_on(x), 1500)
     for i in range(n):
         counts = np.bincount(drawn[:, i], minlength=n)
         assert counts[allowed[i]].sum() == (1500 if allowed[i].any() else 0)
@@ -67,6 +69,16 @@ def test_far_from_the_origin_the_pairs_are_the_same(pairing: Pairing):
     x = torch.randn(64, 8, generator=seeded(1)).mul(64).round() / 64  # so that adding does not round
     near, there = (partners(pairing, step_on(x + offset), 3) for offset in (0.0, 4096.0))
     assert (near == there).float().mean() > 0.95  # but for ties
+
+
+@pytest.mark.parametrize("quantile", [0.1, 0.5, 0.8])
+def test_with_self_pairs_the_near_ones_are_those_of_the_published_code(quantile: float):
+    """There the quantile is torch's, of all n^2 distances, and every row may also be its own partner."""
+    distance = torch.cdist(CLOUD, CLOUD)
+    allowed = distance <= torch.quantile(distance, quantile)
+    pairing = calmix.near_mixup(quantile, space=Inputs(), self_pairs=True).pairing
+    drawn = partners(pairing, step_on(CLOUD), 1000)
+    assert [set(column.tolist()) for column in drawn.T] == [set(row.nonzero().flatten().tolist()) for row in allowed]
 
 
 def test_rows_choose_independently():
@@ -193,13 +205,54 @@ def test_partners_come_from_the_set_with_their_inputs_and_targets_however_it_is_
     assert torch.equal(*mixes)
 
 
-def test_without_the_set_or_the_index_it_is_one_sentence():
+@pytest.mark.parametrize("pairing", [TargetNeighbours(), WholeSet()])
+def test_without_the_set_it_is_one_sentence_and_the_index_is_not_needed(pairing: Pairing):
     x, y = torch.zeros(3, 2), torch.zeros(3)
-    for step in (step_on(x, y, torch.arange(3)), step_on(x, y, None, (x, y))):
-        with pytest.raises(SettingError, match=r"TrainingLoss\(\.\.\., data=\(x, y\)\), and pass index=index"):
-            TargetNeighbours()(step, seeded())
+    with pytest.raises(SettingError, match=r"give it to the training loss, TrainingLoss\(\.\.\., data=\(x, y\)\)"):
+        pairing(step_on(x, y, torch.arange(3)), seeded())
+    pairs = pairing(step_on(x, y, None, (x, y)), seeded())
+    assert pairs.partner.tolist() == [3, 4, 5]
     with pytest.raises(SettingError, match=r"data must be the training set.*got int"):
         calmix.TrainingLoss(calmix.c_mixup(), calmix.Regression(), data=3)
+
+
+# ---------------------------------------------------------------------------------------------- WholeSet
+
+
+def test_every_row_of_the_set_is_drawn_equally_often_by_every_row():
+    x = torch.arange(40.0)[:, None].expand(40, 2)
+    step = step_on(x[:3], None, torch.arange(3), (x, torch.zeros(40)))
+    generator, drawn = seeded(), []
+    for _ in range(2000):
+        anchor, partner, others = WholeSet()(step, generator)
+        assert others is not None
+        assert anchor.tolist() == [0, 1, 2]
+        assert partner.tolist() == [3, 4, 5]
+        drawn.append(others.x[:, 0].long())
+    counts = torch.stack(drawn).T
+    assert all(stats.chisquare(np.bincount(row, minlength=40)).pvalue > 1e-3 for row in counts)
+    assert 0.01 < (counts[0] == counts[1]).float().mean() < 0.045  # independently: 1 / 40
+
+
+@pytest.mark.parametrize(
+    "method",
+    [calmix.mixup(per_row=True), calmix.sk_mixup(), calmix.mixup_e(), calmix.regmixup(), calmix.manifold_mixup()],
+)
+def test_a_batch_of_one_row_is_mixed_with_rows_of_the_whole_set(method: calmix.parts.Method):
+    """Whose inputs and targets they bring: in the batch there is nobody else."""
+    x, y = torch.arange(40.0)[:, None].expand(40, 2).clone(), torch.arange(40.0)
+    training_loss = calmix.TrainingLoss(calmix.with_whole_set(method), calmix.Regression(), data=(x, y))
+    net, seen = nn.Sequential(nn.Linear(2, 1), nn.Linear(1, 1)), []
+    for _ in range(30):
+        training_loss(net, x[:1], y[:1], torch.zeros(1, dtype=torch.int64))
+        mix, outcome = training_loss.mix, training_loss._last
+        assert mix is not None
+        assert outcome is not None
+        share = 1 - float(mix.lam_y[-1])
+        if share > 0.01:
+            seen.append(float(outcome.target[-1, 0]) / share)
+    assert len({round(j) for j in seen}) > 5
+    assert all(abs(j - round(j)) < 1e-2 and 0 <= j < 39.5 for j in seen)
 
 
 # ------------------------------------------------------------------------------------- OptimalAssignment

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import calmix
-from calmix import Classification, TrainingLoss, folded, scheduled, sometimes, without_self_pairs
+from calmix import Classification, TrainingLoss, folded, scheduled, sometimes, with_whole_set, without_self_pairs
 from calmix.core.method import Scheduled
 from calmix.errors import SettingError, UnknownNameError
 from calmix.methods.read import read_method
@@ -192,6 +192,20 @@ def test_the_training_loss_follows_its_epoch_and_keeps_it_in_its_state():
     assert torch.equal(resumed(net, x, y), plain)
 
 
+def test_after_a_method_that_remembers_another_may_remember_elsewhere_and_mixup_remembers_nothing():
+    x, y, index, net = torch.randn(N, 1, SIDE, SIDE), torch.arange(N) % 4, torch.arange(N), network()
+    here, there = (calmix.sk_mixup(space=calmix.parts.Remembered(site)) for site in ("1", "2"))
+    training_loss = TrainingLoss(scheduled(here, 1, then=scheduled(there, 2, then=calmix.mixup())), Classification(4))
+    kept = []
+    for epoch in range(4):
+        training_loss.epoch = epoch
+        training_loss(net, x, y, index)
+        kept.append({site: t.clone() for site, t in training_loss.state_dict()["_extra_state"]["memory"].items()})
+    assert [list(tables) for tables in kept] == [["1"], ["1", "2"], ["1", "2"], ["1", "2"]]
+    for site in ("1", "2"):
+        assert torch.equal(kept[1][site].nan_to_num(), kept[3][site].nan_to_num())
+
+
 # ----------------------------------------------------------------------------------------------- as text
 
 
@@ -202,6 +216,7 @@ def test_the_training_loss_follows_its_epoch_and_keeps_it_in_its_state():
         ("sometimes(method=cutmix(per_row=True), per_row=True)", sometimes(calmix.cutmix(per_row=True), 0.5, True)),
         ("folded(method=sk_mixup(tau_std=1))", folded(calmix.sk_mixup(tau_std=1))),
         ("without_self_pairs(method=mixup)", without_self_pairs(calmix.mixup())),
+        ("with_whole_set(method=sk_mixup(tau_max=5))", with_whole_set(calmix.sk_mixup(tau_max=5))),
         ("scheduled(method=mixup, until=80)", scheduled(calmix.mixup(), 80)),
         (
             "scheduled(method=sometimes(method=mixup), until=2, then=scheduled(method=folded(method=mixup), until=4))",

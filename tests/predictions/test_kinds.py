@@ -1,5 +1,7 @@
 """Predictions as values: what is a probability, and which numbers are refused."""
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from calmix.errors import DataError, ShapeError
+from calmix.metrics.tensors import row_slices
 from calmix.predictions import (
     ClassPredictions,
     MultilabelPredictions,
@@ -17,6 +20,36 @@ from calmix.predictions import (
 
 LOGITS = torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
 LABELS = torch.tensor([0, 2])
+
+
+@pytest.fixture
+def two_rows_a_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("calmix.predictions.kinds.row_slices", partial(row_slices, numbers=6))
+
+
+@pytest.mark.usefixtures("two_rows_a_piece")
+@pytest.mark.parametrize("are_probs", [False, True])
+def test_predictions_stay_as_given_and_are_read_a_few_rows_at_a_time(are_probs: bool):
+    logits, labels = torch.randn(7, 3, generator=torch.Generator().manual_seed(0)), torch.arange(7) % 3
+    outputs = logits.softmax(1) if are_probs else logits
+    test = ClassPredictions(outputs, labels, are_probs=are_probs)
+    assert test.outputs is outputs
+    pieces, of_labels = zip(*test.pieces(), strict=True)
+    assert [tuple(piece.shape) for piece in pieces] == [(2, 3), (2, 3), (2, 3), (1, 3)]
+    expected = outputs.double().log() if are_probs else outputs.double()
+    assert torch.equal(torch.cat(pieces), expected)
+    assert torch.equal(test.logits.double(), expected)
+    assert torch.equal(torch.cat(of_labels), labels)
+
+
+@pytest.mark.usefixtures("two_rows_a_piece")
+def test_a_fault_in_a_later_piece_is_found_and_named():
+    probs, labels = torch.full((7, 2), 0.5), torch.zeros(7, dtype=torch.int64)
+    for value, advice in ((0.4, "row 5 sums to 0.9"), (float("nan"), "first in row 5"), (-1.0, "run from -1 to 0.5")):
+        bad = probs.clone()
+        bad[5, 0] = value
+        with pytest.raises(DataError, match=advice):
+            ClassPredictions(bad, labels, are_probs=True)
 
 
 @given(st.lists(st.floats(0.001, 1), min_size=2, max_size=6))

@@ -1,11 +1,13 @@
 """Every number of predictions comes from the metric of its name, under the condition of its name."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 
 from calmix import metrics, posthoc
+from calmix.metrics.tensors import row_slices
 from calmix.predictions import (
     CALIBRATORS,
     ClassPredictions,
@@ -25,17 +27,19 @@ TEST, HELD = ClassPredictions(2 * TRUE[:200], LABELS[:200]), ClassPredictions(2 
 
 
 def test_class_scores_are_those_of_the_metrics():
-    scores, corrected, temperature = class_scores(TEST, HELD, bins=10)
-    assert list(corrected) == list(CALIBRATORS)
+    scores, rows, corrections, temperature = class_scores(TEST, HELD, bins=10)
+    assert list(corrections) == list(CALIBRATORS)
+    assert list(rows) == ["plain", *CALIBRATORS]
     assert scores["plain"] == metrics.classification_metrics(TEST.probs, TEST.labels, 10)
     low, high = metrics.ece_interval(TEST.probs, TEST.labels, 10)
     assert (scores["intervals/low"], scores["intervals/high"]) == ({"ece": low}, {"ece": high})
-    for name, logits in corrected.items():
-        assert scores[name] == metrics.classification_metrics(logits.softmax(1), TEST.labels, 10)
+    for name, correction in corrections.items():
+        probs = correction(TEST.logits).softmax(1)
+        assert scores[name] == metrics.classification_metrics(probs, TEST.labels, 10)
+        assert torch.equal(rows[name].confidence, metrics.score_rows(probs, TEST.labels).confidence)
     held = posthoc.CalibrationLogits(HELD.logits, HELD.labels)
     fitted = posthoc.fit_temperature(held)
     assert temperature == fitted.value == pytest.approx(2, rel=0.3)
-    assert torch.equal(corrected["scaled"], fitted(TEST.logits.double()))
     sets = posthoc.fit_conformal_sets(held, 0.1)(TEST.probs)
     assert scores["conformal"] == {
         "promised": 0.9,
@@ -44,11 +48,35 @@ def test_class_scores_are_those_of_the_metrics():
     }
 
 
+@pytest.mark.parametrize("are_probs", [False, True])
+def test_scores_of_rows_in_pieces_are_those_of_all_rows(monkeypatch: pytest.MonkeyPatch, are_probs: bool):
+    test = ClassPredictions(TEST.probs if are_probs else TEST.logits, TEST.labels, are_probs=are_probs)
+    outside = TRUE[300:] / 5
+    whole, of_outside = class_scores(test, HELD).scores, ood_scores(test, outside)
+    small = partial(row_slices, numbers=3 * 7)
+    monkeypatch.setattr("calmix.predictions.kinds.row_slices", small)
+    monkeypatch.setattr("calmix.metrics.shift.row_slices", small)
+    pieces = class_scores(test, HELD).scores
+    assert pieces.keys() == whole.keys()
+    for condition, metrics_ in whole.items():
+        assert pieces[condition] == pytest.approx(metrics_, rel=1e-12), condition
+    assert ood_scores(test, outside) == of_outside
+
+
+def test_the_test_rows_are_read_once(monkeypatch: pytest.MonkeyPatch):
+    """Four corrections, conformal sets and all metrics: a pass for each would read a large file many times."""
+    reads = []
+    pieces = ClassPredictions.pieces
+    monkeypatch.setattr(ClassPredictions, "pieces", lambda self: (reads.append(self), pieces(self))[1])
+    class_scores(TEST, HELD)
+    assert [one is TEST for one in reads] == [True]
+
+
 def test_only_what_is_asked_for_is_fitted():
     alone, few = class_scores(TEST), class_scores(TEST, HELD, calibrators=TEMPERATURE)
-    assert (alone.corrected, alone.temperature) == ({}, None)
+    assert (alone.corrections, alone.temperature) == ({}, None)
     assert "conformal" not in alone.scores
-    assert list(few.corrected) == ["scaled"]
+    assert list(few.corrections) == ["scaled"]
     assert "positive" not in alone.scores  # three classes
 
 
@@ -66,11 +94,14 @@ def test_answers_that_are_about_90_per_cent_sure():
 
 def test_ood_scores_know_the_energy_of_logits_only():
     inside, foreign = TRUE[:50], TRUE[50:90] / 5
-    assert ood_scores(inside, foreign) == metrics.shift_metrics(inside, foreign)
-    for pair in ((inside.log_softmax(1), foreign), (inside, foreign.log_softmax(1))):
-        expected = metrics.shift_metrics(*pair)
+    test, labels = ClassPredictions(inside, LABELS[:50]), LABELS[:50]
+    assert ood_scores(test, foreign) == metrics.shift_metrics(inside, foreign)
+    of_probs = ClassPredictions(inside.softmax(1), labels, are_probs=True)
+    logs = ClassPredictions(inside.log_softmax(1), labels)
+    for one, other in ((logs, foreign), (of_probs, foreign), (test, foreign.log_softmax(1))):
+        expected = metrics.shift_metrics(one.logits, other)
         del expected["energy"]
-        assert ood_scores(*pair) == expected
+        assert ood_scores(one, other) == expected
 
 
 def test_multilabel_scores_are_those_of_the_metrics():

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from calmix.methods.table import METHODS
-from calmix.metrics import reliability
+from calmix.metrics import RowScores, reliability, score_rows, smooth_ece
 from calmix.report.drawing import TOGETHER, panels, wrapped
 from calmix.report.figures.confidence import confidence_drawing, prepare_ood, prepare_right_wrong
 from calmix.report.figures.curves import Curve, Quantity, curves_drawing, draw_curve, prepare_risk
@@ -21,7 +21,6 @@ from calmix.report.figures.reliability import (
     draw_reliability,
     prepare_positive,
     prepare_reliability,
-    prepare_stage,
 )
 from calmix.report.style import NAMED, styles
 from calmix.results.files import NamedArrays
@@ -29,17 +28,14 @@ from calmix.results.files import NamedArrays
 STYLE = NAMED["mixup"]
 
 
-def class_arrays(seed: int) -> NamedArrays:
-    """Predictions of 80 rows of three classes, as a run stores them."""
+def class_arrays(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities and labels of 80 rows of three classes."""
     rng = np.random.default_rng(seed)
-    logits = rng.normal(size=(80, 3))
-    probs = torch.from_numpy(logits).softmax(1).numpy()
-    return {
-        "logits": logits,
-        "probs": probs,
-        "labels": rng.integers(0, 3, 80),
-        "temperature": np.array(0.5 + rng.random()),
-    }
+    return rng.dirichlet(np.ones(3), 80), rng.integers(0, 3, 80)
+
+
+def class_rows(seed: int) -> RowScores:
+    return score_rows(*class_arrays(seed))
 
 
 def value_arrays(seed: int) -> NamedArrays:
@@ -58,17 +54,12 @@ def curve(method: str, seeds: int = 3) -> Curve:
 # --------------------------------------------------------------------------------------------- reliability
 
 
-def test_reliability_pools_the_seeds_before_and_after_each_own_temperature():
-    seeds = [class_arrays(seed) for seed in range(3)]
-    labels = np.concatenate([seed["labels"] for seed in seeds])
-    scaled = [torch.tensor(seed["logits"] / seed["temperature"]).softmax(1) for seed in seeds]
-    expected = (
-        reliability(np.concatenate([seed["probs"] for seed in seeds]), labels),
-        reliability(torch.cat(scaled), labels),
-    )
-    for stage, bins in zip(prepare_reliability("mixup", seeds), expected, strict=True):
-        for name in ("count", "claimed", "observed"):
-            torch.testing.assert_close(getattr(stage.bins, name), getattr(bins, name))
+def test_reliability_pools_the_seeds():
+    probs, labels = (np.concatenate(parts) for parts in zip(*map(class_arrays, range(3)), strict=True))
+    shown = prepare_reliability("mixup", "", [class_rows(seed) for seed in range(3)])
+    assert torch.equal(shown.bins.observed, reliability(probs, labels).observed)
+    assert torch.equal(shown.bins.claimed, reliability(probs, labels).claimed)
+    assert shown.smooth.error == smooth_ece(probs, labels)
 
 
 def test_a_bar_is_the_accuracy_and_its_gap_ends_at_the_confidence():
@@ -76,7 +67,7 @@ def test_a_bar_is_the_accuracy_and_its_gap_ends_at_the_confidence():
     probs, labels = rng.dirichlet(np.ones(3), 200), rng.integers(0, 3, 200)
     bins = reliability(probs, labels)
     ax = Figure().add_subplot()
-    data = prepare_stage("mixup", "before temperature", probs, labels)
+    data = prepare_reliability("mixup", "before temperature", [score_rows(probs, labels)])
     draw_reliability(ax, data, STYLE)
     full = bins.count > 0
     bars = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
@@ -94,7 +85,7 @@ def test_a_bar_is_the_accuracy_and_its_gap_ends_at_the_confidence():
 def test_the_smooth_curve_is_drawn_where_there_are_rows():
     """Rows that claim 0.7 and are right 0.8 of the time: the curve is near them, and nowhere else."""
     probs, labels = np.tile([0.7, 0.3], (1000, 1)), (np.arange(1000) % 5 == 0).astype(int)
-    data = prepare_stage("mixup", "", probs, labels)
+    data = prepare_reliability("mixup", "", [score_rows(probs, labels)])
     ax = Figure().add_subplot()
     draw_reliability(ax, data, STYLE)
     (_, line) = (collection for collection in ax.collections if isinstance(collection, LineCollection))
@@ -119,24 +110,24 @@ def test_the_reliability_of_the_positive_class_says_so():
 
 def test_right_and_wrong_answers_are_shares_of_their_own_number():
     probs = np.array([[0.9, 0.1], [0.9, 0.1], [0.55, 0.45], [0.3, 0.7]])
-    shown = prepare_right_wrong("mixup", [{"probs": probs, "labels": np.array([0, 0, 1, 1])}])
+    shown = prepare_right_wrong("mixup", [score_rows(probs, np.array([0, 0, 1, 1]))])
     assert shown.filled.sum() == pytest.approx(1)
     assert shown.filled[13] == pytest.approx(2 / 3)  # 0.9 in [13 / 15, 14 / 15)
     assert shown.outlined[8] == 1  # 0.55
-    right = prepare_right_wrong("mixup", [{"probs": probs[:1], "labels": np.array([0])}])
+    right = prepare_right_wrong("mixup", [score_rows(probs[:1], np.array([0]))])
     assert right.outlined.sum() == 0  # nothing is wrong
 
 
-def test_rows_of_no_class_have_the_confidence_of_their_logits():
-    known = {"probs": np.array([[1.0, 0.0]]), "ood_notmnist_logits": np.zeros((5, 2))}
-    shown = prepare_ood("mixup", [known], "notmnist")
+def test_rows_of_no_class_are_shares_of_their_own_number():
+    known = score_rows(np.array([[1.0, 0.0]]), np.array([0]))
+    shown = prepare_ood("mixup", [known], "notmnist", [torch.full((5,), 0.5)])
     assert (shown.filled[14], shown.outlined[7]) == (1, 1)
     assert shown.kinds == ("test rows", "rows of notmnist")
     assert sum(float(row["share"]) for row in shown.rows()) == 2
 
 
 def test_confidence_has_a_panel_a_method():
-    shown = [prepare_right_wrong(method, [class_arrays(0)]) for method in ("erm", "mixup")]
+    shown = [prepare_right_wrong(method, [class_rows(0)]) for method in ("erm", "mixup")]
     drawing = confidence_drawing("x", shown, styles(["erm", "mixup"]))
     figure = Figure((drawing.width, drawing.height), layout="constrained")
     drawing.paint(figure)
@@ -150,7 +141,7 @@ def test_confidence_has_a_panel_a_method():
 def test_the_risk_at_full_coverage_is_the_error():
     rng = np.random.default_rng(0)
     probs, labels = rng.dirichlet(np.ones(3), 300), rng.integers(0, 3, 300)
-    curve = prepare_risk("mixup", [7], [{"probs": probs, "labels": labels}])
+    curve = prepare_risk("mixup", [7], [score_rows(probs, labels)])
     assert curve.x[-1] == 1
     assert curve.values[0, -1] == pytest.approx((probs.argmax(1) != labels).mean())
     order = np.argsort(-probs.max(1))
@@ -162,12 +153,15 @@ def test_a_curve_is_the_mean_before_a_thin_line_a_seed():
     data = curve("mixup")
     ax = Figure().add_subplot()
     draw_curve(ax, data, STYLE)
-    *seeds, mean = (np.asarray(line.get_ydata()) for line in ax.lines)
-    np.testing.assert_allclose(seeds, 100 * data.values)
-    np.testing.assert_allclose(mean, 100 * data.values.mean(0))
+    (seeds,), (mean,) = ax.collections, ax.lines  # all seeds are one thing to draw
+    assert isinstance(seeds, LineCollection)
+    np.testing.assert_allclose([segment[:, 1] for segment in seeds.get_segments()], 100 * data.values)
+    np.testing.assert_allclose([segment[:, 0] for segment in seeds.get_segments()], [data.x] * 3)
+    np.testing.assert_allclose(np.asarray(mean.get_ydata()), 100 * data.values.mean(0))
+    assert ax.dataLim.ymax == pytest.approx(100 * data.values.max())  # nothing is cut
     alone = Figure().add_subplot()
     draw_curve(alone, curve("mixup", seeds=1), STYLE)
-    assert len(alone.lines) == 1
+    assert (len(alone.lines), len(alone.collections)) == (1, 0)
 
 
 @pytest.mark.parametrize(("methods", "axes"), [(TOGETHER, 1), (TOGETHER + 1, TOGETHER + 1), (18, 18)])
@@ -179,7 +173,7 @@ def test_many_methods_have_a_panel_each(methods: int, axes: int):
     assert len(figure.axes) == axes
     if axes > 1:
         assert [ax.get_title() for ax in figure.axes] == [wrapped(label, 20) for label in labels]
-        assert all(len(ax.lines) == methods - 1 + 4 for ax in figure.axes)  # all others in grey; three seeds, the mean
+        assert all(len(ax.lines) == methods for ax in figure.axes)  # all others in grey, and the mean
 
 
 # ----------------------------------------------------------------------------------------------- predicted

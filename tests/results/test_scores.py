@@ -70,17 +70,25 @@ def test_intervals_and_differences_are_over_seeds():
 def test_what_was_not_measured_cannot_be_summed_up():
     with pytest.raises(DataError, match="no mce of 'erm' under 'plain'"):
         SCORES.interval("erm", "mce")
-    with pytest.raises(DataError, match="no nll under 'plain' for the same seeds"):
-        SCORES.difference("mixup", "erm", "nll")
+    with pytest.raises(DataError, match="no mce under 'plain' for the same seeds"):
+        SCORES.difference("mixup", "erm", "mce")
     other = Scores.of([("a", 0, {"plain": {"ece": 0.1}}), ("b", 1, {"plain": {"ece": 0.1}})])
     with pytest.raises(DataError, match="for the same seeds"):
         other.evidence("a", "b", "ece")
 
 
-def test_the_wide_form_has_a_row_a_run_and_the_columns_that_every_run_has():
+def test_a_difference_is_of_the_seeds_that_both_have():
+    """A run that failed, or a score that one run lacks, takes its pair with it."""
+    found = SCORES.difference("mixup", "erm", "nll")
+    assert (found.mean, found.count) == (2.0, 1)
+
+
+def test_the_wide_form_has_a_row_a_run_and_a_column_a_score():
     wide = SCORES.wide([("scaled", "ece"), ("plain", "nothing")])
-    assert list(wide.columns) == ["method", "seed", "scaled_ece", "ece"]  # not nll, which one run lacks
-    assert wide.to_numpy().tolist() == [
+    others = ["nll", "ood_a_energy_auroc", "ood_b_energy_auroc"]
+    assert list(wide.columns) == ["method", "seed", "scaled_ece", "ece", *others]
+    assert wide[others].isna().sum().tolist() == [1, 3, 3]  # of the runs that lack them
+    assert wide.drop(columns=others).to_numpy().tolist() == [
         ["mixup", 1, 0.04, 0.4],
         ["mixup", 0, 0.03, 0.3],
         ["erm", 0, 0.01, 0.1],

@@ -161,6 +161,11 @@ def test_methods_that_are_alike_as_a_whole_have_no_pairs_apart():
     same = ranked(np.ones((6, 3)))
     assert same.p == 1
     assert same.groups == [[0, 1, 2]]
+    wins = ranked(np.column_stack([np.zeros(4), np.arange(1.0, 5.0)]))  # four of four: Wilcoxon's p is 2 / 2^4
+    assert wins.mean[0] - wins.mean[1] >= wins.critical  # Nemenyi's test by itself would tell them apart
+    assert wins.p == pytest.approx(0.125)
+    assert not wins.apart(0, 1)
+    assert wins.groups == [[1, 0]]
     two = ranked(np.column_stack([np.arange(8.0), np.arange(8.0) + 1]))
     assert two.p == pytest.approx(signed_rank(np.ones(8))) == 2 / 2**8
     assert two.apart(0, 1)

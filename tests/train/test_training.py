@@ -1,5 +1,6 @@
 """Batches, augmentation, and the training loop: paired, deterministic, selected without the test split."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,21 +8,24 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from torch import nn
 
 import calmix
 from calmix.core.loss import TrainingLoss
 from calmix.data import Fixed, Split, Splits, load
+from calmix.data.splits import About
 from calmix.errors import CalmixError, SettingError
-from calmix.parts import Method
+from calmix.parts import Method, Scheduled
 from calmix.train import Recipe, Trained, TrainingSettings, predict, train
 from calmix.train.batches import Batches, crop_and_flip
+from calmix.train.module import Module
 
 WINE = load("wine")
 
 
 def trained(
-    method: Method,
+    method: Method | Scheduled,
     settings: TrainingSettings,
     splits: Splits = WINE,
     model: Callable[..., nn.Module] | None = None,
@@ -65,6 +69,17 @@ def test_crop_and_flip_shifts_and_mirrors_each_image():
         candidates = [padded[image, :, i : i + 6, j : j + 7] for i in range(5) for j in range(5)]
         candidates += [candidate.flip(2) for candidate in candidates]
         assert any(torch.equal(out[image], candidate) for candidate in candidates)
+
+
+def test_every_shift_is_as_likely_and_half_of_the_images_are_mirrored():
+    x = torch.arange(30.0).reshape(1, 1, 5, 6)
+    padded = torch.nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")[0, 0]
+    shifted = [padded[i : i + 5, j : j + 6] for i in range(3) for j in range(3)]
+    candidates = torch.stack([*shifted, *(image.flip(1) for image in shifted)])  # (18, 5, 6)
+    out = crop_and_flip(x.expand(3600, 1, 5, 6), torch.Generator().manual_seed(0), padding=1)
+    found = (out == candidates).flatten(2).all(2)  # (3600, 18)
+    assert (found.sum(1) == 1).all()
+    assert stats.chisquare(found.sum(0)).pvalue > 1e-3
 
 
 def test_crop_and_flip_draws_for_each_image_of_a_batch():
@@ -113,6 +128,53 @@ def test_the_order_of_the_rows_follows_from_the_seed_whatever_the_method(monkeyp
     assert plain != other
 
 
+def pictures() -> Splits:
+    """Images of noise, in which no crop is another one's, in four splits of 12."""
+    generator = torch.Generator().manual_seed(0)
+    parts = [Split(torch.randn(12, 3, 8, 8, generator=generator), torch.arange(12) % 2) for _ in range(4)]
+    about = About("noise", "classification", "image", ("a", "b"), (), natural=True, source="drawn")
+    return Splits(*parts, about=about)
+
+
+def test_natural_images_are_cropped_and_flipped_anew_in_training_and_nowhere_else(monkeypatch: pytest.MonkeyPatch):
+    splits, seen, judged = pictures(), [], []
+    forward = TrainingLoss.forward
+
+    def spy(self, model, x, y, index: Any = None):  # pyright: ignore
+        if model.training:
+            seen.append(x[index.argsort()])
+        else:
+            judged.append(x)
+        return forward(self, model, x, y, index)
+
+    monkeypatch.setattr(TrainingLoss, "forward", spy)
+    trained(calmix.erm(), TrainingSettings(epochs=2, batch_size=12), splits)
+    assert len(seen) == len(judged) == 2
+    assert all(torch.equal(x, splits.validation.x) for x in judged)  # not the test split, either
+    for one, other in ((seen[0], splits.train.x), (seen[1], splits.train.x), (seen[0], seen[1])):
+        assert (one != other).flatten(1).any(1).sum() >= 8
+    for image, x in zip(seen[0], splits.train.x, strict=True):
+        assert torch.isin(image, x).all()
+
+
+def test_order_mixes_and_augmentation_have_seeds_of_their_own(monkeypatch: pytest.MonkeyPatch):
+    seeds: list[int] = []
+
+    def spying(init: Any, position: int) -> Any:
+        def spy(self: Any, *arguments: Any) -> None:
+            seeds.append(arguments[position])
+            init(self, *arguments)
+
+        return spy
+
+    monkeypatch.setattr(TrainingLoss, "__init__", spying(TrainingLoss.__init__, 2))
+    monkeypatch.setattr(Module, "__init__", spying(Module.__init__, 4))
+    monkeypatch.setattr(Batches, "__init__", spying(Batches.__init__, -1))
+    trained(calmix.mixup(), TrainingSettings(epochs=1), pictures())
+    seeds = [seed for seed in seeds if seed != 1024]  # the validation rows at a time
+    assert len(seeds) == len(set(seeds)) == 3
+
+
 def test_each_epoch_is_told_with_the_network_as_it_then_is():
     told: list[tuple[int, torch.Tensor]] = []
     recipe = Recipe(Fixed(WINE), "mixup", calmix.mixup(), settings=TrainingSettings(epochs=3))
@@ -158,6 +220,43 @@ def test_honest_train_accuracy_is_in_the_history_and_below_one_when_mixing_half_
     assert 0.5 < history[-1].train["accuracy"] < 0.8  # two of three pairs differ in class, and then 1/2 is the most
 
 
+def test_a_scheduled_method_is_told_the_epoch():
+    method = calmix.scheduled(calmix.mixup(), until=2, then=calmix.scheduled(calmix.regmixup(), until=3))
+    history = trained(method, TrainingSettings(epochs=4)).history
+    assert [set(epoch.train) - {"loss", "accuracy"} for epoch in history] == [
+        {"mixed"},
+        {"mixed"},
+        {"clean", "mixed"},
+        {"clean"},
+    ]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "constant"])
+def test_the_learning_rate_follows_its_schedule_step_by_step(schedule: str, monkeypatch: pytest.MonkeyPatch):
+    rates: list[float] = []
+
+    class Recorded(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    monkeypatch.setattr(torch.optim, "SGD", Recorded)
+    trained(calmix.erm(), TrainingSettings(epochs=3, batch_size=10, schedule=schedule, learning_rate=0.2))
+    steps = len(rates)
+    assert steps == 3 * -(-len(WINE.train) // 10)
+    if schedule == "cosine":
+        expected = [0.1 * (1 + math.cos(math.pi * t / steps)) for t in range(steps)]
+    elif schedule == "constant":
+        expected = [0.2] * steps
+    else:
+        up = int(0.3 * steps - 1) + 1  # torch's rise to the peak, from a 25th of it
+        assert rates.index(max(rates)) == up
+        assert (rates[0], max(rates)) == pytest.approx((0.2 / 25, 0.2), rel=1e-2)
+        assert rates[-1] < 1e-4
+        return
+    assert rates == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "constant"])
 def test_every_optimizer_and_schedule_trains(optimizer: str, schedule: str):
@@ -186,8 +285,9 @@ def test_refreshed_batch_norm_holds_the_statistics_of_clean_rows():
     assert (means[False] < 0.85 * within_batches).sum() > 10
 
 
-def test_half_precision_trains_on_the_cpu():
-    history = trained(calmix.sk_mixup(), TrainingSettings(epochs=5, precision="bf16")).history
+@pytest.mark.parametrize("remember", [False, True])
+def test_half_precision_trains_on_the_cpu(remember: bool):
+    history = trained(calmix.sk_mixup(remember=remember), TrainingSettings(epochs=5, precision="bf16")).history
     assert history[-1].train["loss"] < history[0].train["loss"]
 
 

@@ -13,10 +13,12 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from calmix.metrics import RowScores
+from calmix.metrics.row_scores import concat_rows
 from calmix.report.drawing import CsvRow, Drawing, panels, panels_height
 from calmix.report.style import Style
-from calmix.results.files import NamedArrays
 
 BINS = 15  # B
 CONFIDENCE_CAPTION = (
@@ -41,19 +43,17 @@ class Confidence:
                 yield {"method": self.method, "kind": kind, "from": number / BINS, "share": share}
 
 
-def prepare_right_wrong(method: str, seeds: Sequence[NamedArrays]) -> Confidence:
+def prepare_right_wrong(method: str, seeds: Sequence[RowScores]) -> Confidence:
     """Of the test rows of all seeds."""
-    confidence = np.concatenate([seed["probs"].max(1) for seed in seeds])
-    right = np.concatenate([seed["probs"].argmax(1) == seed["labels"] for seed in seeds])
-    return Confidence(method, RIGHT_WRONG, _shares(confidence[right]), _shares(confidence[~right]))
+    rows = concat_rows(seeds)
+    right, wrong = rows.confidence[rows.correct], rows.confidence[~rows.correct]
+    return Confidence(method, RIGHT_WRONG, _shares(right), _shares(wrong))
 
 
-def prepare_ood(method: str, seeds: Sequence[NamedArrays], name: str) -> Confidence:
-    """Of the test rows, and of the rows of a set of no class, of all seeds."""
-    inside = np.concatenate([seed["probs"].max(1) for seed in seeds])
-    logits = np.concatenate([seed[f"ood_{name}_logits"] for seed in seeds])
-    foreign = torch.from_numpy(logits).softmax(1).amax(1).numpy()
-    return Confidence(method, ("test rows", f"rows of {name}"), _shares(inside), _shares(foreign))
+def prepare_ood(method: str, seeds: Sequence[RowScores], name: str, foreign: Sequence[Tensor]) -> Confidence:
+    """Of the test rows, and of the rows of a set of no class, whose confidence (m,) is given for each seed."""
+    kinds = "test rows", f"rows of {name}"
+    return Confidence(method, kinds, _shares(concat_rows(seeds).confidence), _shares(torch.cat(list(foreign))))
 
 
 def draw_confidence(ax: Axes, data: Confidence, style: Style) -> None:
@@ -80,7 +80,7 @@ def confidence_drawing(name: str, shown: Sequence[Confidence], styles: Mapping[s
     return Drawing(name, alt, shown, panels_height(names) + 0.2, paint)
 
 
-def _shares(confidence: NDArray) -> NDArray[np.float64]:
+def _shares(confidence: Tensor) -> NDArray[np.float64]:
     """Float32 probabilities may sum to a little more than one."""
-    count = np.histogram(confidence.clip(0, 1), BINS, (0, 1))[0]
+    count = np.histogram(confidence.clamp(0, 1).numpy(), BINS, (0, 1))[0]
     return count / max(count.sum(), 1)

@@ -11,14 +11,15 @@ from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
-from calmix.metrics import risk_coverage
+from calmix.metrics import RowScores, risk_curve
 from calmix.report.drawing import TOGETHER, CsvRow, Drawing, legend, legend_height, panels, panels_height
 from calmix.report.style import Style
-from calmix.results.files import NamedArrays
 
 NEAR_ZERO = 0.1  # per cent; what is less than that is drawn on a linear scale
 
@@ -55,22 +56,24 @@ class Curve:
                 yield {"method": self.method, "seed": seed, self.along.name: x, self.quantity.name: value}
 
 
-def prepare_risk(method: str, seeds: Sequence[int], predictions: Sequence[NamedArrays]) -> Curve:
+def prepare_risk(method: str, seeds: Sequence[int], rows: Sequence[RowScores]) -> Curve:
     """The risk where 20 %, 22 %, ... of the test rows are answered; where there are fewer, a single row decides."""
     coverage = np.linspace(0.2, 1, 41)
 
-    def risk(of_seed: NamedArrays) -> NDArray[np.float64]:
-        whole = risk_coverage(of_seed["probs"], of_seed["labels"]).risk.numpy()  # (n,)
+    def risk(of_seed: RowScores) -> NDArray[np.float64]:
+        whole = risk_curve(of_seed.confidence, of_seed.correct).risk.numpy()  # (n,)
         return whole[np.ceil(coverage * len(whole) - 1e-9).astype(int) - 1]
 
-    return Curve(method, COVERAGE, RISK, seeds, coverage, np.array([risk(of_seed) for of_seed in predictions]))
+    return Curve(method, COVERAGE, RISK, seeds, coverage, np.array([risk(of_seed) for of_seed in rows]))
 
 
 def draw_curve(ax: Axes, data: Curve, style: Style) -> None:
     """The mean over seeds, marked at ten points or fewer; a thin line a seed."""
     x, values = data.along.scale * data.x, data.quantity.scale * data.values
     if len(data.seeds) > 1:
-        ax.plot(x, values.T, color=style.color, linewidth=0.5, alpha=0.35)
+        points = np.stack(np.broadcast_arrays(x, values), -1)  # (S, N, 2)
+        looks = {"colors": style.color, "linewidths": 0.5, "alpha": 0.35, "zorder": Line2D.zorder}
+        ax.add_collection(LineCollection(list(points), **looks))  # one thing to draw, however many seeds
     ax.plot(
         x,
         values.mean(0),

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
@@ -18,16 +17,17 @@ from numpy.typing import NDArray
 
 from calmix.metrics import (
     Bins,
+    RowScores,
     SmoothReliability,
+    equal_width,
     positive_reliability,
     positive_smooth_reliability,
-    reliability,
-    smooth_reliability,
+    smooth_curve,
 )
+from calmix.metrics.row_scores import concat_rows
 from calmix.metrics.tensors import Array
-from calmix.report.drawing import AFTER, BEFORE, CsvRow, Drawing, wrapped
+from calmix.report.drawing import CsvRow, Drawing, wrapped
 from calmix.report.style import Style, darker
-from calmix.results.files import NamedArrays
 
 FEW = 0.01  # the share of rows below which a bar is pale
 STEP = 64  # every which point of a smooth curve is drawn: 65 of 4,097
@@ -64,17 +64,11 @@ class Reliability:
                 yield {**said, "kind": "curve", self.claimed: claimed, self.observed: observed, "density": density}
 
 
-def prepare_reliability(method: str, seeds: Sequence[NamedArrays]) -> tuple[Reliability, Reliability]:
-    """Before temperature, and after that of each seed's own run."""
-    labels = np.concatenate([seed["labels"] for seed in seeds])
-    before = np.concatenate([seed["probs"] for seed in seeds])
-    after = torch.cat([torch.from_numpy(seed["logits"] / seed["temperature"]).softmax(1) for seed in seeds])
-    return prepare_stage(method, BEFORE, before, labels), prepare_stage(method, AFTER, after, labels)
-
-
-def prepare_stage(method: str, stage: str, probs: Array, labels: Array, bins: int = 15) -> Reliability:
-    """Of probabilities (n, K) and class ids (n,)."""
-    return Reliability(method, stage, reliability(probs, labels, bins), smooth_reliability(probs, labels))
+def prepare_reliability(method: str, stage: str, seeds: Sequence[RowScores], bins: int = 15) -> Reliability:
+    """Of the confidence in the answers."""
+    rows = concat_rows(seeds)
+    pair = rows.confidence, rows.correct
+    return Reliability(method, stage, equal_width(*pair, bins), smooth_curve(*pair))
 
 
 def prepare_positive(method: str, stage: str, p: Array, labels: Array, bins: int = 15) -> Reliability:

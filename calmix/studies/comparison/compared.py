@@ -1,6 +1,5 @@
 """A finished comparison as people use it: its table, its verdict, its report."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -8,17 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from calmix.errors import DataError
-from calmix.reading import AGAIN
 from calmix.report.page import Page, write_page
 from calmix.report.sentences import Advice
 from calmix.report.tables import seeds
 from calmix.report.terminal import print_sheet
-from calmix.results.files import NamedArrays
-from calmix.results.records import Record, read_predictions
+from calmix.results.records import read_predictions
 from calmix.results.scores import Scores
 from calmix.results.store import Results, read_results
-from calmix.studies.comparison.page import MethodPredictions, comparison_page
+from calmix.studies.comparison.page import PredictionsOf, comparison_page
 from calmix.studies.comparison.sentences import advice
 from calmix.studies.comparison.tables import columns_of, summary_table
 
@@ -31,7 +27,7 @@ class Compared:
     """
 
     results: Results
-    predictions_of: Callable[[Record], NamedArrays]
+    predictions_of: PredictionsOf
 
     @property
     def scores(self) -> Scores:
@@ -64,14 +60,7 @@ class Compared:
 
     def page(self) -> Page:
         """The report as a value."""
-        predictions: MethodPredictions = {
-            method: [self.predictions_of(record) for record in self.results.of_method(method)]
-            for method in self.results.methods
-        }
-        classes = {said["probs"].shape[1] for runs in predictions.values() for said in runs if "probs" in said}
-        if len(classes) > 1:
-            raise DataError(f"the runs' predictions are of {' and '.join(map(str, sorted(classes)))} classes; {AGAIN}.")
-        return comparison_page(self.results, predictions)
+        return comparison_page(self.results, self.predictions_of)
 
     def write_report(self, folder: Path | str) -> Path:
         """Write report.html, and figures/ with each figure as PNG, SVG and CSV. Return the path of the page.

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from calmix.data.corruptions import CORRUPTED_ROWS
-from calmix.metrics import accuracy, ece
+from calmix.metrics import equal_width
 from calmix.report.figures.curves import Curve, Quantity
-from calmix.results.files import NamedArrays
 from calmix.results.records import Record
 from calmix.results.scores import Scores
+from calmix.studies.comparison.answers import Answers
 
 EPOCH = Quantity("epoch", "epoch", whole=True)
 LEARNING_LOSS = Quantity("loss", "validation loss", axis="log")
@@ -32,10 +32,13 @@ def prepare_learning(runs: Sequence[Record], quantity: Quantity) -> Curve:
     )
 
 
-def prepare_corruption(scores: Scores, method: str, predictions: Sequence[NamedArrays], quantity: Quantity) -> Curve:
-    """The mean over all families of corruptions; severity 0 is the same test rows, undamaged, from the predictions."""
-    undamaged = {"accuracy": accuracy, "ece": ece}[quantity.name]
-    clean = [undamaged(one["probs"][:CORRUPTED_ROWS], one["labels"][:CORRUPTED_ROWS]) for one in predictions]
+def prepare_corruption(scores: Scores, method: str, answers: Sequence[Answers], quantity: Quantity) -> Curve:
+    """The mean over all families of corruptions; severity 0 is the same test rows, undamaged, from the answers."""
+    rows = [one.before.first(CORRUPTED_ROWS) for one in answers]
+    if quantity is CORRUPTED_ACCURACY:
+        clean = [one.accuracy() for one in rows]
+    else:
+        clean = [equal_width(one.confidence, one.correct).expected_error() for one in rows]
     paths = [path.split("/") for path in scores.conditions("corruptions")]
     families = list(dict.fromkeys(family for family, _ in paths))
     severities = list(dict.fromkeys(severity for _, severity in paths))

@@ -1,13 +1,15 @@
 """One network with one method, kept: the folder of a comparison of one run, and its weights."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from calmix.results.files import make_folder, refuse_finished
+from calmix.results.files import hold_folder, refuse_finished
 from calmix.results.records import read_predictions, save_record
 from calmix.results.store import Results, write_results
 from calmix.studies.comparison.compared import Compared
 from calmix.train import Recipe, run
+from calmix.train.cost import cost_of
 from calmix.train.recipe import facts_of, outputs_of
 from calmix.train.running import try_step
 from calmix.train.training import OnEpoch
@@ -34,9 +36,15 @@ def train_and_keep(
     splits = recipe.splits()
     try_step(recipe)
     recipe.robustness.check(splits)
-    refuse_finished(out, "give another --out")
-    make_folder(out)
+    with hold_folder(out):
+        refuse_finished(out, "give another --out")
+        return _kept(recipe, out, command, on_epoch)
+
+
+def _kept(recipe: Recipe, out: Path, command: Sequence[str], on_epoch: OnEpoch) -> Compared:
+    splits = recipe.splits()
     record, predictions, model = run(recipe, on_epoch)
+    record = replace(record, relative_cost=cost_of(recipe))
     facts = facts_of(recipe, tuple(command))
     checkpoint = {
         "state_dict": model.state_dict(),

@@ -1,6 +1,6 @@
 """The page of a comparison: which method to take, the numbers behind it, and what they look like."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
 from calmix.data.corruptions import CORRUPTED_ROWS
@@ -20,8 +20,10 @@ from calmix.report.style import Style, styles
 from calmix.report.tables import Cell, Row, Table, seeds
 from calmix.results.catalogue import ACCURACY, COST, ECE, METRICS, RMSE, SCALED_ECE, Column, number
 from calmix.results.files import NamedArrays, slug
+from calmix.results.records import Record
 from calmix.results.scores import Scores
 from calmix.results.store import Results
+from calmix.studies.comparison.answers import Answers, answers_of
 from calmix.studies.comparison.curves import (
     CORRUPTED_ACCURACY,
     CORRUPTED_ECE,
@@ -36,18 +38,19 @@ from calmix.studies.comparison.quantile import prepare_quantiles, quantiles_draw
 from calmix.studies.comparison.sentences import advice
 from calmix.studies.comparison.tables import columns_of, difference_table, evidence_table, means_table, summary_table
 
-MethodPredictions = Mapping[str, Sequence[NamedArrays]]  # by method, in the order of the seeds
+PredictionsOf = Callable[[Record], NamedArrays]
+AllAnswers = Mapping[str, Sequence[Answers]]  # by method, in the order of the seeds
 
 
-def comparison_page(results: Results, predictions: MethodPredictions) -> Page:
-    """The page of a comparison, whose test predictions are given by method, a run each."""
+def comparison_page(results: Results, predictions_of: PredictionsOf) -> Page:
+    """The page of a comparison. The predictions of each run are asked for once, and what is not drawn is not kept."""
     verdict = advice(results)
     figures = _regression if results.regression else _classification
     return Page(
         title=f"calmix: {results.facts.data.name}",
         lead=[verdict.headline, " ".join(verdict.reasons)],
         cautions=" ".join(verdict.cautions),
-        sections=[Section("", tables=[_summary(results)]), *figures(results, predictions), *_differences(results)],
+        sections=[Section("", tables=[_summary(results)]), *figures(results, predictions_of), *_differences(results)],
         facts=_facts(results),
         command=results.facts.command,
         made=[_how(results)],
@@ -147,16 +150,22 @@ def _facts(results: Results) -> dict[str, str]:
 # ---------------------------------------------------------------------------------------------- figures
 
 
-def _classification(results: Results, predictions: MethodPredictions) -> list[Section]:
+def _classification(results: Results, predictions_of: PredictionsOf) -> list[Section]:
     looks, scores = styles(results.methods), results.scores
+    answers = {
+        method: [answers_of(predictions_of(record)) for record in results.of_method(method)]
+        for method in results.methods
+    }
     diagrams, sure, risks = [], [], []
-    for method in results.methods:
-        said = predictions[method]
-        diagrams.append(
-            reliability_drawing(_name("reliability", method), prepare_reliability(method, said), looks[method])
+    for method, said in answers.items():
+        before = [one.before for one in said]
+        stages = (
+            prepare_reliability(method, BEFORE, before),
+            prepare_reliability(method, AFTER, [one.after for one in said]),
         )
-        sure.append(prepare_right_wrong(method, said))
-        risks.append(prepare_risk(method, scores.seeds_of(method), said))
+        diagrams.append(reliability_drawing(_name("reliability", method), stages, looks[method]))
+        sure.append(prepare_right_wrong(method, before))
+        risks.append(prepare_risk(method, scores.seeds_of(method), before))
     return [
         Section("Reliability", RELIABILITY_CAPTION + _POOLED_CAPTION, diagrams),
         Section(
@@ -175,8 +184,8 @@ def _classification(results: Results, predictions: MethodPredictions) -> list[Se
                 points_drawing("cost", [_scatter(scores, COST, ACCURACY), _errors(scores, COST)], looks),
             ],
         ),
-        *_ood(results, predictions, looks),
-        *_corruptions(results, predictions, looks),
+        *_ood(results, answers, looks),
+        *_corruptions(results, answers, looks),
         *_human_labels(results),
         *_quantiles(scores),
         Section(
@@ -199,9 +208,12 @@ def _quantiles(scores: Scores) -> list[Section]:
     return [Section("Near pairs, far pairs, all pairs", caption, [quantiles_drawing("quantiles", points)])]
 
 
-def _regression(results: Results, predictions: MethodPredictions) -> list[Section]:
+def _regression(results: Results, predictions_of: PredictionsOf) -> list[Section]:
     looks = styles(results.methods)
-    dots = [prepare_predicted(method, predictions[method]) for method in results.methods]
+    dots = [
+        prepare_predicted(method, [predictions_of(record) for record in results.of_method(method)])
+        for method in results.methods
+    ]
     limits = (
         min(float(min(data.predicted.min(), data.observed.min())) for data in dots),
         max(float(max(data.predicted.max(), data.observed.max())) for data in dots),
@@ -254,7 +266,7 @@ def _errors(scores: Scores, x: Column) -> Scatter:
 # --------------------------------------------------------------------------- what was asked for beyond the test split
 
 
-def _ood(results: Results, predictions: MethodPredictions, looks: Mapping[str, Style]) -> list[Section]:
+def _ood(results: Results, answers: AllAnswers, looks: Mapping[str, Style]) -> list[Section]:
     """Rows of none of the classes."""
     sections = []
     paths = [path.split("/") for path in results.scores.conditions("ood")]
@@ -272,7 +284,10 @@ def _ood(results: Results, predictions: MethodPredictions, looks: Mapping[str, S
             for metric in ("auroc", "aupr", "fpr95")
             for score in kinds
         ]
-        shown = [prepare_ood(method, predictions[method], name) for method in results.methods]
+        shown = [
+            prepare_ood(method, [one.before for one in said], name, [one.foreign[name] for one in said])
+            for method, said in answers.items()
+        ]
         sections.append(
             Section(
                 f"Told apart from what it never saw: {name}",
@@ -297,16 +312,14 @@ def _ood(results: Results, predictions: MethodPredictions, looks: Mapping[str, S
     return sections
 
 
-def _corruptions(results: Results, predictions: MethodPredictions, looks: Mapping[str, Style]) -> list[Section]:
+def _corruptions(results: Results, answers: AllAnswers, looks: Mapping[str, Style]) -> list[Section]:
     families = list(dict.fromkeys(path.split("/")[0] for path in results.scores.conditions("corruptions")))
     if not families:
         return []
     means = _over_severities(results.scores)
     drawings, tables = [], []
     for quantity, title in ((CORRUPTED_ACCURACY, "Accuracy"), (CORRUPTED_ECE, "Calibration error (ECE)")):
-        curves = [
-            prepare_corruption(results.scores, method, predictions[method], quantity) for method in results.methods
-        ]
+        curves = [prepare_corruption(results.scores, method, said, quantity) for method, said in answers.items()]
         drawings.append(curves_drawing(f"corruptions-{quantity.name}", curves, looks))
         columns = [Column(METRICS[quantity.name], family, family.replace("_", " ")) for family in families]
         columns = [column.with_digits(1) for column in columns]

@@ -20,12 +20,27 @@ def advice(results: Results) -> Advice:
     A difference is called beyond chance only where the paired interval, widened for the number of methods, excludes
     zero; of a single seed nothing is.
     """
+    missing = _missing(results)
     if len(results.methods) == 1:
-        return Advice("One method: nothing to compare it with.", _alone(results), [])
+        return Advice("One method: nothing to compare it with.", _alone(results), missing)
     if results.seeds == 1:
-        return Advice("One seed decides nothing.", _leaders(results), [f"Run {ENOUGH_SEEDS} seeds or more."])
+        more = f"Run {ENOUGH_SEEDS} seeds or more."
+        return Advice("One seed decides nothing.", _leaders(results), [*missing, more])
     choice = choose(results)
-    return Advice(_headline(results, choice), _reasons(results, choice), _cautions(results, choice))
+    return Advice(_headline(results, choice), _reasons(results, choice), [*missing, *_cautions(results, choice)])
+
+
+def _missing(results: Results) -> list[str]:
+    """How many runs failed; methods that fail where data are hard look better than they are."""
+    failed = len(results.failures)
+    if not failed:
+        return []
+    runs = len(results.records) + failed
+    methods = joined([called(method) for method in dict.fromkeys(run.method for run in results.failures)])
+    return [
+        f"{failed} of {runs} runs failed and are missing here ({methods}); two methods are compared on the seeds that "
+        "both have."
+    ]
 
 
 # -------------------------------------------------------------------------------------------- what to do

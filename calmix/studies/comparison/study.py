@@ -1,6 +1,5 @@
 """The main job: the same network under several methods and seeds, paired, resumable.
 
-    OUT/comparison.json             what was asked for
     OUT/runs/SLUG-seed0.json        one finished run, see `calmix.results.records`
     OUT/predictions/SLUG-seed0.npz  its predictions
     OUT/results.json, results.csv   all runs, see `calmix.results.store`
@@ -9,7 +8,8 @@
 Every file is written whole or not at all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,11 +21,12 @@ from calmix.engines import Tick, carry_out, default_workers
 from calmix.errors import DataError, SettingError
 from calmix.methods.erm import erm
 from calmix.models import ModelFactory
-from calmix.results.files import NamedArrays, check_labels, make_folder, refuse_finished, refuse_others, write_json
-from calmix.results.records import Record, read_predictions, read_record, save_record
+from calmix.results.files import NamedArrays, check_labels, hold_folder, refuse_finished, refuse_others
+from calmix.results.records import Failure, Record, read_predictions, read_record, save_record, write_record
 from calmix.results.store import PLAIN_TRAINING, Results, references, write_results
 from calmix.studies.comparison.compared import Compared
 from calmix.train import Recipe, Robustness, TrainingSettings
+from calmix.train.cost import cost_of
 from calmix.train.recipe import facts_of
 from calmix.train.running import misfits, try_step
 
@@ -175,56 +176,103 @@ def carry_out_comparison(
     out: None keeps everything in memory. workers: None is one a CPU core, or one on a GPU. command: as the shell split
     it, for the report. tick: told label, seed and how many epochs are done.
 
+    A run that fails is named in the results with its reason, and the others go on; an unfinished run leaves nothing.
+
     Raises:
-        DataError: `out` cannot be written, holds results and `resume` is False, or holds runs with other settings.
-        Whatever the data, the network or the training raise; finished runs are kept, an unfinished one leaves nothing.
+        DataError: `out` cannot be written, holds results and `resume` is False, or holds runs with other settings;
+            so many runs failed that there is nothing to compare.
+        Whatever the data or the network raise before the first run.
     """
     if workers is not None and workers < 1:
         raise SettingError(f"workers must be at least 1; got {workers}.")
     if out is None and resume:
         raise SettingError("resume goes on in a folder; give out, too.")
     recipes = comparison.recipes
-    comparison.recipes[0].network()  # bad data and models fail first
+    recipes[0].network()  # bad data and models fail first
     store = _Memory() if out is None else _Folder(out, resume)
-    todo = store.missing(recipes)
+    store.refuse()
     comparison.check()  # before anything is written
-    store.open(recipes)
-    for recipe in recipes:
-        if recipe not in todo:
-            tick(recipe.label, recipe.seed, comparison.settings.epochs)
-    if todo:
-        workers = workers or default_workers(len(todo), comparison.settings.accelerator)
-        for record, predictions in carry_out(todo, workers, tick):
-            store.save(record, predictions)
-    records = [store.record(recipe) for recipe in recipes]
-    reference = references(list(comparison.methods), comparison.reference)[0]
-    finished = [record for record in records if record is not None]
-    results = Results(facts_of(recipes[0], tuple(command)), finished, reference)
-    if out is not None:
-        write_results(out, results)
+    with nullcontext() if out is None else hold_folder(out):
+        store.refuse()  # what was finished in the meantime
+        stored = {_key(recipe): store.stored(recipe) for recipe in recipes}
+        records = {key: record for key, record in stored.items() if record is not None}
+        for label, seed in records:
+            tick(label, seed, comparison.settings.epochs)
+        todo = [recipe for recipe in recipes if _key(recipe) not in records]
+        failures = []
+        workers = workers or default_workers(len(todo), comparison.settings)
+        for ended in carry_out(todo, workers, tick):
+            if isinstance(ended, Failure):
+                failures.append(ended)
+            else:
+                record, predictions = ended
+                store.save(record, predictions)
+                records[record.method, record.seed] = record
+        for record in _costs(recipes, records):
+            store.rewrite(record)
+            records[record.method, record.seed] = record
+        results = _results(comparison, records, failures, tuple(command))
+        if out is not None:
+            write_results(out, results)
     return Compared(results, store.predictions)
 
 
+_Key = tuple[str, int]  # label, seed
+
+
+def _key(recipe: Recipe) -> _Key:
+    return recipe.label, recipe.seed
+
+
+def _costs(recipes: Sequence[Recipe], records: Mapping[_Key, Record]) -> Iterator[Record]:
+    """The first record of each method whose cost was not measured, with its cost: once a method is enough."""
+    known = {record.method for record in records.values() if record.relative_cost is not None}
+    for recipe in recipes:
+        if recipe.label not in known and _key(recipe) in records:
+            known.add(recipe.label)
+            yield replace(records[_key(recipe)], relative_cost=cost_of(recipe))
+
+
+def _results(
+    comparison: Comparison, records: Mapping[_Key, Record], failures: Sequence[Failure], command: tuple[str, ...]
+) -> Results:
+    """The finished runs, in order. Raise DataError where no seed was finished by every method that finished one."""
+    finished = [records[key] for key in map(_key, comparison.recipes) if key in records]
+    seeds_of = {
+        method: {record.seed for record in finished if record.method == method} for method in comparison.methods
+    }
+    methods = [method for method, seeds in seeds_of.items() if seeds]
+    if not methods or not set.intersection(*(seeds_of[method] for method in methods)):
+        first = failures[0]
+        raise DataError(
+            f"{len(failures)} of {len(comparison.recipes)} runs failed, so there is nothing to compare; the first, "
+            f"{first.method} with seed {first.seed}: {first.reason}"
+        )
+    given = comparison.reference if comparison.reference in methods else None
+    facts = facts_of(comparison.recipes[0], command)
+    return Results(facts, finished, references(methods, given)[0], tuple(failures))
+
+
 class _Memory:
-    """Finished runs without a folder."""
+    """Predictions without a folder."""
 
     def __init__(self) -> None:
-        self._runs: dict[tuple[str, int], tuple[Record, NamedArrays]] = {}
+        self._predictions: dict[_Key, NamedArrays] = {}
 
-    def missing(self, recipes: Sequence[Recipe]) -> list[Recipe]:
-        return list(recipes)
+    def refuse(self) -> None:
+        pass
 
-    def open(self, recipes: Sequence[Recipe]) -> None:
+    def stored(self, recipe: Recipe) -> None:
         pass
 
     def save(self, record: Record, predictions: NamedArrays) -> None:
-        self._runs[record.method, record.seed] = record, predictions
+        self._predictions[record.method, record.seed] = predictions
 
-    def record(self, recipe: Recipe) -> Record | None:
-        return self._runs[recipe.label, recipe.seed][0]
+    def rewrite(self, record: Record) -> None:
+        pass
 
     def predictions(self, record: Record) -> NamedArrays:
-        return self._runs[record.method, record.seed][1]
+        return self._predictions[record.method, record.seed]
 
 
 class _Folder:
@@ -233,36 +281,33 @@ class _Folder:
     def __init__(self, path: Path, resume: bool) -> None:
         self.path, self.resume = path, resume
 
-    def missing(self, recipes: Sequence[Recipe]) -> list[Recipe]:
-        """The runs that are not stored. Raise DataError where stored ones are in the way, or have other settings."""
+    def refuse(self) -> None:
+        """Raise DataError where results are in the way."""
         if not self.resume:
             refuse_finished(self.path, "add --resume to go on, or give another --out")
         refuse_others(self.path, "results.json")
-        todo = []
-        for recipe in recipes:
-            record = self.record(recipe)
-            if record is None:
-                todo.append(recipe)
-            elif record.recipe != recipe.text:
-                raise DataError(
-                    f"{self.path} holds {recipe.label!r} with other settings; repeat the command that began it, "
-                    "or give another --out."
-                )
-        return todo
 
-    def open(self, recipes: Sequence[Recipe]) -> None:
-        """Make the folder and note what it is for."""
-        make_folder(self.path)
+    def stored(self, recipe: Recipe) -> Record | None:
+        """The run if it is stored whole, record and predictions. Raise DataError where it is another run."""
+        record = read_record(self.path, recipe.label, recipe.seed)
+        if record is None:
+            return None
+        if record.recipe != recipe.text:
+            raise DataError(
+                f"{self.path} holds {recipe.label!r} with other settings, data or code; repeat the command that began "
+                "it, or give another --out."
+            )
         try:
-            write_json(self.path / "comparison.json", {"recipes": [recipe.text for recipe in recipes]})
-        except OSError as error:
-            raise DataError(f"cannot write to {self.path}: {error.strerror or error}; give another --out.") from None
+            self.predictions(record)
+        except DataError:
+            return None
+        return record
 
     def save(self, record: Record, predictions: NamedArrays) -> None:
         save_record(self.path, record, predictions)
 
-    def record(self, recipe: Recipe) -> Record | None:
-        return read_record(self.path, recipe.label, recipe.seed)
+    def rewrite(self, record: Record) -> None:
+        write_record(self.path, record)
 
     def predictions(self, record: Record) -> NamedArrays:
         return read_predictions(self.path, record)

@@ -43,6 +43,7 @@ def summary_table(results: Results) -> Table:
                 f"▲ better, ▼ worse than {named(results.reference)}: the 95 % interval of the difference, paired by "
                 "seed, excludes zero. Without any effect, about one in twenty would, too."
             )
+    notes += [f"Missing: {run.method} with seed {run.seed}: {run.reason}" for run in results.failures]
     return Table(*_means(results.scores, results.reference, columns_of(results)), notes)
 
 

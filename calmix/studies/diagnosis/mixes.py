@@ -148,7 +148,7 @@ def read_batch(out: Path, label: str, data: DataFacts) -> MixedRows | None:
     if not path.exists():
         return None
     arrays = read_arrays(path)
-    shapes = {name: "m *" for name in ("anchor", "partner", "mixed")} | {name: "m" for name in ("distance", "lam")}
+    shapes = dict.fromkeys(("anchor", "partner", "mixed"), "m *") | dict.fromkeys(("distance", "lam"), "m")
     shapes |= {"tau": "m"} if "tau" in arrays else {}
     known = {**arrays, "classes": np.zeros(len(data.classes)), "row": np.zeros(data.shape)}
     check_arrays(path, known, {"classes": "K", "row": "*", **shapes, "anchor_y": "K: m", "partner_y": "K: m"})

@@ -19,7 +19,7 @@ from calmix.reading import AGAIN, read_bytes, read_json, typed
 from calmix.report.sentences import Advice
 from calmix.results.files import csv_of, without_quote, write_csv, write_json
 from calmix.results.scores import Measured, Score, Scores, flat, nested
-from calmix.results.store import DataFacts, RunFacts
+from calmix.results.store import RunFacts
 from calmix.studies.diagnosis.findings import bins_of
 from calmix.studies.diagnosis.sentences import verdict
 

@@ -45,7 +45,7 @@ from calmix.data import DataSource
 from calmix.engines import Tick
 from calmix.errors import DataError, SettingError
 from calmix.models import ModelFactory, digest_of, smooth_mlp
-from calmix.results.files import check_labels, make_folder, refuse_finished, refuse_others
+from calmix.results.files import check_labels, hold_folder, refuse_finished, refuse_others
 from calmix.results.scores import Measured, Scores
 from calmix.studies.diagnosis.conditions import NO_METHOD
 from calmix.studies.diagnosis.expansion import Follower
@@ -62,6 +62,7 @@ from calmix.studies.diagnosis.results import (
     write_seed,
 )
 from calmix.studies.diagnosis.surface import is_plane, plane_scores, write_surface
+from calmix.threads import using_threads
 from calmix.train import Recipe, Trained, TrainingSettings, train
 from calmix.train.recipe import facts_of
 from calmix.train.running import try_step
@@ -107,8 +108,9 @@ class Diagnosis:
     def text(self) -> str:
         """All that a seed's scores depend on but the seed."""
         network = next(self.recipe(label, seed=0).network() for label in self.methods)
+        content = self.data.splits(0).about.digest
         return (
-            f"Diagnosis(data={self.data!r}, methods={dict(self.methods)!r}, model={digest_of(network)}, "
+            f"Diagnosis(data={self.data!r} {content}, methods={dict(self.methods)!r}, model={digest_of(network)}, "
             f"settings={self.settings!r}, "
             f"oracle={self.oracle!r}, pairs={self.pairs}, bins={self.bins}, derivatives={self.derivatives})"
         )
@@ -152,27 +154,30 @@ def diagnose(
     for label in diagnosis.methods:
         try_step(diagnosis.recipe(label, 0))
     _check_folder(diagnosis, out, resume)
-    for seed in range(diagnosis.seeds):
-        if not seed_path(out, seed).exists():
-            scores = _measure_seed(diagnosis, seed, out, tick)
-            write_seed(seed_path(out, seed), SeedResults(diagnosis.text, seed, scores))
-        for label in diagnosis.labels:
-            tick(label, seed, diagnosis.settings.epochs)
-    results = _collected(diagnosis, out, command)
-    write_results(out, results)
+    with hold_folder(out), using_threads(diagnosis.settings.threads):
+        _check_folder(diagnosis, out, resume)  # what was finished in the meantime
+        for seed in range(diagnosis.seeds):
+            if not seed_path(out, seed).exists():
+                scores = _measure_seed(diagnosis, seed, out, tick)
+                write_seed(seed_path(out, seed), SeedResults(diagnosis.text, seed, scores))
+            for label in diagnosis.labels:
+                tick(label, seed, diagnosis.settings.epochs)
+        results = _collected(diagnosis, out, command)
+        write_results(out, results)
     return results
 
 
 def _check_folder(diagnosis: Diagnosis, out: Path, resume: bool) -> None:
-    """Make the folder; raise DataError where it holds anything but seeds of this very diagnosis."""
+    """Raise DataError where the folder holds anything but seeds of this very diagnosis."""
     if not resume:
         refuse_finished(out, "add --resume to go on with a diagnosis, or give another --out")
     refuse_others(out, "diagnosis.json")
     for seed in range(diagnosis.seeds):
         path = seed_path(out, seed)
         if path.exists() and read_seed(path).asked != diagnosis.text:
-            raise DataError(f"{out} holds a diagnosis with other settings; repeat its command, or give another --out.")
-    make_folder(out)
+            raise DataError(
+                f"{out} holds a diagnosis with other settings, data or code; repeat its command, or give another --out."
+            )
 
 
 def _collected(diagnosis: Diagnosis, out: Path, command: Sequence[str]) -> DiagnosisResults:

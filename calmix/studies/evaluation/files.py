@@ -33,7 +33,16 @@ from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
 from calmix.metrics import gaussian_of_samples
 from calmix.predictions import ClassPredictions, Predictions, RegressionPredictions
 from calmix.reading import read_array, read_arrays, visible
-from calmix.studies.evaluation.given import Given, class_ids, labelled, numbers, regression, scores, squeezed
+from calmix.studies.evaluation.given import (
+    Given,
+    class_columns,
+    class_ids,
+    labelled,
+    numbers,
+    ood_logits,
+    regression,
+    squeezed,
+)
 
 NAMES = ("probs", "logits", "labels", "mean", "std", "variance", "samples", "targets", "human_labels", "classes")
 OTHER_NAMES = {
@@ -87,7 +96,7 @@ def read_given(
     for name, part in (*parts, *((file_of.name.split(".")[0], _read(file_of)) for file_of in ood)):
         if name in shown:
             raise DataError(f"two OOD sets are named {name!r}; give one of the files another name.")
-        shown[name] = _logits(part, logits, classes)
+        shown[name] = _of_classes(part, logits, classes, ood_logits)[0]
     people = _human_labels(file, human_labels, classes)
     return _named(path, lambda: Given(test, other, shown, people))
 
@@ -201,16 +210,18 @@ def _predictions(file: _File, logits: bool, classes: tuple[str, ...] = ()) -> Pr
         names = _classes(file)
         found, ordered = numbers(source, file.arrays[source]), _ordered(file, kind, names)
         return _named(file.path, lambda: labelled(found, ordered, logits or source == "logits", names))
-    found, names = _logits(file, logits, classes), classes or _classes(file)
+    (found, are_logits), names = _of_classes(file, logits, classes, class_columns), classes or _classes(file)
     ids = _class_ids(truth.reshape(-1), file.path, names)
-    return _named(file.path, lambda: ClassPredictions(found, ids, names))
+    return _named(file.path, lambda: ClassPredictions(found, ids, names, not are_logits))
 
 
-def _logits(file: _File, logits: bool, classes: tuple[str, ...]) -> Tensor:
-    """(n, K) logits; one column is the second of two classes."""
+def _of_classes(
+    file: _File, logits: bool, classes: tuple[str, ...], take: Callable[[str, Tensor, bool], Tensor]
+) -> tuple[Tensor, bool]:
+    """What `take` makes of the predictions (n, K), and whether they are logits."""
     kind, _ = file.one_of(("logits", "probs"), "the predictions")
-    values = _ordered(file, kind, classes or _classes(file))
-    return _named(file.path, lambda: scores(kind, values, logits or kind == "logits"))
+    values, are_logits = _ordered(file, kind, classes or _classes(file)), logits or kind == "logits"
+    return _named(file.path, lambda: take(kind, values, are_logits)), are_logits
 
 
 def _regression(file: _File) -> RegressionPredictions:

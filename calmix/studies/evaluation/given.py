@@ -6,7 +6,7 @@ K  classes, or labels of a multilabel model
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -58,7 +58,7 @@ class Given:
             return
         if not isinstance(self.test, ClassPredictions):
             raise SettingError(_FOR_CLASSES)
-        expected = self.test.logits.shape[1]
+        expected = self.test.num_classes
         for name, logits in self.ood.items():
             if not re.fullmatch(r"[\w.-]+", name):
                 raise SettingError(f"the OOD set {name!r} needs a name of letters, digits, '_', '.' and '-'.")
@@ -67,9 +67,9 @@ class Given:
                     f"the predictions of the OOD set {name!r} have shape {tuple(logits.shape)}, expected (rows, "
                     f"{expected}), the {expected} classes of the test predictions; predict both with the same model."
                 )
-        if self.human_labels is not None and self.human_labels.shape != self.test.logits.shape:
+        if self.human_labels is not None and self.human_labels.shape != self.test.outputs.shape:
             raise ShapeError(
-                f"human labels have shape {tuple(self.human_labels.shape)}, expected {tuple(self.test.logits.shape)}: "
+                f"human labels have shape {tuple(self.human_labels.shape)}, expected {tuple(self.test.outputs.shape)}: "
                 "one number for each row and class."
             )
 
@@ -77,36 +77,49 @@ class Given:
 def _check_calibration(test: Predictions, calibration: Predictions) -> None:
     if isinstance(test, MultilabelPredictions):
         raise SettingError("corrections are for one class a row or for numbers; leave the calibration split out.")
-    ours, theirs = _first(test), _first(calibration)
-    if type(test) is not type(calibration) or ours.shape[1:] != theirs.shape[1:]:
+    if type(test) is not type(calibration) or _values(test).shape[1:] != _values(calibration).shape[1:]:
         raise DataError(
             f"the calibration predictions ({_kind(calibration)}) are not of the kind of the test predictions "
             f"({_kind(test)}); predict both with the same model."
         )
     if any(isinstance(given, RegressionPredictions) and given.std is None for given in (test, calibration)):
         raise DataError("corrections of numbers need std, of the test and of the calibration rows; add it to both.")
-    if _close(ours, theirs) and _close(_truth(test), _truth(calibration)):
+    if _alike(test, calibration):
         raise DataError(
             "the calibration split holds the test predictions themselves; what is fitted on rows cannot be judged on "
             "them: predict rows that are in neither the training nor the test split."
         )
 
 
-def _first(given: Predictions) -> Tensor:
-    return given.mean if isinstance(given, RegressionPredictions) else given.probs
+def _values(given: Predictions) -> Tensor:
+    if isinstance(given, RegressionPredictions):
+        return given.mean
+    return given.probs if isinstance(given, MultilabelPredictions) else given.outputs
 
 
-def _truth(given: Predictions) -> Tensor:
-    return given.targets if isinstance(given, RegressionPredictions) else given.labels
+def _alike(one: Predictions, other: Predictions) -> bool:
+    """Whether both say the same of the same rows, perhaps in another precision."""
+    if _values(one).shape != _values(other).shape:
+        return False
+    pairs = zip(_said(one), _said(other), strict=True)
+    return all(_close(a, b) for pair in pairs for a, b in zip(*pair, strict=True))
+
+
+def _said(given: Predictions) -> Iterator[tuple[Tensor, Tensor]]:
+    """The truth, and what was predicted."""
+    if isinstance(given, ClassPredictions):
+        return ((labels, logits.softmax(1)) for logits, labels in given.pieces())
+    truth = given.targets if isinstance(given, RegressionPredictions) else given.labels
+    return iter([(truth, _values(given))])
 
 
 def _close(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and torch.allclose(one.double(), other.double(), rtol=CLOSE, atol=CLOSE)
+    return torch.allclose(one.double(), other.double(), rtol=CLOSE, atol=CLOSE)
 
 
 def _kind(given: Predictions) -> str:
     if isinstance(given, ClassPredictions):
-        return f"{given.logits.shape[1]} classes"
+        return f"{given.num_classes} classes"
     return f"{given.probs.shape[1]} labels" if isinstance(given, MultilabelPredictions) else "numbers"
 
 
@@ -165,7 +178,7 @@ def given_of(
         test, held = labelled(there[kind], labels, kind == "logits"), _calibration(calibration, (kind, "labels"))
     if not isinstance(test, ClassPredictions) and (ood or human_labels is not None):
         raise SettingError(_FOR_CLASSES)
-    shown = {name: scores(f"ood[{name!r}]", values, kind != "probs") for name, values in (ood or {}).items()}
+    shown = {name: ood_logits(f"ood[{name!r}]", values, kind != "probs") for name, values in (ood or {}).items()}
     people = None if human_labels is None else numbers("human_labels", human_labels)
     return Given(test, held if held is None else _detached(held), shown, people)
 
@@ -208,19 +221,18 @@ def _detached(predictions: Predictions) -> Predictions:
 
 
 def numbers(name: str, values: Values) -> Tensor:
-    """float32 and float64 as they are, other numbers as float64.
+    """float32 and float64 as they are, without a copy; shorter floating numbers as float32, others as float64.
 
     >>> numbers("labels", [[1, 0]]).dtype
     torch.float64
     """
     if isinstance(values, Tensor):
-        known = values.dtype in (torch.float32, torch.float64)
-        values = (values if known else values.double()).detach().cpu()  # numpy has no bfloat16
+        values = (values.float() if values.dtype == torch.bfloat16 else values).detach().cpu()  # numpy has none
     array = np.asarray(values)
     if array.dtype.kind not in "fiub" or array.ndim == 0:
         raise DataError(f"{name} are {array.dtype} of shape {array.shape}, expected rows of numbers.")
-    exact = array.dtype in (np.float32, np.float64)  # in this machine's byte order
-    return torch.from_numpy(np.array(array, dtype=array.dtype if exact else float))
+    dtype = np.float32 if array.dtype.kind == "f" and array.itemsize <= 4 else np.float64
+    return torch.from_numpy(np.require(array, dtype, ["C", "W"]))
 
 
 def labelled(
@@ -230,7 +242,8 @@ def labelled(
     truth = numbers("labels", labels)
     if truth.ndim == 2 and truth.shape[1] > 1:
         return MultilabelPredictions(_sigmoid(numbers("predictions", values), are_logits), truth, classes)
-    return ClassPredictions(scores("predictions", values, are_logits), class_ids(truth.reshape(-1)), classes)
+    ids = class_ids(truth.reshape(-1))
+    return ClassPredictions(class_columns("predictions", values, are_logits), ids, classes, not are_logits)
 
 
 def _sigmoid(values: Tensor, are_logits: bool) -> Tensor:
@@ -241,15 +254,21 @@ def _sigmoid(values: Tensor, are_logits: bool) -> Tensor:
     return values
 
 
-def scores(name: str, values: Values, are_logits: bool) -> Tensor:
-    """(n, K) logits, of logits or probabilities (n, K); (n,) or (n, 1) are those of the second of two classes."""
+def class_columns(name: str, values: Values, are_logits: bool) -> Tensor:
+    """(n, K), a column a class; (n,) or (n, 1) are logits or probabilities of the second of two classes."""
     found = numbers(name, values)
     if found.ndim not in (1, 2):
         raise ShapeError(f"{name} have shape {tuple(found.shape)}, expected (rows, classes) or (rows,).")
     found = found[:, None] if found.ndim == 1 else found
     if are_logits:
         return class_logits(found)
-    return logits_of(torch.cat([1 - found, found], 1) if found.shape[1] == 1 else found)
+    return torch.cat([1 - found, found], 1) if found.shape[1] == 1 else found
+
+
+def ood_logits(name: str, values: Values, are_logits: bool) -> Tensor:
+    """(m, K) logits of rows of no class, of logits or probabilities."""
+    found = class_columns(name, values, are_logits)
+    return found if are_logits else logits_of(found)
 
 
 def class_ids(labels: Tensor) -> Tensor:

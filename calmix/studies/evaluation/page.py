@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from calmix.errors import DataError
+from calmix.metrics import RowScores, shift_scores
 from calmix.predictions import ClassPredictions, MultilabelPredictions, RegressionPredictions
 from calmix.report.drawing import AFTER, BEFORE
 from calmix.report.figures.confidence import (
@@ -25,7 +26,7 @@ from calmix.report.figures.predicted import predicted_drawing, prepare_predicted
 from calmix.report.figures.reliability import (
     RELIABILITY_CAPTION,
     prepare_positive,
-    prepare_stage,
+    prepare_reliability,
     reliability_drawing,
 )
 from calmix.report.page import Page, PageTable, Section, write_page
@@ -34,7 +35,7 @@ from calmix.report.style import NAMED, Style
 from calmix.report.tables import Cell, Row, Table
 from calmix.report.terminal import print_sheet
 from calmix.results.catalogue import METRICS, Column
-from calmix.results.files import NamedArrays, make_folder, refuse_finished, write_json
+from calmix.results.files import hold_folder, refuse_finished, write_json
 from calmix.studies.evaluation.figures import SPREAD_CAPTION, prepare_deviation, prepare_quantile, spread_drawing
 from calmix.studies.evaluation.study import METHOD, Evaluation, evaluation_json
 from calmix.studies.evaluation.tables import metrics_table
@@ -59,10 +60,10 @@ def write_evaluation(folder: Path, evaluation: Evaluation, command: Sequence[str
         raise DataError(
             f"{listed(wild, 5)} is not finite; look for predictions or standard deviations of extreme size."
         )
-    refuse_finished(folder, "give another --out")
-    make_folder(folder)
-    page = write_page(folder, evaluation_page(folder.name, evaluation, command))
-    write_json(folder / "metrics.json", evaluation_json(evaluation))
+    with hold_folder(folder):
+        refuse_finished(folder, "give another --out")
+        page = write_page(folder, evaluation_page(folder.name, evaluation, command))
+        write_json(folder / "metrics.json", evaluation_json(evaluation))
     return page
 
 
@@ -105,13 +106,17 @@ def _notes(table: Table, best: str) -> list[str]:
 
 
 def _of_classes(evaluation: Evaluation, test: ClassPredictions) -> list[Section]:
-    bins, known = evaluation.bins, {"probs": test.probs.numpy(), "labels": test.labels.numpy()}
-    scaled = evaluation.corrected.get("scaled")
-    stages = {"": test.probs} if scaled is None else {BEFORE: test.probs, AFTER: scaled.softmax(1)}
-    shown = [prepare_stage(METHOD, stage, probs, test.labels, bins) for stage, probs in stages.items()]
+    bins, plain, scaling = evaluation.bins, evaluation.rows["plain"], evaluation.corrections.get("scaled")
+    stages = {"": plain} if scaling is None else {BEFORE: plain, AFTER: evaluation.rows["scaled"]}
+    shown = [prepare_reliability(METHOD, stage, [rows], bins) for stage, rows in stages.items()]
     diagrams = [reliability_drawing("reliability", shown, STYLE)]
-    if test.logits.shape[1] == 2:
-        positive = [prepare_positive("P(y = 1)", stage, p[:, 1], test.labels, bins) for stage, p in stages.items()]
+    if test.num_classes == 2:
+        logits = test.logits.double()
+        probs = [found.softmax(1) for found in (logits, *([] if scaling is None else [scaling(logits)]))]
+        positive = [
+            prepare_positive("P(y = 1)", stage, p[:, 1], test.labels, bins)
+            for stage, p in zip(stages, probs, strict=True)
+        ]
         diagrams.append(reliability_drawing("reliability-positive", positive, STYLE))
     return [
         Section("Reliability", RELIABILITY_CAPTION, diagrams),
@@ -120,23 +125,23 @@ def _of_classes(evaluation: Evaluation, test: ClassPredictions) -> list[Section]
             f"{CONFIDENCE_CAPTION} The other figure: which share of the answers is wrong, if only the most confident "
             "rows are answered and the others are left to a human.",
             [
-                confidence_drawing("confidence", [prepare_right_wrong(METHOD, [known])], _LOOKS),
-                curves_drawing("risk-coverage", [prepare_risk(METHOD, [0], [known])], _LOOKS),
+                confidence_drawing("confidence", [prepare_right_wrong(METHOD, [plain])], _LOOKS),
+                curves_drawing("risk-coverage", [prepare_risk(METHOD, [0], [plain])], _LOOKS),
             ],
         ),
-        *_ood(evaluation, known),
+        *_ood(evaluation, plain),
         *_human_labels(evaluation),
     ]
 
 
-def _ood(evaluation: Evaluation, known: NamedArrays) -> list[Section]:
+def _ood(evaluation: Evaluation, plain: RowScores) -> list[Section]:
     if not evaluation.given.ood:
         return []
     drawings, rows = [], []
     metrics = [METRICS[key] for key in ("auroc", "aupr", "fpr95")]
     for name, logits in evaluation.given.ood.items():
-        both = {**known, f"ood_{name}_logits": logits.double().numpy()}
-        drawings.append(confidence_drawing(f"ood-{name}", [prepare_ood(METHOD, [both], name)], _LOOKS))
+        shown = prepare_ood(METHOD, [plain], name, [shift_scores([logits])["max_probability"]])
+        drawings.append(confidence_drawing(f"ood-{name}", [shown], _LOOKS))
         for score in evaluation.scores.conditions(f"ood/{name}"):
             found = evaluation.measured[f"ood/{name}/{score}"]
             cells = [Cell(metric.text(found[metric.key])) for metric in metrics]
@@ -205,7 +210,7 @@ def _facts(evaluation: Evaluation) -> dict[str, str]:
     names = "" if isinstance(test, RegressionPredictions) or not test.classes else f": {listed(test.classes)}"
     facts = {"Rows": f"{len(test):,}"}
     if isinstance(test, ClassPredictions):
-        facts["Classes"] = f"{test.logits.shape[1]}{names}"
+        facts["Classes"] = f"{test.num_classes}{names}"
     elif isinstance(test, MultilabelPredictions):
         facts["Labels"] = f"{test.probs.shape[1]}{names}"
     facts["Bins"] = str(evaluation.bins)

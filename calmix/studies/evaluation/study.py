@@ -14,10 +14,9 @@ from math import nan
 from pathlib import Path
 
 import pandas as pd
-from torch import Tensor
 
 from calmix.errors import DataError, SettingError
-from calmix.metrics import human_label_metrics
+from calmix.metrics import RowScores, human_label_metrics
 from calmix.predictions import (
     CALIBRATORS,
     ClassPredictions,
@@ -29,6 +28,7 @@ from calmix.predictions import (
     ood_scores,
     regression_scores,
 )
+from calmix.predictions.scoring import Calibrator
 from calmix.report.sentences import Advice
 from calmix.results.catalogue import Column
 from calmix.results.scores import Measured, Scores, nested
@@ -42,18 +42,20 @@ MOST_CLASSES = 100  # for matrix scaling, whose K^2 numbers would take long to f
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What was given, what was measured, and the predictions after each correction.
+    """What was given, what was measured, and the corrections that were fitted.
 
     scores: of the method "predictions" and seed 0. Conditions of class predictions: `plain`, as given; `scaled`,
     `vector`, `matrix` and `isotonic`, after each correction; `intervals/low` and `intervals/high`; `positive`, of the
-    second of two classes; `sure`; `conformal`; `ood/NAME/SCORE`; `human_labels`. corrected: logits (n, K) after each
-    correction. temperature: that of `scaled`. Both are empty without a calibration split.
+    second of two classes; `sure`; `conformal`; `ood/NAME/SCORE`; `human_labels`. rows: of class predictions, what is
+    known of each test row, `plain` and after each correction. corrections: from logits (n, K) to corrected ones, by the
+    name of their condition. temperature: that of `scaled`. Without a calibration split there are neither.
     """
 
     given: Given
     bins: int
     scores: Scores
-    corrected: Mapping[str, Tensor] = field(default_factory=dict)
+    rows: Mapping[str, RowScores] = field(default_factory=dict)
+    corrections: Mapping[str, Calibrator] = field(default_factory=dict)
     temperature: float | None = None
 
     @property
@@ -81,7 +83,7 @@ class Evaluation:
             return multilabel_verdict(self.measured)
         if isinstance(test, RegressionPredictions):
             return regression_verdict(self.measured)
-        confidence = test.probs.amax(1).mean().item()
+        confidence = self.rows["plain"].confidence.mean().item()
         rows = None if calibration is None else len(calibration)
         return class_verdict(self.measured, confidence, self.temperature, rows)
 
@@ -182,17 +184,17 @@ def evaluate(
 
 
 def _of_classes(given: Given, test: ClassPredictions, bins: int) -> Evaluation:
-    few = test.logits.shape[1] <= MOST_CLASSES
+    few = test.num_classes <= MOST_CLASSES
     calibrators = {name: fit for name, fit in CALIBRATORS.items() if few or name != "matrix"}
     calibration = given.calibration if isinstance(given.calibration, ClassPredictions) else None
     found = class_scores(test, calibration, bins, calibrators)
     measured = dict(found.scores)
     for name, logits in given.ood.items():
-        for score, numbers in ood_scores(test.logits, logits).items():
+        for score, numbers in ood_scores(test, logits).items():
             measured[f"ood/{name}/{score}"] = numbers
     if given.human_labels is not None:
         measured["human_labels"] = human_label_metrics(test.probs, given.human_labels)
-    return Evaluation(given, bins, _scores(measured), found.corrected, found.temperature)
+    return Evaluation(given, bins, _scores(measured), found.rows, found.corrections, found.temperature)
 
 
 def _scores(measured: Measured) -> Scores:
@@ -204,7 +206,7 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, object]:
     test = evaluation.given.test
     numbers: dict[str, object] = {"task": evaluation.task}
     if isinstance(test, ClassPredictions):
-        numbers["classes"] = test.logits.shape[1]
+        numbers["classes"] = test.num_classes
     numbers |= {"rows": len(test), "bins": evaluation.bins}
     if evaluation.temperature is not None:
         numbers["temperature"] = evaluation.temperature

@@ -13,7 +13,7 @@ from calmix.report.style import styles
 from calmix.report.tables import Cell, Row, Table
 from calmix.report.terminal import print_sheet
 from calmix.results.catalogue import Mark
-from calmix.results.files import make_folder, refuse_finished, write_json
+from calmix.results.files import hold_folder, refuse_finished, write_json
 from calmix.results.store import references
 from calmix.studies.ranking.diagram import Ranked, ranks_drawing
 from calmix.studies.ranking.sentences import ranking_advice
@@ -32,10 +32,10 @@ def write_ranks(folder: Path, ranking: Ranking, command: Sequence[str] = ()) -> 
     Raises:
         DataError: `folder` holds results, or cannot be written.
     """
-    refuse_finished(folder, "ranks need a folder of their own: give another --out")
-    make_folder(folder)
-    page = write_page(folder, ranking_page(ranking, command))
-    write_json(folder / "ranks.json", ranking_json(ranking))
+    with hold_folder(folder):
+        refuse_finished(folder, "ranks need a folder of their own: give another --out")
+        page = write_page(folder, ranking_page(ranking, command))
+        write_json(folder / "ranks.json", ranking_json(ranking))
     return page
 
 

@@ -6,19 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from calmix.data.corruptions import CORRUPTED_ROWS
 from calmix.methods.table import METHODS
+from calmix.metrics import ece
 from calmix.report.drawing import AFTER, TOGETHER, Drawing, wrapped
 from calmix.report.figures.curves import curves_drawing, draw_curve
-from calmix.report.figures.reliability import prepare_reliability
 from calmix.report.style import NAMED, styles
 from calmix.results.catalogue import ACCURACY, ECE, SCALED_ECE
 from calmix.results.records import read_predictions
 from calmix.results.statistics import Interval, interval
+from calmix.studies.comparison.answers import answers_of
 from calmix.studies.comparison.curves import (
     CORRUPTED_ACCURACY,
+    CORRUPTED_ECE,
     LEARNING_ACCURACY,
     LEARNING_LOSS,
     prepare_corruption,
@@ -47,7 +50,9 @@ def test_a_learning_curve_is_the_mean_of_validations_alone(finish: Callable, tmp
     assert curve.x.tolist() == [2, 4]  # epoch 1 was not validated
     ax = Figure().add_subplot()
     draw_curve(ax, curve, STYLE)
-    *seeds, mean = (np.asarray(line.get_ydata()) for line in ax.lines)
+    (thin,), (line,) = ax.collections, ax.lines
+    assert isinstance(thin, LineCollection)
+    seeds, mean = [segment[:, 1] for segment in thin.get_segments()], np.asarray(line.get_ydata())
     assert len(seeds) == 3
     np.testing.assert_allclose(mean, np.mean(seeds, 0))
     assert seeds[1][0] == 100 * results.records[1].history[1].validation["accuracy"]
@@ -56,11 +61,15 @@ def test_a_learning_curve_is_the_mean_of_validations_alone(finish: Callable, tmp
 def test_corruption_starts_at_the_clean_rows_and_averages_families(finish: Callable, tmp_path: Path):
     results = finish(tmp_path, ["erm"], beyond=True)
     predictions = [read_predictions(tmp_path, record) for record in results.records]
-    curve = prepare_corruption(results.scores, "erm", predictions, CORRUPTED_ACCURACY)
+    answers = [answers_of(said) for said in predictions]
+    curve = prepare_corruption(results.scores, "erm", answers, CORRUPTED_ACCURACY)
     assert curve.x.tolist() == [0, 1, 2, 3, 4, 5]
     clean = [(said["probs"].argmax(1) == said["labels"])[:CORRUPTED_ROWS].mean() for said in predictions]
     assert curve.values[:, 0].tolist() == pytest.approx(clean)
     np.testing.assert_allclose(curve.values[:, 1:], [[0.8, 0.7, 0.6, 0.5, 0.4]] * 3)
+    errors = prepare_corruption(results.scores, "erm", answers, CORRUPTED_ECE).values[:, 0]
+    clean = [ece(said["probs"][:CORRUPTED_ROWS], said["labels"][:CORRUPTED_ROWS]) for said in predictions]
+    assert errors.tolist() == clean
 
 
 @pytest.mark.parametrize(("methods", "axes"), [(TOGETHER, 1), (TOGETHER + 1, TOGETHER + 1), (18, 18)])
@@ -153,10 +162,3 @@ def test_without_near_or_far_pairs_there_is_nothing_to_draw(finish: Callable, tm
     assert prepare_quantiles(finish(tmp_path, ["erm", "mixup"]).scores) == []
     assert quantile_of("mixup(alpha=0.3)") is None  # another method than all pairs of the same Mixup
     assert quantile_of("near_mixup(quantile=7)") is None  # a label of somebody's own
-
-
-def test_reliability_is_prepared_from_stored_predictions(finish: Callable, tmp_path: Path):
-    results = finish(tmp_path, ["mixup"])
-    seeds = [read_predictions(tmp_path, record) for record in results.records]
-    before, after = prepare_reliability("mixup", seeds)
-    assert before.bins.count.sum() == after.bins.count.sum() == 240

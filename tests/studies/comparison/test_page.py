@@ -12,6 +12,8 @@ import pytest
 from scipy import stats
 
 from calmix.errors import DataError
+from calmix.results.files import NamedArrays
+from calmix.results.records import Record
 from calmix.results.store import Results, write_results
 from calmix.studies.comparison.compared import read_comparison
 
@@ -43,6 +45,19 @@ def text_of(folder: Path) -> str:
 
 def values(results: Results, label: str, metric: str, condition: str = "plain") -> list[float]:
     return [record.metrics[condition][metric] for record in results.of_method(label)]
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_the_predictions_of_a_run_are_read_once(finish: Callable, tmp_path: Path, task: str):
+    finish(tmp_path, LABELS, task=task)
+    found, read = read_comparison(tmp_path), []
+
+    def reading(record: Record) -> NamedArrays:
+        read.append(record.run)
+        return found.predictions_of(record)
+
+    replace(found, predictions_of=reading).page()
+    assert sorted(read) == sorted(record.run for record in found.results.records)
 
 
 def test_the_page_shows_each_methods_numbers(finish: Callable, tmp_path: Path):

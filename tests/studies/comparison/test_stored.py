@@ -206,7 +206,9 @@ def test_a_reference_that_takes_no_part_is_advice(finish: Callable, tmp_path: Pa
 def test_a_damaged_run_is_advice(finish: Callable, tmp_path: Path, damage: str):
     finish(tmp_path, LABELS)
     (tmp_path / "runs" / "mixup-seed1.json").write_text(damage)
-    with pytest.raises(DataError, match=r"mixup-seed1.json is not a run of this version of calmix .*; give another --out"):
+    with pytest.raises(
+        DataError, match=r"mixup-seed1.json is not a run of this version of calmix .*; give another --out"
+    ):
         read_record(tmp_path, "mixup", 1)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 import calmix
-from calmix.data import OOD_SETS, HumanNoise, NamedSet, Noisy, OODSet, Splits, Symmetric, load
+from calmix.data import OOD_SETS, HumanNoise, NamedSet, Noisy, OODSet, Splits, Symmetric, TableFile, load
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
 from calmix.models import mlp, resnet
 from calmix.results.files import slug, write_whole
@@ -63,8 +64,6 @@ def test_a_comparison_writes_what_it_promises(folder: Path):
         name = f"{slug(entry['method'])}-seed{entry['seed']}"
         assert json.loads((folder / "runs" / f"{name}.json").read_text()) == entry
         assert np.load(folder / "predictions" / f"{name}.npz")["probs"].shape[1] == 3
-    recipes = json.loads((folder / "comparison.json").read_text())["recipes"]
-    assert recipes == [run["recipe"] for run in results["runs"]]
     assert not [path for path in folder.rglob(".*") if path.is_file()]  # no temporary file left
 
 
@@ -76,7 +75,7 @@ def test_the_table_of_runs_has_each_number_once(folder: Path):
     run = stored(folder)["runs"][0]
     assert float(columns["smooth_ece"]) == run["metrics"]["smooth_ece"]
     assert float(columns["scaled_aurc"]) == run["metrics"]["scaled"]["aurc"]
-    assert float(columns["cost"]) == run["relative_cost"]
+    assert float(columns["cost"]) == run["relative_cost"] == 1
     assert len(columns) == len(lines[0].split(","))
 
 
@@ -102,7 +101,7 @@ def test_what_is_read_again_is_what_was_found(folder: Path):
     assert (difference.mean, difference.low, difference.high) == pytest.approx((np.mean(differences), low, high))
 
 
-class Stopped(Exception):
+class Stopped(BaseException):
     pass
 
 
@@ -113,8 +112,8 @@ def test_a_stopped_comparison_goes_on_where_it_was(folder: Path, tmp_path: Path)
 
     with pytest.raises(Stopped):
         carry_out_comparison(COMPARISON, tmp_path, workers=1, tick=stop_in_the_third_run)
-    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
-    assert sorted(path.name for path in finished) == ["erm-seed0.json", "sk_mixup-seed0.json"]
+    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "predictions").iterdir()}
+    assert sorted(path.name for path in finished) == ["erm-seed0.npz", "sk_mixup-seed0.npz"]
     assert not (tmp_path / "results.json").exists()
     resumed = carry_out_comparison(COMPARISON, tmp_path, resume=True, workers=1)
     assert all(path.stat().st_mtime_ns == when for path, when in finished.items())
@@ -224,11 +223,105 @@ def test_files_are_whole_or_absent(tmp_path: Path):
 
     (tmp_path / "old.json").write_text("old")
     for name in ("old.json", "new.json"):
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(DataError, match=f"cannot write .*{name}: disk full"):
             write_whole(tmp_path / name, fail)
     assert [path.name for path in tmp_path.iterdir()] == ["old.json"]
     assert (tmp_path / "old.json").read_text() == "old"
     assert read_record(tmp_path, "mixup", 0) is None
+
+
+def test_a_run_that_is_not_whole_is_carried_out_again(folder: Path, tmp_path: Path):
+    """With the same numbers, and nothing else is carried out."""
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "predictions" / "erm-seed0.npz").unlink()
+    damaged = tmp_path / "predictions" / "sk_mixup-seed0.npz"
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    (tmp_path / "runs" / "erm-seed1.json").write_text("{")
+    told: list[tuple[str, int, int]] = []
+    found = carry_out_comparison(COMPARISON, tmp_path, True, 1, tick=lambda *news: told.append(news))
+    assert {(label, seed) for label, seed, epoch in told if epoch == 1} == {*RUNS} - {("sk_mixup", 1)}
+    assert measured(found) == measured(read_comparison(folder))
+    found.page()  # reads all predictions
+
+
+def test_a_comparison_goes_on_with_the_same_data_and_code_alone(tmp_path: Path):
+    rows = load("wine").test
+    table = pd.DataFrame(rows.x.numpy(), columns=[f"x{i}" for i in range(13)]).assign(y=rows.y.numpy().astype(str))
+    table.to_csv(tmp_path / "a.csv", index=False)
+    comparison = replace(COMPARISON, data=TableFile(tmp_path / "a.csv", "y"), seeds=1)
+    carry_out_comparison(comparison, tmp_path / "out", workers=1)
+    table.iloc[::-1].to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(DataError, match="holds 'erm' with other settings, data or code"):
+        carry_out_comparison(comparison, tmp_path / "out", resume=True, workers=1)
+    table.to_csv(tmp_path / "a.csv", index=False)
+    assert carry_out_comparison(comparison, tmp_path / "out", resume=True, workers=1).results.seeds == 1
+
+
+def test_a_folder_that_another_command_writes_to_is_left_alone(tmp_path: Path):
+    hold = (
+        "import sys, time; from pathlib import Path; from calmix.results.files import hold_folder\n"
+        "with hold_folder(Path(sys.argv[1])): print('held', flush=True); time.sleep(100)"
+    )
+    with subprocess.Popen([sys.executable, "-c", hold, tmp_path], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(DataError, match="another command is writing to"):
+            carry_out_comparison(COMPARISON, tmp_path, resume=True, workers=1)
+        other.kill()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_cost_is_measured_once_a_method(folder: Path):
+    costs = {(run["method"], run["seed"]): run["relative_cost"] for run in stored(folder)["runs"]}
+    assert [run for run, cost in costs.items() if cost is not None] == [("erm", 0), ("sk_mixup", 0)]
+
+
+# ---------------------------------------------------------------------------------------- with runs that fail
+
+
+class Fails(nn.Module):
+    """Fails with seed 1 in its sixth forward, which only a method with two forwards a step reaches."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(inputs, 4), nn.Linear(4, outputs))
+        self.seed, self.forwards = torch.initial_seed(), 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.forwards += self.training
+        if self.seed == 1 and self.forwards == 6:
+            raise RuntimeError("as it was told")
+        return self.layers(x)
+
+
+def fails(shape: tuple[int, ...], outputs: int) -> nn.Module:
+    return Fails(shape[0], outputs)
+
+
+def test_what_a_failed_run_leaves_out_is_told_everywhere(tmp_path: Path):
+    comparison = replace(COMPARISON, model=fails, seeds=3)
+    found = carry_out_comparison(comparison, tmp_path, workers=1)
+    [failure] = found.results.failures
+    assert (failure.method, failure.seed) == ("sk_mixup", 1)
+    assert failure.reason.startswith("RuntimeError: as it was told")
+    assert (found.scores.seeds_of("erm"), found.scores.seeds_of("sk_mixup")) == ([0, 1, 2], [0, 2])
+    difference = found.scores.difference("sk_mixup", "erm", "ece")
+    pairs = [found.scores.value("sk_mixup", s, "ece") - found.scores.value("erm", s, "ece") for s in (0, 2)]  # pyright: ignore
+    assert (difference.count, difference.mean) == (2, pytest.approx(np.mean(pairs)))
+    assert "1 of 6 runs failed and are missing here (sk_mixup)" in " ".join(found.verdict.cautions)
+    again = read_comparison(tmp_path)
+    assert again.results.failures == found.results.failures
+    page = again.write_report(tmp_path).read_text()
+    assert "Missing: sk_mixup with seed 1: RuntimeError: as it was told" in page
+    whole = carry_out_comparison(replace(comparison, model=fails), tmp_path, resume=True, workers=1)
+    assert len(whole.results.failures) == 1  # it is tried again
+
+
+def test_where_no_seed_is_whole_there_is_nothing_to_compare(tmp_path: Path):
+    settings = TrainingSettings(epochs=9, learning_rate=1e6)
+    with pytest.raises(DataError, match=r"2 of 2 runs failed, .* erm with seed 0: training diverged in epoch \d"):
+        carry_out_comparison(Comparison(NamedSet("diabetes"), METHODS, None, settings, 1), tmp_path, workers=1)
+    assert list(tmp_path.rglob("*.*")) == []
 
 
 # --------------------------------------------------------------------------------------------- from Python

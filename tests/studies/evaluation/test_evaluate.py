@@ -56,8 +56,9 @@ def test_every_correction_is_fitted_on_the_calibration_split_alone():
     held = posthoc.CalibrationLogits(calibration.logits, calibration.labels)
     for name, fit in CALIBRATORS.items():
         expected = fit(held)(test.logits)
-        assert torch.allclose(done.corrected[name].softmax(1), expected.softmax(1))
-        assert torch.equal(done.corrected[name], again.corrected[name])  # the test labels change nothing
+        corrected = done.corrections[name](test.logits)
+        assert torch.allclose(corrected.softmax(1), expected.softmax(1))
+        assert torch.equal(corrected, again.corrections[name](test.logits))  # the test labels change nothing
         assert done.measured[name] == metrics.classification_metrics(expected.softmax(1), test.labels)
         assert done.value("nll", name) < done.value("nll")
     assert done.temperature == pytest.approx(3, rel=0.2)
@@ -66,7 +67,7 @@ def test_every_correction_is_fitted_on_the_calibration_split_alone():
 
 def test_without_a_calibration_split_nothing_is_corrected():
     done = evaluate(ClassPredictions(TRUE, LABELS))
-    assert done.corrected == {}
+    assert done.corrections == {}
     assert done.temperature is None
     assert not {*CALIBRATORS, "conformal"} & conditions(done)
 
@@ -82,7 +83,7 @@ def test_matrix_scaling_is_left_out_of_many_classes(monkeypatch: pytest.MonkeyPa
     for classes, fitted in ((3, ["scaled", "vector", "matrix", "isotonic"]), (4, ["scaled", "vector", "isotonic"])):
         test, held = (TRUE[rows, :classes] for rows in (slice(0, 50), slice(50, 100)))
         done = evaluate(logits=test, labels=test.argmax(1), calibration=(held, held.argmin(1)))
-        assert list(done.corrected) == fitted
+        assert list(done.corrections) == fitted
 
 
 def test_ood_sets_and_human_labels():
@@ -149,7 +150,7 @@ def test_a_stored_run_of_a_comparison_can_be_evaluated(tmp_path: Path):
     }  # fmt: skip
     np.savez(tmp_path / "run.npz", allow_pickle=False, **arrays)
     done = evaluate(read_given(tmp_path / "run.npz"))
-    assert set(done.corrected) == set(CALIBRATORS)
+    assert set(done.corrections) == set(CALIBRATORS)
     assert list(done.given.ood) == ["letters"]
     assert {"ood", "human_labels"} <= conditions(done)
 
