@@ -106,7 +106,7 @@ class dry:
         from calmix.results.records import Epoch
         from calmix.studies.diagnosis import oracle
         from calmix.studies.evaluation import study as evaluation
-        from calmix.train import running
+        from calmix.train import cost, running
         from calmix.train.recipe import Recipe, task_of
         from calmix.train.training import Trained
 
@@ -124,7 +124,7 @@ class dry:
         self.before = []
         for module, name, stub in (
             (running, "train", untrained),
-            (running, "relative_cost", lambda *given: 1.0),
+            (cost, "relative_cost", lambda *given: 1.0),
             (oracle, "train", untrained),
             (page, "_drawn", unpainted),
             (evaluation, "MOST_CLASSES", 0),  # fitting a matrix takes long
