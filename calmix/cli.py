@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ["MPLBACKEND"] = "agg"  # figures are files
     for name in ("stdout", "stderr"):  # where they were closed, or cannot show every character
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
         elif isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -440,7 +440,7 @@ def _add_data_and_training(parser: "ArgumentParser") -> None:
 
 
 def _config_action() -> Any:
-    from jsonargparse import ActionConfigFile
+    from jsonargparse import ActionConfigFile  # pyright: ignore[reportPrivateImportUsage]
 
     class Config(ActionConfigFile):
         def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
@@ -451,7 +451,7 @@ def _config_action() -> Any:
 
 
 def _check_config(path: Path) -> None:
-    """Raise DataError unless the file holds options by name, each a text, a number, true or false, or a list of them."""
+    """Raise DataError unless the file holds options by name: texts, numbers, true or false, or lists of them."""
     import yaml
 
     from calmix.reading import reading, typed

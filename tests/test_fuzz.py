@@ -41,7 +41,7 @@ def test_damaged_input_ends_in_a_result_or_in_one_sentence(kind: str, corpus: Pa
         derandomize=True,
         database=None,
         deadline=None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )
     @given(st.integers(0, 2**32))
     def keeps_the_laws(number: int) -> None:

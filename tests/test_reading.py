@@ -86,7 +86,8 @@ def test_an_archive_that_cannot_be_unpacked_is_named(tmp_path: Path, damage: str
 
 @pytest.mark.parametrize("kind", [">f8", ">f4", ">i2", "<u8", "?", "f2", "U5", ">U2", "S3", "g"])
 def test_arrays_come_in_the_order_of_this_machine(tmp_path: Path, kind: str):
-    for array in (np.arange(6).astype(kind), np.asfortranarray(np.arange(6).reshape(2, 3).astype(kind)), np.array(1, kind), np.zeros((0, 3), kind)):  # fmt: skip
+    row = np.arange(6).astype(kind)
+    for array in (row, np.asfortranarray(row.reshape(2, 3)), np.array(1, kind), np.zeros((0, 3), kind)):
         np.savez(tmp_path / "a.npz", allow_pickle=False, x=array)
         np.save(tmp_path / "a.npy", array)
         for found in (read_arrays(tmp_path / "a.npz")["x"], read_array(tmp_path / "a.npy")):

@@ -159,7 +159,7 @@ def refuse_others(folder: Path, own: str) -> None:
 
 
 def check_labels(labels: Collection[str]) -> None:
-    """Raise SettingError where two labels would have the same file name, on whatever system, or one has characters that none can show."""
+    """Raise SettingError where two labels would have the same file name on some system, or one cannot be shown."""
     for label in labels:
         if visible(label) != label:
             raise SettingError(f"the label {label!r} has control characters; leave them out.")

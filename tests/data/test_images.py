@@ -192,7 +192,7 @@ def test_a_channel_that_never_varies_does_no_harm(cifar_folder):
 @pytest.mark.parametrize("content", [b"", b"garbage", idx(LABELS)[:-1], idx(LABELS)[:2] + b"\x0d" + idx(LABELS)[3:]])
 def test_broken_idx_files_say_which(fashion_folder, content):
     (fashion_folder / "t10k-labels-idx1-ubyte").write_bytes(content)
-    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte cannot be read .*get the file anew"):
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte cannot be read .*get the file anew"):
         fashion_mnist(data_dir=fashion_folder)
 
 
