@@ -82,6 +82,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
     with reading(path, "write it anew as parquet, or save the table as CSV"):
         table = pq.read_table(path, pre_buffer=False)  # which would hold the file, too
+        table.validate(full=True)  # texts are UTF-8
         _check_unique(path, table.column_names)
         for field in table.schema:
             if pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):

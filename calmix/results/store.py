@@ -257,6 +257,14 @@ def _check(results: Results) -> None:
             raise DataError(f"a run has no {column.title}.")
     if not results.regression and any(record.temperature is None for record in results.records):
         raise DataError("a run has no temperature.")
+    beyond = {
+        frozenset(path for path in record.metrics if path.startswith(("corruptions/", "ood/")))
+        for record in results.records
+    }
+    corrupted = [tuple(path.split("/")[1:]) for path in next(iter(beyond)) if path.startswith("corruptions/")]
+    families, severities = {path[0] for path in corrupted}, {path[1:] for path in corrupted}
+    if len(beyond) > 1 or len(corrupted) != len(families) * len(severities):
+        raise DataError("the runs were measured on different corruptions or OOD sets.")
     curves = {
         tuple((epoch.number, *epoch.validation) for epoch in record.history if epoch.validation)
         for record in results.records

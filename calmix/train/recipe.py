@@ -38,8 +38,10 @@ class Recipe:
     weights_seed: int | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**63:
-            raise SettingError(f"seed must be at least 0 and below 2^63; got {self.seed}.")
+        if self.seed < 0:
+            raise SettingError(f"seed must be at least 0; got {self.seed}.")
+        if self.seed >= 2**63:
+            raise SettingError(f"seed must be below 2^63; got {self.seed}.")
 
     @property
     def text(self) -> str:

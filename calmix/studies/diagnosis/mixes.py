@@ -148,7 +148,9 @@ def read_batch(out: Path, label: str, data: DataFacts) -> MixedRows | None:
     if not path.exists():
         return None
     arrays = read_arrays(path)
-    shapes = dict.fromkeys(("anchor", "partner", "mixed"), "m *") | dict.fromkeys(("distance", "lam"), "m")
+    shapes: dict[str, str] = dict.fromkeys(("anchor", "partner", "mixed"), "m *") | dict.fromkeys(
+        ("distance", "lam"), "m"
+    )
     shapes |= {"tau": "m"} if "tau" in arrays else {}
     known = {**arrays, "classes": np.zeros(len(data.classes))}
     check_arrays(path, known, {"classes": "K", **shapes, "anchor_y": "K: m", "partner_y": "K: m"})
