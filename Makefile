@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 DEMO := calmix-runs/demo
+CASES := 20000
 
-.PHONY: help demo test test-all kills check format bench clean
+.PHONY: help demo test test-all kills fuzz check format bench clean
 
 help:  ## what each command does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
@@ -19,6 +20,9 @@ test: $(SETUP)  ## the tests that are not marked slow
 
 test-all: $(SETUP)  ## all tests
 	$(BIN)/python -m pytest -n auto
+
+fuzz: $(SETUP)  ## 20,000 damaged files against the command, in processes of 4 GB; CASES=N tries fewer
+	$(BIN)/python -m tests.fuzz --cases $(CASES)
 
 kills: $(SETUP)  ## kills a comparison 200 times; takes about an hour
 	$(BIN)/python tests/test_kills.py 200
@@ -37,7 +41,7 @@ format: $(SETUP)  ## repairs the format, and what lint can repair
 	$(BIN)/ruff check --fix .
 
 clean:  ## removes what these commands have made
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis calmix-runs
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis calmix-runs fuzz.jsonl
 
 $(SETUP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "calmix needs Python 3.11 or newer; name one with: make PYTHON=python3.11 demo")'

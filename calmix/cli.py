@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ["MPLBACKEND"] = "agg"  # figures are files
     for name in ("stdout", "stderr"):  # where they were closed, or cannot show every character
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
         elif isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -49,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise SettingError(f"no command was given; name one: {', '.join(COMMANDS)} (see: calmix --help).")
         if chosen.command not in COMMANDS:
             raise UnknownNameError("command", chosen.command, COMMANDS)
+        if chosen.command not in ("methods", "datasets"):
+            _check_memory()
         COMMANDS[chosen.command].run(chosen.rest)
         sys.stdout.flush()  # a disk that is full says so here
     except CalmixError as error:
@@ -57,8 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _give_up_stdout()
         sys.exit(1)
     except OSError as error:  # a full disk, a folder that went away
-        name = "stdout" if _give_up_stdout() else error.filename or "a file"
-        _fail(f"{name}: {error.strerror or error}.")
+        if error.filename is None:
+            _give_up_stdout()
+        _fail(f"{error.filename or 'stdout'}: {error.strerror or error}.")
     except MemoryError:
         _fail(_NO_MEMORY)
     except ImportError as error:
@@ -77,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(70) from error
 
 
+_LEAST_MEMORY = 1_200_000_000  # bytes of addresses
 _NO_MEMORY = "there is not enough memory; take fewer rows or a smaller network, or raise the limit (ulimit -v)."
 
 
@@ -98,14 +102,10 @@ def _stopped(how: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _give_up_stdout() -> bool:
-    """Write to nowhere from now on, if stdout takes nothing any more; whether that is so."""
-    try:
-        sys.stdout.flush()
-        return False
-    except OSError:
+def _give_up_stdout() -> None:
+    """Write to nowhere from now on, as stdout takes nothing any more."""
+    with suppress(OSError):  # of a stream that is no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
 
 
 def _check_text(arguments: Sequence[str]) -> None:
@@ -115,6 +115,19 @@ def _check_text(arguments: Sequence[str]) -> None:
             text.encode()
         except UnicodeEncodeError:
             raise SettingError(f"{text!r} is not UTF-8 text; rename the file or folder.") from None
+
+
+def _check_memory() -> None:
+    """Raise SettingError where PyTorch's libraries, which end a process that lacks memory, cannot be loaded at all."""
+    with suppress(ImportError):  # Windows has no such limit
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if 0 < limit < _LEAST_MEMORY:
+            raise SettingError(
+                f"the limit of {limit // 10**6} MB of memory is too low for PyTorch; allow {_LEAST_MEMORY // 10**6} MB "
+                "or more (ulimit -v)."
+            )
 
 
 def _fail(message: str) -> NoReturn:
@@ -231,7 +244,10 @@ def _train(arguments: list[str]) -> None:
     parser.add_argument("--method", type=str, default="sk_mixup", metavar="METHOD")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    [(label, method)] = _methods([options.method], options.set).items()
+    methods = _methods([options.method], options.set)
+    if len(methods) > 1:
+        raise SettingError(f"train trains one method; got {options.method!r}: name one, or use calmix compare.")
+    [(label, method)] = methods.items()
     given = options.seed, _robustness(options)
     recipe = Recipe(_source(options), label, method, _model(options), _settings(options), *given)
     name = f"{Path(options.data).name.split('.')[0]}-{method_name(label)}-seed{recipe.seed}"
@@ -424,7 +440,7 @@ def _add_data_and_training(parser: "ArgumentParser") -> None:
 
 
 def _config_action() -> Any:
-    from jsonargparse import ActionConfigFile
+    from jsonargparse import ActionConfigFile  # pyright: ignore[reportPrivateImportUsage]
 
     class Config(ActionConfigFile):
         def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
@@ -435,14 +451,14 @@ def _config_action() -> Any:
 
 
 def _check_config(path: Path) -> None:
-    """Raise DataError unless the file holds options by name, each a text, a number, true or false, or a list of them."""
+    """Raise DataError unless the file holds options by name: texts, numbers, true or false, or lists of them."""
     import yaml
 
     from calmix.reading import reading, typed
 
     with reading(path, "give a YAML file of options, such as epochs: 30"):
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    one = str | int | float | bool | None
+    one = str | int | float | bool
     try:
         typed(Mapping[str, one | Sequence[one]], {} if raw is None else raw)
     except DataError as error:

@@ -78,8 +78,8 @@ def read_bytes(path: Path, remedy: str) -> bytes:
 def _check_size(path: Path, unpacked: int, size: int) -> None:
     if unpacked > max(LARGE, TIMES * size):
         raise DataError(
-            f"{path} unpacks to more than {TIMES} times its size, {unpacked / 2**30:.1f} GiB; if it should be so large, "
-            "save it uncompressed."
+            f"{path} unpacks to more than {TIMES} times its size, {unpacked / 2**30:.1f} GiB; if it should be so "
+            "large, save it uncompressed."
         )
 
 
@@ -95,12 +95,12 @@ def read_arrays(path: Path, remedy: str = AGAIN) -> dict[str, NDArray[Any]]:
     with reading(path, remedy), path.open("rb") as file, ZipFile(file) as stored:
         members = stored.infolist()
         _check_size(path, sum(member.file_size for member in members), path.stat().st_size)
-        if len({member.filename for member in members}) < len(members):
-            raise DataError(f"{path} holds two arrays of the same name; {remedy}.")
         found = {}
         for member in members:
             with stored.open(member) as entry:
                 found[member.filename.removesuffix(".npy")] = _array(entry, member.file_size, path, remedy)
+        if len(found) < len(members):
+            raise DataError(f"{path} holds two arrays of the same name; {remedy}.")
         return found
 
 
@@ -110,15 +110,17 @@ def read_array(path: Path, remedy: str = AGAIN) -> NDArray[Any]:
         return _array(file, path.stat().st_size, path, remedy)
 
 
+_HEADS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
 def _array(file: IO[bytes], size: int, path: Path, remedy: str) -> NDArray[Any]:
     """The array of one .npy file of `size` bytes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numpy's, about headers that Python 2 wrote
         version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
-        else:  # a third one exists for names of fields, which plain arrays do not have
-            shape, by_columns, dtype = np.lib.format.read_array_header_2_0(file)
+        if version not in _HEADS:  # a third one exists for names of fields, which plain arrays do not have
+            raise ValueError(f"arrays of version {version}")
+        shape, by_columns, dtype = _HEADS[version](file)
     if dtype.kind not in "biufSU":
         raise DataError(f"{path} holds {dtype} and should hold plain arrays of numbers or text; {remedy}.")
     length = math.prod(shape) * dtype.itemsize
@@ -172,7 +174,7 @@ def check_arrays(
             raise DataError(f"{path}: {name} has shape {array.shape}, which does not fit; {remedy}.")
         if array.dtype.kind not in "iu" and (classes or array.dtype.kind != "f" or not np.isfinite(array).all()):
             raise DataError(f"{path}: {name} should hold {'class ids' if classes else 'finite numbers'}; {remedy}.")
-        if classes and array.size and not (0 <= array.min() and array.max() < lengths[classes][0]):
+        if classes and array.size and not (array.min() >= 0 and array.max() < lengths[classes][0]):
             raise DataError(f"{path}: {name} should hold class ids below {lengths[classes][0]}; {remedy}.")
 
 

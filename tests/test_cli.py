@@ -2,6 +2,10 @@
 
 import gzip
 import json
+import os
+import re
+import resource
+import shlex
 import subprocess
 import sys
 import time
@@ -16,7 +20,7 @@ import pytest
 
 from calmix import METHODS
 from calmix.cli import COMMANDS, main
-from calmix.data import CORRUPTIONS, DATASETS, NamedSet, Noisy, OODSet, Symmetric
+from calmix.data import CORRUPTIONS, DATASETS, NamedSet, Noisy, OODSet, Symmetric, TableFile
 from calmix.engines.processes import Finished
 from calmix.errors import CalmixError
 from calmix.report import page as pages
@@ -517,3 +521,114 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys:
     (tmp_path / "file").write_text("in the way")
     sentence = refused(["compare", "wine", "--out", str(tmp_path / "file" / "out"), *QUICK], capsys)
     assert "cannot write to" in sentence
+
+
+# ------------------------------------------------------------------------------- what is wrong with files and streams
+
+
+def test_kept_columns_reach_the_source(table: Path, monkeypatch: pytest.MonkeyPatch):
+    found = asked_to_compare(monkeypatch, str(table), "--target", "kind", "--keep", "id", "colour", "--methods", "erm")
+    assert found.data == TableFile(table, "kind", keep=("id", "colour"))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"epochs: caf\xe9", "cannot be read .*codec can't decode"),
+        (b"epochs: &a [*a]", "the entry epochs.0 is list"),
+        (b"&a {epochs: *a}", "the entry epochs is dict"),
+        (b"methods: {erm: 1}", "the entry methods is dict, expected a list"),
+        (b"methods: [erm, [mixup]]", r"the entry methods.1 is list"),
+        (b"seeds: null", "the entry seeds is None"),
+        (b"learning_rate: .nan", "the entry learning_rate is nan"),
+        (b"- 1", "it is list, expected a mapping"),
+        (b"epochs: 2020-01-01", "the entry epochs is date"),
+        (b"[" * 3000, "cannot be read"),
+    ],
+)
+def test_a_config_file_of_another_shape_is_named(
+    content: bytes, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "c.yaml").write_bytes(content)
+    arguments = ["compare", "wine", "--config", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "out")]
+    assert re.search(rf"c\.yaml.*{reason}", refused(arguments, capsys))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["--learning-rate=1e39", "--learning-rate=1e-40", "--weight-decay=1e39"])
+def test_rates_beyond_float32_are_refused_before_a_folder_is_made(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    arguments = ["train", "wine", option, "--epochs", "1", "--out", str(tmp_path / "out")]
+    assert "must lie between 1e-30 and 1e+30" in refused(arguments, capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_name_that_is_not_utf_8_is_refused_before_anything_is_trained(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    own = table.rename(tmp_path / "caf\udce9.csv")
+    assert "is not UTF-8 text; rename" in refused(["train", str(own), "--target", "kind"], capsys)
+
+
+def limited(command: str, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    """The command in a shell, after another one, such as a limit."""
+    line = f"{command}; exec {shlex.join([sys.executable, '-m', 'calmix.cli', *arguments])}"
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, **options)
+
+
+def test_a_closed_or_full_stdout_is_no_traceback(tmp_path: Path):
+    closed = limited("exec >&-", "datasets")
+    assert (closed.returncode, closed.stderr) == (0, "")
+    full = limited("exec > /dev/full", "datasets")
+    assert (full.returncode, full.stderr) == (2, "calmix: stdout: No space left on device.\n")
+
+
+def test_too_little_memory_to_load_anything_is_said(tmp_path: Path):
+    found = limited("ulimit -v 400000", "compare", "wine", "--out", str(tmp_path / "out"))
+    assert found.returncode == 2
+    assert found.stderr.startswith("calmix: the limit of 409 MB of memory is too low for PyTorch; allow 1200 MB")
+
+
+def test_figures_need_no_backend_of_the_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MPLBACKEND", "nonsense")
+    main(["datasets"])
+    assert os.environ["MPLBACKEND"] == "agg"
+
+
+def test_a_fault_of_calmix_is_told_from_bad_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def fail(arguments: list[str]) -> None:
+        raise KeyError("secret")
+
+    monkeypatch.setattr(COMMANDS["methods"], "run", fail)
+    with pytest.raises(SystemExit) as stopped:
+        main(["methods"])
+    assert stopped.value.code == 70
+    assert "a fault of calmix, please report it (KeyError: 'secret')" in capsys.readouterr().err
+    monkeypatch.setenv("CALMIX_TRACEBACK", "1")
+    with pytest.raises(KeyError, match="secret"):
+        main(["methods"])
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "wine", "--method", "erm", "--epochs", "1", "--train-size", "20"],
+        ["diagnose", "two_moons", "--methods", "mixup", "--seeds", "1", "--epochs", "1", "--train-size", "20",
+         "--pairs", "40", "--oracle-rows", "40", "--oracle-epochs", "1", "--labels-only"],
+    ],
+    ids=["train", "diagnose"],
+)  # fmt: skip
+def test_a_full_disk_leaves_one_sentence_and_nothing_half_written(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """A limit on the size of files stands in for it: the same error, of the same call."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        sentence = refused([*arguments, "--out", str(tmp_path / "out")], capsys)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "File too large" in sentence
+    assert not (tmp_path / "out").exists()

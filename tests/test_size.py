@@ -33,7 +33,8 @@ def test_an_evaluation_holds_its_predictions_hardly_more_than_once(tmp_path: Pat
     if kind == "probs":
         values = np.exp(values) / np.exp(values).sum(1, keepdims=True)
     for name, rows in (("few", 100), ("many", len(labels))):
-        np.savez(tmp_path / f"{name}.npz", **{kind: values[:rows]}, labels=labels[:rows])
+        arrays = {kind: values[:rows], "labels": labels[:rows]}
+        np.savez(tmp_path / f"{name}.npz", allow_pickle=False, **arrays)
     few, many = (peak("evaluate", tmp_path / f"{name}.npz", "--out", tmp_path / name) for name in ("few", "many"))
     assert many - few < 2.5 * values.nbytes
 

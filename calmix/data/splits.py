@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calmix.errors import DataError, SettingError
+from calmix.reading import visible
 
 RowIds = NDArray[np.int64]
 
@@ -31,7 +32,7 @@ class Split:
 
 @dataclass(frozen=True)
 class About:
-    """What a report says of the data."""
+    """What a report says of the data. Control characters in its texts become escapes, as no figure can show them."""
 
     name: str
     task: str  # one of TASKS
@@ -48,6 +49,13 @@ class About:
     pixel_mean: tuple[float, ...] = ()  # images: x * pixel_std + pixel_mean, channel by channel, lies in [0, 1]
     pixel_std: tuple[float, ...] = ()
     digest: str = ""  # of the files' content, where the set is read from files
+
+    def __post_init__(self) -> None:
+        for field_name, value in vars(self).items():
+            if isinstance(value, str):
+                object.__setattr__(self, field_name, visible(value))
+            elif isinstance(value, tuple) and any(isinstance(part, str) for part in value):
+                object.__setattr__(self, field_name, tuple(map(visible, value)))
 
 
 @dataclass(frozen=True)

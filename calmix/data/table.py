@@ -21,7 +21,7 @@ from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_
 
 from calmix.data.splits import About, RowIds, Split, Splits, check_classes, cut_train, listed, split_rows, split_sizes
 from calmix.errors import DataError, UnknownNameError
-from calmix.reading import read_bytes, reading, visible
+from calmix.reading import read_bytes, reading
 
 MISSING = ["?", "", "NA", "N/A", "NaN", "nan", "null", "None"]
 BLOCK = 2**22  # numbers that are encoded together
@@ -80,13 +80,13 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with reading(path, remedy := "write it anew as parquet, or save the table as CSV"):
+    with reading(path, "write it anew as parquet, or save the table as CSV"):
         table = pq.read_table(path, pre_buffer=False)  # which would hold the file, too
-    _check_unique(path, table.column_names)
-    for field in table.schema:
-        if pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
-            raise DataError(f"{path}: column {field.name!r} is {field.type}; cells must be numbers, text or dates.")
-    with reading(path, remedy):
+        table.validate(full=True)  # texts are UTF-8
+        _check_unique(path, table.column_names)
+        for field in table.schema:
+            if pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
+                raise DataError(f"{path}: column {field.name!r} is {field.type}; cells must be numbers, text or dates.")
         return table.to_pandas(split_blocks=True, self_destruct=True)  # no second copy of the table
 
 
@@ -187,16 +187,12 @@ def _class_ids(goal: pd.Series) -> tuple[RowIds, tuple[str, ...]]:
     """Ids (n,) and names (K,): categories in their own order, numbers and text in ascending order."""
     if isinstance(goal.dtype, pd.CategoricalDtype):
         goal = goal.cat.remove_unused_categories()
-        return goal.cat.codes.to_numpy(np.int64), _names(goal.cat.categories)
+        return goal.cat.codes.to_numpy(np.int64), tuple(map(str, goal.cat.categories))
     if _is_number(goal):
         numbers, ids = np.unique(_floats(goal), return_inverse=True)
         return ids, tuple(str(v).removesuffix(".0") for v in numbers.tolist())
     texts, ids = np.unique(goal.map(str).to_numpy(str), return_inverse=True)
-    return ids, _names(texts)
-
-
-def _names(found: Iterable[object]) -> tuple[str, ...]:
-    return tuple(visible(str(name)) for name in found)
+    return ids, tuple(texts.tolist())
 
 
 def _targets(goal: pd.Series, labels: RowIds | None, parts: Sequence[RowIds]) -> tuple[list[NDArray], float, float]:
@@ -281,7 +277,7 @@ def _encoded(columns: Mapping[str, Column], parts: Sequence[RowIds]) -> tuple[li
     while encoded:  # each part's columns go as they are joined
         part = encoded.pop(0)
         xs.append(np.stack([part[place] for place in order], 1))
-    return xs, _names(named[place][1] for place in order)
+    return xs, tuple(named[place][1] for place in order)
 
 
 def _cells(column: Column) -> NDArray[np.float64] | pd.Series:
@@ -298,7 +294,10 @@ def _tidy(column: pd.Series) -> pd.Series:
     if is_numeric_dtype(column) or is_datetime64_any_dtype(column) or isinstance(column.dtype, pd.CategoricalDtype):
         return column
     column = column.mask(column.isin(MISSING))
-    numbers = pd.Series(pd.to_numeric(column, errors="coerce"))
+    try:
+        numbers = pd.Series(pd.to_numeric(column, errors="coerce"))
+    except OverflowError:
+        raise DataError(f"column {column.name!r} has whole numbers beyond float64; empty these cells.") from None
     return numbers if numbers.notna().equals(column.notna()) and column.notna().any() else column
 
 

@@ -9,6 +9,7 @@ import base64
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -81,7 +82,7 @@ def write_page(folder: Path, page: Page) -> Path:
     ]
     text = _template().render(page=page, shown=shown, command=shlex.join(page.command), signs=SIGNS)
     target = folder / "report.html"
-    files[target] = text.encode()
+    files[target] = text.encode(errors="backslashreplace")  # lone surrogates, which no file can hold
     with hold_folder(folder):
         for path, content in files.items():
             write_whole(path, lambda file, content=content: file.write(content))
@@ -109,6 +110,7 @@ def _csv(drawing: Drawing) -> bytes:
     return csv_of(pd.DataFrame(rows, dtype=object))  # whole numbers stay so where others are missing
 
 
+@cache
 def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

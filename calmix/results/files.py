@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from calmix.errors import DataError, SettingError
+from calmix.reading import visible
 
 NamedArrays = Mapping[str, NDArray[Any]]  # by name: logits, probs, labels, ...
 
@@ -158,7 +159,10 @@ def refuse_others(folder: Path, own: str) -> None:
 
 
 def check_labels(labels: Collection[str]) -> None:
-    """Raise SettingError where two labels would have the same file name, on whatever system."""
+    """Raise SettingError where two labels would have the same file name on some system, or one cannot be shown."""
+    for label in labels:
+        if visible(label) != label:
+            raise SettingError(f"the label {label!r} has control characters; leave them out.")
     if len({slug(label).lower() for label in labels}) < len(labels):
         raise SettingError(f"two methods have the same name in files: {', '.join(labels)}; name each one once.")
 

@@ -140,7 +140,11 @@ def references(methods: Sequence[str], given: str | None = None) -> list[str]:
 
 
 def write_results(folder: Path, results: Results) -> None:
-    """Write results.json and results.csv."""
+    """Write results.json and results.csv. Raise DataError where the runs do not go together, as damaged ones may."""
+    try:
+        _check(results)
+    except CalmixError as error:
+        raise DataError(f"{folder}: {str(error).rstrip('.')}; give another --out.") from None
     write_json(folder / "results.json", results_json(results))
     first = [(column.condition, column.key) for column in results.columns]
     write_csv(folder / "results.csv", results.scores.wide(first))
@@ -253,9 +257,18 @@ def _check(results: Results) -> None:
             raise DataError(f"a run has no {column.title}.")
     if not results.regression and any(record.temperature is None for record in results.records):
         raise DataError("a run has no temperature.")
+    beyond = {
+        frozenset(path for path in record.metrics if path.startswith(("corruptions/", "ood/")))
+        for record in results.records
+    }
+    corrupted = [tuple(path.split("/")[1:]) for path in next(iter(beyond)) if path.startswith("corruptions/")]
+    families, severities = {path[0] for path in corrupted}, {path[1:] for path in corrupted}
+    if len(beyond) > 1 or len(corrupted) != len(families) * len(severities):
+        raise DataError("the runs were measured on different corruptions or OOD sets.")
     curves = {
         tuple((epoch.number, *epoch.validation) for epoch in record.history if epoch.validation)
         for record in results.records
     }
-    if len(curves) > 1 or not any(curves):
+    drawn = {"loss"} if results.regression else {"loss", "accuracy"}
+    if len(curves) != 1 or not all(drawn <= set(names) for curve in curves for _, *names in (curve or [(0,)])):
         raise DataError("the learning curves of the runs are of different epochs or quantities, or empty.")

@@ -40,6 +40,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise SettingError(f"seed must be at least 0; got {self.seed}.")
+        if self.seed >= 2**63:
+            raise SettingError(f"seed must be below 2^63; got {self.seed}.")
 
     @property
     def text(self) -> str:

@@ -3,6 +3,7 @@
 import gzip
 import io
 import shutil
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -192,7 +193,7 @@ def test_a_channel_that_never_varies_does_no_harm(cifar_folder):
 @pytest.mark.parametrize("content", [b"", b"garbage", idx(LABELS)[:-1], idx(LABELS)[:2] + b"\x0d" + idx(LABELS)[3:]])
 def test_broken_idx_files_say_which(fashion_folder, content):
     (fashion_folder / "t10k-labels-idx1-ubyte").write_bytes(content)
-    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte cannot be read .*get the file anew"):
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte cannot be read .*get the file anew"):
         fashion_mnist(data_dir=fashion_folder)
 
 
@@ -236,3 +237,27 @@ def test_real_fashion_mnist():
     assert not splits.about.natural
     assert [splits.about.classes[i] for i in splits.test.y[:3]] == ["Ankle boot", "Pullover", "Trouser"]
     assert splits.test.y.bincount().tolist() == [1_000] * 10
+
+
+@pytest.mark.parametrize("shape", [(20, 27, 28), (20, 0, 28), (20, 28, 0)])
+def test_images_of_another_size_or_of_none_are_named(fashion_folder: Path, shape: tuple[int, int, int]):
+    (fashion_folder / "t10k-images-idx3-ubyte").write_bytes(idx(np.ones(shape)))
+    with pytest.raises(DataError, match=r"training images are \(1, 28, 28\) and test images .*; get the file anew"):
+        fashion_mnist(data_dir=fashion_folder)
+    train = np.ones((100, *shape[1:]))
+    (fashion_folder / "train-images-idx3-ubyte").write_bytes(idx(train))
+    if 0 in shape:
+        with pytest.raises(DataError, match=r"training images are .* get the file anew"):
+            fashion_mnist(data_dir=fashion_folder)
+
+
+def test_an_image_that_unpacks_to_a_gigabyte_is_refused_unread(cifar_folder: Path):
+    """A PNG of 50,000 x 50,000 pixels, as its head says."""
+    content = bytearray(png(pictures(0, 1)[0]))
+    content[16:24] = (50_000).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    path = cifar_folder / "test-00000-of-00002.parquet"
+    img = [{"bytes": bytes(content), "path": None}] * 10
+    pd.DataFrame({"img": img, "label": LABELS[:10]}).to_parquet(path)
+    with pytest.raises(DataError, match=r"test-00000-of-00002\.parquet cannot be read \(.*50000.*get the file anew"):
+        cifar10(data_dir=cifar_folder)

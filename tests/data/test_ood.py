@@ -86,7 +86,7 @@ def test_photographs(tmp_path, monkeypatch):
     with pytest.raises(ShapeError, match="tiny_imagenet_ood has images of 3 x 32 x 32, and digits of 1 x 8 x 8; give"):
         load_ood("tiny_imagenet_ood", digits())
     (folder / "test-00000-of-00001.parquet").write_bytes(b"garbage")
-    with pytest.raises(DataError, match="cannot be read .*it should hold small images"):
+    with pytest.raises(DataError, match=r"cannot be read .*it should hold small images"):
         tiny_imagenet_ood()
 
 

@@ -458,3 +458,36 @@ def test_columns_encoded_a_few_at_a_time_are_those_encoded_together(monkeypatch:
         x = getattr(apart, part).x
         assert (x.dtype, x.is_contiguous()) == (torch.float32, True)
         torch.testing.assert_close(x, getattr(together, part).x)
+
+
+@pytest.mark.parametrize("ends", [("9999-12-31", "2020-01-02"), ("0001-01-01", "2020-01-02")])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_dates_beyond_nanoseconds_are_dates(ends: tuple[str, str], kind: str, tmp_path: Path):
+    """The usual open end of a table; a date is seconds since 1970 in a float."""
+    n = 60
+    days = [ends[i % 2] for i in range(n)]
+    frame = pd.DataFrame({"x": np.arange(n) % 7, "until": days, "y": ["a", "b"] * (n // 2)})
+    path = tmp_path / f"t.{kind}"
+    if kind == "csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.assign(until=np.array(days, "datetime64[us]")).to_parquet(path)
+    left_out = load(str(path), target="y")
+    assert left_out.about.features == ("x",)
+    assert "'until'" in " ".join(left_out.about.notices)
+    kept = load(str(path), target="y", keep=["until"])
+    assert kept.about.features == ("x", "until")
+    assert kept.train.x.isfinite().all()
+
+
+def test_names_that_no_figure_can_show_become_escapes():
+    frame = pd.DataFrame({"x\x07": range(40), "y": ["a\x07", "b\x00c"] * 20})
+    about = table_splits(frame, "y", name="n\x00", source="s").about
+    assert (about.name, about.features, about.classes) == ("n\\x00", ("x\\x07",), ("a\\x07", "b\\x00c"))
+
+
+def test_a_whole_number_beyond_float64_is_named(tmp_path: Path):
+    rows = "\n".join(f"{10**400 if i == 3 else i},{i % 2}" for i in range(40))
+    (tmp_path / "t.csv").write_text(f"x,y\n{rows}\n")
+    with pytest.raises(DataError, match=r"column 'x' has (whole numbers beyond float64|values that are infinite)"):
+        load(str(tmp_path / "t.csv"), target="y")

@@ -1,12 +1,12 @@
 """What must hold for every case, and one case carried out."""
 
 import os
-import sys
 from collections.abc import Sequence
-from contextlib import chdir, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import chdir, nullcontext, redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 from random import Random
+from typing import IO
 from unittest.mock import patch
 
 from calmix.cli import main
@@ -23,20 +23,19 @@ def make_case(kind: str, random: Random, corpus: Path, folder: Path) -> Case:
 def carry_out(case: Case, folder: Path) -> tuple[object, str]:
     """The exit code, or the exception that came through, and what was said on stderr."""
     said = StringIO()
-    out = open(case.stdout, "w") if case.stdout.startswith("/") else None if case.stdout else StringIO()
-    environment = {name: value for name, value in case.environment.items()}
+    out: IO[str] | None = None if case.stdout else StringIO()
+    if case.stdout.startswith("/"):
+        out = Path(case.stdout).open("w")  # noqa: SIM115
     slow = nullcontext() if case.whole else dry()
-    with slow, chdir(folder), patch.dict(os.environ, environment), redirect_stdout(out), redirect_stderr(said):
+    with slow, chdir(folder), patch.dict(os.environ, case.environment), redirect_stdout(out), redirect_stderr(said):
         try:
             main(case.arguments)
             code: object = 0
         except SystemExit as stop:
             code = stop.code or 0
     if out is not None:
-        try:
+        with suppress(OSError):
             out.close()
-        except OSError:
-            pass
     return code, said.getvalue()
 
 

@@ -20,7 +20,10 @@ def make_record() -> Callable[..., Record]:
     def make(method: str = "erm", seed: int = 0, task: str = "classification") -> Record:
         plain = {key: seed + (place + len(method)) / 100 for place, key in enumerate(KEYS[task])}
         scaled = {key: value / 2 for key, value in plain.items()}
-        history = (Epoch(1, {"loss": 2.5}, {}), Epoch(2, {"loss": 1.5, "accuracy": 0.5}, {"loss": 1.25}))
+        history = (
+            Epoch(1, {"loss": 2.5}, {}),
+            Epoch(2, {"loss": 1.5, "accuracy": 0.5}, {"loss": 1.25, "accuracy": 0.75}),
+        )
         further = {"scaled": scaled, "ood/notmnist/energy": {"auroc": 0.75}, "human_labels": {"kl": 0.5}}
         return Record(
             method=method,

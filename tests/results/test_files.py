@@ -20,6 +20,7 @@ from calmix.results.files import (
     hold_folder,
     refuse_finished,
     slug,
+    without_quote,
     write_arrays,
     write_csv,
     write_json,
@@ -176,3 +177,25 @@ def test_labels_that_some_system_would_give_one_file_are_refused():
     for alike in (["mixup(1)", "mixup[1]"], ["Mixup", "mixup"]):
         with pytest.raises(SettingError, match="same name in files"):
             check_labels(alike)
+
+
+def test_a_spreadsheet_carries_nothing_out(tmp_path: Path):
+    frame = pd.DataFrame({"class": ["=cmd|' /C calc'!A0", "+x", "@sum", "-1", "-1.5e3", "a=b", "-"], "x": range(7)})
+    write_csv(tmp_path / "a.csv", frame.rename(columns={"x": "=1+1"}))
+    head, *rows = (tmp_path / "a.csv").read_text().splitlines()
+    assert head == "class,'=1+1"
+    assert [row.rpartition(",")[0] for row in rows] == [
+        "'=cmd|' /C calc'!A0",
+        "'+x",
+        "'@sum",
+        "-1",
+        "-1.5e3",
+        "a=b",
+        "'-",
+    ]
+    assert [without_quote(row.rpartition(",")[0]) for row in rows] == frame["class"].tolist()
+
+
+def test_labels_that_no_figure_can_show_are_refused():
+    with pytest.raises(SettingError, match=r"the label 'a\\x07' has control characters"):
+        check_labels(["erm", "a\x07"])

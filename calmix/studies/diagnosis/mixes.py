@@ -17,8 +17,8 @@ from calmix.core.coefficient import SimilarityKernel, TwoKernels
 from calmix.core.method import Coefficient, Method, Scheduled, Step
 from calmix.core.mix import Mix, blend
 from calmix.core.space import ByTask, pair_distance
-from calmix.errors import SettingError
-from calmix.reading import check_arrays, read_arrays
+from calmix.errors import DataError, SettingError
+from calmix.reading import AGAIN, check_arrays, read_arrays
 from calmix.results.files import slug, write_arrays
 from calmix.results.store import DataFacts
 
@@ -143,16 +143,18 @@ def write_batch(out: Path, label: str, batch: MixedRows) -> None:
 
 
 def read_batch(out: Path, label: str, data: DataFacts) -> MixedRows | None:
-    """The stored batch of a method on these data; None where there is none. Raise DataError where the file is damaged."""
+    """The stored batch of a method on these data; None where there is none. Raise DataError where it is damaged."""
     path = _path(out, label)
     if not path.exists():
         return None
     arrays = read_arrays(path)
-    shapes = {name: "m *" for name in ("anchor", "partner", "mixed")} | {name: "m" for name in ("distance", "lam")}
+    shapes = {"anchor": "m *", "partner": "m *", "mixed": "m *", "distance": "m", "lam": "m"}
     shapes |= {"tau": "m"} if "tau" in arrays else {}
-    known = {**arrays, "classes": np.zeros(len(data.classes)), "row": np.zeros(data.shape)}
-    check_arrays(path, known, {"classes": "K", "row": "*", **shapes, "anchor_y": "K: m", "partner_y": "K: m"})
-    parts = {name: torch.from_numpy(arrays[name]) for name in (*shapes, "anchor_y", "partner_y")}
+    known = {**arrays, "classes": np.zeros(len(data.classes))}
+    check_arrays(path, known, {"classes": "K", **shapes, "anchor_y": "K: m", "partner_y": "K: m"})
+    if arrays["anchor"].shape[1:] != tuple(data.shape):
+        raise DataError(f"{path} holds mixes of other rows; {AGAIN}.")
+    parts: Any = {name: torch.from_numpy(arrays[name]) for name in (*shapes, "anchor_y", "partner_y")}
     return MixedRows(**{"tau": None, **parts})
 
 

@@ -5,6 +5,7 @@ OUT/scores.csv        everything that was measured; `study` lists the conditions
 OUT/seeds/seed0.json  one seed's scores, for --resume, with the text of what was asked
 """
 
+import json
 from collections.abc import Mapping
 from csv import DictReader
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ from calmix.reading import AGAIN, read_bytes, read_json, typed
 from calmix.report.sentences import Advice
 from calmix.results.files import csv_of, without_quote, write_csv, write_json
 from calmix.results.scores import Measured, Score, Scores, flat, nested
-from calmix.results.store import DataFacts, RunFacts
+from calmix.results.store import RunFacts
 from calmix.studies.diagnosis.findings import bins_of
 from calmix.studies.diagnosis.sentences import verdict
 
@@ -128,11 +129,16 @@ class SeedResults:
 
 @dataclass(frozen=True)
 class _StoredSeed:
-    """The same as it is stored, with metrics nested."""
+    """The same as it is stored, with metrics nested. sha256: of the scores, which tells whether they are whole."""
 
     asked: str
     seed: int
     scores: Mapping[str, Mapping[str, Any]]
+    sha256: str
+
+
+def _digest(scores: Mapping[str, Mapping[str, Any]]) -> str:
+    return sha256(json.dumps(scores).encode()).hexdigest()
 
 
 def seed_path(folder: Path, seed: int) -> Path:
@@ -141,7 +147,7 @@ def seed_path(folder: Path, seed: int) -> Path:
 
 def write_seed(path: Path, results: SeedResults) -> None:
     scores = {method: nested(measured) for method, measured in results.scores.items()}
-    write_json(path, {"asked": results.asked, "seed": results.seed, "scores": scores})
+    write_json(path, asdict(_StoredSeed(results.asked, results.seed, scores, _digest(scores))))
 
 
 def read_seed(path: Path) -> SeedResults:
@@ -149,6 +155,8 @@ def read_seed(path: Path) -> SeedResults:
     try:
         stored = typed(_StoredSeed, read_json(path))
         scores = {method: flat(measured) for method, measured in stored.scores.items()}
+        if stored.sha256 != _digest(stored.scores):
+            raise DataError("its scores are not those that were written")
     except DataError as error:
         raise damaged(path, error) from None
     return SeedResults(stored.asked, stored.seed, scores)

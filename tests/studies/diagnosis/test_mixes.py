@@ -19,6 +19,7 @@ from calmix.methods.mixup import mixup
 from calmix.methods.sk_mixup import sk_mixup
 from calmix.methods.table import METHODS
 from calmix.methods.wrappers import scheduled
+from calmix.results.store import DataFacts
 from calmix.studies.diagnosis.mixes import (
     RecordedMixes,
     kernel_of,
@@ -113,17 +114,20 @@ def test_kernels_are_found_inside_and_nowhere_else():
     assert mixed_rows(method, step).tau is None
 
 
+DATA = DataFacts("points", "drawn", "table", ("a", "b", "c"), ("x", "y"), (2,), {})
+
+
 def test_a_stored_batch_comes_back_and_a_damaged_one_is_named(tmp_path: Path):
     for method in (sk_mixup(space=Inputs()), mixup()):
         step = method.step(nn.Linear(2, 3), Classification(3), Batch(torch.randn(4, 2), torch.arange(4) % 3))
         batch = mixed_rows(method, step)
         write_batch(tmp_path, "mine(a=1)", batch)
-        again = read_batch(tmp_path, "mine(a=1)")
+        again = read_batch(tmp_path, "mine(a=1)", DATA)
         assert again is not None
         for name, value in vars(batch).items():
             assert value is getattr(again, name) is None or torch.equal(value, getattr(again, name))
-    assert read_batch(tmp_path, "another") is None
+    assert read_batch(tmp_path, "another", DATA) is None
     path = tmp_path / "mixes" / "mine-a-1.npz"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match=r"cannot read .*mine-a-1\.npz.*run the command that made it again"):
-        read_batch(tmp_path, "mine(a=1)")
+        read_batch(tmp_path, "mine(a=1)", DATA)

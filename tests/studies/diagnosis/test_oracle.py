@@ -1,5 +1,6 @@
 """The oracle learns other rows than the methods, knows nothing of mixing, and is trained once; neighbours vote."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,3 +119,23 @@ def test_votes_are_scikit_learn_s(k: int):
 def test_more_neighbours_than_there_are_rows_are_refused():
     with pytest.raises(SettingError, match="between 1 and the 3 known rows"):
         neighbour_votes(torch.zeros(1, 2), torch.zeros(3, 2), torch.arange(3), 3, k=4)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\3\4", b"garbage", "flipped", "foreign", "another shape"])
+def test_a_damaged_or_foreign_file_of_weights_is_trained_anew(tmp_path: Path, damage: bytes | str):
+    parts = parts_of(NamedSet("two_moons", train_size=20), 0, 60)
+    settings, path = OracleSettings(epochs=1), tmp_path / "oracle.pt"
+    first = train_oracle(parts, 0, settings, kept=path)
+    content = path.read_bytes()
+    if isinstance(damage, bytes):
+        path.write_bytes(damage)
+    elif damage == "flipped":
+        path.write_bytes(content[:200] + bytes([content[200] ^ 255]) + content[201:])
+    elif damage == "foreign":
+        torch.save([1, 2], path)
+    else:
+        stored = torch.load(path, weights_only=True)
+        torch.save({"made": stored["made"], "state_dict": {"weight": torch.zeros(3)}}, path)
+    again = train_oracle(parts, 0, settings, kept=path)
+    assert torch.equal(again(parts.rows), first(parts.rows))
+    assert torch.load(path, weights_only=True)["made"] == torch.load(io.BytesIO(content), weights_only=True)["made"]

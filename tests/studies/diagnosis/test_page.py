@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -114,3 +115,20 @@ def test_a_page_is_drawn_without_what_trains():
     heavy = ["lightning", "calmix.train", "calmix.studies.diagnosis.study", "calmix.studies.diagnosis.oracle"]
     result = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["lam", "anchor_y", "mixed", "distance"])
+def test_damaged_mixes_are_named(made: Made, tmp_path: Path, name: str):
+    keep(tmp_path, made())
+    path = tmp_path / "mixes" / "sk_mixup.npz"
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    for wrong in (arrays[name][:2], arrays[name] * np.nan, (arrays[name] + 99).astype(">f8")):
+        np.savez(path, **{**arrays, name: wrong})
+        if wrong.dtype == ">f8" and name != "anchor_y":
+            continue  # other numbers, in another order of bytes, are numbers
+        with pytest.raises(DataError, match=r"sk_mixup\.npz"):
+            write_diagnosis(tmp_path)
+    np.savez(path, **{key: array for key, array in arrays.items() if key != name})
+    with pytest.raises(DataError, match=rf"sk_mixup\.npz lacks {name}"):
+        write_diagnosis(tmp_path)

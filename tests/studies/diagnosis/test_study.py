@@ -123,7 +123,7 @@ def test_mixes_are_recorded_of_the_very_training_that_a_comparison_does(plane: t
     network = train(PLANE.recipe("sk_mixup", 0))
     scores = study.plane_scores(network.model, network.splits)
     assert {name: results.scores.value("sk_mixup", 0, name, "plane") for name in scores} == scores
-    stored = read_surface(out, "sk_mixup")
+    stored = read_surface(out, "sk_mixup", 2)
     assert stored is not None
     corner = torch.tensor([[float(stored[0].x[0]), float(stored[0].y[0])]])
     probs = study.torch.softmax(network.model(corner), 1).detach()
@@ -190,12 +190,12 @@ def test_a_folder_of_other_results_is_refused(name: str, kind: str, resume: bool
 
 
 def test_a_batch_to_look_at_is_kept_for_each_method(found: tuple, tmp_path: Path):
-    batch = read_batch(found[0], "mixup")
+    batch = read_batch(found[0], "mixup", found[1].facts.data)
     assert batch is not None
     lam = batch.lam[:, None, None, None]
     torch.testing.assert_close(batch.mixed, lam * batch.anchor + (1 - lam) * batch.partner)
     assert batch.tau is None
-    assert read_batch(tmp_path, "mixup") is None
+    assert read_batch(tmp_path, "mixup", found[1].facts.data) is None
 
 
 @pytest.mark.parametrize(
@@ -266,4 +266,4 @@ def test_any_table_of_two_numbers_has_a_surface(tmp_path: Path):
     small = replace(PLANE, data=table, methods={"erm": erm()}, pairs=50, derivatives=False)
     results = diagnose(replace(small, settings=TrainingSettings(epochs=1)), tmp_path / "out")
     assert list(results.facts.data.features) == ["a", "b"]
-    assert read_surface(tmp_path / "out", "erm") is not None
+    assert read_surface(tmp_path / "out", "erm", 2) is not None

@@ -95,7 +95,7 @@ def test_a_stored_surface_is_that_of_the_network_around_the_training_points(plai
     """The nearest grid point has the label of most training points, and the test accuracy says so too."""
     rows = plain.splits.train
     write_surface(tmp_path, "erm", plain.model, rows)
-    stored = read_surface(tmp_path, "erm")
+    stored = read_surface(tmp_path, "erm", 2)
     assert stored is not None
     surface, again = stored
     assert torch.equal(again.x, rows.x)
@@ -111,11 +111,11 @@ def test_a_stored_surface_is_that_of_the_network_around_the_training_points(plai
 
 
 def test_no_surface_is_none_and_a_damaged_one_is_named(plain: Trained, tmp_path: Path):
-    assert read_surface(tmp_path, "erm") is None
+    assert read_surface(tmp_path, "erm", 2) is None
     (tmp_path / "surfaces").mkdir()
     (tmp_path / "surfaces" / "erm.npz").write_bytes(b"no archive")
     with pytest.raises(DataError, match=r"cannot read .*erm\.npz.*run the command that made it again"):
-        read_surface(tmp_path, "erm")
+        read_surface(tmp_path, "erm", 2)
 
 
 def test_moving_the_border_mends_a_biased_network(plain: Trained):
