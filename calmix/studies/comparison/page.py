@@ -239,8 +239,8 @@ _POOLED_CAPTION = (
     " The rows of all seeds are pooled, so these errors differ a little from the table's means over seeds."
 )
 _LINES_CAPTION = (
-    f"A thin line is a seed ({MOST_LINES} at most), the thick one the mean of all; of more than {TOGETHER} methods each "
-    "has its own panel, before the means of all others in grey."
+    f"A thin line is a seed ({MOST_LINES} at most), the thick one the mean of all; of more than {TOGETHER} methods "
+    "each has its own panel, before the means of all others in grey."
 )
 _CURVES_CAPTION = (
     f"On the validation split, where every method faces the same unmixed rows. {_LINES_CAPTION} The training loss is "
