@@ -4,6 +4,7 @@ Tables have their own, `calmix.data.table.read_table`.
 """
 
 import gzip
+import io
 import json
 import math
 import re
@@ -12,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import IO, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -25,6 +26,7 @@ from calmix.errors import CalmixError, DataError
 
 AGAIN = "run the command that made it again"
 LARGE, TIMES = 2**28, 100  # bytes: what unpacks to more than LARGE and to more than so many times its file is refused
+_LONGEST_HEAD = 10_000  # bytes; numpy refuses longer ones
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # what neither XML nor UTF-8 nor a line can hold
 
 
@@ -115,12 +117,12 @@ _HEADS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.rea
 
 def _array(file: IO[bytes], size: int, path: Path, remedy: str) -> NDArray[Any]:
     """The array of one .npy file of `size` bytes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numpy's, about headers that Python 2 wrote
-        version = np.lib.format.read_magic(file)
-        if version not in _HEADS:  # a third one exists for names of fields, which plain arrays do not have
-            raise ValueError(f"arrays of version {version}")
-        shape, by_columns, dtype = _HEADS[version](file)
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADS:  # a third one exists for names of fields, which plain arrays do not have
+        raise ValueError(f"arrays of version {version}")
+    count = file.read(2 if version == (1, 0) else 4)
+    head = count + file.read(min(int.from_bytes(count, "little"), _LONGEST_HEAD))
+    shape, by_columns, dtype = _read_head(version, head)
     if dtype.kind not in "biufSU":
         raise DataError(f"{path} holds {dtype} and should hold plain arrays of numbers or text; {remedy}.")
     length = math.prod(shape) * dtype.itemsize
@@ -139,6 +141,14 @@ def _array(file: IO[bytes], size: int, path: Path, remedy: str) -> NDArray[Any]:
     plain = np.dtype(np.float64) if dtype.kind == "f" and dtype.itemsize > 8 else dtype.newbyteorder("=")
     with np.errstate(over="ignore"):
         return array.astype(plain, copy=False)
+
+
+@lru_cache(maxsize=64)
+def _read_head(version: tuple[int, int], head: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order and kind, read by numpy: once for all files of one kind, as it takes longer than a small array."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy's, about headers that Python 2 wrote
+        return _HEADS[version](io.BytesIO(head))
 
 
 def check_arrays(

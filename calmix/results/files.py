@@ -118,7 +118,11 @@ def csv_of(frame: pd.DataFrame) -> bytes:
     >>> csv_of(pd.DataFrame({"class": ["=1+1", "-1"]}))
     b"class\\n'=1+1\\n-1\\n"
     """
-    harmless = frame.rename(columns=_harmless).map(_harmless)
+    harmless = frame.rename(columns=_harmless)
+    for place, kind in enumerate(harmless.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):  # numbers keep their form
+            cells = map(_harmless, harmless.iloc[:, place])
+            harmless.isetitem(place, pd.Series(list(cells), harmless.index, dtype=object))
     return harmless.to_csv(index=False, lineterminator="\n").encode(errors="backslashreplace")
 
 

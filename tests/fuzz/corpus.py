@@ -1,6 +1,7 @@
 """Real files of small size, which the fuzz test damages: made by the command itself, once."""
 
 import io
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,15 @@ FEW_IMAGES = 6_020  # of which 6,000 are held out
 def make_corpus(folder: Path) -> None:
     """wine/, moons/ (a comparison and a diagnosis), and files to evaluate, train on and configure by."""
     rng = np.random.default_rng(0)
-    with dry():
+    with dry(), chdir(folder):  # what they say of their own place is the same everywhere, so that cases are
         main(["compare", "wine", "--methods", "erm", "mixup", "--seeds", "2", "--workers", "1", *TINY,
-              "--out", str(folder / "wine")])  # fmt: skip
+              "--out", "wine"])  # fmt: skip
         main(["compare", "diabetes", "--methods", "erm", "--seeds", "1", "--workers", "1", *TINY,
-              "--out", str(folder / "diabetes")])  # fmt: skip
+              "--out", "diabetes"])  # fmt: skip
         main(["compare", "digits", "--methods", "erm", "--seeds", "2", "--workers", "1", *TINY,
-              "--corruptions", "contrast", "--out", str(folder / "digits")])  # fmt: skip
+              "--corruptions", "contrast", "--out", "digits"])  # fmt: skip
         main(["diagnose", "two_moons", "--methods", "sk_mixup", "--seeds", "1", *TINY, "--pairs", "60",
-              "--oracle-rows", "40", "--oracle-epochs", "2", "--out", str(folder / "moons")])  # fmt: skip
+              "--oracle-rows", "40", "--oracle-epochs", "2", "--out", "moons"])  # fmt: skip
     for name, held in (("classes.npz", True), ("plain.npz", False)):
         write_arrays(folder / name, class_arrays(rng, held))
     write_arrays(folder / "numbers.npz", number_arrays(rng))

@@ -37,7 +37,7 @@ def test_a_trained_network_is_kept_without_pickled_code(tmp_path: Path):
     read = read_comparison(tmp_path)
     assert read.results.records == kept.results.records
     assert read.results.records[0].metrics == record.metrics
-    assert read.results.facts.command == ["calmix", "train", "wine"]
+    assert list(read.results.facts.command) == ["calmix", "train", "wine"]
     assert read.verdict.headline == "One method: nothing to compare it with."
     with pytest.raises(DataError, match=r"already holds a comparison; give another --out"):
         train_and_keep(RECIPE, tmp_path)

@@ -157,7 +157,7 @@ def test_what_is_written_is_what_is_returned_and_what_is_read(found: tuple):
     out, results = found
     again = read_diagnosis(out)
     pd.testing.assert_frame_equal(again.scores.frame, results.scores.frame, check_exact=True)
-    assert again.facts.command == list(COMMAND)
+    assert again.facts.command == COMMAND
     assert (again.methods, again.oracle, again.pairs) == (results.methods, results.oracle, results.pairs)
     assert again.methods["near_mixup"] == repr(METHODS["near_mixup"])
     assert (again.seeds, again.bins, again.oracle.rows) == (2, 4, 1797 - 150 - 359)

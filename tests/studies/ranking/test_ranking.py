@@ -13,7 +13,7 @@ import pytest
 from calmix.errors import DataError, SettingError
 from calmix.report.style import styles
 from calmix.results.catalogue import ACCURACY, ECE
-from calmix.results.records import Record
+from calmix.results.records import Epoch, Record
 from calmix.results.statistics import rank
 from calmix.results.store import DataFacts, Results, RunFacts, write_results
 from calmix.studies.ranking.diagram import Ranked, ranks_drawing
@@ -38,7 +38,7 @@ def finish(folder: Path, labels: Sequence[str], name: str = "wine", task: str = 
             train_seconds=1.0,
             relative_cost=1.0,
             epoch=1,
-            history=(),
+            history=(Epoch(1, {"loss": 1.0}, {"loss": 1.0, "accuracy": 0.5}),),
             recipe="",
         )
         for seed in range(3)
