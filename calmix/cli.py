@@ -332,6 +332,7 @@ def _diagnose(arguments: list[str]) -> None:
 
 
 def _report(arguments: list[str]) -> None:
+    from calmix.results.files import hold_folder
     from calmix.results.store import write_results
     from calmix.studies.comparison.compared import read_comparison
 
@@ -361,7 +362,8 @@ def _report(arguments: list[str]) -> None:
         return
     found = read_comparison(folder, options.reference)
     if options.reference is not None:
-        write_results(folder, found.results)  # it stays the reference
+        with hold_folder(folder):
+            write_results(folder, read_comparison(folder, options.reference).results)  # it stays the reference
     page = found.write_report(folder)
     found.print()
     print(f"report: {page}")

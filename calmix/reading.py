@@ -80,8 +80,8 @@ def read_bytes(path: Path, remedy: str) -> bytes:
 def _check_size(path: Path, unpacked: int, size: int) -> None:
     if unpacked > max(LARGE, TIMES * size):
         raise DataError(
-            f"{path} unpacks to more than {TIMES} times its size, {unpacked / 2**30:.1f} GiB; if it should be so "
-            "large, save it uncompressed."
+            f"{path} unpacks to more than {TIMES} times its size, at least {unpacked / 2**30:.1f} GiB; if it should be "
+            "so large, save it uncompressed."
         )
 
 

@@ -1,4 +1,4 @@
-"""Modules of a model found by name, and hooks on them, removed at the end of a step and back where it is recomputed."""
+"""Modules of a model found by name; hooks on them, which end with their step and return where backward repeats it."""
 
 import sys
 from collections.abc import Callable, Iterator

@@ -29,7 +29,7 @@ def find_folder(name: str, pattern: str, data_dir: Path | None, more: Iterable[P
 
 def digest_of_files(paths: Iterable[Path]) -> str:
     """What tells the content of these files from any other, whatever they are called."""
-    digests = [_digest_of_file(path, path.stat().st_mtime_ns) for path in sorted(paths)]
+    digests = sorted(_digest_of_file(path, path.stat().st_mtime_ns) for path in paths)
     return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:16]
 
 

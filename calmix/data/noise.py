@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from calmix.data.folders import find_companion
+from calmix.data.folders import digest_of_files, find_companion
 from calmix.data.splits import Split, Splits
 from calmix.errors import DataError, SettingError, UnknownNameError
 from calmix.reading import check_arrays, read_arrays
@@ -81,10 +81,12 @@ class HumanNoise:
                 f"human label noise is known for cifar10 alone, not for {splits.about.name}; "
                 "give --label-noise symmetric:RATE."
             )
-        clean, noisy = _read_human(self.kind, data_dir)
+        path, clean, noisy = _read_human(self.kind, data_dir)
         if len(clean) <= rows.max() or not np.array_equal(clean[rows], splits.train.y.numpy()):
             raise DataError("cifar10n.npz lists other images than the training part; get both in the official order.")
-        return _with_labels(splits, noisy[rows])
+        noisy_splits = _with_labels(splits, noisy[rows])
+        digest = f"{splits.about.digest} {digest_of_files([path])}"
+        return replace(noisy_splits, about=replace(noisy_splits.about, digest=digest))
 
 
 LabelNoise = Symmetric | HumanNoise
@@ -114,15 +116,15 @@ def read_label_noise(text: str) -> LabelNoise:
     )
 
 
-def _read_human(kind: str, data_dir: Path | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The official training labels and the noisy ones, (50000,) each."""
+def _read_human(kind: str, data_dir: Path | None) -> tuple[Path, NDArray[np.int64], NDArray[np.int64]]:
+    """The file, and its official training labels and the noisy ones, (50000,) each."""
     advice = "set CALMIX_DATA to the folder that holds cifar10h/, or give --label-noise symmetric:RATE"
     path = find_companion("cifar10h", "cifar10n.npz", data_dir, advice) / "cifar10n.npz"
     arrays = read_arrays(path, "get the file anew")
     shapes = {"clean_label": "K: n", HUMAN[kind]: "K: n"}
     check_arrays(path, {**arrays, "classes": np.zeros(10)}, {"classes": "K", **shapes}, "get the file anew")
     clean, noisy = (arrays[name].astype(np.int64) for name in shapes)
-    return clean, noisy
+    return path, clean, noisy
 
 
 def _with_labels(splits: Splits, labels: NDArray[np.int64]) -> Splits:

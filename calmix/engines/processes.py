@@ -9,15 +9,17 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import replace
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
+from multiprocessing.reduction import ForkingPickler
 
 import torch
 from torch import nn
 
-from calmix.data import Fixed, Splits
+from calmix.data import Fixed, Split, Splits
 from calmix.errors import CalmixError, SettingError
 from calmix.results.files import NamedArrays
 from calmix.results.records import Failure, Record
@@ -50,19 +52,28 @@ def carry_out(recipes: Sequence[Recipe], workers: int, tick: Tick) -> Iterator[F
     """
     if workers == 1:
         for recipe in recipes:
-            yield _attempt(recipe, tick)
+            ended = _attempt(recipe, tick)
+            if isinstance(ended, Failure):
+                tick(recipe.label, recipe.seed, recipe.settings.epochs)
+            yield ended
         return
     for recipe in {recipe.label: recipe for recipe in recipes}.values():
         _check_pickles(recipe)
     for name, value in KEEP_MEMORY.items():
         os.environ.setdefault(name, value)  # a process reads it when it starts
-    others, send = set(active_children()), _Sender()
-    todo, idle, busy = deque(recipes), [_Worker() for _ in range(workers)], dict[Future, tuple[_Worker, Recipe]]()
+    send, todo, busy = _Sender(), deque(recipes), dict[Future, tuple[_Worker, Recipe]]()
+    idle = [_Worker() for _ in range(min(workers, len(recipes)))]
     try:
         while todo or busy:
             while todo and idle:
                 worker, recipe = idle.pop(), todo.popleft()
-                busy[worker.submit(send(recipe))] = worker, recipe
+                sent = send(recipe)
+                try:
+                    future = worker.submit(sent)
+                except BrokenProcessPool:  # its process died between two runs
+                    worker = _Worker()
+                    future = worker.submit(sent)
+                busy[future] = worker, recipe
             done, _ = wait(busy, timeout=0.2, return_when=FIRST_COMPLETED)
             for worker, _ in busy.values():
                 worker.tell(tick)
@@ -73,14 +84,18 @@ def carry_out(recipes: Sequence[Recipe], workers: int, tick: Tick) -> Iterator[F
                 except BrokenProcessPool:
                     ended = worker.failure(recipe)
                     worker = _Worker()
+                except CalmixError:
+                    raise
+                except (Exception, SystemExit) as error:  # of a network of the user's, or what cannot be sent back
+                    ended = Failure(recipe.label, recipe.seed, _reason(error))
                 idle.append(worker)
                 yield ended
                 tick(recipe.label, recipe.seed, recipe.settings.epochs)
         for worker in idle:
             worker.pool.shutdown()
     finally:
-        for process in set(active_children()) - others:
-            process.kill()
+        for worker in [*idle, *(worker for worker, _ in busy.values())]:
+            worker.kill()
 
 
 def _attempt(recipe: Recipe, tick: Tick) -> Finished | Failure:
@@ -94,13 +109,13 @@ def _attempt(recipe: Recipe, tick: Tick) -> Finished | Failure:
         return Failure(recipe.label, recipe.seed, _reason(error))
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Why a run failed, in one sentence."""
     if isinstance(error, CalmixError):
         return str(error)
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
         return "it ran out of memory; take smaller batches, or fewer runs at a time."
-    place = traceback.extract_tb(error.__traceback__)[-1]
+    place = traceback.extract_tb(error.__traceback__)[-1]  # there is one, as it was raised
     return f"{type(error).__name__}: {' '.join(str(error).split())} ({place.filename}, line {place.lineno})"
 
 
@@ -114,8 +129,14 @@ def _check_pickles(recipe: Recipe) -> None:
         ) from None
 
 
+_STAND = (
+    "In Python, the model's factory must stand in a module, and a script needs `if __name__ == '__main__':`; or take "
+    "workers=1."
+)
+
+
 class _Sender:
-    """Recipes as workers get them: with splits that lie in shared memory once, not a source to read in each process.
+    """Recipes as workers get them: with splits in shared memory in place of their source, so that data are there once.
 
     Recipes come seed by seed, so the last splits are kept. Where there is no room to share, workers read on their own.
     """
@@ -127,20 +148,19 @@ class _Sender:
     def __call__(self, recipe: Recipe) -> Recipe:
         if self._last != (recipe.data, recipe.seed):
             self._last, self._shared = (recipe.data, recipe.seed), None
-            try:
-                splits = recipe.splits()
-                _share(splits)
-                self._shared = Fixed(splits, repr(recipe.data))
-            except (CalmixError, RuntimeError):  # the first is the run's own failure
-                pass
+            with suppress(Exception):  # no room, or data that cannot be read: the run itself will say so
+                self._shared = Fixed(_shared(recipe.splits()), repr(recipe.data))
         return recipe if self._shared is None else replace(recipe, data=self._shared)
 
 
-def _share(splits: Splits) -> None:
-    """Raise RuntimeError where there is no room."""
-    for part in (splits.train, splits.validation, splits.calibration, splits.test):
-        part.x.share_memory_()
-        part.y.share_memory_()
+def _shared(splits: Splits) -> Splits:
+    """The same splits in shared memory. Raise RuntimeError where there is no room."""
+    names = ("train", "validation", "calibration", "test")
+    parts = {name: getattr(splits, name) for name in names}
+    return replace(
+        splits,
+        **{name: Split(part.x.clone().share_memory_(), part.y.clone().share_memory_()) for name, part in parts.items()},
+    )
 
 
 class _Worker:
@@ -153,7 +173,13 @@ class _Worker:
         self._started = False
 
     def submit(self, recipe: Recipe) -> Future[Finished | Failure]:
-        return self.pool.submit(_attempt_in_worker, recipe)
+        # pickled here and unpickled in the run, where an error can be told
+        return self.pool.submit(_attempt_in_worker, bytes(ForkingPickler.dumps(recipe)))
+
+    def kill(self) -> None:
+        """End the process, whatever it does; Lightning holds off a mere SIGTERM."""
+        for process in list((self.pool._processes or {}).values()):
+            process.kill()
 
     def tell(self, tick: Tick) -> None:
         """Pass on the news."""
@@ -170,11 +196,9 @@ class _Worker:
         """What a dead process leaves of its run. Raise CalmixError where it never came to life."""
         self.tell(lambda label, seed, epochs: None)
         if not self._started:
-            raise CalmixError(
-                "a run's process could not start. In Python, the model's factory must stand in a module, and a script "
-                "needs `if __name__ == '__main__':`; or take workers=1."
-            )
-        return Failure(recipe.label, recipe.seed, "its process died, often for lack of memory; take fewer workers.")
+            raise CalmixError(f"a run's process could not start. {_STAND}")
+        reason = "its process died: it was killed, or there was too little memory; take fewer workers."
+        return Failure(recipe.label, recipe.seed, reason)
 
 
 # ------------------------------------------------------------------------------------ in a worker's process
@@ -199,7 +223,11 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _attempt_in_worker(recipe: Recipe) -> Finished | Failure:
+def _attempt_in_worker(pickled: bytes) -> Finished | Failure:
+    try:
+        recipe: Recipe = pickle.loads(pickled)
+    except (AttributeError, ImportError) as error:
+        raise SettingError(f"a run's process cannot find a part of the run ({error}). {_STAND}") from None
     return _attempt(recipe, lambda label, seed, epoch: _tell((label, seed, epoch)))
 
 

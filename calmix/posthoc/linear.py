@@ -140,7 +140,7 @@ def fit_matrix_scaling(
         raise SettingError(f"folds is {folds}, expected at least 2; for no cross-validation pass a single penalty.")
     if len(penalties) == 1:
         return _fit_matrix(calibration, penalties[0], prior_sd)
-    best = min(penalties, key=lambda penalty: _left_out_nll(calibration, penalty, folds, prior_sd))
+    best = min(penalties, key=lambda penalty: (_left_out_nll(calibration, penalty, folds, prior_sd), -penalty))
     return _fit_matrix(calibration, best, prior_sd)
 
 

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import get_ident
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -23,8 +24,9 @@ NamedArrays = Mapping[str, NDArray[Any]]  # by name: logits, probs, labels, ...
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet carries out
-_LONGEST_SLUG = 80  # characters; file systems allow 255 bytes, and names have further parts
+_LONGEST_SLUG = 200  # characters; file systems allow 255 bytes, and names have further parts
 _LOCK, _TEMPORARY = ".lock", ".calmix-{}.tmp"
+_ROOMS = ("", "runs", "predictions", "figures", "seeds", "oracle", "mixes", "surfaces")  # of a folder of results
 
 
 def slug(label: str) -> str:
@@ -64,12 +66,12 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def hold_folder(folder: Path) -> Iterator[None]:
     """Make the folder, keep other commands from writing to it, and sweep out what a killed one left half-written.
 
-    It may be held again by the function that holds it. A new folder to which no file was written is taken away again.
+    What the holder calls may hold it again. A new folder to which no file was written is taken away again.
 
     Raises:
         DataError: the folder cannot be made, or another command holds it.
     """
-    key = folder.resolve()
+    key = folder.resolve(), get_ident()
     if key in _held:
         yield
         return
@@ -80,12 +82,14 @@ def hold_folder(folder: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         raise DataError(f"another command is writing to {folder}; wait for it, or give another --out.") from None
-    except OSError as error:
-        raise DataError(f"cannot write to {folder}: {error.strerror or error}; give another --out.") from None
+    except (OSError, NotImplementedError) as error:  # the second where a file system has no locks
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot write to {folder}: {reason}; give another --out.") from None
     _held.add(key)
     try:
-        for left in folder.rglob(_TEMPORARY.format("*")):
-            left.unlink(missing_ok=True)
+        for room in _ROOMS:
+            for left in (folder / room).glob(_TEMPORARY.format("*")):
+                left.unlink(missing_ok=True)
         yield
     finally:
         _held.remove(key)
@@ -98,7 +102,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
                     made.rmdir()
 
 
-_held: set[Path] = set()  # by this process
+_held: set[tuple[Path, int]] = set()  # by which threads of this process
 
 
 def write_json(path: Path, value: Any) -> None:

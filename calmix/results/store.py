@@ -73,6 +73,9 @@ class Results:
     """A finished comparison: facts, and one record a run.
 
     reference: the method that marks refer to; see `references`. failures: runs that have no record.
+
+    All methods are compared on the same seeds: where runs failed, on those that every method finished. `scores`,
+    `seeds` and `of_method` are of these.
     """
 
     facts: RunFacts
@@ -81,8 +84,19 @@ class Results:
     failures: Sequence[Failure] = ()
 
     @cached_property
+    def compared(self) -> Sequence[Record]:
+        """The records of the seeds that every method finished."""
+        if not self.failures:
+            return self.records
+        seeds: dict[str, set[int]] = {}
+        for record in self.records:
+            seeds.setdefault(record.method, set()).add(record.seed)
+        shared = set.intersection(*seeds.values())
+        return [record for record in self.records if record.seed in shared]
+
+    @cached_property
     def scores(self) -> Scores:
-        return scores_of(self.records)
+        return scores_of(self.compared)
 
     @cached_property
     def methods(self) -> list[str]:
@@ -107,7 +121,7 @@ class Results:
         return REGRESSION if self.regression else CLASSIFICATION
 
     def of_method(self, method: str) -> list[Record]:
-        return [record for record in self.records if record.method == method]
+        return [record for record in self.compared if record.method == method]
 
 
 def is_control(method: str) -> bool:
@@ -147,7 +161,7 @@ def write_results(folder: Path, results: Results) -> None:
         raise DataError(f"{folder}: {str(error).rstrip('.')}; give another --out.") from None
     write_json(folder / "results.json", results_json(results))
     first = [(column.condition, column.key) for column in results.columns]
-    write_csv(folder / "results.csv", results.scores.wide(first))
+    write_csv(folder / "results.csv", scores_of(results.records).wide(first))
 
 
 def results_json(results: Results) -> dict[str, object]:

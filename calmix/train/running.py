@@ -52,7 +52,7 @@ def run(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Finish
 
 
 def _run(recipe: Recipe, on_epoch: OnEpoch) -> FinishedRun:
-    splits = recipe.splits()
+    splits, text = recipe.splits(), recipe.text  # of the data as they are now, and not after the training
     trained = train(recipe, on_epoch)
     model = trained.model.to(recipe.settings.accelerator)  # where it was trained; measured there, too
     found = measure(model, splits)
@@ -75,7 +75,7 @@ def _run(recipe: Recipe, on_epoch: OnEpoch) -> FinishedRun:
         relative_cost=None,
         epoch=trained.epoch,
         history=trained.history,
-        recipe=recipe.text,
+        recipe=text,
     )
     return FinishedRun(record, predictions, model.cpu())
 

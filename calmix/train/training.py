@@ -121,7 +121,9 @@ def _quiet_lightning() -> Iterator[None]:
     except SystemExit as stop:  # what Lightning makes of either
         if isinstance(stop.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
-        raise SystemExit(128 + signal.SIGTERM) from None
+        if type(stop).__name__ == "SIGTERMException":
+            raise SystemExit(128 + signal.SIGTERM) from None
+        raise
     finally:
         logger.setLevel(level)
         torch.set_deterministic_debug_mode(deterministic)

@@ -4,7 +4,7 @@ import os
 import re
 import signal
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import active_children
 
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import calmix
-from calmix.data import Fixed, NamedSet, load
+from calmix.data import NamedSet, Splits, load
 from calmix.engines import carry_out, default_workers
 from calmix.errors import SettingError
 from calmix.models import MLP
@@ -161,15 +161,27 @@ def test_a_process_that_is_killed_costs_its_run_alone(how: str):
     assert all(run.method == "mixup" and "its process died" in run.reason for run in failures)
 
 
-def test_splits_travel_to_workers_in_shared_memory():
+@dataclass(frozen=True)
+class Here:
+    """Data that only one process can read."""
+
+    process: int
+    train_size: int | None = None
+
+    def splits(self, seed: int) -> Splits:
+        assert os.getpid() == self.process
+        return load("wine", train_size=50)
+
+    def whole(self) -> "Here":
+        return self
+
+
+def test_splits_travel_to_workers_and_not_their_source():
     """A worker that read the same file again would hold the data twice."""
-    splits = load("wine", train_size=50)
-    recipe = Recipe(Fixed(splits), "erm", calmix.erm(), settings=QUICK)
+    recipe = Recipe(Here(os.getpid()), "erm", calmix.erm(), settings=QUICK)
     recipes = [recipe, replace(recipe, seed=1)]
     finished = carried_out(recipes, 2)[0]
     assert {record.recipe for record, _ in finished.values()} == {recipe.text for recipe in recipes}
-    assert splits.train.x.is_shared()
-    assert splits.test.y.is_shared()
 
 
 def test_what_cannot_be_sent_to_a_worker_is_advice():

@@ -38,8 +38,8 @@ def _missing(results: Results) -> list[str]:
     runs = len(results.records) + failed
     methods = joined([called(method) for method in dict.fromkeys(run.method for run in results.failures)])
     return [
-        f"{failed} of {runs} runs failed and are missing here ({methods}); two methods are compared on the seeds that "
-        "both have."
+        f"{failed} of {runs} runs failed ({methods}); methods are compared on the {results.seeds} seeds that all of "
+        "them finished."
     ]
 
 

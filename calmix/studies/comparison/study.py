@@ -208,7 +208,8 @@ def carry_out_comparison(
                 record, predictions = ended
                 store.save(record, predictions)
                 records[record.method, record.seed] = record
-        for record in _costs(recipes, records):
+        results = _results(comparison, records, failures, tuple(command))
+        for record in _costs(recipes, results.compared):
             store.rewrite(record)
             records[record.method, record.seed] = record
         results = _results(comparison, records, failures, tuple(command))
@@ -224,13 +225,14 @@ def _key(recipe: Recipe) -> _Key:
     return recipe.label, recipe.seed
 
 
-def _costs(recipes: Sequence[Recipe], records: Mapping[_Key, Record]) -> Iterator[Record]:
+def _costs(recipes: Sequence[Recipe], records: Sequence[Record]) -> Iterator[Record]:
     """The first record of each method whose cost was not measured, with its cost: once a method is enough."""
-    known = {record.method for record in records.values() if record.relative_cost is not None}
-    for recipe in recipes:
-        if recipe.label not in known and _key(recipe) in records:
-            known.add(recipe.label)
-            yield replace(records[_key(recipe)], relative_cost=cost_of(recipe))
+    known = {record.method for record in records if record.relative_cost is not None}
+    by_run = {_key(recipe): recipe for recipe in recipes}
+    for record in records:
+        if record.method not in known:
+            known.add(record.method)
+            yield replace(record, relative_cost=cost_of(by_run[record.method, record.seed]))
 
 
 def _results(

@@ -157,7 +157,7 @@ def diagnose(
     with hold_folder(out), using_threads(diagnosis.settings.threads):
         _check_folder(diagnosis, out, resume)  # what was finished in the meantime
         for seed in range(diagnosis.seeds):
-            if not seed_path(out, seed).exists():
+            if _stored(out, seed) is None:
                 scores = _measure_seed(diagnosis, seed, out, tick)
                 write_seed(seed_path(out, seed), SeedResults(diagnosis.text, seed, scores))
             for label in diagnosis.labels:
@@ -173,11 +173,19 @@ def _check_folder(diagnosis: Diagnosis, out: Path, resume: bool) -> None:
         refuse_finished(out, "add --resume to go on with a diagnosis, or give another --out")
     refuse_others(out, "diagnosis.json")
     for seed in range(diagnosis.seeds):
-        path = seed_path(out, seed)
-        if path.exists() and read_seed(path).asked != diagnosis.text:
+        stored = _stored(out, seed)
+        if stored is not None and stored.asked != diagnosis.text:
             raise DataError(
                 f"{out} holds a diagnosis with other settings, data or code; repeat its command, or give another --out."
             )
+
+
+def _stored(out: Path, seed: int) -> SeedResults | None:
+    """The seed's results; None where there are none that can be read."""
+    try:
+        return read_seed(seed_path(out, seed))
+    except DataError:
+        return None
 
 
 def _collected(diagnosis: Diagnosis, out: Path, command: Sequence[str]) -> DiagnosisResults:
