@@ -360,11 +360,11 @@ def _report(arguments: list[str]) -> None:
             raise SettingError("--reference is for the report of a comparison, and this is a diagnosis: leave it out.")
         print(f"report: {write_diagnosis(folder)}")
         return
-    found = read_comparison(folder, options.reference)
-    if options.reference is not None:
-        with hold_folder(folder):
-            write_results(folder, read_comparison(folder, options.reference).results)  # it stays the reference
-    page = found.write_report(folder)
+    with hold_folder(folder):
+        found = read_comparison(folder, options.reference)
+        if options.reference is not None:
+            write_results(folder, found.results)  # it stays the reference
+        page = found.write_report(folder)
     found.print()
     print(f"report: {page}")
 

@@ -152,12 +152,16 @@ def _read_head(version: tuple[int, int], head: bytes) -> tuple[tuple[int, ...], 
 
 
 def check_arrays(
-    path: Path, arrays: Mapping[str, NDArray[Any]], expected: Mapping[str, str], remedy: str = AGAIN
+    path: Path,
+    arrays: Mapping[str, NDArray[Any]],
+    expected: Mapping[str, str],
+    remedy: str = AGAIN,
+    **given: int,
 ) -> None:
     """Raise DataError unless there are these arrays, not empty, of finite numbers and of shapes that go together.
 
     expected: by name the lengths, a letter each, and * for further ones; the same letter is the same length everywhere.
-    Where the letter in front of a colon counts classes, the entries are class ids.
+    Where the letter in front of a colon counts classes, the entries are class ids. given: lengths that are known.
 
     >>> known = {"probs": np.zeros((5, 3)), "labels": np.array([0, 1, 2, 2, 3])}
     >>> check_arrays(Path("a.npz"), known, {"probs": "n K", "labels": "K: n"})
@@ -165,7 +169,7 @@ def check_arrays(
     ...
     calmix.errors.DataError: a.npz: labels should hold class ids below 3; run the command that made it again.
     """
-    lengths: dict[str, tuple[int, ...]] = {}
+    lengths: dict[str, tuple[int, ...]] = {letter: (length,) for letter, length in given.items()}
     for name, text in expected.items():
         classes, _, dims = text.rpartition(":")
         if name not in arrays:

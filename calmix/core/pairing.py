@@ -44,7 +44,7 @@ def training_set_of(step: Step) -> TrainingSet:
     if step.training_set is None:
         raise SettingError(
             "this method draws partners from the whole training set: give it to the training loss, "
-            "TrainingLoss(..., data=(x, y)); or draw them from the batch, as c_mixup(whole_set=False) does."
+            "TrainingLoss(..., data=(x, y)); or take a method that draws them from the batch."
         )
     return step.training_set
 

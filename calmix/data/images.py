@@ -70,7 +70,8 @@ def fashion_mnist(seed: int = 0, train_size: int | None = None, data_dir: Path |
     """
     advice = "give data_dir, set CALMIX_DATA, or install Debian's package dataset-fashion-mnist"
     folder = find_folder("fashion_mnist", "train-images-idx3-ubyte*", data_dir, [DEBIAN], advice)
-    digest = digest_of_files(folder.glob("*-ubyte*"))
+    files = [f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
+    digest = digest_of_files(_idx_path(folder, name) for name in files)
     source = f"Fashion-MNIST, {folder}"
     about = About("fashion_mnist", "classification", "image", FASHION, (), False, source, digest=digest)
     return _image_splits(_idx_pair(folder, "train"), _idx_pair(folder, "t10k"), seed, train_size, about)
@@ -151,9 +152,14 @@ def read_idx_images(folder: Path, name: str) -> Images:
 
 
 def _idx(folder: Path, name: str) -> NDArray[np.uint8]:
+    path = _idx_path(folder, name)
+    return _read_idx(path, path.stat().st_mtime_ns)
+
+
+def _idx_path(folder: Path, name: str) -> Path:
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
-            return _read_idx(path, path.stat().st_mtime_ns)
+            return path
     raise DataError(f"no {name} or {name}.gz in {folder}; get the set's four idx files.")
 
 

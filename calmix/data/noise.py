@@ -122,7 +122,7 @@ def _read_human(kind: str, data_dir: Path | None) -> tuple[Path, NDArray[np.int6
     path = find_companion("cifar10h", "cifar10n.npz", data_dir, advice) / "cifar10n.npz"
     arrays = read_arrays(path, "get the file anew")
     shapes = {"clean_label": "K: n", HUMAN[kind]: "K: n"}
-    check_arrays(path, {**arrays, "classes": np.zeros(10)}, {"classes": "K", **shapes}, "get the file anew")
+    check_arrays(path, arrays, shapes, "get the file anew", K=10)
     clean, noisy = (arrays[name].astype(np.int64) for name in shapes)
     return path, clean, noisy
 

@@ -66,14 +66,14 @@ def carry_out(recipes: Sequence[Recipe], workers: int, tick: Tick) -> Iterator[F
     try:
         while todo or busy:
             while todo and idle:
-                worker, recipe = idle.pop(), todo.popleft()
+                recipe = todo.popleft()
                 sent = send(recipe)
                 try:
-                    future = worker.submit(sent)
+                    future = idle[-1].submit(sent)
                 except BrokenProcessPool:  # its process died between two runs
-                    worker = _Worker()
-                    future = worker.submit(sent)
-                busy[future] = worker, recipe
+                    idle[-1] = _Worker()
+                    future = idle[-1].submit(sent)
+                busy[future] = idle.pop(), recipe
             done, _ = wait(busy, timeout=0.2, return_when=FIRST_COMPLETED)
             for worker, _ in busy.values():
                 worker.tell(tick)

@@ -75,7 +75,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
     if key in _held:
         yield
         return
-    existed = folder.is_dir()
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
     lock = FileLock(folder / _LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,10 +96,9 @@ def hold_folder(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # elsewhere than on Unix, a file that is open cannot be removed
             (folder / _LOCK).unlink()
         lock.release()
-        if not existed:
-            for made in sorted((path for path in [folder, *folder.rglob("*")] if path.is_dir()), reverse=True):
-                with suppress(OSError):  # not empty
-                    made.rmdir()
+        for made in [*(folder / room for room in _ROOMS[1:]), *new] if new else []:
+            with suppress(OSError):  # not there, or not empty
+                made.rmdir()
 
 
 _held: set[tuple[Path, int]] = set()  # by which threads of this process

@@ -110,6 +110,8 @@ def _quiet_lightning() -> Iterator[None]:
     A KeyboardInterrupt, which Lightning makes a SystemExit of, is raised as itself. A SIGTERM ends in the exit code
     143; of Lightning it would be 0, as if the work were done.
     """
+    from lightning.pytorch.utilities.exceptions import SIGTERMException
+
     logger = logging.getLogger("lightning.pytorch")
     level, deterministic = logger.level, torch.get_deterministic_debug_mode()
     logger.setLevel(logging.WARNING)
@@ -121,7 +123,7 @@ def _quiet_lightning() -> Iterator[None]:
     except SystemExit as stop:  # what Lightning makes of either
         if isinstance(stop.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
-        if type(stop).__name__ == "SIGTERMException":
+        if isinstance(stop, SIGTERMException):
             raise SystemExit(128 + signal.SIGTERM) from None
         raise
     finally:

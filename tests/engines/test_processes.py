@@ -3,10 +3,13 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import active_children
+from pathlib import Path
 
 import pytest
 import torch
@@ -159,6 +162,63 @@ def test_a_process_that_is_killed_costs_its_run_alone(how: str):
     assert len(ended) == 4
     assert sorted(run.seed for run in failures) == [0, 1]
     assert all(run.method == "mixup" and "its process died" in run.reason for run in failures)
+
+
+ORPHANS = """
+import os, sys, time
+from functools import partial
+from torch import nn
+import calmix
+from calmix.data import NamedSet
+
+class Waits(nn.Linear):
+    def forward(self, input):
+        if self.training and os.getpid() != int(os.environ["PARENT"]):
+            open(f"worker{os.getpid()}", "w").close()
+            time.sleep(100)
+        return super().forward(input)
+
+def waits(shape, outputs):
+    return Waits(shape[0], outputs)
+
+if __name__ == "__main__":
+    os.environ["PARENT"] = str(os.getpid())
+    calmix.compare(waits, NamedSet("wine"), {"erm": calmix.erm()}, seeds=2, workers=2)
+"""
+
+
+def test_workers_do_not_outlive_a_parent_that_was_killed(tmp_path: Path):
+    (tmp_path / "orphans.py").write_text(ORPHANS)
+    with subprocess.Popen([sys.executable, "orphans.py"], cwd=tmp_path, stderr=subprocess.DEVNULL) as parent:
+        while len(found := list(tmp_path.glob("worker*"))) < 2:
+            assert parent.poll() is None
+            time.sleep(0.1)
+        parent.kill()
+    left = [int(path.name.removeprefix("worker")) for path in found]
+    for _ in range(100):
+        left = [worker for worker in left if alive(worker)]
+        time.sleep(0.1)
+        if not left:
+            break
+    assert left == []
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_a_script_without_a_guard_is_advice(tmp_path: Path):
+    """Its workers would run it again, and so never come to life."""
+    run = 'import calmix\ncalmix.compare(data=calmix.data.NamedSet("wine"), seeds=1, workers=2)\n'
+    (tmp_path / "script.py").write_text(run)
+    found = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.returncode == 1
+    assert "a run's process could not start" in found.stderr.splitlines()[-1]
+    assert "if __name__ == '__main__':" in found.stderr.splitlines()[-1]
 
 
 @dataclass(frozen=True)

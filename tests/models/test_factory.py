@@ -1,6 +1,8 @@
 """Networks come from any callable: what it is called with, what it is called, and what is refused."""
 
+import importlib
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ import torch
 from torch import nn
 
 from calmix.errors import SettingError
-from calmix.models import build, mlp, name_of
+from calmix.models import build, digest_of, mlp, name_of
 
 
 class Net(nn.Linear):
@@ -72,3 +74,14 @@ def test_names_are_the_same_in_every_process():
     assert name_of(partial(nn.Linear, 4, bias=False)) == "Linear(4, bias=False)"
     assert name_of(partial(partial(Net, width=5), num_classes=2)) == "Net(width=5, num_classes=2)"
     assert name_of(lambda outputs: nn.Linear(4, outputs)) == "<lambda>"
+
+
+def test_a_network_is_told_by_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of the same name, modules and weights: what its forward does."""
+    monkeypatch.syspath_prepend(tmp_path)
+    code = "from torch import nn\nclass Twice(nn.Module):\n    def forward(self, x):\n        return {} * x\n"
+    digests = set()
+    for number, factor in enumerate((2, 3, 2)):
+        (tmp_path / f"nets{number}.py").write_text(code.format(factor))
+        digests.add(digest_of(importlib.import_module(f"nets{number}").Twice()))
+    assert len(digests) == 2

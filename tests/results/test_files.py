@@ -136,6 +136,8 @@ def test_what_a_killed_command_left_half_written_is_swept_and_nothing_else(tmp_p
 def test_a_folder_in_which_nothing_was_written_is_not_left(tmp_path: Path):
     with hold_folder(tmp_path / "new"):
         pass
+    with hold_folder(tmp_path / "above" / "new"):
+        (tmp_path / "above" / "new" / "runs").mkdir()
     with hold_folder(tmp_path / "kept"):
         write_json(tmp_path / "kept" / "a.json", {})
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]

@@ -1,6 +1,7 @@
 """One run: what is measured, from which split, and what runs of a seed share."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.metrics import accuracy_score, log_loss, r2_score
 from torch import nn
 
 import calmix
-from calmix.data import NamedSet, Noisy, Symmetric
+from calmix.data import NamedSet, Noisy, Symmetric, TableFile
 from calmix.errors import ShapeError
 from calmix.metrics import ece_interval
 from calmix.posthoc import CalibrationLogits, fit_temperature
@@ -151,6 +152,20 @@ def test_wrong_labels_are_learned_and_not_judged_by(wine: tuple[Record, NamedArr
     assert np.array_equal(predictions["labels"], clean.test.y.numpy())
     assert np.array_equal(predictions["calibration_labels"], clean.calibration.y.numpy())
     assert record.metrics != wine[0].metrics
+
+
+def test_a_run_is_of_the_data_as_they_were_when_it_began(tmp_path: Path):
+    """Else a run on the old rows would be taken for one on the new ones."""
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["x,y", *(f"{i % 7},{'ab'[i % 2]}" for i in range(40))]))
+    recipe = Recipe(TableFile(path, "y"), "erm", calmix.erm(), settings=TrainingSettings(epochs=1))
+    text = recipe.text
+
+    def write_over(epoch: int, model: nn.Module) -> None:
+        path.write_text(path.read_text() + "\n3,a")
+
+    assert run(recipe, write_over).record.recipe == text
+    assert recipe.text != text
 
 
 def test_a_step_is_tried_without_a_trace():

@@ -212,7 +212,7 @@ def carry_out_comparison(
         for record in _costs(recipes, results.compared):
             store.rewrite(record)
             records[record.method, record.seed] = record
-        results = _results(comparison, records, failures, tuple(command))
+        results = replace(results, records=[records[one.method, one.seed] for one in results.records])
         if out is not None:
             write_results(out, results)
     return Compared(results, store.predictions)
@@ -240,19 +240,18 @@ def _results(
 ) -> Results:
     """The finished runs, in order. Raise DataError where no seed was finished by every method that finished one."""
     finished = [records[key] for key in map(_key, comparison.recipes) if key in records]
-    seeds_of = {
-        method: {record.seed for record in finished if record.method == method} for method in comparison.methods
-    }
-    methods = [method for method, seeds in seeds_of.items() if seeds]
-    if not methods or not set.intersection(*(seeds_of[method] for method in methods)):
-        first = failures[0]
-        raise DataError(
-            f"{len(failures)} of {len(comparison.recipes)} runs failed, so there is nothing to compare; the first, "
-            f"{first.method} with seed {first.seed}: {first.reason}"
-        )
-    given = comparison.reference if comparison.reference in methods else None
-    facts = facts_of(comparison.recipes[0], command)
-    return Results(facts, finished, references(methods, given)[0], tuple(failures))
+    if finished:
+        methods = list(dict.fromkeys(record.method for record in finished))
+        given = comparison.reference if comparison.reference in methods else None
+        facts = facts_of(comparison.recipes[0], command)
+        results = Results(facts, finished, references(methods, given)[0], tuple(failures))
+        if results.compared:
+            return results
+    first = failures[0]
+    raise DataError(
+        f"{len(failures)} of {len(comparison.recipes)} runs failed, so there is nothing to compare; the first, "
+        f"{first.method} with seed {first.seed}: {first.reason}"
+    )
 
 
 class _Memory:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -150,8 +149,7 @@ def read_batch(out: Path, label: str, data: DataFacts) -> MixedRows | None:
     arrays = read_arrays(path)
     shapes = {"anchor": "m *", "partner": "m *", "mixed": "m *", "distance": "m", "lam": "m"}
     shapes |= {"tau": "m"} if "tau" in arrays else {}
-    known = {**arrays, "classes": np.zeros(len(data.classes))}
-    check_arrays(path, known, {"classes": "K", **shapes, "anchor_y": "K: m", "partner_y": "K: m"})
+    check_arrays(path, arrays, {**shapes, "anchor_y": "K: m", "partner_y": "K: m"}, K=len(data.classes))
     if arrays["anchor"].shape[1:] != tuple(data.shape):
         raise DataError(f"{path} holds mixes of other rows; {AGAIN}.")
     parts: Any = {name: torch.from_numpy(arrays[name]) for name in (*shapes, "anchor_y", "partner_y")}

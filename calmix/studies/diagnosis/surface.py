@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -148,9 +147,8 @@ def read_surface(out: Path, label: str, classes: int) -> tuple[Surface, Split] |
     if not path.exists():
         return None
     arrays = read_arrays(path)
-    known = {**arrays, "classes": np.zeros(classes), "plane": np.zeros(2)}
     shapes = {"x": "w", "y": "h", "probs": "h w K", "points": "n d", "labels": "K: n"}
-    check_arrays(path, known, {"classes": "K", "plane": "d", **shapes})
+    check_arrays(path, arrays, shapes, K=classes, d=2)
     x, y, probs, points, labels = (torch.from_numpy(arrays[name]) for name in shapes)
     if min(len(x), len(y)) < 2:
         raise DataError(f"{path} holds no surface; {AGAIN}.")
