@@ -1,6 +1,7 @@
 """What must hold for every case, and one case carried out."""
 
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import chdir, nullcontext, redirect_stderr, redirect_stdout, suppress
 from io import StringIO
@@ -33,6 +34,8 @@ def carry_out(case: Case, folder: Path) -> tuple[object, str]:
             code: object = 0
         except SystemExit as stop:
             code = stop.code or 0
+        if out is None and sys.stdout is not None:  # what the command put in its place
+            sys.stdout.close()
     if out is not None:
         with suppress(OSError):
             out.close()

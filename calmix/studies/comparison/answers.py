@@ -27,7 +27,7 @@ class Answers:
 def answers_of(predictions: NamedArrays) -> Answers:
     """Of a run's stored predictions."""
     probs, labels = predictions["probs"], predictions["labels"]
-    scaled = torch.from_numpy(predictions["logits"] / predictions["temperature"]).softmax(1)
+    scaled = (torch.from_numpy(predictions["logits"]) / float(predictions["temperature"])).softmax(1)
     logits = {match[1]: name for name in predictions if (match := re.fullmatch("ood_(.*)_logits", name))}
     foreign = {name: shift_scores([predictions[key]])["max_probability"] for name, key in logits.items()}
     return Answers(score_rows(probs, labels), score_rows(scaled, labels), foreign)
