@@ -4,6 +4,7 @@ Nothing heavier than argparse is imported before a command is known, and a comma
 """
 
 import argparse
+import gc
 import io
 import os
 import signal
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     os.environ["MPLBACKEND"] = "agg"  # figures are files
+    gc.set_threshold(50_000, 20, 20)  # libraries and results are made of many small things that stay
     for name in ("stdout", "stderr"):  # where they were closed, or cannot show every character
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115

@@ -62,7 +62,7 @@ def visible(text: str) -> str:
     >>> visible("a\\x07b")
     'a\\\\x07b'
     """
-    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return text if text.isprintable() else CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def read_bytes(path: Path, remedy: str) -> bytes:
@@ -259,7 +259,7 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
     if origin in (Mapping, dict):
         of_value = _reader(inner[1])
         return lambda raw: {
-            visible(_text(name)): _at(name, of_value, value) for name, value in _of(Mapping, "a mapping", raw).items()
+            _text(name): _at(name, of_value, value) for name, value in _of(Mapping, "a mapping", raw).items()
         }
     if origin in (Sequence, list, tuple):
         of_entry = _reader(inner[0])

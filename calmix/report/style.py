@@ -60,7 +60,10 @@ RC: dict[str, Any] = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
+    "axes.titley": 1.0,  # a title that looked for ticks above the axes would take a fifth of the time
     "axes.edgecolor": "#555555",
+    "xtick.bottom": False,  # the grid shows where a number stands
+    "ytick.left": False,
     "xtick.color": "#333333",
     "ytick.color": "#333333",
     "grid.color": "#e3e3e3",

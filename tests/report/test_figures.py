@@ -6,9 +6,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
-from matplotlib.collections import LineCollection
+from matplotlib.collections import Collection, LineCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.transforms import BboxBase
 
 from calmix.methods.table import METHODS
 from calmix.metrics import RowScores, reliability, score_rows, smooth_ece
@@ -62,6 +62,10 @@ def test_reliability_pools_the_seeds():
     assert shown.smooth.error == smooth_ece(probs, labels)
 
 
+def boxes(bars: Collection) -> list[BboxBase]:
+    return [path.get_extents() for path in bars.get_paths()]
+
+
 def test_a_bar_is_the_accuracy_and_its_gap_ends_at_the_confidence():
     rng = np.random.default_rng(0)
     probs, labels = rng.dirichlet(np.ones(3), 200), rng.integers(0, 3, 200)
@@ -70,16 +74,20 @@ def test_a_bar_is_the_accuracy_and_its_gap_ends_at_the_confidence():
     data = prepare_reliability("mixup", "before temperature", [score_rows(probs, labels)])
     draw_reliability(ax, data, STYLE)
     full = bins.count > 0
-    bars = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
-    accuracy, gap = bars[: int(full.sum())], bars[int(full.sum()) :]
-    np.testing.assert_allclose([bar.get_height() for bar in accuracy], bins.observed[full])
-    np.testing.assert_allclose([bar.get_y() + bar.get_height() for bar in gap], bins.claimed[full])
-    np.testing.assert_allclose([bar.get_x() * 15 for bar in accuracy], full.nonzero().flatten(), atol=1e-9)
+    accuracy, gap, *_ = map(boxes, ax.collections)
+    np.testing.assert_allclose(
+        [(bar.y0, bar.y1) for bar in accuracy], [(0, share) for share in bins.observed[full].tolist()]
+    )
+    ends = zip(bins.observed[full].tolist(), bins.claimed[full].tolist(), strict=True)
+    np.testing.assert_allclose([(bar.y0, bar.y1) for bar in gap], [(min(pair), max(pair)) for pair in ends])
+    for bars in (accuracy, gap):
+        np.testing.assert_allclose([bar.x0 * 15 for bar in bars], full.nonzero().flatten(), atol=1e-9)
+        np.testing.assert_allclose([bar.width for bar in bars], 1 / 15)
     assert f"ECE {100 * bins.expected_error():.2f} %" in ax.get_title()
 
     counts = Figure().add_subplot()
     draw_counts(counts, data, STYLE)
-    assert sum(bar.get_height() for bar in counts.patches if isinstance(bar, Rectangle)) == pytest.approx(100)
+    assert sum(bar.height for bar in boxes(counts.collections[0])) == pytest.approx(100)
 
 
 def test_the_smooth_curve_is_drawn_where_there_are_rows():
@@ -173,7 +181,8 @@ def test_many_methods_have_a_panel_each(methods: int, axes: int):
     assert len(figure.axes) == axes
     if axes > 1:
         assert [ax.get_title() for ax in figure.axes] == [wrapped(label, 20) for label in labels]
-        assert all(len(ax.lines) == methods for ax in figure.axes)  # all others in grey, and the mean
+        assert [len(ax.collections[0].get_paths()) for ax in figure.axes] == [methods - 1] * axes  # the others, in grey
+        assert [len(ax.lines) for ax in figure.axes] == [1] * axes
 
 
 # ----------------------------------------------------------------------------------------------- predicted

@@ -14,14 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from calmix.metrics import RowScores, risk_curve
 from calmix.report.drawing import TOGETHER, CsvRow, Drawing, legend, legend_height, panels, panels_height
 from calmix.report.style import Style
 
-MOST_LINES = 50  # seeds that are drawn; more could not be told apart, and a page would hold megabytes of them
 NEAR_ZERO = 0.1  # per cent; what is less than that is drawn on a linear scale
 
 
@@ -69,29 +68,30 @@ def prepare_risk(method: str, seeds: Sequence[int], rows: Sequence[RowScores]) -
 
 
 def draw_curve(ax: Axes, data: Curve, style: Style) -> None:
-    """The mean over seeds, marked at ten points or fewer; a thin line a seed, of MOST_LINES seeds at most."""
-    x, values = data.along.scale * data.x, data.quantity.scale * data.values
+    """The mean over seeds, marked at ten points or fewer; a thin line a seed."""
     if len(data.seeds) > 1:
-        points = np.stack(np.broadcast_arrays(x, values[:MOST_LINES]), -1)  # (S, N, 2)
         looks = {"colors": style.color, "linewidths": 0.5, "alpha": 0.35, "zorder": Line2D.zorder}
-        ax.add_collection(LineCollection(list(points), **looks))  # one thing to draw, however many seeds
+        ax.add_collection(LineCollection(list(_points(data, data.values)), **looks))  # one thing to draw
     ax.plot(
-        x,
-        values.mean(0),
+        *_points(data, data.values.mean(0)).T,
         color=style.color,
         marker=style.marker,
         linestyle=style.line,
         markeredgecolor="white",
         mew=0.4,
-        markevery=-(-len(x) // 10),
+        markevery=-(-len(data.x) // 10),
     )
 
 
-def draw_behind(ax: Axes, data: Curve) -> None:
-    """The mean over seeds in grey, for comparison."""
-    step = -(-len(data.x) // 40)
-    mean = data.quantity.scale * data.values.mean(0)
-    ax.plot(data.along.scale * data.x[::step], mean[::step], color="#c4c4c4", linewidth=0.7)
+def draw_behind(ax: Axes, curves: Sequence[Curve]) -> None:
+    """The means over seeds in grey, for comparison."""
+    means = [_points(curve, curve.values.mean(0))[:: -(-len(curve.x) // 40)] for curve in curves]
+    ax.add_collection(LineCollection(means, colors="#c4c4c4", linewidths=0.7, zorder=Line2D.zorder))
+
+
+def _points(curve: Curve, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(..., N, 2) of values (..., N), as they are shown."""
+    return np.stack(np.broadcast_arrays(curve.along.scale * curve.x, curve.quantity.scale * values), -1)
 
 
 def curves_drawing(name: str, curves: Sequence[Curve], styles: Mapping[str, Style]) -> Drawing:
@@ -106,13 +106,13 @@ def curves_drawing(name: str, curves: Sequence[Curve], styles: Mapping[str, Styl
             ax.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True))
         if logarithmic:
             ax.set_yscale("log")
-            ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+            ax.yaxis.set_minor_locator(NullLocator())
         elif quantity.axis == "symlog":
             ax.set_yscale("symlog", linthresh=NEAR_ZERO)
             ax.set_ylim(bottom=0)
         if quantity.axis != "linear":
             ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            ax.yaxis.set_minor_formatter(NullFormatter())
 
     def together(figure: Figure) -> None:
         ax = figure.add_subplot()
@@ -124,9 +124,7 @@ def curves_drawing(name: str, curves: Sequence[Curve], styles: Mapping[str, Styl
 
     def apart(figure: Figure) -> None:
         for ax, curve in zip(panels(figure, list(methods)), curves, strict=True):
-            for other in curves:
-                if other is not curve:
-                    draw_behind(ax, other)
+            draw_behind(ax, [other for other in curves if other is not curve])
             draw_curve(ax, curve, replace(methods[curve.method], marker="", line="-"))
             scales(ax)
         figure.supxlabel(along.label)

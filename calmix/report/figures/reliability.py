@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -87,10 +87,8 @@ def draw_reliability(ax: Axes, data: Reliability, style: Style) -> None:
     left, width = _left_edges(data)[full], 1 / len(count)
     gap = (claimed - observed)[full]
     colors = [to_rgba(style.color, 0.45 if share >= FEW else 0.15) for share in count[full] / count.sum()]
-    ax.bar(left, observed[full], width, align="edge", color=colors, edgecolor="white", linewidth=0.5)
-    ax.bar(
-        left, gap, width, observed[full], align="edge", fill=False, edgecolor="#888888", hatch="/////", linewidth=0.5
-    )
+    _bars(ax, left, width, observed[full], facecolors=colors, edgecolors="white")
+    _bars(ax, left, width, gap, observed[full], facecolors="none", edgecolors="#888888", hatch="/////")
     ax.plot([0, 1], [0, 1], color="#222222", linewidth=0.9, linestyle=(0, (4, 2)))
     draw_smooth(ax, data, style)
     errors = f"ECE {100 * data.bins.expected_error():.2f} %, smooth {100 * data.smooth.error:.2f} %"
@@ -113,16 +111,17 @@ def draw_smooth(ax: Axes, data: Reliability, style: Style) -> None:
 def draw_counts(ax: Axes, data: Reliability, style: Style) -> None:
     """Which share of the rows lies in each bin."""
     share = 100 * data.bins.count.numpy() / data.bins.count.sum().item()
-    ax.bar(
-        _left_edges(data),
-        share,
-        1 / len(share),
-        align="edge",
-        color=to_rgba(style.color, 0.6),
-        edgecolor="white",
-        linewidth=0.5,
-    )
+    _bars(ax, _left_edges(data), 1 / len(share), share, facecolors=to_rgba(style.color, 0.6), edgecolors="white")
     ax.set(xlim=(0, 1), ylim=(0, 100), xlabel=data.claimed, yticks=(0, 50, 100))
+
+
+def _bars(
+    ax: Axes, left: NDArray[Any], width: float, height: NDArray[Any], bottom: NDArray[Any] | float = 0.0, **looks: Any
+) -> None:
+    """Bars as one thing to draw, in a fraction of the time that one thing a bar takes."""
+    x, low, high = np.broadcast_arrays(left, bottom, bottom + height)
+    corners = [(x, low), (x + width, low), (x + width, high), (x, high)]
+    ax.add_collection(PolyCollection(list(np.array(corners).transpose(2, 0, 1)), linewidths=0.5, **looks))  # (B, 4, 2)
 
 
 def _left_edges(data: Reliability) -> NDArray[np.float64]:

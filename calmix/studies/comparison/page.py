@@ -1,6 +1,7 @@
 """The page of a comparison: which method to take, the numbers behind it, and what they look like."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from calmix.data.corruptions import CORRUPTED_ROWS
@@ -11,7 +12,7 @@ from calmix.report.figures.confidence import (
     prepare_ood,
     prepare_right_wrong,
 )
-from calmix.report.figures.curves import MOST_LINES, Quantity, curves_drawing, prepare_risk
+from calmix.report.figures.curves import Quantity, curves_drawing, prepare_risk
 from calmix.report.figures.predicted import predicted_drawing, prepare_predicted
 from calmix.report.figures.reliability import RELIABILITY_CAPTION, prepare_reliability, reliability_drawing
 from calmix.report.page import Page, PageTable, Section
@@ -40,10 +41,11 @@ from calmix.studies.comparison.tables import columns_of, difference_table, evide
 
 PredictionsOf = Callable[[Record], NamedArrays]
 AllAnswers = Mapping[str, Sequence[Answers]]  # by method, in the order of the seeds
+MOST_SEEDS = 25  # whose runs are drawn; more could not be told apart, and a page would hold megabytes of them
 
 
 def comparison_page(results: Results, predictions_of: PredictionsOf) -> Page:
-    """The page of a comparison. The predictions of each run are asked for once, and what is not drawn is not kept."""
+    """The page of a comparison. The predictions of a run that is drawn are asked for once."""
     verdict = advice(results)
     figures = _regression if results.regression else _classification
     return Page(
@@ -151,10 +153,9 @@ def _facts(results: Results) -> dict[str, str]:
 
 
 def _classification(results: Results, predictions_of: PredictionsOf) -> list[Section]:
-    looks, scores = styles(results.methods), results.scores
+    looks, scores, drawn = styles(results.methods), results.scores, _drawn(results)
     answers = {
-        method: [answers_of(predictions_of(record)) for record in results.of_method(method)]
-        for method in results.methods
+        method: [answers_of(predictions_of(record)) for record in drawn.of_method(method)] for method in drawn.methods
     }
     diagrams, sure, risks = [], [], []
     for method, said in answers.items():
@@ -165,7 +166,7 @@ def _classification(results: Results, predictions_of: PredictionsOf) -> list[Sec
         )
         diagrams.append(reliability_drawing(_name("reliability", method), stages, looks[method]))
         sure.append(prepare_right_wrong(method, before))
-        risks.append(prepare_risk(method, scores.seeds_of(method), before))
+        risks.append(prepare_risk(method, drawn.scores.seeds_of(method), before))
     return [
         Section("Reliability", RELIABILITY_CAPTION + _POOLED_CAPTION, diagrams),
         Section(
@@ -185,15 +186,21 @@ def _classification(results: Results, predictions_of: PredictionsOf) -> list[Sec
             ],
         ),
         *_ood(results, answers, looks),
-        *_corruptions(results, answers, looks),
+        *_corruptions(results, drawn.scores, answers, looks),
         *_human_labels(results),
         *_quantiles(scores),
         Section(
             "Learning curves",
             _CURVES_CAPTION,
-            [_learning(results, quantity, looks) for quantity in (LEARNING_LOSS, LEARNING_ACCURACY)],
+            [_learning(drawn, quantity, looks) for quantity in (LEARNING_LOSS, LEARNING_ACCURACY)],
         ),
     ]
+
+
+def _drawn(results: Results) -> Results:
+    """The first MOST_SEEDS seeds."""
+    first = results.scores.seeds[:MOST_SEEDS]
+    return replace(results, records=[record for record in results.compared if record.seed in first])
 
 
 def _quantiles(scores: Scores) -> list[Section]:
@@ -209,10 +216,10 @@ def _quantiles(scores: Scores) -> list[Section]:
 
 
 def _regression(results: Results, predictions_of: PredictionsOf) -> list[Section]:
-    looks = styles(results.methods)
+    looks, drawn = styles(results.methods), _drawn(results)
     dots = [
-        prepare_predicted(method, [predictions_of(record) for record in results.of_method(method)])
-        for method in results.methods
+        prepare_predicted(method, [predictions_of(record) for record in drawn.of_method(method)])
+        for method in drawn.methods
     ]
     limits = (
         min(float(min(data.predicted.min(), data.observed.min())) for data in dots),
@@ -221,8 +228,9 @@ def _regression(results: Results, predictions_of: PredictionsOf) -> list[Section
     return [
         Section(
             "Predicted against observed",
-            "A dot is a test row of one seed, in the unit of the target; all panels have the same axes. On the dashed "
-            "line the prediction is right. A cloud flatter than the line means predictions that shrink to the mean.",
+            f"A dot is a test row of one seed ({MOST_SEEDS} at most), in the unit of the target; all panels have the "
+            "same axes. On the dashed line the prediction is right. A cloud flatter than the line means predictions "
+            "that shrink to the mean.",
             [predicted_drawing(_name("predicted", data.method), data, limits, looks[data.method]) for data in dots],
         ),
         Section(
@@ -231,15 +239,16 @@ def _regression(results: Results, predictions_of: PredictionsOf) -> list[Section
             "Crosses are 95 % intervals over seeds.",
             [points_drawing("rmse-cost", [_scatter(results.scores, COST, RMSE)], looks)],
         ),
-        Section("Learning curves", _CURVES_CAPTION, [_learning(results, LEARNING_LOSS, looks)]),
+        Section("Learning curves", _CURVES_CAPTION, [_learning(drawn, LEARNING_LOSS, looks)]),
     ]
 
 
 _POOLED_CAPTION = (
-    " The rows of all seeds are pooled, so these errors differ a little from the table's means over seeds."
+    f" The rows of all seeds ({MOST_SEEDS} at most) are pooled, so these errors differ a little from the table's means "
+    "over seeds."
 )
 _LINES_CAPTION = (
-    f"A thin line is a seed ({MOST_LINES} at most), the thick one the mean of all; of more than {TOGETHER} methods "
+    f"A thin line is a seed ({MOST_SEEDS} at most), the thick one their mean; of more than {TOGETHER} methods "
     "each has its own panel, before the means of all others in grey."
 )
 _CURVES_CAPTION = (
@@ -312,14 +321,14 @@ def _ood(results: Results, answers: AllAnswers, looks: Mapping[str, Style]) -> l
     return sections
 
 
-def _corruptions(results: Results, answers: AllAnswers, looks: Mapping[str, Style]) -> list[Section]:
+def _corruptions(results: Results, drawn: Scores, answers: AllAnswers, looks: Mapping[str, Style]) -> list[Section]:
     families = list(dict.fromkeys(path.split("/")[0] for path in results.scores.conditions("corruptions")))
     if not families:
         return []
     means = _over_severities(results.scores)
     drawings, tables = [], []
     for quantity, title in ((CORRUPTED_ACCURACY, "Accuracy"), (CORRUPTED_ECE, "Calibration error (ECE)")):
-        curves = [prepare_corruption(results.scores, method, said, quantity) for method, said in answers.items()]
+        curves = [prepare_corruption(drawn, method, said, quantity) for method, said in answers.items()]
         drawings.append(curves_drawing(f"corruptions-{quantity.name}", curves, looks))
         columns = [Column(METRICS[quantity.name], family, family.replace("_", " ")) for family in families]
         columns = [column.with_digits(1) for column in columns]

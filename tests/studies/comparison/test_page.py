@@ -16,6 +16,7 @@ from calmix.results.files import NamedArrays
 from calmix.results.records import Record
 from calmix.results.store import Results, write_results
 from calmix.studies.comparison.compared import read_comparison
+from calmix.studies.comparison.page import MOST_SEEDS
 
 LABELS = ["erm", "mixup"]
 EVIL = """<script>alert(1)</script> & "q" 'a' $x_1^2$ {{ 7 * 7 }}"""
@@ -58,6 +59,25 @@ def test_the_predictions_of_a_run_are_read_once(finish: Callable, tmp_path: Path
 
     replace(found, predictions_of=reading).page()
     assert sorted(read) == sorted(record.run for record in found.results.records)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_of_many_seeds_the_first_are_drawn_and_the_numbers_are_of_all(finish: Callable, tmp_path: Path, task: str):
+    results = finish(tmp_path, LABELS, seeds=MOST_SEEDS + 2, task=task)
+    found, read = read_comparison(tmp_path), set()
+
+    def reading(record: Record) -> NamedArrays:
+        read.add(record.seed)
+        return found.predictions_of(record)
+
+    replace(found, predictions_of=reading).write_report(tmp_path)
+    assert read == set(range(MOST_SEEDS))
+    with (tmp_path / "figures" / "learning-loss.csv").open(newline="", encoding="utf-8") as file:
+        assert {int(row["seed"]) for row in csv.DictReader(file)} == read
+    page = Tags((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    metric, digits, scale = ("rmse", 3, 1) if task == "regression" else ("ece", 2, 100)
+    assert f"{scale * np.mean(values(results, 'mixup', metric)):.{digits}f} ±" in page
+    assert f"({MOST_SEEDS} at most)" in page
 
 
 def test_the_page_shows_each_methods_numbers(finish: Callable, tmp_path: Path):
