@@ -1,6 +1,6 @@
 """What is read from outside becomes a typed value, or one sentence that names the file: one function a format.
 
-Tables have their own, `calmix.data.table.read_table`.
+Tables have their own, `calmix.data.table.files.read_table`.
 """
 
 import gzip

@@ -33,7 +33,7 @@ def diabetes(seed: int = 0, train_size: int | None = None) -> Splits:
 def _table(name: str, loader: Callable, seed: int, train_size: int | None) -> Splits:
     import pandas as pd
 
-    from calmix.data.table import table_splits
+    from calmix.data.table.frames import table_splits
 
     bunch = loader(as_frame=True)
     frame = bunch.frame

@@ -31,7 +31,8 @@ def path_splits(
     path: Path, target: str | None, seed: int, train_size: int | None, task: str | None, keep: Sequence[str]
 ) -> Splits:
     """The splits of a table in a file."""
-    from calmix.data.table import read_table, table_splits  # pandas takes its time
+    from calmix.data.table.files import read_table  # pandas takes its time
+    from calmix.data.table.frames import table_splits
 
     _check_task(task)
     name = path.name.removesuffix(".gz").removesuffix(path.suffix)

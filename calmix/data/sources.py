@@ -133,7 +133,7 @@ class Frame:
 
     @_keep_last
     def splits(self, seed: int) -> Splits:
-        from calmix.data.table import table_splits
+        from calmix.data.table.frames import table_splits
 
         options = {"task": self.task, "seed": seed, "train_size": self.train_size, "keep": self.keep}
         return table_splits(self.frame, self.target, name=self.name, source="a DataFrame", **options)

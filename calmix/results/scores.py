@@ -172,7 +172,7 @@ class Scores:
     @cached_property
     def _by_seed(self) -> dict[tuple[str, str], dict[tuple[str, int], float]]:
         """(condition, metric) -> (method, seed) -> value."""
-        groups: Iterable[tuple[Any, pd.DataFrame]] = self.frame.groupby(["condition", "metric"], sort=False)
+        groups: Any = self.frame.groupby(["condition", "metric"], sort=False)
         found: dict[tuple[str, str], dict[tuple[str, int], float]] = {}
         for (condition, metric), rows in groups:
             runs = zip(rows["method"].tolist(), rows["seed"].tolist(), strict=True)

@@ -11,7 +11,8 @@ import torch
 from sklearn.impute import SimpleImputer
 
 from calmix.data import Splits, load, split_rows, split_sizes
-from calmix.data.table import read_table, table_splits
+from calmix.data.table.files import read_table
+from calmix.data.table.frames import table_splits
 from calmix.errors import CalmixError, DataError, UnknownNameError
 
 N = 60
@@ -445,7 +446,7 @@ def test_columns_encoded_a_few_at_a_time_are_those_encoded_together(monkeypatch:
     frame = example(text=np.array(["u", "v", None])[rng.integers(3, size=N)], **numbers, flag=rng.random(N) < 0.5)
     frame.index += 100  # the frame of somebody who sorted or filtered it
     together = splits_of(frame)
-    monkeypatch.setattr("calmix.data.table.BLOCK", 1)
+    monkeypatch.setattr("calmix.data.table.encoding.BLOCK", 1)
     widths, fit = [], SimpleImputer.fit
     monkeypatch.setattr(SimpleImputer, "fit", lambda self, x, y=None: (widths.append(x.shape[1]), fit(self, x, y))[1])
     apart = splits_of(frame)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype, is_object_dtype, is_string_dtype
 from torch import Tensor
 
-from calmix.data.table import read_table
+from calmix.data.table.files import read_table
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
 from calmix.metrics import gaussian_of_samples
 from calmix.predictions import ClassPredictions, Predictions, RegressionPredictions

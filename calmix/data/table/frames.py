@@ -1,0 +1,120 @@
+"""A frame becomes splits: a column to predict, the others to learn from.
+
+n rows, K classes
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from calmix.data.splits import About, RowIds, Split, Splits, check_classes, cut_train, listed, split_rows, split_sizes
+from calmix.data.table.columns import LARGEST, floats, is_number, tidy, usable
+from calmix.data.table.encoding import encoded
+from calmix.errors import DataError, UnknownNameError
+
+MAX_INTEGER_CLASSES = 30  # more distinct integers than this are a regression target
+
+
+def table_splits(
+    frame: pd.DataFrame,
+    target: str | None,
+    *,
+    name: str,
+    source: str,
+    task: str | None = None,
+    seed: int = 0,
+    train_size: int | None = None,
+    keep: Sequence[str] = (),
+) -> Splits:
+    """Splits of a frame: target column to ids or standardised numbers, the others to float32 columns.
+
+    Numbers are median-imputed and standardised (with an indicator column where cells are missing); text, booleans and
+    categories are imputed by the most frequent and one-hot encoded, an unknown category as zeros. Every statistic
+    comes from the train split. Constant columns, and columns that look like identifiers, dates or free text and are
+    not in keep, are left out, as a notice says.
+
+    Raises DataError for a target or a table that cannot be learned from, UnknownNameError for an unknown column.
+
+    >>> frame = pd.DataFrame({"age": range(40), "sex": ["f", "m"] * 20, "ill": ["no", "yes"] * 20})
+    >>> table_splits(frame, "ill", name="ill", source="an example").about.features
+    ('age', 'sex_f', 'sex_m')
+    """
+    if target is None:
+        raise DataError(
+            f"no target column was given for {name}; name one with --target: {listed(map(str, frame.columns))}."
+        )
+    columns = {str(name): tidy(column) for name, column in frame.items()}
+    if target not in columns:
+        raise UnknownNameError("target column", target, columns)
+    goal = columns.pop(target)
+    _check_target(goal, target)
+    task, notices = (task, []) if task else _inferred_task(goal, target)
+    features, left_out = usable(columns, keep)
+    notices += left_out
+
+    if task == "regression":
+        if not is_number(goal):
+            raise DataError(f"target {target!r} is not numeric, and regression needs numbers; use classification.")
+        labels, classes = None, ()
+    else:
+        labels, classes = _class_ids(goal)
+        if task == "binary" and len(classes) != 2:
+            raise DataError(f"target {target!r} has {len(classes)} classes, and binary needs two; use classification.")
+        remedy = "merge it with another or remove it" + (", or use --task regression" if is_number(goal) else "")
+        notices += check_classes(labels, classes, remedy)
+
+    train, *others = split_rows(labels, split_sizes(len(frame)), np.random.default_rng(seed))
+    parts = [cut_train(train, labels, train_size), *others]
+    xs, names = encoded(features, parts)
+    ys, mean, std = _targets(goal, labels, parts)
+    splits = [Split(torch.from_numpy(x), torch.tensor(y)) for x, y in zip(xs, ys, strict=True)]
+    about = About(name, task, "table", classes, names, False, source, 1, mean, std, tuple(notices))
+    return Splits(*splits, about=about)
+
+
+def _check_target(goal: pd.Series, target: str) -> None:
+    missing = goal.isna()
+    if is_number(goal):
+        missing |= np.abs(floats(goal)) > LARGEST
+    if missing.all():
+        raise DataError(f"every value of target {target!r} is missing; choose another column.")
+    if missing.any():
+        rows = f"{missing.sum()} of {len(goal)} rows"
+        raise DataError(f"target {target!r} is missing, infinite or beyond float32 in {rows}; remove these rows.")
+    if goal.nunique() == 1:
+        raise DataError(f"target {target!r} has one class, {goal.iloc[0]!s}; choose a column that varies.")
+
+
+def _inferred_task(goal: pd.Series, target: str) -> tuple[str, list[str]]:
+    if not is_number(goal):
+        return "classification", [f"target {target!r} is not numeric: taken as classification."]
+    distinct = goal.nunique()
+    if (floats(goal) % 1 != 0).any():
+        return "regression", [f"target {target!r} has fractions: taken as regression; --task classification overrides."]
+    few = distinct <= min(MAX_INTEGER_CLASSES, len(goal) // 2)
+    task, other = ("classification", "regression") if few else ("regression", "classification")
+    return task, [f"target {target!r} has {distinct} distinct integers: taken as {task}; --task {other} overrides."]
+
+
+def _class_ids(goal: pd.Series) -> tuple[RowIds, tuple[str, ...]]:
+    """Ids (n,) and names (K,): categories in their own order, numbers and text in ascending order."""
+    if isinstance(goal.dtype, pd.CategoricalDtype):
+        goal = goal.cat.remove_unused_categories()
+        return goal.cat.codes.to_numpy(np.int64), tuple(map(str, goal.cat.categories))
+    if is_number(goal):
+        numbers, ids = np.unique(floats(goal), return_inverse=True)
+        return ids, tuple(str(v).removesuffix(".0") for v in numbers.tolist())
+    texts, ids = np.unique(goal.map(str).to_numpy(str), return_inverse=True)
+    return ids, tuple(texts.tolist())
+
+
+def _targets(goal: pd.Series, labels: RowIds | None, parts: Sequence[RowIds]) -> tuple[list[NDArray], float, float]:
+    """The targets of each part, and the mean and std of train that standardised them (0 and 1 for class ids)."""
+    if labels is not None:
+        return [labels[rows] for rows in parts], 0.0, 1.0
+    values = floats(goal)[:, None]  # (n, 1)
+    mean, std = values[parts[0]].mean().item(), values[parts[0]].std().item() or 1.0
+    return [((values[rows] - mean) / std).astype(np.float32) for rows in parts], mean, std
