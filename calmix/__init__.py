@@ -18,6 +18,7 @@ _MODULES = {  # public name -> the module that it is loaded from
     "Multilabel": "calmix.core.task",
     "MultiTask": "calmix.core.task",
     "PerRow": "calmix.core.task",
+    "Dense": "calmix.core.task",
     "Regression": "calmix.core.task",
     "IndexedDataset": "calmix.core.training_set",
     "CalmixError": "calmix.errors",
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
         Multilabel as Multilabel,
         MultiTask as MultiTask,
         PerRow as PerRow,
+        Dense as Dense,
         Regression as Regression,
     )
     from calmix.core.training_set import IndexedDataset as IndexedDataset

@@ -141,11 +141,11 @@ def test_the_core_imports_torch_only():
 
 
 SURFACE = [
-    "Binary", "CalmixError", "Classification", "IndexedDataset", "METHODS", "MultiTask", "Multilabel", "PerRow",
-    "Regression", "TrainingLoss", "TrainingSettings", "c_mixup", "compare", "cutmix", "erm", "evaluate", "far_mixup",
-    "folded", "input_mixup", "k_mixup", "manifold_mixup", "mit_a", "mit_l", "mixup", "mixup_e", "mixup_idle",
-    "near_mixup", "rankmixup", "refresh_batch_norm", "regmixup", "scheduled", "sk_mixup", "sk_mixup_e", "sometimes",
-    "target_mixup", "with_whole_set", "without_self_pairs",
+    "Binary", "CalmixError", "Classification", "Dense", "IndexedDataset", "METHODS", "MultiTask", "Multilabel",
+    "PerRow", "Regression", "TrainingLoss", "TrainingSettings", "c_mixup", "compare", "cutmix", "erm", "evaluate",
+    "far_mixup", "folded", "input_mixup", "k_mixup", "manifold_mixup", "mit_a", "mit_l", "mixup", "mixup_e",
+    "mixup_idle", "near_mixup", "rankmixup", "refresh_batch_norm", "regmixup", "scheduled", "sk_mixup",
+    "sk_mixup_e", "sometimes", "target_mixup", "with_whole_set", "without_self_pairs",
 ]  # fmt: skip
 
 

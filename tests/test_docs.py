@@ -42,7 +42,7 @@ def test_every_kind_of_batch_has_an_example_that_runs():
         names.pop("loss", None)
         exec(code, names)
         assert "loss" not in names or torch.isfinite(names["loss"]), section
-    assert len(sections) == 1 + 14
+    assert len(sections) == 1 + 15
 
 
 def test_the_evaluation_of_predictions_runs():

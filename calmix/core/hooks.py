@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils import checkpoint as checkpointing
 
-from calmix.errors import SiteError
+from calmix.errors import SettingError, SiteError
 
 Enter = Callable[[], AbstractContextManager[None]]
 
@@ -122,7 +122,14 @@ def run_eagerly() -> Iterator[None]:
     if not (dynamo_is_loaded and hasattr(torch.compiler, "set_stance")) or torch.compiler.is_compiling():
         yield
         return
-    with torch.compiler.set_stance("force_eager"):
+    try:
+        eager = torch.compiler.set_stance("force_eager")
+    except RuntimeError:
+        raise SettingError(
+            "this method looks into the model with hooks, which a compiled step does not run; compile the model alone, "
+            "net = torch.compile(net), and call the training loss outside."
+        ) from None
+    with eager:
         yield
 
 

@@ -122,6 +122,10 @@ class TrainingLoss(nn.Module):
         hits = None if self._last is None else self.task.hits(self._last.output, self._last.target)
         return None if hits is None else hits.mean()
 
+    def extra_repr(self) -> str:
+        data = "" if self._training_set is None else f", data of {len(self._training_set)} rows"
+        return f"{self.method!r}, {self.task!r}, seed={self.seed}, batch_norm={self.batch_norm!r}{data}"
+
     def get_extra_state(self) -> dict[str, Any]:
         state = self._saved_state if self._generator is None else self._generator.get_state()
         return {

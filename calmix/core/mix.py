@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from calmix.core.hooks import find_site, hooked, run_eagerly, uncompiled
-from calmix.core.tree import map_leaves, take_rows
+from calmix.core.tree import leaves, map_leaves, take_rows
 from calmix.errors import ShapeError, SiteError
 
 _SUM = 0  # torch.embedding_bag's number for it
@@ -88,7 +88,8 @@ def blend(rows: Any, mix: Mix, lam: Tensor, out: Tensor | None = None) -> Any:
 class Shares:
     """Targets whose losses are mixed in their place: loss_i = sum over parts of share_i loss(output_i, rows_i).
 
-    parts: pairs of shares (n,) and a tree of target rows (n, ...).
+    parts: pairs of shares (n,) and a tree of target rows (n, ...); or of shares (n, 1, ...) or (n, H, W) and one tensor
+    with a label for every place (n, H, W).
     """
 
     parts: tuple[tuple[Tensor, Any], ...]
@@ -98,20 +99,54 @@ def mixed_target(target: Any, mix: Mix) -> Any:
     """The target rows (m, K) of the mixed rows: `blend` of target rows (n, K) with `mix.lam_y`; trees leaf by leaf.
 
     `Shares` are not blended: the result has the anchors' rows with the share lam_y, and the partners' with 1 - lam_y.
+    Where lam_x is a map, of boxes pasted into images, labels of every pixel have that map's shares.
+
+    Raises:
+        ShapeError: lam_x is a map, and the targets have places that would not follow it.
     """
     if isinstance(target, Shares):
-        sides = (mix.anchor, mix.lam_y), (mix.partner, 1 - mix.lam_y)
-        return Shares(tuple((lam * s[row], take_rows(y, row)) for row, lam in sides for s, y in target.parts))
+        parts = []
+        for share, rows in target.parts:
+            lam = _share_of_anchor(share, rows, mix)
+            parts.append((share[mix.anchor] * lam, take_rows(rows, mix.anchor)))
+            parts.append((share[mix.partner] * (1 - lam), take_rows(rows, mix.partner)))
+        return Shares(tuple(parts))
     if isinstance(target, dict):
         return {name: mixed_target(rows, mix) for name, rows in target.items()}
+    _refuse_places(target, mix)
     return blend(target, mix, mix.lam_y)
+
+
+def _share_of_anchor(share: Tensor, rows: Any, mix: Mix) -> Tensor:
+    """lam of rows with the shares (n,), as (m,); of labels with places, as (m, 1, ...) or, of boxes, (m, H, W)."""
+    if share.ndim == 1:
+        _refuse_places(rows, mix)
+        return mix.lam_y
+    if mix.lam_x.ndim == 1:
+        return mix.lam_y.reshape(-1, *share.shape[1:])
+    if mix.lam_x.shape[2:] != rows.shape[1:]:
+        raise ShapeError(
+            f"images of {tuple(mix.lam_x.shape[2:])} pixels have labels of the shape {tuple(rows.shape)}; boxes can be "
+            "pasted into both where the height and width are the same: resize the labels."
+        )
+    return mix.lam_x[:, 0]
+
+
+def _refuse_places(target: Any, mix: Mix) -> None:
+    """Raise ShapeError where boxes are pasted into images, and the targets have places of their own."""
+    if mix.lam_x.ndim > 1 and (dense := [leaf for leaf in leaves(target) if leaf.ndim > 2]):
+        raise ShapeError(
+            f"boxes are pasted into images, and targets of the shape {tuple(dense[0].shape)} would not follow; give "
+            "the classes of pixels to the task Dense, or mix whole images, as mixup does."
+        )
 
 
 def mixed_output(model: Callable[[Any], Any], x: Any, mix: Mix) -> Any:
     """The model's output (m, ...) on the mixed rows, mixed at the inputs or at the output of `mix.site`.
 
     Raises:
-        SiteError: `mix.site` is not a module of the model, or the forward never reached it.
+        SiteError: `mix.site` is not a module of the model, the forward never reached it, or its output does not hold
+            a row for each row of the batch.
     """
     if mix.later:
         raise SiteError("rows mixed at several sites in one step have to be taken apart in between, as in mit_a.")
@@ -119,9 +154,10 @@ def mixed_output(model: Callable[[Any], Any], x: Any, mix: Mix) -> Any:
         return model(blend(x, mix, mix.lam_x))
     model, reached = uncompiled(model), False
 
-    def blend_output(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+    def blend_output(module: nn.Module, _inputs: Any, output: Any) -> Any:
         nonlocal reached
         reached = True
+        require_rows(output, len(leaves(x)[0]), module, mix.site)
         return blend(output, mix, mix.lam_x)
 
     with run_eagerly(), hooked(find_site(model, mix.site), blend_output):
@@ -129,6 +165,17 @@ def mixed_output(model: Callable[[Any], Any], x: Any, mix: Mix) -> Any:
     if not reached:
         raise SiteError(f"the forward never reached the site {mix.site!r}; name a module that every forward runs.")
     return output
+
+
+def require_rows(output: Any, size: int, module: nn.Module, site: str | None) -> None:
+    """Raise SiteError unless every tensor of a module's output has a row for each of `size` rows."""
+    shapes = [tuple(leaf.shape) for leaf in leaves(output)]
+    if isinstance(module, nn.RNNBase) or any(shape[:1] != (size,) for shape in shapes):
+        raise SiteError(
+            f"the output of {site!r}, of {type(module).__name__}, does not hold one row for each of the {size} rows of "
+            f"the batch (its tensors have the shapes {', '.join(map(str, shapes))}); name a module that returns "
+            "(n, ...), such as one that wraps it and returns its output alone."
+        )
 
 
 def _blend_leaf(rows: Tensor, mix: Mix, lam: Tensor, out: Tensor | None = None) -> Tensor:
@@ -158,7 +205,7 @@ def require_blendable(rows: Tensor) -> None:
     if not rows.is_floating_point() and rows.dtype != torch.bool:
         raise ShapeError(
             f"rows of dtype {str(rows.dtype).removeprefix('torch.')} cannot be blended; convert measurements with "
-            ".float(), or mix what an embedding makes of ids: site='<name of the embedding>'."
+            ".float() and masks with .bool(), or mix what an embedding makes of ids: site='<name of the embedding>'."
         )
 
 

@@ -4,7 +4,7 @@ n rows, K entries of a target row. Only a task tells class ids from target rows.
 
 A task decides whether the targets of a pair are mixed, or its losses. `Classification`, `Binary`, `Multilabel` and
 `Regression` mix targets. In the first three the loss is linear in the target, so that both are the same; in regression
-they have the same gradient. `PerRow` mixes losses. In `MultiTask` each task decides for itself.
+they have the same gradient. `PerRow` and `Dense` mix losses. In `MultiTask` each task decides for itself.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,10 @@ from calmix.errors import SettingError, ShapeError, UnknownNameError
 
 
 class Task(Protocol):
-    """What is learnt; `Classification`, `Binary`, `Multilabel`, `Regression`, `PerRow` and `MultiTask` are tasks."""
+    """What is learnt.
+
+    `Classification`, `Binary`, `Multilabel`, `Regression`, `Dense`, `PerRow` and `MultiTask` are tasks.
+    """
 
     def target(self, y: Any) -> Any:
         """Targets as a user has them -> floating target rows (n, K), or another value that `mixed_target` can mix."""
@@ -229,6 +232,78 @@ class Regression:
 
     def hits(self, output: Tensor, target: Tensor) -> None:
         return None
+
+
+@dataclass(frozen=True)
+class Dense:
+    """One of K classes for every place: pixels, or the moments of a series. Model output: logits (n, K, H, W), or
+    (n, K, t). Targets: class ids (n, H, W), or (n, t).
+
+    loss: the mean over a row's places of the cross-entropy, each place mixed as its row is, or as the boxes of `cutmix`
+    say: what is pasted into the images is pasted into the labels. residual: (softmax(output) - t) / the number of
+    places, t the mixed one-hot target. hits: the mean over places of t at the predicted class.
+
+    num_classes: K.
+    ignore_index: the id of places without a label, such as 255. They count nothing; losses, residuals and hits are
+    scaled so that their mean over the rows is the mean over the labelled share.
+
+    >>> task = Dense(3)
+    >>> task.loss(torch.zeros(2, 3, 4, 4), task.target(torch.ones(2, 4, 4, dtype=torch.long)))  # log 3
+    tensor([1.0986, 1.0986])
+    """
+
+    num_classes: int
+    ignore_index: int | None = None
+
+    def __post_init__(self) -> None:
+        require.at_least("num_classes", self.num_classes, 1)
+
+    def target(self, y: Tensor) -> Shares:
+        if not isinstance(y, Tensor) or y.is_floating_point() or y.ndim < 2:
+            given = f"{str(y.dtype).removeprefix('torch.')} {tuple(y.shape)}" if isinstance(y, Tensor) else type(y)
+            raise ShapeError(f"targets: expected class ids of every place, integers (n, H, W) or (n, t); got {given}.")
+        ids = y.long()
+        _check_range(ids if self.ignore_index is None else ids[ids != self.ignore_index], self.num_classes)
+        return Shares(((torch.ones(len(y), *(1,) * (y.ndim - 1), device=y.device), ids),))
+
+    def output(self, raw: Tensor) -> Tensor:
+        if not isinstance(raw, Tensor) or raw.ndim < 3 or raw.shape[1] != self.num_classes:
+            given = tuple(raw.shape) if isinstance(raw, Tensor) else type(raw).__name__
+            raise ShapeError(f"model output: expected logits (n, {self.num_classes}, H, W) or (n, K, t); got {given}.")
+        return _widened(raw)
+
+    def loss(self, output: Tensor, target: Shares) -> Tensor:
+        log_p = F.log_softmax(output, 1)
+        return -self._over_places(target, log_p, lambda ids: log_p.gather(1, ids[:, None]).squeeze(1))
+
+    def residual(self, output: Tensor, target: Shares) -> Tensor:
+        p = output.softmax(1)
+        parts = self._shares(target, output)
+        wrong = [share[:, None] * (p - F.one_hot(ids, self.num_classes).movedim(-1, 1)) for share, ids in parts]
+        return torch.stack(wrong).sum(0)
+
+    def hits(self, output: Tensor, target: Shares) -> Tensor:
+        decided = output.argmax(1)
+        return self._over_places(target, output, lambda ids: (decided == ids).to(output.dtype))
+
+    def _over_places(self, target: Shares, output: Tensor, of_place: Callable[[Tensor], Tensor]) -> Tensor:
+        parts = self._shares(target, output)
+        return torch.stack([(share * of_place(ids)).flatten(1).sum(1) for share, ids in parts]).sum(0)
+
+    def _shares(self, target: Shares, output: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Of each part the share of every place (n, H, W), which sum to n over rows, places and parts; and its ids."""
+        parts = []
+        for share, ids in target.parts:
+            if output.shape[2:] != ids.shape[1:] or len(output) != len(ids):
+                raise ShapeError(
+                    f"model output and targets must have the same places; got {tuple(output.shape)} and "
+                    f"{tuple(ids.shape)}: resize one of them."
+                )
+            labelled = torch.ones_like(ids, dtype=torch.bool) if self.ignore_index is None else ids != self.ignore_index
+            parts.append((share * labelled, torch.where(labelled, ids, 0)))
+        total = torch.stack([share.sum() for share, _ in parts]).sum()
+        scale = len(output) / total.clamp_min(torch.finfo(total.dtype).eps)
+        return [(share * scale, ids) for share, ids in parts]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from calmix.errors import ShapeError
 
@@ -23,14 +24,20 @@ def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
         return function(tree, *others)
     if isinstance(tree, dict):
         return type(tree)((key, map_leaves(function, leaf, *(o[key] for o in others))) for key, leaf in tree.items())
-    if isinstance(tree, tuple | list):
+    if isinstance(tree, tuple | list) and not isinstance(tree, PackedSequence):
         mapped = [map_leaves(function, *parts) for parts in zip(tree, *others, strict=True)]
         return type(tree)(*mapped) if hasattr(tree, "_fields") else type(tree)(mapped)
     if is_dataclass(tree) and not isinstance(tree, type):
         names = [f.name for f in fields(tree)]
         return replace(tree, **{k: map_leaves(function, *(getattr(t, k) for t in (tree, *others))) for k in names})
+    if isinstance(tree, PackedSequence):
+        raise ShapeError(
+            "a PackedSequence cannot be mixed; pad the rows (pad_packed_sequence), give x as a dict of the padded rows "
+            "and a boolean mask of their places, and pack them in the model."
+        )
     raise ShapeError(
-        f"a batch holds tensors, or dicts, tuples, lists and dataclasses of them; got {type(tree).__name__}."
+        f"a batch holds tensors, or dicts, tuples, lists and dataclasses of them; got {type(tree).__name__}: make "
+        "tensors of numbers and arrays (torch.as_tensor), and leave other things out."
     )
 
 

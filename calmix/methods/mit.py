@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from calmix.core import require
 from calmix.core.clean import CleanGrad
 from calmix.core.hooks import find_site, hooked, run_eagerly, uncompiled
 from calmix.core.method import Method, Outcome, Pairing, Pairs, Step
-from calmix.core.mix import Mix, blend
+from calmix.core.mix import Mix, blend, require_rows
 from calmix.core.pairing import Shuffle
 from calmix.core.random import beta
 from calmix.core.site import EverySite
@@ -126,8 +126,9 @@ def _remixing(step: Step, mix: Mix) -> Iterator[Step]:
     reached = []
 
     def remixer(number: int) -> Any:
-        def hook(_module: Any, _inputs: Any, output: Any) -> Any:
+        def hook(module: nn.Module, _inputs: Any, output: Any) -> Any:
             reached.append(number)
+            require_rows(output, len(mix.anchor), module, mixes[number].site)
             return map_leaves(lambda rows: remix(rows, mixes[number - 1], mixes[number]), output)
 
         return hook

@@ -224,3 +224,10 @@ def test_directional_derivatives_of_a_tree_are_refused_with_advice():
     x, y = batch()
     with pytest.raises(ShapeError, match=r"one floating tensor; use slope=LogitDetached\(\)"):
         TrainingLoss(calmix.mixup_e(slope=calmix.parts.Jacobian()), Classification(3))(Joined(), {"a": x}, y)
+
+
+def test_its_repr_tells_its_settings():
+    training_loss = TrainingLoss(calmix.mixup(), Classification(3), seed=3, batch_norm="clean", data=batch(7))
+    shown = repr(training_loss)
+    assert repr(calmix.mixup()) in shown
+    assert all(part in shown for part in ("num_classes=3", "seed=3", "batch_norm='clean'", "data of 7 rows"))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from calmix import Binary, Classification, Multilabel, MultiTask, PerRow, Regression
+from calmix import Binary, Classification, Dense, Multilabel, MultiTask, PerRow, Regression
 from calmix.core.tree import leaves, map_leaves
 from calmix.errors import SettingError, ShapeError, UnknownNameError
 from calmix.parts import Mix, Task, mixed_target
@@ -292,6 +292,65 @@ def test_the_hits_of_several_tasks_are_those_of_the_first_that_decides():
     assert MultiTask({"size": Regression()}).hits({"size": LOGITS}, {"size": LOGITS}) is None
 
 
+PLACES = torch.randn(4, 3, 5, 2, generator=torch.Generator().manual_seed(2))  # logits of 5 x 2 places
+LABELS = torch.randint(3, (4, 5, 2), generator=torch.Generator().manual_seed(3))
+BOX = torch.ones(4, 1, 5, 2)
+BOX[1:, :, 1:3] = 0
+PASTED = Mix(MIX.anchor, MIX.partner, BOX, BOX.flatten(1).mean(1))
+
+
+@pytest.mark.parametrize("ignore", [None, 1])
+def test_the_loss_of_places_is_torch_s_and_mixed_by_the_shares(ignore: int | None):
+    task = Dense(3, ignore)
+    plain = task.loss(PLACES, task.target(LABELS))
+    torchs = F.cross_entropy(PLACES, LABELS, ignore_index=-100 if ignore is None else ignore)
+    assert torch.allclose(plain.mean(), torchs)
+    target, hits = task.target(LABELS), (PLACES.argmax(1) == LABELS).float()
+    known = torch.ones_like(LABELS, dtype=torch.bool) if ignore is None else LABELS.ne(ignore)
+    assert torch.allclose(task.hits(PLACES, target).mean(), hits[known].mean())
+    if ignore is None:
+        rows = F.cross_entropy(PLACES, LABELS, reduction="none").mean((1, 2))
+        assert torch.allclose(plain, rows)
+        mixed = task.loss(PLACES, mixed_target(target, MIX))
+        partner = F.cross_entropy(PLACES, LABELS[MIX.partner], reduction="none").mean((1, 2))
+        assert torch.allclose(mixed, LAM * rows + (1 - LAM) * partner)
+
+
+@pytest.mark.parametrize("ignore", [-100, 1])
+def test_labels_of_places_are_pasted_where_the_pixels_are(ignore: int):
+    task = Dense(3, ignore)
+    pasted = torch.where(BOX[:, 0] == 1, LABELS, LABELS[MIX.partner])
+    assert not torch.equal(pasted, LABELS)
+    mixed = mixed_target(task.target(LABELS), PASTED)
+    assert torch.allclose(task.loss(PLACES, mixed).mean(), F.cross_entropy(PLACES, pasted, ignore_index=ignore))
+    assert torch.allclose(task.loss(PLACES, mixed), task.loss(PLACES, task.target(pasted)))
+    assert torch.allclose(task.hits(PLACES, mixed), task.hits(PLACES, task.target(pasted)))
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda: Dense(3).target(IDS), r"integers \(n, H, W\) or \(n, t\); got int64 \(4,\)"),
+        (lambda: Dense(3).target(LABELS + 1), r"0\.\.2; got 1\.\.3"),
+        (lambda: Dense(3).output(PLACES[:, :2]), r"\(n, 3, H, W\).*got \(4, 2, 5, 2\)"),
+        (lambda: Dense(3).loss(PLACES[..., :1], Dense(3).target(LABELS)), r"the same places; got \(4, 3, 5, 1\)"),
+        (lambda: mixed_target(Dense(3).target(LABELS[:, :4]), PASTED), r"\(5, 2\) pixels.*\(4, 4, 2\).*resize"),
+        (lambda: mixed_target(PerRow(absolute).target(LABELS), PASTED), r"\(4, 5, 2\) would not follow.*Dense"),
+        (lambda: mixed_target(Regression(2).target(SERIES), PASTED), r"\(4, 5, 2\) would not follow.*as mixup does"),
+        (lambda: mixed_target({"a": Regression(2).target(SERIES)}, PASTED), "would not follow"),
+    ],
+)
+def test_places_that_do_not_fit_are_errors_that_say_what_to_do(use: Callable[[], Any], message: str):
+    with pytest.raises(ShapeError, match=message):
+        use()
+
+
+def test_targets_without_places_are_mixed_by_area():
+    target = mixed_target(Classification(3).target(IDS), PASTED)
+    assert torch.allclose(target[1], 0.6 * F.one_hot(IDS[1], 3) + 0.4 * F.one_hot(IDS[3], 3))
+    assert torch.equal(mixed_target(PerRow(absolute).target(LOGITS), PASTED).parts[0][0], PASTED.lam_y)
+
+
 YES = F.one_hot(IDS, 3)
 SERIES = torch.randn(4, 5, 2, generator=torch.Generator().manual_seed(1))
 DERIVED: list[tuple[Task, Any, Any]] = [
@@ -306,6 +365,8 @@ DERIVED: list[tuple[Task, Any, Any]] = [
     (Regression(), LOGITS[:, 0], YES[:, 0]),
     (Regression(3), LOGITS, YES),
     (Regression(2), SERIES, SERIES.cos()),
+    (Dense(3), PLACES, LABELS),
+    (Dense(3, ignore_index=1), PLACES, LABELS),
     (BOTH, OUTPUTS, YS),
     (
         MultiTask({"both": BOTH, "yes": Multilabel(3)}, {"both": 2.0}),

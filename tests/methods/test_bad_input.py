@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import calmix
 from calmix import Classification, Regression, TrainingLoss
@@ -44,6 +45,59 @@ def test_in_a_step(make: Callable[[], Method], error: type[CalmixError], message
     with pytest.raises(error, match=message) as caught:
         step(make())
     assert "\n" not in str(caught.value)
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(6, 5, num_layers=2, batch_first=True), nn.Linear(5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.lstm(x)[0][:, -1])
+
+
+@pytest.mark.parametrize("rows", [8, 2])  # of 2 rows, the states of 2 layers would be taken for rows
+@pytest.mark.parametrize("method", [calmix.manifold_mixup(sites=("lstm",)), calmix.mit_a(sites=("lstm",))])
+def test_a_site_that_returns_more_than_rows_is_refused(rows: int, method: Method):
+    with pytest.raises(SiteError, match=r"'lstm', of LSTM, does not hold one row for each.*its output alone"):
+        TrainingLoss(method, Classification(4))(Recurrent(), torch.randn(rows, 3, 6), torch.arange(rows) % 4)
+
+
+class Unrolled(nn.Module):
+    """A row a moment inside: what goes in with n rows is n * 3 rows at `each`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.each, self.head = nn.Linear(6, 5), nn.Linear(15, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.each(x.flatten(0, 1)).view(len(x), -1))
+
+
+def test_a_site_with_more_rows_than_the_batch_is_refused():
+    with pytest.raises(SiteError, match=r"each of the 8 rows of the batch.*\(24, 5\)"):
+        TrainingLoss(calmix.manifold_mixup(sites=("each",)), Classification(4))(Unrolled(), torch.randn(8, 3, 6), Y)
+
+
+def test_a_compiled_step_that_needs_hooks_is_refused():
+    training_loss = TrainingLoss(calmix.manifold_mixup(sites=("0",)), Classification(4))
+    net = nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 4))
+    step = torch.compile(lambda: training_loss(net, X, Y), backend="eager")
+    with pytest.raises(SettingError, match=r"compile the model alone, net = torch\.compile\(net\)"):
+        step()
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (nn.utils.rnn.pack_sequence([X[:4], X[:3]]), "a PackedSequence cannot be mixed; pad the rows"),
+        ([[1.0, 2.0], [3.0, 4.0]], r"got float: make tensors of numbers and arrays \(torch\.as_tensor\)"),
+        ({"x": X[:2], "mask": torch.ones(2, 6).long()}, r"int64 cannot be blended; .*masks with \.bool\(\)"),
+    ],
+)
+def test_rows_that_cannot_be_mixed(x: Any, message: str):
+    with pytest.raises(ShapeError, match=message):
+        TrainingLoss(calmix.mixup(), Classification(4))(lambda rows: rows, x, Y[:2])
 
 
 @pytest.mark.parametrize("part", [calmix.parts.Folded, calmix.parts.InputsOnly])
