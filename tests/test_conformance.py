@@ -1,7 +1,9 @@
 """The laws that every method must pass. A new entry of METHODS is tested here by itself."""
 
 import copy
+import inspect
 import pickle
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -509,6 +511,8 @@ def test_the_docstring_says_formula_source_defaults_and_cost(name: str):
     text = METHODS[name].__doc__ or ""
     assert all(f"{word}:" in text for word in ("Formula", "Source", "Cost"))
     assert "Defaults:" in text or "No options" in text
+    options = inspect.signature(METHODS[name]).parameters
+    assert [option for option in options if not re.search(rf"\b{option}\b", text)] == []
 
 
 def test_one_clean_forward_is_shared_by_the_kernel_and_the_penalty():

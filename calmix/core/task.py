@@ -59,6 +59,7 @@ class Classification:
     are probabilities: the sum is divided by n, not by the sum of the weights. residual: p - t for the plain loss; else
     p sum_k g_k - g with g_k = w_k s_k ((1 - p_k)^focal - focal p_k (1 - p_k)^(focal - 1) log p_k).
 
+    num_classes: K.
     label_smoothing: in [0, 1]. It smooths the mixed target in the loss; `hits` and distances use t.
     weight: w, a tuple of K numbers; None is 1 for every class.
     focal: the exponent of the focal loss (Lin et al., 2017, arXiv 1708.02002), which gives rows that are already right
@@ -177,6 +178,8 @@ class Multilabel:
 
     loss: the mean over labels of the binary cross-entropy, linear in the target. residual: (sigmoid(output) - target)
     / K. hits: the share of labels right.
+
+    num_labels: K.
     """
 
     num_labels: int

@@ -15,6 +15,8 @@ from calmix.errors import SettingError, ShapeError
 class IndexedDataset(Dataset[tuple[Any, ...]]):
     """A data set whose rows say their position: (x, y) becomes (x, y, index).
 
+    dataset: a map-style data set, whose rows are tuples.
+
     >>> IndexedDataset([("a", 0), ("b", 1)])[1]
     ('b', 1, 1)
     """

@@ -61,5 +61,7 @@ def c_mixup(bandwidth: float = 1.0, alpha: float = 2.0, whole_set: bool = True, 
     variance.
     Deviation: partners from the training set are augmented only if the data set itself does it.
     Cost: 1 forward, 1 backward.
+
+    per_row: a lam for each row, in place of one for the batch.
     """
     return Method(TargetNeighbours(bandwidth, whole_set), Beta(alpha, per_row), MixedLoss())

@@ -54,5 +54,8 @@ def k_mixup(k: int = 16, alpha: float = 1.0, per_row: bool = False, space: Space
     Defaults: alpha = 1, one lam for a batch; k = 16 of the values the paper tries (2 to 32); distances between
     inputs, as there. k = 1 is `mixup` without self-pairs.
     Cost: 1 forward, 1 backward, and n / k assignments of k rows on the CPU.
+
+    per_row: a lam for each row, in place of one for the batch.
+    space: where distances are measured, e.g. `Embedding()`.
     """
     return Method(OptimalAssignment(k, space), Beta(alpha, per_row), MixedLoss())

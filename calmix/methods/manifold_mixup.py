@@ -26,6 +26,7 @@ def manifold_mixup(
     Cost: 1 forward, 1 backward.
 
     coefficient: in place of Beta(alpha, alpha), e.g. `SimilarityKernel()`.
+    per_row: a lam for each row, in place of one for the batch.
     """
     lam = coefficient_or_beta(coefficient, alpha, per_row, default_alpha=2.0)
     return Method(Shuffle(), lam, MixedLoss(), RandomSite(sites))

@@ -154,6 +154,8 @@ def mit_l(alpha: float = 0.5, margin: float = 0.5, per_row: bool = False) -> Met
     after the other. There a pair of lam is drawn until it is far enough apart, however long that takes, here at most 64
     times, see `Apart`.
     Cost: 2 forwards, 2 backwards (one of twice the rows).
+
+    per_row: a pair of lam for each row, in place of one for the batch.
     """
     return Method(Twice(Shuffle()), Apart(alpha, margin, per_row), DecoupledLoss())
 
@@ -169,5 +171,7 @@ def mit_a(
     norm and activation, and the four groups of blocks of a ResNet.
     Deviation: as `mit_l`.
     Cost: 2 forwards, 2 backwards (one of twice the rows).
+
+    alpha, margin: as in `mit_l`. per_row: a pair of lam for each row, in place of one for the batch.
     """
     return Method(Twice(Shuffle()), Apart(alpha, margin, per_row), DecoupledLoss(), EverySite(sites))

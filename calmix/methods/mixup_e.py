@@ -217,6 +217,8 @@ def mixup_e(
     first two groups of blocks, as sites=(None, 'layer1', 'layer2') does, but folds lam to min(lam, 1 - lam), gives
     every mixed row the target (y_i + y_j) / 2 whatever lam is, takes a binary cross-entropy on the softmax for the
     mixed loss, and has version 4's slope alone.
+    per_row: a lam for each row, in place of one for the batch.
+    rescale: whether the total is scaled back to the mixed loss, as in the authors' code.
     """
     coefficient = coefficient_or_beta(coefficient, alpha, per_row)
     of_coefficient = base_alpha(coefficient)

@@ -37,5 +37,7 @@ def mixup_idle(alpha: float = 1.0, per_row: bool = False) -> Method:
     batch norm gains by it alone is not the method's gain. Without batch norm this is `mixup`.
     Defaults: those of `mixup`.
     Cost: 2 forwards, 1 backward.
+
+    alpha, per_row: as in `mixup`.
     """
     return Method(Shuffle(), Beta(alpha, per_row), IdleCleanPass())

@@ -13,6 +13,8 @@ def input_mixup(alpha: float = 1.0, per_row: bool = False) -> Method:
     Source: Wang et al., On the Pitfall of Mixup for Uncertainty Calibration, CVPR 2023.
     Defaults: alpha = 1, Mixup's.
     Cost: 1 forward, 1 backward.
+
+    per_row: a lam for each row, in place of one for the batch.
     """
     return Method(Shuffle(), InputsOnly(Beta(alpha, per_row)), MixedLoss())
 
@@ -24,5 +26,7 @@ def target_mixup(alpha: float = 1.0, per_row: bool = False) -> Method:
     Source: Wang et al., On the Pitfall of Mixup for Uncertainty Calibration, CVPR 2023.
     Defaults: alpha = 1, Mixup's.
     Cost: 1 forward, 1 backward.
+
+    per_row: a lam for each row, in place of one for the batch.
     """
     return Method(Shuffle(), TargetsOnly(Beta(alpha, per_row)), MixedLoss())

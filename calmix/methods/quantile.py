@@ -69,6 +69,8 @@ def near_mixup(
     Deviation: a row and itself are no pair, neither in the quantile nor as partners; with self_pairs=True they are, as
     there.
     Cost: 1 forward, 1 backward; with embeddings 1 more forward, without a graph.
+
+    alpha, per_row: as in `mixup`.
     """
     return Method(QuantileBand(0.0, quantile, space, self_pairs), Beta(alpha, per_row), MixedLoss())
 
@@ -88,5 +90,7 @@ def far_mixup(
     Deviations: a row and itself are no pair, neither in the quantile nor as partners; with self_pairs=True they are, as
     there. Pairs at the quantile itself count (there only those beyond it).
     Cost: 1 forward, 1 backward; with embeddings 1 more forward, without a graph.
+
+    alpha, per_row: as in `mixup`.
     """
     return Method(QuantileBand(quantile, 1.0, space, self_pairs), Beta(alpha, per_row), MixedLoss())

@@ -158,6 +158,8 @@ def rankmixup(
     With several mixes `MRL` takes the mean over them (there it is run with one), and each row's margin is masked by its
     own target (there a broadcast multiplies the means of both).
     Cost: 1 + k forwards and backwards: 2 and 2 with `MRL()`, 4 and 4 with `MNDCG()`. The k mixes are one batch.
+
+    per_row: a lam for each row of each mix, in place of one for the mix.
     """
     objective = RankingLoss(weight, ranking)
     mixes = ranking.usual_mixes if mixes is None else mixes

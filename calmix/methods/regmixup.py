@@ -24,6 +24,7 @@ def regmixup(
     coefficient: in place of Beta(alpha, alpha), e.g. `SimilarityKernel()`, the combination of arXiv 2311.01434.
     The clean rows then have a forward of their own, which the kernel shares (still 2 and 2): the two kinds are
     normalised apart, and with batch_norm="mixed" the statistics are those of the mixed rows alone.
+    per_row: a lam for each row, in place of one for the batch.
     """
     lam = coefficient_or_beta(coefficient, alpha, per_row, default_alpha=10.0)
     return Method(Shuffle(), lam, CleanAndMixedLoss(weight, joint=coefficient is None))

@@ -28,6 +28,7 @@ def sk_mixup_e(
     of that share besides the mixed one; with a share alone, the kernel's clean pass comes on top.
 
     remember: as in `sk_mixup`; share: as in `mixup_e`.
+    tau_max, tau_std, space: as in `sk_mixup`; slope, rescale: as in `mixup_e`.
     """
     kernel = SimilarityKernel(tau_max, tau_std, alpha, remembering(space) if remember else space)
     return mixup_e(eta, slope=slope, rescale=rescale, coefficient=kernel, share=share)
