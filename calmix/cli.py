@@ -391,7 +391,7 @@ def _methods_list(arguments: list[str]) -> None:
 def _datasets_list(arguments: list[str]) -> None:
     _no_options("datasets", arguments)
     _print_list(first_lines("data.registry", "DATASETS"))
-    print("or the path of your own table: .csv, .csv.gz or .parquet, with --target COLUMN")
+    print("or the path of your own table (.csv, .xlsx, .parquet and others), with --target COLUMN")
 
 
 def _no_options(name: str, arguments: list[str]) -> None:
@@ -420,11 +420,11 @@ COMMANDS: Mapping[str, Command] = {
 
 
 def _add_data_and_training(parser: "ArgumentParser") -> None:
-    from calmix.data import read_source
+    from calmix.data import TableFormat, read_source
     from calmix.models import MODELS
     from calmix.train import TrainingSettings
 
-    parser.add_function_arguments(read_source, as_group=False, as_positional=True, skip={"keep"})
+    parser.add_function_arguments(read_source, as_group=False, as_positional=True, skip={"keep", "format"})
     parser.add_argument(
         "--keep",
         nargs="+",
@@ -433,6 +433,9 @@ def _add_data_and_training(parser: "ArgumentParser") -> None:
         metavar="COLUMN",
         help="columns of a table to use although they look like identifiers, dates or free text",
     )
+    parser.add_class_arguments(TableFormat, as_group=False, skip={"header"})
+    parser.add_argument("--no-header", type=bool, help="the first row of the table is a row; columns are column1, ...")
+    parser.add_argument("--header", type=bool, help="the first row of the table is its header, although it looks else")
     parser.add_argument(
         "--label-noise", type=str, metavar="SPEC", help="wrong training labels: symmetric:RATE, or human:KIND (cifar10)"
     )
@@ -486,10 +489,15 @@ def _add_robustness(parser: "ArgumentParser") -> None:
 
 
 def _source(options: Any) -> "DataSource":
-    from calmix.data import Noisy, read_label_noise, read_source
+    from calmix.data import Noisy, TableFormat, read_label_noise, read_source
 
+    if options.header and options.no_header:
+        raise SettingError("--header and --no-header exclude each other; give one of them.")
+    header = True if options.header else False if options.no_header else None
+    texts = {name: options[name] for name in ("sep", "decimal", "thousands", "encoding", "sheet")}
+    format = TableFormat(**texts, header=header)
     names = ("target", "task", "train_size", "data_dir", "keep")
-    source = read_source(options.data, **{name: options[name] for name in names})
+    source = read_source(options.data, **{name: options[name] for name in names}, format=format)
     return Noisy(source, read_label_noise(options.label_noise), options.data_dir) if options.label_noise else source
 
 

@@ -3,9 +3,11 @@
 Tables have their own, `calmix.data.table.files.read_table`.
 """
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import math
 import re
 import sys
@@ -66,23 +68,47 @@ def visible(text: str) -> str:
 
 
 def read_bytes(path: Path, remedy: str) -> bytes:
-    """The content of a file, unpacked where its name ends in .gz."""
+    """The content of a file, unpacked where its name ends in .gz, .bz2, .xz or .zst."""
     with reading(path, remedy):
-        if path.suffix.lower() != ".gz":
+        unpack = _UNPACK.get(path.suffix.lower())
+        if unpack is None:
             return path.read_bytes()
         size = path.stat().st_size
-        with gzip.open(path) as file:
+        with unpack(path) as file:
             found = file.read(max(LARGE, TIMES * size) + 1)
-        _check_size(path, len(found), size)
+        check_size(path, len(found), size)
         return found
 
 
-def _check_size(path: Path, unpacked: int, size: int) -> None:
+def read_zip(path: Path, remedy: str) -> tuple[str, bytes]:
+    """The name and the content of the one file in a .zip file."""
+    with reading(path, remedy), ZipFile(path) as stored:
+        members = [member for member in stored.infolist() if not member.is_dir() and "__MACOSX" not in member.filename]
+        if len(members) != 1:
+            names = ", ".join(visible(member.filename) for member in members[:5]) or "none"
+            raise DataError(
+                f"{path} holds {len(members)} files ({names}), expected one; unpack it and give one of them."
+            )
+        check_size(path, members[0].file_size, path.stat().st_size)
+        return Path(members[0].filename).name, stored.read(members[0])
+
+
+def check_size(path: Path, unpacked: int, size: int) -> None:
+    """Raise DataError where a file of `size` bytes unpacks to more than is plausible."""
     if unpacked > max(LARGE, TIMES * size):
         raise DataError(
             f"{path} unpacks to more than {TIMES} times its size, at least {unpacked / 2**30:.1f} GiB; if it should be "
             "so large, save it uncompressed."
         )
+
+
+def _open_zst(path: Path) -> Any:
+    import pyarrow as pa
+
+    return pa.input_stream(str(path), compression="zstd")
+
+
+_UNPACK: Mapping[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _open_zst}
 
 
 # --------------------------------------------------------------------------------------------------- arrays
@@ -96,7 +122,7 @@ def read_arrays(path: Path, remedy: str = AGAIN) -> dict[str, NDArray[Any]]:
     """
     with reading(path, remedy), path.open("rb") as file, ZipFile(file) as stored:
         members = stored.infolist()
-        _check_size(path, sum(member.file_size for member in members), path.stat().st_size)
+        check_size(path, sum(member.file_size for member in members), path.stat().st_size)
         found = {}
         for member in members:
             with stored.open(member) as entry:

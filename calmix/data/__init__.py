@@ -21,6 +21,7 @@ from calmix.data.sources import (
     read_source,
 )
 from calmix.data.splits import TASKS, About, Split, Splits, cut_train, split_rows, split_sizes
+from calmix.data.table.format import TableFormat
 from calmix.data.toys import circles, two_moons
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Splits",
     "Symmetric",
     "TableFile",
+    "TableFormat",
     "as_source",
     "breast_cancer",
     "cifar10",

@@ -10,6 +10,7 @@ from calmix.data.folders import digest_of_files
 from calmix.data.images import cifar10, digits, fashion_mnist
 from calmix.data.series import exchange_rate, exchange_rate_max
 from calmix.data.splits import TASKS, Splits
+from calmix.data.table.format import DETECTED, TableFormat
 from calmix.data.toys import circles, two_moons
 from calmix.errors import DataError, SettingError, UnknownNameError
 
@@ -28,7 +29,13 @@ DATASETS: dict[str, Callable[..., Splits]] = {
 
 
 def path_splits(
-    path: Path, target: str | None, seed: int, train_size: int | None, task: str | None, keep: Sequence[str]
+    path: Path,
+    target: str | None,
+    seed: int,
+    train_size: int | None,
+    task: str | None,
+    keep: Sequence[str],
+    format: TableFormat = DETECTED,
 ) -> Splits:
     """The splits of a table in a file."""
     from calmix.data.table.files import read_table  # pandas takes its time
@@ -36,10 +43,12 @@ def path_splits(
 
     _check_task(task)
     name = path.name.removesuffix(".gz").removesuffix(path.suffix)
+    table = read_table(path, format)
     splits = table_splits(
-        read_table(path), target, name=name, source=str(path), task=task, seed=seed, train_size=train_size, keep=keep
+        table.frame, target, name=name, source=str(path), task=task, seed=seed, train_size=train_size, keep=keep
     )
-    return replace(splits, about=replace(splits.about, digest=digest_of_files([path])))
+    notices = (*table.notices, *splits.about.notices)
+    return replace(splits, about=replace(splits.about, digest=digest_of_files([path]), notices=notices))
 
 
 def named_splits(name: str, seed: int, train_size: int | None, task: str | None, data_dir: Path | None) -> Splits:

@@ -5,7 +5,7 @@ A source is passed around instead of a data set's name; its repr tells whether t
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from torch import Tensor
 from calmix.data.noise import LabelNoise
 from calmix.data.registry import DATASETS, named_splits, path_splits
 from calmix.data.splits import About, Split, Splits, check_classes, cut_train, split_rows, split_sizes
+from calmix.data.table.format import DETECTED, TableFormat
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
 from calmix.threads import using_threads
 
@@ -58,20 +59,26 @@ class NamedSet:
 
 @dataclass(frozen=True)
 class TableFile:
-    """A table in a file, .csv, .csv.gz or .parquet; see `calmix.data.load`."""
+    """A table in a file; see `calmix.data.load`."""
 
     path: Path
     target: str | None
     task: str | None = None
     train_size: int | None = None
     keep: tuple[str, ...] = ()
+    format: TableFormat = DETECTED
+
+    def __repr__(self) -> str:
+        """Without a format that says nothing, so that texts of runs stay as they were."""
+        shown = [field.name for field in fields(self) if field.name != "format" or self.format != DETECTED]
+        return f"TableFile({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     def splits(self, seed: int) -> Splits:
         return self._splits(seed, self.path.stat().st_mtime_ns if self.path.exists() else 0)
 
     @_keep_last
     def _splits(self, seed: int, modified: int) -> Splits:
-        return path_splits(self.path, self.target, seed, self.train_size, self.task, self.keep)
+        return path_splits(self.path, self.target, seed, self.train_size, self.task, self.keep, self.format)
 
     def whole(self) -> "TableFile":
         return replace(self, train_size=None)
@@ -312,16 +319,18 @@ def read_source(
     train_size: int | None = None,
     data_dir: Path | None = None,
     keep: Sequence[str] = (),
+    format: TableFormat = DETECTED,
 ) -> NamedSet | TableFile:
     """The source that a text stands for.
 
     Args:
-        data: A data set (see `calmix datasets`), or the path of a .csv, .csv.gz or .parquet file.
+        data: A data set (see `calmix datasets`), or the path of a table: .csv, .xlsx, .parquet and others.
         target: The column to predict, for a table of your own.
         task: `classification`, `binary` or `regression`; inferred where it is not given.
         train_size: Cut the training split to this many rows (stratified).
         data_dir: The folder of a named set's files.
         keep: Columns of a table to use although they look like identifiers, dates or free text.
+        format: How the table is written, where the file does not show it.
 
     Raises:
         UnknownNameError: no such data set. SettingError: an option that would be ignored.
@@ -331,6 +340,8 @@ def read_source(
             raise SettingError(
                 f"target and keep are for tables of your own; {data} has its columns set: leave them out."
             )
+        if format != DETECTED:
+            raise SettingError(f"{format!r} is for tables of your own, and {data} is none: leave it out.")
         return NamedSet(data, train_size, task, data_dir)
     path = Path(data).expanduser()
     if not path.suffix and len(path.parts) == 1:
@@ -339,7 +350,7 @@ def read_source(
         raise SettingError(
             f"data_dir is for sets that have names and files; {data!r} is not one of them: leave it out."
         )
-    return TableFile(path, target, task, train_size, tuple(keep))
+    return TableFile(path, target, task, train_size, tuple(keep), format)
 
 
 def load(
@@ -351,8 +362,9 @@ def load(
     task: str | None = None,
     data_dir: Path | None = None,
     keep: Sequence[str] = (),
+    format: TableFormat = DETECTED,
 ) -> Splits:
-    """The four splits of a named data set, or of a table in a .csv, .csv.gz or .parquet file.
+    """The four splits of a named data set, or of a table in a file: .csv, .xlsx, .parquet and others.
 
     Args:
         data: a name in DATASETS, or the path of a table.
@@ -362,6 +374,7 @@ def load(
         task: "classification", "binary" or "regression"; inferred where None.
         data_dir: the folder of an image set's files.
         keep: columns of a table to use although they look like identifiers, dates or free text.
+        format: how the table is written, e.g. `TableFormat(sep=";")`, where the file does not show it.
 
     Raises:
         UnknownNameError: no such data set, task or column.
@@ -372,7 +385,9 @@ def load(
     >>> len(splits.train), len(splits.test), splits.about.task
     (50, 35, 'classification')
     """
-    source = read_source(data, target=target, task=task, train_size=train_size, data_dir=data_dir, keep=keep)
+    source = read_source(
+        data, target=target, task=task, train_size=train_size, data_dir=data_dir, keep=keep, format=format
+    )
     return source.splits(seed)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from calmix.data import DATASETS, load
+from calmix.data.table.files import TYPES
 from calmix.errors import CalmixError, DataError, SettingError, UnknownNameError
 
 
@@ -77,13 +78,13 @@ def test_two_classes_are_binary_on_request():
             "no/such",
             {},
             DataError,
-            "file not found: no/such; give the path of a .csv, .csv.gz or .parquet file.",
+            f"file not found: no/such; give the path of a {TYPES}.",
         ),
         (
             "nosuch.csv",
             {"target": "y"},
             DataError,
-            "file not found: nosuch.csv; give the path of a .csv, .csv.gz or .parquet file.",
+            f"file not found: nosuch.csv; give the path of a {TYPES}.",
         ),
         (
             "wine",

@@ -1,78 +1,251 @@
 """Files of tables: which columns and rows they hold. Nothing here knows what is to be predicted."""
 
-import csv
 import io
-import re
-import warnings
-from collections import Counter
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
 
 import pandas as pd
+from pandas.api.types import is_object_dtype, is_string_dtype
 
 from calmix.data.splits import listed
-from calmix.errors import DataError
-from calmix.reading import read_bytes, reading
+from calmix.data.table.format import DETECTED, TableFormat
+from calmix.data.table.marks import needs_marks, read_marks
+from calmix.data.table.text import Rows, check_unique, read_text, shape_of, told_marks
+from calmix.errors import DataError, SettingError
+from calmix.reading import check_size, read_bytes, read_zip, reading
+
+TEXTS = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+TYPES = "table, .csv, .tsv, .txt, .json, .jsonl, .xlsx, .parquet or .feather (text also packed, as .csv.gz or .zip)"
+OLD = {".xls": ".xlsx", ".ods": ".xlsx", ".xlsb": ".xlsx", ".sas7bdat": ".csv", ".dta": ".csv", ".sav": ".csv"}
+ANEW = "get the file anew"
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """The columns and rows of a .csv, .csv.gz or .parquet file, read once per file. Do not change the frame in place.
+@dataclass(frozen=True, eq=False)
+class TableRead:
+    """The columns and rows of a file, and what was found in it that is not the plain default, in full sentences.
 
-    A CSV file is UTF-8 with one header row and is separated by commas, semicolons or tabs.
+    Do not change the frame in place: a file is read once.
+    """
 
-    Raises DataError, in one sentence, for any file that is not such a table.
+    frame: pd.DataFrame
+    notices: tuple[str, ...] = ()
+
+
+def read_table(path: Path, format: TableFormat = DETECTED) -> TableRead:
+    """A table in a file of one of TYPES, read once per file.
+
+    Of text, the separator, the quotes, the encoding, decimal commas and marks between thousands are found by the
+    evidence of the whole file, and told where they are not those of a plain CSV file in UTF-8. What can be read in two
+    ways is refused, and so is a table without a header; `format` then says how it is.
+
+    Raises:
+        DataError: in one sentence, for any file that is not such a table.
+        SettingError: an option of the format that the file's type does not have.
     """
     if not path.exists():
-        raise DataError(f"file not found: {path}; give the path of a .csv, .csv.gz or .parquet file.")
+        raise DataError(f"file not found: {path}; give the path of a {TYPES}.")
     if path.is_dir():
-        raise DataError(f"{path} is a folder; give the path of a .csv, .csv.gz or .parquet file in it.")
-    if not path.name.lower().endswith((".csv", ".csv.gz", ".parquet")):
-        raise DataError(f"{path} is of an unknown type; give a .csv, .csv.gz or .parquet file.")
-    frame = _read(path, path.stat().st_mtime_ns)
-    if frame.empty:
+        raise DataError(f"{path} is a folder; give the path of a {TYPES}, in it.")
+    found = _read(path, path.stat().st_mtime_ns, format)
+    if found.frame.empty:
         raise DataError(f"{path} has a header and no rows; give a table with rows.")
-    return frame
+    return found
 
 
 @lru_cache(maxsize=8)
-def _read(path: Path, modified: int) -> pd.DataFrame:
-    return _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
+def _read(path: Path, modified: int, format: TableFormat) -> TableRead:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    kind = suffixes[-1] if suffixes else ""
+    content = None
+    if kind == ".zip":
+        name, content = read_zip(path, ANEW)
+        kind = Path(name).suffix.lower()
+    elif kind in PACKED and len(suffixes) > 1:
+        kind = suffixes[-2]
+        if kind in TEXTS or kind in (".json", ".jsonl", ".ndjson"):
+            content = read_bytes(path, ANEW)
+    elif kind in TEXTS or kind in (".json", ".jsonl", ".ndjson"):
+        content = read_bytes(path, ANEW)
+    _check_options(path, kind, format)
+    if kind in TEXTS and content is not None:
+        frame, notices = read_text(path, content, format)
+        return TableRead(frame, tuple(notices))
+    if kind in (".json", ".jsonl", ".ndjson") and content is not None:
+        return _spelled(path, _read_json(path, content, kind != ".json", format), [], format)
+    if kind in (".parquet", ".feather", ".arrow") and content is None and suffixes[-1] == kind:
+        return _spelled(path, _read_arrow(path, kind), [], format)
+    if kind in (".xlsx", ".xlsm") and content is None and suffixes[-1] == kind:
+        return _spelled(path, *_read_excel(path, format), format)
+    if kind in OLD:
+        raise DataError(f"{path} is of a type that calmix does not read ({kind}); save it as {OLD[kind]}.")
+    if suffixes and suffixes[-1] in PACKED and kind in (".parquet", ".feather", ".arrow", ".xlsx", ".xlsm"):
+        raise DataError(f"{path} packs a file that is packed itself; unpack it and give the {kind} file.")
+    raise DataError(f"{path} is of an unknown type; give a {TYPES}.")
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        text = read_bytes(path, "get the file anew").decode("utf-8-sig")
-        text = re.sub(r"\r\n?", "\n", text).lstrip("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text ({error.reason}); save the table as CSV in UTF-8.") from error
-    if "\0" in text:
-        raise DataError(f"{path} is not text (it has zero bytes); save the table as CSV in UTF-8.")
-    if not text.strip():
-        raise DataError(f"{path} is empty; give a table with a header and rows.")
-    separator = max(",;\t", key=text.partition("\n")[0].count)
-    with reading(path, "every row needs as many cells as the header"), warnings.catch_warnings():
-        header = next(csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True))
-        _check_unique(path, header)  # pandas would rename silently
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
-        return pd.read_csv(io.StringIO(text), sep=separator, skipinitialspace=True, index_col=False, low_memory=False)
+def _check_options(path: Path, kind: str, format: TableFormat) -> None:
+    """Raise SettingError for an option that the file's type does not have."""
+    has = {"sep": TEXTS, "encoding": (*TEXTS, ".json", ".jsonl", ".ndjson"), "sheet": (".xlsx", ".xlsm")}
+    has["header"] = (*TEXTS, ".xlsx", ".xlsm")
+    for name, kinds in has.items():
+        if getattr(format, name) is not None and kind not in kinds:
+            raise SettingError(f"{name} is for {listed(kinds)} files, and {path} is none: leave it out.")
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _spelled(path: Path, frame: pd.DataFrame, notices: Iterable[str], format: TableFormat) -> TableRead:
+    """A frame whose cells have types, the numbers in its columns of text as numbers."""
+    texts = [name for name, column in frame.items() if is_object_dtype(column) or is_string_dtype(column)]
+    texts = [name for name in texts if not isinstance(frame[name].dtype, pd.CategoricalDtype)]
+    only: pd.DataFrame = frame.loc[:, texts]
+    if not needs_marks(only, TableFormat(decimal=format.decimal, thousands=format.thousands)):
+        return TableRead(frame, tuple(notices))
+    found = read_marks(only, only, format, str(path))
+    said = told_marks(found.readings)
+    told = [f"{path.name} was read with {', '.join(said)}."] if said else []
+    changed = {str(name): found.frame[name] for name in texts if found.frame[name] is not only[name]}
+    return TableRead(frame.assign(**changed), (*told, *notices, *found.notices))
+
+
+# ------------------------------------------------------------------------------------------------ columns with types
+
+
+def _read_arrow(path: Path, kind: str) -> pd.DataFrame:
     import pyarrow as pa
+    import pyarrow.feather as feather
     import pyarrow.parquet as pq
 
-    with reading(path, "write it anew as parquet, or save the table as CSV"):
-        table = pq.read_table(path, pre_buffer=False)  # which would hold the file, too
+    with reading(path, f"write it anew as {kind[1:]}, or save the table as CSV"):
+        if kind == ".parquet":
+            table = pq.read_table(path, pre_buffer=False)  # which would hold the file, too
+        else:
+            table = feather.read_table(str(path), memory_map=False)
         table.validate(full=True)  # texts are UTF-8
-        _check_unique(path, table.column_names)
+        check_unique(path, table.column_names)
         for field in table.schema:
             if pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
                 raise DataError(f"{path}: column {field.name!r} is {field.type}; cells must be numbers, text or dates.")
         return table.to_pandas(split_blocks=True, self_destruct=True)  # no second copy of the table
 
 
-def _check_unique(path: Path, names: Iterable[str]) -> None:
-    twice = [name for name, count in Counter(names).items() if name and count > 1]
-    if twice:
-        raise DataError(f"{path}: more than one column is named {listed(twice)}; give each column a name of its own.")
+def _read_json(path: Path, content: bytes, by_line: bool, format: TableFormat) -> pd.DataFrame:
+    """Records, a list or one a line; or columns by name; or what pandas writes with `orient="split"`."""
+    remedy = "give a list of records, or columns by name"
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        check_unique(path, [name for name, _ in pairs])
+        return dict(pairs)
+
+    with reading(path, remedy):
+        text = content.decode(format.encoding or json.detect_encoding(content)).removeprefix("\ufeff")
+        if by_line:
+            found: Any = [json.loads(line, object_pairs_hook=unique) for line in text.splitlines() if line.strip()]
+        else:
+            found = json.loads(text, object_pairs_hook=unique)
+    if (
+        isinstance(found, dict)
+        and isinstance(found.get("data"), list)
+        and set(found) <= {"data", "columns", "index", "schema"}
+    ):
+        if "columns" not in found:
+            found = found["data"]
+        elif isinstance(found["columns"], list) and all(isinstance(row, list) for row in found["data"]):
+            names, rows = list(map(str, found["columns"])), found["data"]
+            check_unique(path, names)
+            if any(len(row) != len(names) for row in rows):
+                raise DataError(f"{path}: rows have other lengths than columns; {remedy}.")
+            found = [dict(zip(names, row, strict=True)) for row in rows]
+    if isinstance(found, list) and found and all(isinstance(row, dict) for row in found):
+        names = dict.fromkeys(name for row in found for name in row)
+        columns = {name: [row.get(name) for row in found] for name in names}
+    elif isinstance(found, dict) and found and all(isinstance(cells, list | dict) for cells in found.values()):
+        keys = [tuple(cells) if isinstance(cells, dict) else len(cells) for cells in found.values()]
+        if any(key != keys[0] for key in keys):
+            raise DataError(f"{path}: columns have different rows; {remedy}.")
+        columns = {name: list(cells.values() if isinstance(cells, dict) else cells) for name, cells in found.items()}
+    else:
+        raise DataError(f"{path} is no table; {remedy}.")
+    return _typed(path, columns)
+
+
+def _typed(path: Path, columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """A frame of cells that are numbers, texts, dates or nothing."""
+    frame: dict[str, pd.Series] = {}
+    for name, cells in columns.items():
+        if any(isinstance(cell, list | dict) for cell in cells):
+            raise DataError(f"{path}: column {name!r} holds lists or mappings; cells must be numbers, text or dates.")
+        with reading(path, "cells must be numbers, text or dates"):
+            cells = [None if isinstance(cell, str) and not cell.strip() else cell for cell in cells]
+            known = [cell for cell in cells if cell is not None]
+            numbers = bool(known) and all(
+                isinstance(cell, int | float) and not isinstance(cell, bool) for cell in known
+            )
+            column = (
+                pd.Series(cells, dtype=float) if numbers and len(known) < len(cells) else pd.Series(cells, dtype=object)
+            )
+            frame[name] = column.infer_objects()
+    return pd.DataFrame(frame)
+
+
+def _read_excel(path: Path, format: TableFormat) -> tuple[pd.DataFrame, list[str]]:
+    remedy = "save it anew as .xlsx, or as CSV"
+    try:
+        import openpyxl  # pyright: ignore[reportMissingModuleSource]
+    except ModuleNotFoundError:
+        raise DataError(
+            f"{path}: reading .xlsx needs openpyxl; install it with: pip install 'calmix[excel]', or save the table as "
+            "CSV."
+        ) from None
+    with reading(path, remedy), ZipFile(path) as stored:
+        check_size(path, sum(member.file_size for member in stored.infolist()), path.stat().st_size)
+    with reading(path, remedy):
+        book = openpyxl.load_workbook(io.BytesIO(path.read_bytes()), read_only=True, data_only=True, keep_links=False)
+        sheets = {sheet.title: sheet for sheet in book.worksheets}
+        if format.sheet is not None and format.sheet not in sheets:
+            raise DataError(f"{path} has no sheet {format.sheet!r}; its sheets are {listed(sheets)}.")
+        notices = []
+        rows: list[list[Any]] = []
+        for title in sheets if format.sheet is None else [format.sheet]:
+            sheets[title].reset_dimensions()  # which some programs write wrongly
+            rows = [list(row) for row in sheets[title].iter_rows(values_only=True)]
+            if any(cell is not None for row in rows for cell in row):
+                if len(sheets) > 1 and format.sheet is None:
+                    notices.append(f"{path.name} has {len(sheets)} sheets; {title!r} is read, --sheet reads another.")
+                break
+    return _of_rows(path, rows, format, notices)
+
+
+def _of_rows(
+    path: Path, rows: Sequence[Sequence[Any]], format: TableFormat, notices: list[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """The table within the rows of a sheet."""
+    kept = [[None if _is_blank(cell) else cell for cell in row] for row in rows]
+    width = max((place + 1 for row in kept for place, cell in enumerate(row) if cell is not None), default=0)
+    kept = [(row + [None] * width)[:width] for row in kept]
+    while kept and all(cell is None for cell in kept[-1]):
+        kept.pop()
+    if not kept:
+        raise DataError(f"{path} is empty; give a table with a header and rows.")
+    texts = [["" if cell is None else str(cell) for cell in row] for row in kept]
+    filled = [sum(cell is not None for cell in row) for row in kept]
+    shape = shape_of(path, Rows(texts, texts[-8:], [width] * len(kept), filled, range(1, len(kept) + 1)), format)
+    body = [
+        row
+        for row, cells in zip(kept[shape.begin : shape.stop], filled[shape.begin : shape.stop], strict=True)
+        if cells
+    ]
+    columns = {name: [row[place] for row in body] for place, name in enumerate(shape.names)}
+    unused = [name for name, cells in columns.items() if name.startswith("Unnamed: ") and all(c is None for c in cells)]
+    used = {name: cells for name, cells in columns.items() if name not in unused or len(unused) == len(columns)}
+    return _typed(path, used), [*notices, *shape.notices]
+
+
+def _is_blank(cell: Any) -> bool:
+    return cell is None or (
+        isinstance(cell, str) and (not cell.strip() or cell in ("#N/A", "#DIV/0!", "#NULL!", "#VALUE!"))
+    )

@@ -151,9 +151,7 @@ def _npz(path: Path) -> _File:
 
 
 def _table(path: Path) -> _File:
-    if not path.name.lower().endswith((".csv", ".csv.gz", ".parquet")):
-        raise DataError(f"{path} is of an unknown type; give an .npz, .csv, .csv.gz or .parquet file.")
-    frame = read_table(path)
+    frame = read_table(path).frame
     wide: dict[str, dict[str, NDArray]] = {}
     for name in map(str, frame.columns):
         if name.startswith("Unnamed:"):  # the index that pandas writes
