@@ -28,7 +28,13 @@ DATASETS: dict[str, Callable[..., Splits]] = {
 
 
 def path_splits(
-    path: Path, target: str | None, seed: int, train_size: int | None, task: str | None, keep: Sequence[str]
+    path: Path,
+    target: str | None,
+    seed: int,
+    train_size: int | None,
+    task: str | None,
+    keep: Sequence[str],
+    drop: Sequence[str],
 ) -> Splits:
     """The splits of a table in a file."""
     from calmix.data.table.files import read_table  # pandas takes its time
@@ -36,9 +42,8 @@ def path_splits(
 
     _check_task(task)
     name = path.name.removesuffix(".gz").removesuffix(path.suffix)
-    splits = table_splits(
-        read_table(path), target, name=name, source=str(path), task=task, seed=seed, train_size=train_size, keep=keep
-    )
+    options = {"task": task, "seed": seed, "train_size": train_size, "keep": keep, "drop": drop}
+    splits = table_splits(read_table(path), target, name=name, source=str(path), **options)
     return replace(splits, about=replace(splits.about, digest=digest_of_files([path])))
 
 
