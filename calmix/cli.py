@@ -216,6 +216,8 @@ def _compare(arguments: list[str]) -> None:
     parser.add_argument("--workers", type=int, help="runs at a time (default: one a CPU core; one on a GPU)")
     options = parser.parse_args(arguments)
     methods, source = _methods(options.methods, options.set), _source(options)
+    if options.describe:
+        return _describe(source)
     given = options.seeds, options.reference, _robustness(options)
     comparison = Comparison(source, methods, _model(options), _settings(options), *given)
     _print_notices(source)
@@ -250,6 +252,8 @@ def _train(arguments: list[str]) -> None:
     if len(methods) > 1:
         raise SettingError(f"train trains one method; got {options.method!r}: name one, or use calmix compare.")
     [(label, method)] = methods.items()
+    if options.describe:
+        return _describe(_source(options), options.seed)
     given = options.seed, _robustness(options)
     recipe = Recipe(_source(options), label, method, _model(options), _settings(options), *given)
     name = f"{Path(options.data).name.split('.')[0]}-{method_name(label)}-seed{recipe.seed}"
@@ -314,6 +318,8 @@ def _diagnose(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     methods, oracle = _methods(options.methods, options.set), OracleSettings(options.oracle_rows, options.oracle_epochs)
     source, settings = _source(options), _settings(options)
+    if options.describe:
+        return _describe(source)
     diagnosis = Diagnosis(
         source,
         methods,
@@ -424,14 +430,20 @@ def _add_data_and_training(parser: "ArgumentParser") -> None:
     from calmix.models import MODELS
     from calmix.train import TrainingSettings
 
-    parser.add_function_arguments(read_source, as_group=False, as_positional=True, skip={"keep", "format"})
+    parser.add_function_arguments(read_source, as_group=False, as_positional=True, skip={"keep", "drop", "format"})
     parser.add_argument(
         "--keep",
         nargs="+",
         type=str,
         default=[],
         metavar="COLUMN",
-        help="columns of a table to use although they look like identifiers, dates or free text",
+        help="columns of a table to use although they look like identifiers or free text",
+    )
+    parser.add_argument(
+        "--drop", nargs="+", type=str, default=[], metavar="COLUMN", help="columns of a table to leave out"
+    )
+    parser.add_argument(
+        "--describe", action="store_true", help="print what each column of a table is taken for, and train nothing"
     )
     parser.add_class_arguments(TableFormat, as_group=False, skip={"header"})
     parser.add_argument("--no-header", type=bool, help="the first row of the table is a row; columns are column1, ...")
@@ -496,7 +508,7 @@ def _source(options: Any) -> "DataSource":
     header = True if options.header else False if options.no_header else None
     texts = {name: options[name] for name in ("sep", "decimal", "thousands", "encoding", "sheet")}
     format = TableFormat(**texts, header=header)
-    names = ("target", "task", "train_size", "data_dir", "keep")
+    names = ("target", "task", "train_size", "data_dir", "keep", "drop")
     source = read_source(options.data, **{name: options[name] for name in names}, format=format)
     return Noisy(source, read_label_noise(options.label_noise), options.data_dir) if options.label_noise else source
 
@@ -554,8 +566,25 @@ def _default_out(data: str) -> Path:
 
 
 def _print_notices(source: "DataSource", seed: int = 0) -> None:
-    for notice in source.splits(seed).about.notices:
+    """What the columns of a table become, and notices."""
+    about = source.splits(seed).about
+    if about.columns:
+        from calmix.report.columns import print_columns
+
+        print_columns(about.columns, to_stderr=True)
+    for notice in about.notices:
         print(notice, file=sys.stderr)
+
+
+def _describe(source: "DataSource", seed: int = 0) -> None:
+    from calmix.report.columns import print_columns
+
+    about = source.splits(seed).about
+    if not about.columns:
+        raise SettingError(f"--describe is for tables of your own; {about.name} has its columns set: leave it out.")
+    print_columns(about.columns)
+    for notice in about.notices:
+        print(notice)
 
 
 @contextmanager

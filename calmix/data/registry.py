@@ -35,6 +35,7 @@ def path_splits(
     train_size: int | None,
     task: str | None,
     keep: Sequence[str],
+    drop: Sequence[str] = (),
     format: TableFormat = DETECTED,
 ) -> Splits:
     """The splits of a table in a file."""
@@ -44,9 +45,8 @@ def path_splits(
     _check_task(task)
     name = path.name.removesuffix(".gz").removesuffix(path.suffix)
     table = read_table(path, format)
-    splits = table_splits(
-        table.frame, target, name=name, source=str(path), task=task, seed=seed, train_size=train_size, keep=keep
-    )
+    options = {"task": task, "seed": seed, "train_size": train_size, "keep": keep, "drop": drop}
+    splits = table_splits(table.frame, target, name=name, source=str(path), **options)
     notices = (*table.notices, *splits.about.notices)
     return replace(splits, about=replace(splits.about, digest=digest_of_files([path]), notices=notices))
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from calmix.data.noise import LabelNoise
 from calmix.data.registry import DATASETS, named_splits, path_splits
-from calmix.data.splits import About, Split, Splits, check_classes, cut_train, split_rows, split_sizes
+from calmix.data.splits import About, Split, Splits, check_classes, cut_train, listed, split_rows, split_sizes
 from calmix.data.table.format import DETECTED, TableFormat
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
 from calmix.threads import using_threads
@@ -66,11 +66,13 @@ class TableFile:
     task: str | None = None
     train_size: int | None = None
     keep: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
     format: TableFormat = DETECTED
 
     def __repr__(self) -> str:
-        """Without a format that says nothing, so that texts of runs stay as they were."""
-        shown = [field.name for field in fields(self) if field.name != "format" or self.format != DETECTED]
+        """Without a format and columns to drop where there are none, so that texts of runs stay as they were."""
+        said = {"drop": bool(self.drop), "format": self.format != DETECTED}
+        shown = [field.name for field in fields(self) if said.get(field.name, True)]
         return f"TableFile({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     def splits(self, seed: int) -> Splits:
@@ -78,7 +80,8 @@ class TableFile:
 
     @_keep_last
     def _splits(self, seed: int, modified: int) -> Splits:
-        return path_splits(self.path, self.target, seed, self.train_size, self.task, self.keep, self.format)
+        options = self.train_size, self.task, self.keep, self.drop, self.format
+        return path_splits(self.path, self.target, seed, *options)
 
     def whole(self) -> "TableFile":
         return replace(self, train_size=None)
@@ -98,7 +101,14 @@ class Noisy:
 
     @_keep_last
     def splits(self, seed: int) -> Splits:
-        return self.noise(self.source.splits(seed), seed, self.data_dir)
+        splits = self.source.splits(seed)
+        told = [column.name for column in splits.about.columns if column.used_as == "target encoding"]
+        if told:
+            raise DataError(
+                f"columns {listed(told)} are encoded by labels, which label noise would change too late; leave "
+                "them out with --drop."
+            )
+        return self.noise(splits, seed, self.data_dir)
 
     def whole(self) -> DataSource:
         return self.source.whole()
@@ -136,20 +146,23 @@ class Frame:
     task: str | None = None
     train_size: int | None = None
     keep: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
     name: str = "data"
 
     @_keep_last
     def splits(self, seed: int) -> Splits:
         from calmix.data.table.frames import table_splits
 
-        options = {"task": self.task, "seed": seed, "train_size": self.train_size, "keep": self.keep}
+        chosen = {"keep": self.keep, "drop": self.drop}
+        options = {"task": self.task, "seed": seed, "train_size": self.train_size, **chosen}
         return table_splits(self.frame, self.target, name=self.name, source="a DataFrame", **options)
 
     def whole(self) -> "Frame":
         return replace(self, train_size=None)
 
     def __repr__(self) -> str:
-        return f"Frame({self._hash}, {self.target!r}, {self.task!r}, {self.train_size!r}, {self.keep!r})"
+        options = self.target, self.task, self.train_size, self.keep, self.drop
+        return f"Frame({self._hash}, {', '.join(map(repr, options))})"
 
     @cached_property
     def _hash(self) -> str:
@@ -319,6 +332,7 @@ def read_source(
     train_size: int | None = None,
     data_dir: Path | None = None,
     keep: Sequence[str] = (),
+    drop: Sequence[str] = (),
     format: TableFormat = DETECTED,
 ) -> NamedSet | TableFile:
     """The source that a text stands for.
@@ -329,16 +343,17 @@ def read_source(
         task: `classification`, `binary` or `regression`; inferred where it is not given.
         train_size: Cut the training split to this many rows (stratified).
         data_dir: The folder of a named set's files.
-        keep: Columns of a table to use although they look like identifiers, dates or free text.
+        keep: Columns of a table to use although they look like identifiers or free text.
+        drop: Columns of a table to leave out.
         format: How the table is written, where the file does not show it.
 
     Raises:
         UnknownNameError: no such data set. SettingError: an option that would be ignored.
     """
     if data in DATASETS:
-        if target is not None or keep:
+        if target is not None or keep or drop:
             raise SettingError(
-                f"target and keep are for tables of your own; {data} has its columns set: leave them out."
+                f"target, keep and drop are for tables of your own; {data} has its columns set: leave them out."
             )
         if format != DETECTED:
             raise SettingError(f"{format!r} is for tables of your own, and {data} is none: leave it out.")
@@ -350,7 +365,7 @@ def read_source(
         raise SettingError(
             f"data_dir is for sets that have names and files; {data!r} is not one of them: leave it out."
         )
-    return TableFile(path, target, task, train_size, tuple(keep), format)
+    return TableFile(path, target, task, train_size, tuple(keep), tuple(drop), format)
 
 
 def load(
@@ -362,6 +377,7 @@ def load(
     task: str | None = None,
     data_dir: Path | None = None,
     keep: Sequence[str] = (),
+    drop: Sequence[str] = (),
     format: TableFormat = DETECTED,
 ) -> Splits:
     """The four splits of a named data set, or of a table in a file: .csv, .xlsx, .parquet and others.
@@ -373,7 +389,8 @@ def load(
         target: the column to predict, of a table.
         task: "classification", "binary" or "regression"; inferred where None.
         data_dir: the folder of an image set's files.
-        keep: columns of a table to use although they look like identifiers, dates or free text.
+        keep: columns of a table to use although they look like identifiers or free text.
+        drop: columns of a table to leave out.
         format: how the table is written, e.g. `TableFormat(sep=";")`, where the file does not show it.
 
     Raises:
@@ -385,10 +402,8 @@ def load(
     >>> len(splits.train), len(splits.test), splits.about.task
     (50, 35, 'classification')
     """
-    source = read_source(
-        data, target=target, task=task, train_size=train_size, data_dir=data_dir, keep=keep, format=format
-    )
-    return source.splits(seed)
+    options = {"train_size": train_size, "data_dir": data_dir, "keep": keep, "drop": drop, "format": format}
+    return read_source(data, target=target, task=task, **options).splits(seed)
 
 
 def _standardised(x: Tensor, rows: Tensor) -> tuple[Tensor, tuple[float, ...], tuple[float, ...]]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from calmix.column_use import ColumnUse
 from calmix.errors import DataError, SettingError
 from calmix.reading import visible
 
@@ -49,6 +50,7 @@ class About:
     pixel_mean: tuple[float, ...] = ()  # images: x * pixel_std + pixel_mean, channel by channel, lies in [0, 1]
     pixel_std: tuple[float, ...] = ()
     digest: str = ""  # of the files' content, where the set is read from files
+    columns: tuple[ColumnUse, ...] = ()  # tables of one's own: what became of each column, in the table's order
 
     def __post_init__(self) -> None:
         for field_name, value in vars(self).items():

@@ -29,7 +29,7 @@ def print_sheet(title: str, table: Table, notes: Sequence[str], said: Advice, co
         console.print(wide if needed <= console.width else _narrow(table))
         console.print(Text("\n".join(notes)))
         _print_advice(console, said)
-    sys.stdout.write(_encodable(captured.get(), console.encoding))
+    sys.stdout.write(encodable(captured.get(), console.encoding))
 
 
 def _print_advice(console: Console, said: Advice) -> None:
@@ -69,7 +69,7 @@ def _text(cell: Cell) -> Text:
     return Text(f"{value} {SIGNS[cell.mark] or ' '}", "bold" if cell.best else "")
 
 
-def _encodable(text: str, encoding: str) -> str:
+def encodable(text: str, encoding: str) -> str:
     """`text` for a stream that may not know every sign, such as a pipe on Windows."""
     try:
         text.encode(encoding)

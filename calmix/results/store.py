@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from calmix.column_use import ColumnUse
 from calmix.errors import CalmixError, DataError, UnknownNameError
 from calmix.reading import known, read_json, typed
 from calmix.results.catalogue import (
@@ -50,6 +51,7 @@ class DataFacts:
     shape: Sequence[int]  # of a row
     sizes: Mapping[str, int]  # by split
     notices: Sequence[str] = ()
+    columns: Sequence[ColumnUse] = ()  # of a table: what became of each column
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,7 @@ def facts_of(recipe: Recipe, command: tuple[str, ...] = ()) -> RunFacts:
             shape=shape,
             sizes={part: len(getattr(splits, part)) for part in ("train", "validation", "calibration", "test")},
             notices=about.notices,
+            columns=about.columns,
         ),
         task=about.task,
         model=name_of(recipe.model or default_model(shape)),

@@ -142,7 +142,7 @@ def test_text_becomes_a_source_at_the_command_line():
     assert read_source("data/my.csv", target="y") == TableFile(Path("data/my.csv"), "y")
     with pytest.raises(UnknownNameError, match="did you mean 'wine'"):
         read_source("wime")
-    with pytest.raises(SettingError, match="target and keep are for tables"):
+    with pytest.raises(SettingError, match="target, keep and drop are for tables"):
         read_source("wine", target="y")
     with pytest.raises(SettingError, match="data_dir is for sets that have names"):
         read_source("my.csv", data_dir=Path())
@@ -280,6 +280,7 @@ def test_other_content_has_another_repr():
         Frame(FRAME, "label", train_size=9),
         Frame(FRAME, "label", task="binary"),
         Frame(FRAME, "label", keep=("a",)),
+        Frame(FRAME, "label", drop=("a",)),
     ]
     fixed = [Fixed(as_source((x, y)).splits(seed)) for seed in (0, 1)]
     everything = [repr(source) for source in (*arrays, *frames, *fixed)]

@@ -1,68 +1,160 @@
-"""What the columns of a frame are: numbers, text, dates, identifiers; and which of them to learn from.
+"""What the columns of a frame are: numbers, categories, dates, text, identifiers; and how each is learned from.
 
 n rows
 """
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
-from calmix.data.splits import listed
-from calmix.errors import DataError, UnknownNameError
+from calmix.column_use import ColumnUse, TakenFor
+from calmix.data.splits import RowIds, listed
+from calmix.data.table.cells import is_text, numbers_of, tidy
+from calmix.errors import DataError, SettingError, UnknownNameError
 
-MISSING = ["?", "", "NA", "N/A", "NaN", "nan", "null", "None"]
+MAX_LEVELS = 50  # of a category that becomes a feature a level
 DATE = r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ].*)?"
-IDENTIFIER = re.compile(r"(?i:(.*[\s_.-])?id|index|unnamed: \d+)|.*[a-z]I[dD]")
+DAY_FIRST = r"^\s*(\d{1,2})([-/.])(\d{1,2})[-/.]\d{2,4}([T ].*)?"
+IDENTIFIER = re.compile(
+    r"(?i:(.*[\s_.-])?(id|ids|index|key|nr|no|number|serial|uuid|guid)|unnamed: \d+|row[\s_.-]?(names?|num|id)|rows?)"
+    r"|.*[a-z](I[dD]|No|Nr|Number|Key|Index)"
+)
 LARGEST = float(np.finfo(np.float32).max)
 
-Column = pd.Series | NDArray[np.float64]  # dates are seconds
+NUMBER, DATE_PARTS, ONE_HOT, TARGET_ENCODING = "number", "date parts", "one-hot", "target encoding"
+
+Column = pd.Series | NDArray[np.float64]  # dates are seconds since 1970
 
 
-def usable(columns: Mapping[str, pd.Series], keep: Sequence[str]) -> tuple[dict[str, Column], list[str]]:
-    """The columns to learn from, and notices on those left out."""
-    for name in keep:
-        if name not in columns:
-            raise UnknownNameError("column to keep", name, columns)
-    used: dict[str, Column] = {}
-    constant, identifying = [], []
-    for name, column in columns.items():
-        dates = _as_dates(column)
-        if column.nunique() <= 1:
-            constant.append(name)
-        elif name not in keep and (dates is not None or _is_identifier(name, column)):
-            identifying.append(name)
-        elif dates is not None:
-            used[name] = dates
-        else:
-            used[name] = column
-            if is_number(column) and (np.abs(floats(column)) > LARGEST).any():
-                raise DataError(f"column {name!r} has values that are infinite or beyond float32; empty these cells.")
-    notices = []
-    if constant:
-        notices.append(f"columns that hold one value or none are left out: {listed(constant)}.")
-    if identifying:
-        what = "identifiers, dates or free text"
-        notices.append(f"columns that look like {what} are left out: {listed(identifying)}; --keep NAME uses one.")
+@dataclass(frozen=True, eq=False)
+class Taken:
+    """A column, and what it is taken for. use: its line in the summary. notice: what the user should be told of it."""
+
+    name: str
+    values: Column
+    use: ColumnUse
+    notice: str = ""
+
+    def of_rows(self, rows: RowIds) -> "Taken":
+        return replace(
+            self, values=self.values[rows] if isinstance(self.values, np.ndarray) else self.values.iloc[rows]
+        )
+
+
+def examined(columns: Mapping[str, pd.Series], keep: Sequence[str], drop: Sequence[str]) -> list[Taken]:
+    """What each column is taken for, and how it is learned from; not at all where use.used_as is empty.
+
+    keep: columns to learn from although they look like identifiers or free text. drop: columns to leave out.
+    """
+    for what, names in (("column to keep", keep), ("column to drop", drop)):
+        for name in names:
+            if name not in columns:
+                raise UnknownNameError(what, name, columns)
+    both = [name for name in drop if name in keep]
+    if both:
+        raise SettingError(f"{listed(both)} cannot be both kept and dropped; name it once.")
+    return [
+        _dropped(name, column) if name in drop else _examined(name, column, name in keep)
+        for name, column in columns.items()
+    ]
+
+
+def used_of(taken: Sequence[Taken]) -> list[Taken]:
+    """The columns to learn from. Raise DataError where there is none."""
+    used = [column for column in taken if column.use.used_as]
     if not used:
-        raise DataError(" ".join(["no column is left to learn from; give a table with feature columns.", *notices]))
-    return used, notices
+        said = " ".join(["no column is left to learn from; give a table with feature columns.", *notices_of(taken)])
+        raise DataError(said)
+    return used
 
 
-def tidy(column: pd.Series) -> pd.Series:
-    """Text with stray markers of missing cells as text with NaN, or as numbers where that is all there is."""
-    if is_numeric_dtype(column) or is_datetime64_any_dtype(column) or isinstance(column.dtype, pd.CategoricalDtype):
-        return column
-    column = column.mask(column.isin(MISSING))
-    try:
-        numbers = pd.Series(pd.to_numeric(column, errors="coerce"))
-    except OverflowError:
-        raise DataError(f"column {column.name!r} has whole numbers beyond float64; empty these cells.") from None
-    return numbers if numbers.notna().equals(column.notna()) and column.notna().any() else column
+def notices_of(taken: Sequence[Taken]) -> list[str]:
+    """What the user should be told of the columns, in full sentences."""
+
+    def names(*kinds: str, used: bool = False) -> Iterable[str]:
+        return [
+            column.name
+            for column in taken
+            if column.use.taken_for in kinds and bool(column.use.used_as) == used and column.use.note != _ASKED
+        ]
+
+    notices = [column.notice for column in taken if column.notice]
+    if len(notices) > _MOST_NOTICES:
+        notices[_MOST_NOTICES:] = [f"the same is true of {len(notices) - _MOST_NOTICES} more columns."]
+    if left_out := names("constant"):
+        notices.append(f"columns that hold one value or none are left out: {listed(left_out)}.")
+    if left_out := names("identifier"):
+        notices.append(f"columns that number or name the rows are left out: {listed(left_out)}; --keep NAME uses one.")
+    if left_out := names("text"):
+        notices.append(f"columns of free text are left out: {listed(left_out)}; --keep NAME uses one.")
+    if dates := names("date", used=True):
+        notices.append(f"dates become numbers (time since 1970, year, month, ...): {listed(dates)}.")
+    many = [column.name for column in taken if column.use.used_as == TARGET_ENCODING]
+    if many:
+        notices.append(
+            f"columns of more than {MAX_LEVELS} levels become what the target is, on average, in the training rows of "
+            f"a level: {listed(many)}; --drop NAME leaves one out."
+        )
+    return notices
+
+
+_ASKED = "left out as asked"
+_MOST_NOTICES = 10
+
+
+def _dropped(name: str, column: pd.Series) -> Taken:
+    kind: TakenFor = "number" if is_number(column) else "date" if is_datetime64_any_dtype(column) else "text"
+    return Taken(name, column, ColumnUse(name, kind, int(column.isna().sum()), column.nunique(), note=_ASKED))
+
+
+def _examined(name: str, column: pd.Series, kept: bool) -> Taken:
+    column = tidy(column)
+
+    def taken(kind: TakenFor, used_as: str = "", note: str = "", values: Column = column, notice: str = "") -> Taken:
+        missing = int(np.isnan(values).sum() if isinstance(values, np.ndarray) else values.isna().sum())
+        return Taken(name, values, ColumnUse(name, kind, missing, levels, used_as, note=note), notice)
+
+    levels = column.nunique()
+    if levels <= 1:
+        return taken("constant", note=f"always {_first(column)!s:.40}" if levels else "empty")
+    seconds = _as_dates(column)
+    if seconds is not None:
+        return taken("date", DATE_PARTS, values=seconds)
+    understood = None
+    if not kept:
+        understood = numbers_of(column)
+        column = understood.column
+        levels = column.nunique()
+    note, notice = (understood.note, understood.notice) if understood else ("", "")
+    if is_number(column):
+        values = floats(column)
+        if (np.abs(values) > LARGEST).any():
+            raise DataError(f"column {name!r} has values that are infinite or beyond float32; empty these cells.")
+        if levels <= 1:
+            return taken("constant", note=note, values=column, notice=notice)
+        if not kept and numbers_the_rows(name, values):
+            return taken("identifier", note="numbers the rows", values=column)
+        code = sentinel(values)
+        if code is not None:
+            count = int((values == code).sum())
+            told = (
+                f"column {name!r} holds {code:g} in {count} rows, far from all other values; if it stands for missing "
+                "cells, empty them."
+            )
+            notice = " ".join(filter(None, [notice, told]))
+            note = "; ".join(filter(None, [note, f"{code:g} in {count} rows"]))
+        return taken("number", NUMBER, note, column, notice)
+    if not kept and _is_identifier(name, column):
+        return taken("identifier", note="other text in each row")
+    if not kept and _hardly_repeats(column):
+        return taken("text", note="hardly repeats")
+    return taken("category", ONE_HOT if levels <= MAX_LEVELS else TARGET_ENCODING, note, column, notice)
 
 
 def is_number(column: pd.Series) -> bool:
@@ -73,29 +165,96 @@ def floats(column: pd.Series) -> NDArray[np.float64]:
     return column.to_numpy(np.float64, na_value=np.nan)
 
 
+def numbers_the_rows(name: str, values: NDArray[np.float64]) -> bool:
+    """Whether whole numbers, of which none comes twice, are no measurement.
+
+    They follow each other with few gaps, in any order; or they are named like an identifier. Years are a measurement.
+
+    >>> numbers_the_rows("rownames", np.arange(60.0)[::-1] + 1), numbers_the_rows("year", np.arange(60.0) + 1871)
+    (True, False)
+    """
+    there = values[~np.isnan(values)]
+    if len(there) < max(10, len(values) / 2) or (there % 1 != 0).any() or len(np.unique(there)) < len(there):
+        return False
+    if IDENTIFIER.fullmatch(name):
+        return True
+    years = there.min() >= 1500 and there.max() <= 2100
+    return bool(np.ptp(there) < 1.1 * len(there)) and not years
+
+
+def sentinel(values: NDArray[np.float64]) -> float | None:
+    """A number such as -999 or 9999 that stands farther from all other values than these from each other.
+
+    >>> sentinel(np.array([3.0, 8.0, -999.0, 5.0])), sentinel(np.array([3.0, 8.0, 99.0, 70.0]))
+    (-999.0, None)
+    """
+    distinct = np.unique(values[~np.isnan(values)])
+    for code, rest in ((distinct[:1], distinct[1:]), (distinct[-1:], distinct[:-1])):
+        if len(rest) > 1 and re.fullmatch(r"-?9{2,}(\.0|\.9+)?|-9(\.0)?", str(float(code[0]))):
+            gap = min(np.abs(rest - code[0]))
+            if gap > np.ptp(rest) and gap > 10:
+                return float(code[0])
+    return None
+
+
+def _first(column: pd.Series) -> object:
+    return column.dropna().iloc[0]
+
+
 def _is_identifier(name: str, column: pd.Series) -> bool:
-    """Text that hardly repeats; or whole numbers, named like an identifier, that only number the rows."""
-    if is_number(column):
-        values = floats(column) if IDENTIFIER.fullmatch(name) else np.empty(0)
-        rows = len(values)
-        return rows > 0 and column.nunique() == rows and np.ptp(values) == rows - 1 and bool((values % 1 == 0).all())
+    """Text of which each row has its own: a name or a code, and no sentences."""
     distinct, rows = column.nunique(), column.count()
-    return (distinct > 50 and distinct > rows / 2) or (distinct == rows >= 20)
+    return distinct == rows >= (10 if IDENTIFIER.fullmatch(name) else 20) and not _is_prose(column)
+
+
+def _is_prose(column: pd.Series) -> bool:
+    return is_text(column) and float(column.dropna().astype(str).str.count(r"\s").mean()) >= 5
+
+
+def _hardly_repeats(column: pd.Series) -> bool:
+    distinct, rows = column.nunique(), column.count()
+    return (distinct > MAX_LEVELS and distinct > rows / 2) or distinct == rows >= 20
+
+
+# ------------------------------------------------------------------------------------------------------- dates
+
+
+def date_parts(seconds: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Parts of dates that are not the same in all rows, by name; NaN where the date is missing.
+
+    >>> list(date_parts(np.array([0.0, 86400.0, np.nan])))
+    ['day', 'weekday']
+    """
+    there = ~np.isnan(seconds)
+    moments = pd.DatetimeIndex((np.where(there, seconds, 0) * 1e6).astype("datetime64[us]"))
+    of = {"year": "year", "month": "month", "day": "day", "weekday": "day_of_week", "hour": "hour"}
+    parts = {name: getattr(moments, part).to_numpy(np.float64) for name, part in of.items()}
+    return {name: np.where(there, part, np.nan) for name, part in parts.items() if len(np.unique(part[there])) > 1}
 
 
 def _as_dates(column: pd.Series) -> NDArray[np.float64] | None:
     """Seconds since 1970, NaN where missing, if the column holds dates; else None."""
     if not is_datetime64_any_dtype(column):
-        if is_numeric_dtype(column) or isinstance(column.dtype, pd.CategoricalDtype):
+        if not is_text(column):
             return None
         text = column.dropna().astype(str)
         if text.empty or not text.str.fullmatch(DATE).all():
             return None
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # day first or month first: either way a date
-            dates = pd.to_datetime(column.astype(object), format="mixed", utc=True, errors="coerce")
+            warnings.simplefilter("ignore", UserWarning)  # that cells differ in their format
+            day_first = _day_first(text)
+            dates = pd.to_datetime(column.astype(object), format="mixed", utc=True, errors="coerce", dayfirst=day_first)
         if not dates.notna().equals(column.notna()):
             return None
         column = dates
     moments = pd.to_datetime(column, utc=True).dt.tz_convert(None).dt.as_unit("us").to_numpy("datetime64[us]")
     return np.where(np.isnat(moments), np.nan, moments.astype(np.int64) / 1e6)  # in nanoseconds, years end in 2262
+
+
+def _day_first(text: pd.Series) -> bool:
+    """Whether 1/2/2020 is the first of February: a number above 12 in some cell tells, or else dots do."""
+    found = text.str.extract(DAY_FIRST)
+    if found[0].isna().any():  # the year is first
+        return False
+    first, second = (found[place].astype(int) for place in (0, 2))
+    return bool((first > 12).any()) or bool((found[1] == ".").any() and not (second > 12).any())

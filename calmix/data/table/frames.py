@@ -4,16 +4,19 @@ n rows, K classes
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from calmix.column_use import ColumnUse
 from calmix.data.splits import About, RowIds, Split, Splits, check_classes, cut_train, listed, split_rows, split_sizes
-from calmix.data.table.columns import LARGEST, floats, is_number, tidy, usable
+from calmix.data.table.cells import numbers_of, tidy
+from calmix.data.table.columns import LARGEST, examined, floats, is_number, notices_of, used_of
 from calmix.data.table.encoding import encoded
-from calmix.errors import DataError, UnknownNameError
+from calmix.errors import DataError, SettingError, UnknownNameError
 
 MAX_INTEGER_CLASSES = 30  # more distinct integers than this are a regression target
 
@@ -28,13 +31,15 @@ def table_splits(
     seed: int = 0,
     train_size: int | None = None,
     keep: Sequence[str] = (),
+    drop: Sequence[str] = (),
 ) -> Splits:
     """Splits of a frame: target column to ids or standardised numbers, the others to float32 columns.
 
-    Numbers are median-imputed and standardised (with an indicator column where cells are missing); text, booleans and
-    categories are imputed by the most frequent and one-hot encoded, an unknown category as zeros. Every statistic
-    comes from the train split. Constant columns, and columns that look like identifiers, dates or free text and are
-    not in keep, are left out, as a notice says.
+    Numbers are median-imputed and standardised (with an indicator column where cells are missing), and so are the
+    parts of dates; text, booleans and categories are imputed by the most frequent and one-hot encoded, an unknown
+    category as zeros; of more than 50 levels, they become the mean of the target. Every statistic comes from the train
+    split. Columns that are constant or in drop, and columns that look like identifiers or free text and are not in
+    keep, are left out, and so are rows without a target; notices say so, and about.columns what became of each column.
 
     Raises DataError for a target or a table that cannot be learned from, UnknownNameError for an unknown column.
 
@@ -46,14 +51,23 @@ def table_splits(
         raise DataError(
             f"no target column was given for {name}; name one with --target: {listed(map(str, frame.columns))}."
         )
-    columns = {str(name): tidy(column) for name, column in frame.items()}
+    columns = {str(name): column for name, column in frame.items()}
     if target not in columns:
         raise UnknownNameError("target column", target, columns)
-    goal = columns.pop(target)
+    if target in drop:
+        raise SettingError(f"{target!r} is the target, and cannot be dropped; leave it out of --drop.")
+    order = list(columns)
+    goal, notices = _read_target(tidy(columns.pop(target)), task)
+    rows, given = np.flatnonzero(goal.notna()), len(goal)  # that have a target
+    goal = goal.iloc[rows]
     _check_target(goal, target)
-    task, notices = (task, []) if task else _inferred_task(goal, target)
-    features, left_out = usable(columns, keep)
-    notices += left_out
+    task, inferred = (task, []) if task else _inferred_task(goal, target)
+    taken = examined(columns, keep, drop)
+    used = used_of(taken)
+    notices += [*inferred, *notices_of(taken)]
+    if len(goal) < given:
+        used = [column.of_rows(rows) for column in used]
+        notices.append(f"{given - len(goal)} of {given} rows have no {target!r} and are left out.")
 
     if task == "regression":
         if not is_number(goal):
@@ -66,24 +80,50 @@ def table_splits(
         remedy = "merge it with another or remove it" + (", or use --task regression" if is_number(goal) else "")
         notices += check_classes(labels, classes, remedy)
 
-    train, *others = split_rows(labels, split_sizes(len(frame)), np.random.default_rng(seed))
+    train, *others = split_rows(labels, split_sizes(len(goal)), np.random.default_rng(seed))
     parts = [cut_train(train, labels, train_size), *others]
-    xs, names = encoded(features, parts)
     ys, mean, std = _targets(goal, labels, parts)
-    splits = [Split(torch.from_numpy(x), torch.tensor(y)) for x, y in zip(xs, ys, strict=True)]
-    about = About(name, task, "table", classes, names, False, source, 1, mean, std, tuple(notices))
+    made = encoded(used, parts, floats(goal) if labels is None else labels)
+    splits = [Split(torch.from_numpy(x), torch.tensor(y)) for x, y in zip(made.xs, ys, strict=True)]
+    uses = {column.name: replace(column.use, features=made.features.get(column.name, 0)) for column in taken}
+    uses[target] = ColumnUse(target, "target", given - len(goal), goal.nunique(), task)
+    about = About(
+        name=name,
+        task=task,
+        kind="table",
+        classes=classes,
+        features=made.names,
+        natural=False,
+        source=source,
+        target_mean=mean,
+        target_std=std,
+        notices=tuple(notices),
+        columns=tuple(uses[name] for name in order),
+    )
     return Splits(*splits, about=about)
 
 
+def _read_target(goal: pd.Series, task: str | None) -> tuple[pd.Series, list[str]]:
+    """The target with text that stands for numbers as numbers, where they are to be regressed; and notices."""
+    if task not in (None, "regression"):
+        return goal, []
+    try:
+        understood = numbers_of(goal)
+    except DataError:
+        if task is None:
+            return goal, []
+        raise
+    if task is None and (not is_number(understood.column) or understood.column.nunique() <= MAX_INTEGER_CLASSES):
+        return goal, []  # names of classes
+    return understood.column, [understood.notice] if understood.notice else []
+
+
 def _check_target(goal: pd.Series, target: str) -> None:
-    missing = goal.isna()
-    if is_number(goal):
-        missing |= np.abs(floats(goal)) > LARGEST
-    if missing.all():
+    if goal.empty:
         raise DataError(f"every value of target {target!r} is missing; choose another column.")
-    if missing.any():
-        rows = f"{missing.sum()} of {len(goal)} rows"
-        raise DataError(f"target {target!r} is missing, infinite or beyond float32 in {rows}; remove these rows.")
+    if is_number(goal) and (wild := np.abs(floats(goal)) > LARGEST).any():
+        rows = f"{wild.sum()} of {len(goal)} rows"
+        raise DataError(f"target {target!r} is infinite or beyond float32 in {rows}; mend or remove these rows.")
     if goal.nunique() == 1:
         raise DataError(f"target {target!r} has one class, {goal.iloc[0]!s}; choose a column that varies.")
 

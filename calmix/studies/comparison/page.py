@@ -5,6 +5,7 @@ from dataclasses import replace
 from statistics import fmean
 
 from calmix.data.corruptions import CORRUPTED_ROWS
+from calmix.report.columns import columns_section
 from calmix.report.drawing import AFTER, BEFORE, TOGETHER, Drawing
 from calmix.report.figures.confidence import (
     CONFIDENCE_CAPTION,
@@ -52,7 +53,12 @@ def comparison_page(results: Results, predictions_of: PredictionsOf) -> Page:
         title=f"calmix: {results.facts.data.name}",
         lead=[verdict.headline, " ".join(verdict.reasons)],
         cautions=" ".join(verdict.cautions),
-        sections=[Section("", tables=[_summary(results)]), *figures(results, predictions_of), *_differences(results)],
+        sections=[
+            Section("", tables=[_summary(results)]),
+            *figures(results, predictions_of),
+            *_differences(results),
+            *columns_section(results.facts.data.columns),
+        ],
         facts=_facts(results),
         command=results.facts.command,
         made=[_how(results)],
