@@ -64,6 +64,13 @@ class ClassPredictions:
             outputs = self.outputs[rows]
             yield _logs(outputs) if self.are_probs else outputs.double(), self.labels[rows]
 
+    def columns(self) -> Iterator[Tensor]:
+        """The probabilities of one class after the other, (n,) float64."""
+        if self.are_probs:
+            return (column.double() for column in self.outputs.T)
+        sums = torch.cat([self.outputs[rows].double().logsumexp(1) for rows in row_slices(self.outputs)])
+        return ((column.double() - sums).exp_() for column in self.outputs.T)
+
     def __len__(self) -> int:
         return len(self.labels)
 

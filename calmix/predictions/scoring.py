@@ -13,6 +13,7 @@ from torch import Tensor
 
 from calmix import metrics as m
 from calmix import posthoc
+from calmix.metrics.unequal import mean_one_against_rest, summary
 from calmix.posthoc import CalibrationGaussian, CalibrationLogits
 from calmix.predictions.kinds import ClassPredictions, MultilabelPredictions, RegressionPredictions
 from calmix.probabilities import SUM_TOLERANCE
@@ -29,6 +30,8 @@ CALIBRATORS: Mapping[str, Fitter] = {
 TEMPERATURE: Mapping[str, Fitter] = {"scaled": posthoc.fit_temperature}
 ALPHA = 0.1  # conformal sets and intervals miss the truth at most this often
 ABOUT = (0.85, 0.95)  # confidence that counts as about 90 % sure
+MOST_CLASSES = 100  # of which each has conditions of its own
+MOST_RANKED = 10**8  # probabilities that are ranked class by class; of more that would take minutes
 
 
 class ClassScores(NamedTuple):
@@ -45,25 +48,31 @@ def class_scores(
     calibration: ClassPredictions | None = None,
     bins: int = 15,
     calibrators: Mapping[str, Fitter] = CALIBRATORS,
+    shares: Tensor | None = None,
 ) -> ClassScores:
     """The metrics of class predictions, and those after each correction fitted on the calibration split.
 
     Conditions: `plain`; the calibrators' names; `intervals/low` and `intervals/high`, the ends of what other test rows
     would show (`ece_interval`), and those of the temperatures that the calibration split does not rule out
     (`temperature_interval`); `positive`, for two classes, P(y = 1); `sure`, the answers with a confidence of 85 to
-    95 %, if there are any: their number, mean confidence and share right; `conformal`.
+    95 %, if there are any: their number, mean confidence and share right; `conformal`; `by_class/0`, `by_class/1`, ...,
+    of at most 100 classes: share of the rows, share of the answers, recall.
 
-    The test rows are read once, a few at a time.
+    shares: (K,) how frequent the classes are among the training rows, which `nll_skill` refers to; None: among the test
+    rows. The test rows are read once, a few at a time, but for AUROC and average precision, which need all rows of a
+    class and are left out of more than 10^8 probabilities.
     """
     held = None if calibration is None else CalibrationLogits(calibration.logits, calibration.labels)
     corrections = {} if held is None else {name: fit(held) for name, fit in calibrators.items()}
     conformal = None if held is None else posthoc.fit_conformal_sets(held, ALPHA)
     stages = {name: m.ClassificationMetrics(bins) for name in ("plain", *corrections)}
+    counts = m.class_counts(test.labels[:0], test.labels[:0], test.num_classes)
     positive: list[Tensor] = []
     covered = size = 0.0  # sums over rows
     for logits, labels in test.pieces():
         probs = logits.softmax(1)
         stages["plain"].update(probs, labels)
+        counts += m.class_counts(probs.argmax(1), labels, test.num_classes)
         for name, correction in corrections.items():
             stages[name].update(correction(logits).softmax(1), labels)
         if conformal is not None:
@@ -76,10 +85,12 @@ def class_scores(
     confidence, correct = rows["plain"].confidence, rows["plain"].correct
     low, high = m.error_interval(confidence, correct, bins)
     scores: Scored = {
-        "plain": stages["plain"].compute(),
+        "plain": stages["plain"].compute() | _unequal(test, counts, rows["plain"].nll(), shares),
         "intervals/low": {"ece": low},
         "intervals/high": {"ece": high},
     }
+    if test.num_classes <= MOST_CLASSES:
+        scores |= _by_class(counts)
     if positive:
         scores["positive"] = m.binary_metrics(torch.cat(positive), test.labels, bins)
     sure = (confidence >= ABOUT[0]) & (confidence <= ABOUT[1])
@@ -97,6 +108,25 @@ def class_scores(
         for end, value in zip(("low", "high"), posthoc.temperature_interval(held), strict=True):
             scores[f"intervals/{end}"]["temperature"] = value
     return ClassScores(scores, rows, corrections, temperatures[-1] if temperatures else None)
+
+
+def _unequal(test: ClassPredictions, counts: m.ClassCounts, nll: float, shares: Tensor | None) -> dict[str, float]:
+    """`imbalance_metrics`; without the areas where ranking would take long."""
+    if test.outputs.numel() <= MOST_RANKED:
+        return summary(counts, mean_one_against_rest(test.columns(), test.labels), nll, shares)
+    found = summary(counts, (0.0, 0.0), nll, shares)
+    return {name: value for name, value in found.items() if name not in ("macro_auroc", "macro_auprc")}
+
+
+def _by_class(counts: m.ClassCounts) -> Scored:
+    """Each class with rows under a condition of its own."""
+    rows = int(counts.actual.sum())
+    of_each = zip(counts.actual.tolist(), counts.answered.tolist(), counts.recalls(), strict=True)
+    return {
+        f"by_class/{number}": {"share": actual / rows, "answered": answered / rows, "recall": recall}
+        for number, (actual, answered, recall) in enumerate(of_each)
+        if actual
+    }
 
 
 def ood_scores(test: ClassPredictions, outside: Tensor) -> Scored:

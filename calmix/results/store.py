@@ -52,6 +52,7 @@ class DataFacts:
     sizes: Mapping[str, int]  # by split
     notices: Sequence[str] = ()
     columns: Sequence[ColumnUse] = ()  # of a table: what became of each column
+    class_rows: Sequence[int] = ()  # training rows of each class, of seed 0; those of calmix 0.1.0 are not known
 
 
 @dataclass(frozen=True)
@@ -271,6 +272,9 @@ def _check(results: Results) -> None:
     for column in results.columns:
         if not results.scores.has(column.key, column.condition):
             raise DataError(f"a run has no {column.title}.")
+    data = results.facts.data
+    if data.class_rows and (len(data.class_rows) != len(data.classes) or min(data.class_rows) < 0):
+        raise DataError("class_rows must hold a number of rows for each class.")
     if not results.regression and any(record.temperature is None for record in results.records):
         raise DataError("a run has no temperature.")
     beyond = {

@@ -12,22 +12,32 @@ from calmix.data import Split
 class Batches:
     """The rows of a split as (x, y, index), in a new order every epoch where a seed is given.
 
-    Batches are nearly equal (sizes differ by at most one), so there is no small last one.
+    weights: (n,), how often each row is drawn, in proportion, instead of once an epoch; it needs a seed. Batches are
+    nearly equal (sizes differ by at most one), so there is no small last one.
     """
 
-    def __init__(self, split: Split, size: int, seed: int | None = None) -> None:
+    def __init__(self, split: Split, size: int, seed: int | None = None, weights: Tensor | None = None) -> None:
+        assert weights is None or seed is not None, "rows are drawn from a seed"
         self.split = split
         self._count = -(-len(split) // size)
+        self._shares = None if weights is None else weights.cumsum(0) / weights.sum()
         self._generator = None if seed is None else torch.Generator().manual_seed(seed)
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        rows = len(self.split)
-        order = torch.arange(rows) if self._generator is None else torch.randperm(rows, generator=self._generator)
-        for index in order.tensor_split(self._count):
+        for index in self._order().tensor_split(self._count):
             yield self.split.x[index], self.split.y[index], index
+
+    def _order(self) -> Tensor:
+        rows = len(self.split)
+        if self._generator is None:
+            return torch.arange(rows)
+        if self._shares is None:
+            return torch.randperm(rows, generator=self._generator)
+        drawn = torch.rand(rows, generator=self._generator, dtype=torch.float64)
+        return torch.searchsorted(self._shares, drawn, right=True).clamp(max=rows - 1)
 
 
 def crop_and_flip(x: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:

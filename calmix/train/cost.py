@@ -13,7 +13,7 @@ from calmix.core.task import Task
 from calmix.data import Split
 from calmix.methods.erm import erm
 from calmix.threads import using_threads
-from calmix.train.recipe import Recipe, task_of
+from calmix.train.recipe import Recipe, weighted_task
 from calmix.train.settings import TrainingSettings
 
 _WARM_UP, _LEAST, _MOST, _SECONDS = 3, 15, 200, 1.0  # rounds, and for how long they may go on
@@ -22,7 +22,9 @@ _WARM_UP, _LEAST, _MOST, _SECONDS = 3, 15, 200, 1.0  # rounds, and for how long 
 def cost_of(recipe: Recipe) -> float:
     """The relative cost of a recipe's method on its data and network."""
     splits = recipe.splits()
-    return relative_cost(recipe.method, recipe.network(), task_of(splits.about), splits.train, recipe.settings)
+    return relative_cost(
+        recipe.method, recipe.network(), weighted_task(splits, recipe.settings), splits.train, recipe.settings
+    )
 
 
 def relative_cost(

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from calmix.core.method import Method, Scheduled
 from calmix.core.task import Binary, Classification, Regression, Task
@@ -78,6 +78,35 @@ def task_of(about: About) -> Task:
     return Binary() if about.task == "binary" else Regression(about.targets)
 
 
+def weighted_task(splits: Splits, settings: TrainingSettings) -> Task:
+    """The task that a data set poses, with class weights n / (K n_k) where the settings ask for balanced ones.
+
+    Raises:
+        SettingError: weights of classes, or a sampler of them, for data without classes.
+    """
+    about = splits.about
+    if about.task != "classification" and "balanced" in (settings.class_weight, settings.sampler):
+        remedy = "take --task classification" if about.task == "binary" else "leave them out"
+        raise SettingError(f"class weights and samplers are for classes, and {about.name} is {about.task}; {remedy}.")
+    if settings.class_weight == "none":
+        return task_of(about)
+    rows = class_rows(splits)
+    weights = rows.sum() / (len(rows) * rows.clamp(min=1).double())
+    return Classification(len(rows), weight=tuple(weights.tolist()))
+
+
+def class_rows(splits: Splits) -> Tensor:
+    """(K,): training rows of each class."""
+    return splits.train.y.view(-1).long().bincount(minlength=max(2, len(splits.about.classes)))
+
+
+def sampling_weights(splits: Splits, settings: TrainingSettings) -> Tensor | None:
+    """(n,): how often each training row is drawn; None where every row comes once an epoch."""
+    if settings.sampler == "shuffled":
+        return None
+    return 1 / class_rows(splits)[splits.train.y.view(-1).long()].double()
+
+
 def outputs_of(about: About) -> int:
     """How many outputs a network for this data set has."""
     return len(about.classes) if about.task == "classification" else about.targets
@@ -101,6 +130,7 @@ def facts_of(recipe: Recipe, command: tuple[str, ...] = ()) -> RunFacts:
             sizes={part: len(getattr(splits, part)) for part in ("train", "validation", "calibration", "test")},
             notices=about.notices,
             columns=about.columns,
+            class_rows=() if about.task == "regression" else class_rows(splits).tolist(),
         ),
         task=about.task,
         model=name_of(recipe.model or default_model(shape)),

@@ -10,8 +10,9 @@ from torch import nn
 
 from calmix.core.batch_norm import has_batch_norm, refresh_batch_norm
 from calmix.core.loss import TrainingLoss
-from calmix.data import Splits
+from calmix.data import About, Split, Splits
 from calmix.errors import CalmixError
+from calmix.metrics import accuracy, balanced_accuracy, ece, nll, regression_metrics
 from calmix.predictions import ClassPredictions, RegressionPredictions, class_scores, regression_scores
 from calmix.predictions.scoring import TEMPERATURE, Scored
 from calmix.results.files import NamedArrays
@@ -19,7 +20,7 @@ from calmix.results.records import Record
 from calmix.threads import using_threads
 from calmix.train.batches import Batches
 from calmix.train.predicting import predict, predicted_logits
-from calmix.train.recipe import Recipe, task_of
+from calmix.train.recipe import Recipe, class_rows, weighted_task
 from calmix.train.training import OnEpoch, train
 
 
@@ -56,7 +57,7 @@ def _run(recipe: Recipe, on_epoch: OnEpoch) -> FinishedRun:
     trained = train(recipe, on_epoch)
     model = trained.model.to(recipe.settings.accelerator)  # where it was trained; measured there, too
     found = measure(model, splits)
-    scores, predictions = dict(found.scores), dict(found.predictions)
+    scores, predictions = {**found.scores, **elsewhere(model, splits, found.temperature)}, dict(found.predictions)
     if isinstance(found.test, ClassPredictions):
         further, arrays = recipe.robustness.measure(model, splits, recipe.seed, found.test)
         scores, predictions = scores | further, predictions | dict(arrays)
@@ -84,14 +85,13 @@ def measure(model: nn.Module, splits: Splits) -> Measurement:
     """Scores on the test split, the temperature fitted on the calibration split, and the predictions behind both."""
     about = splits.about
     if about.task == "regression":
-        centre, scale = (torch.tensor(value, dtype=torch.float64) for value in (about.target_mean, about.target_std))
-        mean, targets = (values.double() * scale + centre for values in (predict(model, splits.test), splits.test.y))
+        mean, targets = _values(model, about, splits.test)
         test = RegressionPredictions(mean, targets)
         arrays = {"mean": mean.numpy(), "targets": targets.numpy()}
         return Measurement(regression_scores(test), None, arrays, test)
     test = ClassPredictions(predicted_logits(model, splits.test), splits.test.y.view(-1).long())
     held = ClassPredictions(predicted_logits(model, splits.calibration), splits.calibration.y.view(-1).long())
-    found = class_scores(test, held, calibrators=TEMPERATURE)
+    found = class_scores(test, held, calibrators=TEMPERATURE, shares=class_rows(splits))
     arrays = {
         "logits": test.logits.float().numpy(),
         "probs": test.probs.float().numpy(),
@@ -103,12 +103,47 @@ def measure(model: nn.Module, splits: Splits) -> Measurement:
     return Measurement(found.scores, found.temperature, arrays, test)
 
 
+MOST_TRAINING_ROWS = 10_000  # that are looked at after the training: enough to know what was learnt
+
+
+def elsewhere(model: nn.Module, splits: Splits, temperature: float | None) -> Scored:
+    """What the trained network says of rows beside those of the test split, to choose settings by.
+
+    Conditions: `validation`, and `validation/scaled` after the temperature; `training`, the first 10,000 training rows
+    as they are, neither mixed nor augmented. Of classes accuracy, NLL and ECE, and on the validation split balanced
+    accuracy; of regressions the errors.
+    """
+    few = Split(splits.train.x[:MOST_TRAINING_ROWS], splits.train.y[:MOST_TRAINING_ROWS])
+    parts = {"validation": splits.validation, "training": few}
+    if splits.about.task == "regression":
+        return {name: dict(regression_metrics(*_values(model, splits.about, part))) for name, part in parts.items()}
+    scores: Scored = {}
+    for name, part in parts.items():
+        logits, labels = predicted_logits(model, part), part.y.view(-1).long()
+        probs = logits.softmax(1)
+        scores[name] = {"accuracy": accuracy(probs, labels), "nll": nll(probs, labels), "ece": ece(probs, labels)}
+        if name == "validation":
+            scores[name]["balanced_accuracy"] = balanced_accuracy(probs, labels)
+            scaled = (logits / (temperature or 1.0)).softmax(1)
+            scores[f"{name}/scaled"] = {"nll": nll(scaled, labels), "ece": ece(scaled, labels)}
+    return scores
+
+
+def _values(model: nn.Module, about: About, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
+    """Predicted and true values, in the unit of the targets."""
+    centre, scale = (torch.tensor(value, dtype=torch.float64) for value in (about.target_mean, about.target_std))
+    predicted, true = (values.double() * scale + centre for values in (predict(model, split), split.y))
+    return predicted, true
+
+
 def try_step(recipe: Recipe) -> None:
     """One training step of an untrained network; a CalmixError where the method does not fit the data or network."""
     splits, settings = recipe.splits(), recipe.settings
     train = splits.train
     x, y, index = next(iter(Batches(train, settings.batch_size)))
-    loss = TrainingLoss(recipe.method, task_of(splits.about), recipe.seed, settings.batch_norm, (train.x, train.y))
+    loss = TrainingLoss(
+        recipe.method, weighted_task(splits, settings), recipe.seed, settings.batch_norm, (train.x, train.y)
+    )
     with torch.random.fork_rng(devices=[]):
         loss(recipe.network().train(), x, y, index)
 

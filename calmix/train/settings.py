@@ -1,6 +1,6 @@
 """How a network is trained: one frozen value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -12,10 +12,12 @@ OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "one_cycle", "constant")
 SELECTIONS = ("last", "best")
 DEVICES = ("auto", "cpu", "cuda")
+CLASS_WEIGHTS = ("none", "balanced")
+SAMPLERS = ("shuffled", "balanced")
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainingSettings:
     """The settings of one training run.
 
@@ -31,6 +33,8 @@ class TrainingSettings:
         select: `last` keeps the last epoch, `best` that of the lowest validation loss; the test split never chooses.
         device: `auto` (a GPU where there is one), `cpu` or `cuda`.
         precision: `32`, or mixed precision: `bf16` or `16`.
+        class_weight: `none`, or `balanced`: in the loss each class weighs n / (K n_k), whatever the method.
+        sampler: `shuffled`: every row once an epoch; `balanced`: as many, drawn so that classes come equally often.
         threads: CPU threads of a run. Another number rounds sums in another order, and ends in other weights.
 
     Raises:
@@ -49,6 +53,8 @@ class TrainingSettings:
     device: str = "auto"
     precision: str = "32"
     threads: int = 1
+    class_weight: str = "none"
+    sampler: str = "shuffled"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "threads"):
@@ -66,6 +72,8 @@ class TrainingSettings:
             "select": SELECTIONS,
             "device": DEVICES,
             "precision": tuple(PRECISIONS),
+            "class_weight": CLASS_WEIGHTS,
+            "sampler": SAMPLERS,
         }
         for name, known in choices.items():
             if getattr(self, name) not in known:
@@ -74,6 +82,12 @@ class TrainingSettings:
             raise SettingError("device 'cuda' was asked for, but PyTorch sees no GPU here; use --device cpu or auto.")
         if self.precision == "16" and self.accelerator == "cpu":
             raise SettingError("precision '16' needs a GPU; use 'bf16' or '32' on the CPU.")
+
+    def __repr__(self) -> str:
+        """Settings that runs of calmix 0.1.0 did not have stand in it only where they change something."""
+        later = {"class_weight", "sampler"}
+        given = [f for f in fields(self) if f.name not in later or getattr(self, f.name) != f.default]
+        return f"TrainingSettings({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in given)})"
 
     @property
     def accelerator(self) -> str:

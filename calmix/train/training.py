@@ -19,7 +19,7 @@ from calmix.data import Splits
 from calmix.results.records import Epoch
 from calmix.threads import using_threads
 from calmix.train.batches import Batches
-from calmix.train.recipe import Recipe, task_of
+from calmix.train.recipe import Recipe, sampling_weights, weighted_task
 from calmix.train.settings import PRECISIONS
 
 _VALIDATIONS = 20  # points of a learning curve
@@ -68,7 +68,7 @@ def train(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Trai
     from calmix.train.module import Keeper, Module
 
     splits, settings, model = recipe.splits(), recipe.settings, recipe.network()
-    task = task_of(splits.about)
+    task = weighted_task(splits, settings)
     of_order, of_mixes, of_augmentation, of_network = map(int, np.random.SeedSequence(recipe.seed).generate_state(4))
     data = splits.train.x, splits.train.y
     training_loss = TrainingLoss(recipe.method, task, of_mixes, settings.batch_norm, data)
@@ -92,7 +92,7 @@ def train(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Trai
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        batches = Batches(splits.train, settings.batch_size, of_order)
+        batches = Batches(splits.train, settings.batch_size, of_order, sampling_weights(splits, settings))
         trainer.fit(module, batches, Batches(splits.validation, _VALIDATED_ROWS))
         if keeper.state is not None:
             model.load_state_dict(keeper.state)

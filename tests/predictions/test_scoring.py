@@ -30,7 +30,8 @@ def test_class_scores_are_those_of_the_metrics():
     scores, rows, corrections, temperature = class_scores(TEST, HELD, bins=10)
     assert list(corrections) == list(CALIBRATORS)
     assert list(rows) == ["plain", *CALIBRATORS]
-    assert scores["plain"] == metrics.classification_metrics(TEST.probs, TEST.labels, 10)
+    unequal = metrics.imbalance_metrics(TEST.probs, TEST.labels)
+    assert scores["plain"] == {**metrics.classification_metrics(TEST.probs, TEST.labels, 10), **unequal}
     low, high = metrics.ece_interval(TEST.probs, TEST.labels, 10)
     for name, correction in corrections.items():
         probs = correction(TEST.logits).softmax(1)
@@ -92,6 +93,37 @@ def test_answers_that_are_about_90_per_cent_sure():
     assert "sure" not in class_scores(unsure, bins=5).scores
     positive = metrics.binary_metrics(probs[:, 1], torch.tensor([1, 0, 0, 0, 1, 1]), 5)
     assert found["positive"] == pytest.approx(positive)
+
+
+@pytest.mark.parametrize("are_probs", [False, True])
+def test_every_class_has_its_recall_and_shares(are_probs: bool):
+    test = ClassPredictions(TEST.probs if are_probs else TEST.logits, TEST.labels, are_probs=are_probs)
+    known = torch.tensor([1, 2, 3])
+    found = class_scores(test, shares=known).scores
+    assert found["plain"]["nll_skill"] == pytest.approx(metrics.nll_skill(TEST.probs, TEST.labels, known))
+    assert found["plain"]["macro_auroc"] == pytest.approx(metrics.macro_auroc(TEST.probs, TEST.labels))
+    answers = TEST.probs.argmax(1)
+    for number, recall in enumerate(metrics.class_recalls(TEST.probs, TEST.labels)):
+        assert found[f"by_class/{number}"] == pytest.approx(
+            {
+                "share": (TEST.labels == number).double().mean().item(),
+                "answered": (answers == number).double().mean().item(),
+                "recall": recall,
+            }
+        )
+
+
+def test_a_class_without_rows_has_no_recall():
+    found = class_scores(ClassPredictions(TEST.logits[:40], TEST.labels[:40].clamp(max=1)), bins=5).scores
+    assert "by_class/1" in found
+    assert "by_class/2" not in found
+
+
+def test_too_many_probabilities_are_not_ranked(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("calmix.predictions.scoring.MOST_RANKED", 599)
+    found = class_scores(TEST).scores["plain"]  # 600 probabilities
+    assert {"macro_auroc", "macro_auprc"}.isdisjoint(found)
+    assert "balanced_accuracy" in found
 
 
 def test_ood_scores_know_the_energy_of_logits_only():

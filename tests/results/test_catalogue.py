@@ -17,6 +17,7 @@ MEAN, STD = torch.randn(300, generator=GENERATOR), torch.rand(300, generator=GEN
 
 COMPUTED = {
     "classification": metrics.classification_metrics(LOGITS.softmax(1), LABELS),
+    "imbalance": metrics.imbalance_metrics(LOGITS.softmax(1), LABELS),
     "binary": metrics.binary_metrics(LOGITS.softmax(1)[:, 1], LABELS),
     "multilabel": metrics.multilabel_metrics(LOGITS.sigmoid(), (LOGITS > 0).long()),
     "regression": metrics.regression_metrics(MEAN, MEAN + STD),
@@ -66,6 +67,12 @@ MORE = [
     "aupr",
     "auroc_correct",
     "r2",
+    "balanced_accuracy",
+    "macro_f1",
+    "macro_auroc",
+    "macro_auprc",
+    "nll_skill",
+    "recall",
 ]
 LESS = [
     "ece", "adaptive_ece", "smooth_ece", "debiased_ece", "rms_ece", "mce", "classwise_ece", "nll", "brier",
@@ -73,6 +80,7 @@ LESS = [
     "uce", "ence", "quantile_calibration_error", "pinball", "fpr95", "cross_entropy", "kl", "total_variation", "cost",
 ]  # fmt: skip
 NEITHER = ["sharpness", "coverage", "coverage_90", "width_90", "gaussian_sharpness", "temperature", "entropy", "count"]
+NEITHER += ["base_rate", "most_answered", "share", "answered"]
 
 
 @pytest.mark.parametrize(("better", "keys"), [(1, MORE), (-1, LESS), (0, NEITHER)])
@@ -86,6 +94,10 @@ def test_direction_is_that_of_better_predictions():
     good, bad = (torch.tensor([[p, 1 - p]]).repeat(1000, 1) for p in (0.95, 0.2))
     good[labels == 1] = good[labels == 1].flip(1)
     better, worse = (metrics.classification_metrics(probs, labels) for probs in (good, bad))
+    better, worse = (
+        {**found, **metrics.imbalance_metrics(probs, labels)}
+        for found, probs in zip((better, worse), (good, bad), strict=True)
+    )
     for key in set(better) - {"brier_reliability", "mce"}:
         metric = METRICS[key]
         if metric.better and key not in ("auroc_correct",):  # which needs right and wrong answers

@@ -10,7 +10,7 @@ import pytest
 
 from calmix.errors import DataError, UnknownNameError
 from calmix.results.statistics import interval
-from calmix.results.store import Results, read_results, references, write_results
+from calmix.results.store import Results, read_results, references, results_from_json, results_json, write_results
 
 Make = Callable[..., Results]
 METHODS = ["erm", "mixup", "sk_mixup"]
@@ -138,3 +138,15 @@ def test_plain_mixup_comes_before_plain_training():
     assert references(["sk_mixup", "erm"]) == ["erm"]
     assert references(["cutmix", "sk_mixup"]) == ["cutmix"]
     assert references(["erm", "mixup"], "erm") == ["erm", "mixup"]
+
+
+@pytest.mark.parametrize("rows", [[3], [3, 4, 5], [3, -1]])
+def test_rows_of_classes_belong_to_the_classes(make_results: Callable[..., Results], rows: list[int]):
+    raw = json.loads(json.dumps(results_json(make_results(["erm"]))))
+    raw["data"]["class_rows"] = rows
+    with pytest.raises(DataError, match="class_rows"):
+        results_from_json(raw)
+    raw["data"]["class_rows"] = [3, 4]
+    assert results_from_json(raw).facts.data.class_rows == (3, 4)
+    del raw["data"]["class_rows"]  # as calmix 0.1.0 wrote it
+    assert results_from_json(raw).facts.data.class_rows == ()

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -17,7 +18,7 @@ from calmix.data import Arrays, DataSource, Fixed, Frame, NamedSet, Noisy, Split
 from calmix.errors import SettingError
 from calmix.models import MLP, mlp, smooth_mlp
 from calmix.train import Recipe, Robustness, TrainingSettings
-from calmix.train.recipe import facts_of, outputs_of, task_of
+from calmix.train.recipe import facts_of, outputs_of, sampling_weights, task_of, weighted_task
 
 RECIPE = Recipe(NamedSet("digits", train_size=100), "mixup", calmix.mixup())
 X = torch.arange(120.0).reshape(40, 3)
@@ -126,6 +127,41 @@ def test_a_network_has_as_many_outputs_as_the_task_needs():
         assert recipe.network()(recipe.splits().test.x).shape[1] == outputs
 
 
+def test_balanced_class_weights_are_scikit_learns():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    splits = NamedSet("wine").splits(0)
+    y = splits.train.y.numpy()
+    expected = compute_class_weight("balanced", classes=np.unique(y), y=y)
+    task = weighted_task(splits, TrainingSettings(class_weight="balanced"))
+    assert isinstance(task, calmix.Classification)
+    assert task.weight == pytest.approx(tuple(expected))
+    assert weighted_task(splits, TrainingSettings()) == calmix.Classification(3)
+
+
+def test_a_balanced_sampler_gives_every_class_the_same_weight():
+    splits = NamedSet("wine").splits(0)
+    weights = sampling_weights(splits, TrainingSettings(sampler="balanced"))
+    assert weights is not None
+    assert splits.train.y.bincount(weights).tolist() == pytest.approx([1, 1, 1])
+    assert sampling_weights(splits, TrainingSettings()) is None
+
+
+@pytest.mark.parametrize("settings", [TrainingSettings(class_weight="balanced"), TrainingSettings(sampler="balanced")])
+@pytest.mark.parametrize("source", [NamedSet("diabetes"), NamedSet("breast_cancer", task="binary")])
+def test_class_weights_are_for_classes(source: DataSource, settings: TrainingSettings):
+    with pytest.raises(SettingError, match="are for classes"):
+        weighted_task(source.splits(0), settings)
+
+
+def test_the_text_of_older_runs_stays_theirs():
+    """Else `--resume` would refuse folders of earlier versions."""
+    assert "class_weight" not in repr(TrainingSettings())
+    weighted = TrainingSettings(class_weight="balanced", epochs=3)
+    assert eval(repr(weighted)) == weighted
+    assert replace(RECIPE, settings=weighted).text != replace(RECIPE, settings=TrainingSettings(epochs=3)).text
+
+
 def test_facts_are_those_of_the_run():
     facts = facts_of(replace(RECIPE, settings=TrainingSettings(epochs=3)), ("calmix", "compare"))
     assert (facts.data.name, facts.data.kind, tuple(facts.data.shape)) == ("digits", "image", (1, 8, 8))
@@ -140,6 +176,8 @@ def test_facts_are_those_of_the_run():
     assert (facts.settings["epochs"], facts.settings["learning_rate"]) == (3, 0.1)  # what None came to
     assert facts.environment["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert not facts.regression
+    assert list(facts.data.class_rows) == splits.train.y.bincount().tolist()
+    assert facts_of(Recipe(NamedSet("diabetes"), "erm", calmix.erm())).data.class_rows == ()
 
 
 @pytest.mark.parametrize("source", [NamedSet("wine"), Fixed(load("wine"))])

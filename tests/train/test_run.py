@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, log_loss, r2_score
 from torch import nn
 
 import calmix
-from calmix.data import NamedSet, Noisy, Symmetric, TableFile
+from calmix.data import Arrays, NamedSet, Noisy, Symmetric, TableFile
 from calmix.errors import ShapeError
 from calmix.metrics import ece_interval
 from calmix.posthoc import CalibrationLogits, fit_temperature
@@ -48,6 +48,54 @@ def test_metrics_are_those_of_the_stored_predictions(wine: tuple[Record, NamedAr
     low, high = ece_interval(torch.tensor(probs), torch.tensor(labels), 15)
     assert record.metrics["intervals/low"]["ece"] == pytest.approx(low, abs=1e-4)
     assert record.metrics["intervals/high"]["ece"] == pytest.approx(high, abs=1e-4)
+
+
+def test_validation_and_training_rows_are_measured_beside_the_test_rows(wine: tuple[Record, NamedArrays, nn.Module]):
+    record, _, model = wine
+    splits = RECIPE.splits()
+    with torch.no_grad():
+        for name, split in (("validation", splits.validation), ("training", splits.train)):
+            logits, labels = model(split.x).double(), split.y
+            found = record.metrics[name]
+            assert found["accuracy"] == pytest.approx(accuracy_score(labels, logits.argmax(1)))
+            assert found["nll"] == pytest.approx(log_loss(labels, logits.softmax(1)), rel=1e-4)
+        cooled = (model(splits.validation.x).double() / record.temperature).softmax(1)
+    assert record.metrics["validation/scaled"]["nll"] == pytest.approx(log_loss(splits.validation.y, cooled), rel=1e-4)
+
+
+def test_the_skill_is_over_the_frequencies_of_the_training_rows(wine: tuple[Record, NamedArrays, nn.Module]):
+    record, predictions, _ = wine
+    shares = np.bincount(RECIPE.splits().train.y) / len(RECIPE.splits().train)
+    said = np.tile(shares, (len(predictions["labels"]), 1))
+    expected = 1 - record.metrics["plain"]["nll"] / log_loss(predictions["labels"], said)
+    assert record.metrics["plain"]["nll_skill"] == pytest.approx(expected)
+
+
+def test_regression_is_validated_in_the_unit_of_the_target():
+    recipe = Recipe(NamedSet("diabetes"), "erm", calmix.erm(), settings=QUICK)
+    record, _, model = run(recipe)
+    splits = recipe.splits()
+    with torch.no_grad():
+        errors = (model(splits.validation.x) - splits.validation.y).double() * splits.about.target_std
+    assert record.metrics["validation"]["rmse"] == pytest.approx(errors.square().mean().sqrt().item(), rel=1e-4)
+    assert set(record.metrics) == {"plain", "validation", "training"}
+
+
+@pytest.mark.parametrize("option", [{"class_weight": "balanced"}, {"sampler": "balanced"}])
+@pytest.mark.parametrize("method", [calmix.erm(), calmix.mixup(), calmix.sk_mixup(), calmix.mixup_e()])
+def test_balanced_classes_find_the_rare_one(method: Any, option: dict[str, str]):
+    """Fifty rows to one: without, every row is said to be of the frequent class; with, most rare ones are found."""
+    generator = torch.Generator().manual_seed(0)
+    y = (torch.arange(1500) % 50 == 0).long()
+    x = torch.randn(1500, 4, generator=generator)
+    x[:, 0] += 2 * y
+
+    def recall(**settings: Any) -> float:
+        recipe = Recipe(Arrays(x, y), "tried", method, settings=TrainingSettings(epochs=3, **settings))
+        return run(recipe).record.metrics["by_class/1"]["recall"]
+
+    assert recall() < 0.2
+    assert recall(**option) > 0.5
 
 
 def test_the_predictions_are_those_of_the_network(wine: tuple[Record, NamedArrays, nn.Module]):
@@ -121,7 +169,7 @@ def test_answers_about_ninety_per_cent_sure_are_counted(binary: tuple[Record, Na
 def test_a_regression_run_is_judged_in_the_original_unit():
     recipe = Recipe(NamedSet("diabetes"), "mixup", calmix.mixup(), settings=TrainingSettings(epochs=20))
     record, predictions, _ = run(recipe)
-    assert sorted(record.metrics) == ["plain"]
+    assert sorted(record.metrics) == ["plain", "training", "validation"]
     assert sorted(record.metrics["plain"]) == ["mae", "mape", "r2", "rmse"]
     assert record.temperature is None
     assert predictions["targets"].mean() == pytest.approx(152, abs=20)  # the disease's progress, 25 to 346

@@ -48,6 +48,17 @@ def test_an_epoch_sees_every_row_once_in_nearly_equal_batches(n: int, size: int)
     assert sorted(int(i) for _, _, index in batches for i in index) == list(range(n))
 
 
+def test_weights_draw_rows_in_proportion():
+    """30 rows of one class and 10 of another come equally often; of 40,000 rows, within 5 standard errors."""
+    split = Split(torch.zeros(40, 1), torch.tensor([0] * 30 + [1] * 10))
+    batches = Batches(split, 8, 3, torch.where(split.y == 0, 1 / 30, 1 / 10).double())
+    drawn = torch.cat([index for _ in range(1000) for _, _, index in batches])
+    assert len(drawn) == 40_000  # as many as there are rows, each epoch
+    counts = drawn.bincount(minlength=40).double()
+    expected = 40_000 * torch.where(split.y == 0, 1 / 60, 1 / 20)
+    assert ((counts - expected).abs() < 5 * expected.sqrt()).all()
+
+
 def test_orders_differ_by_epoch_and_agree_by_seed():
     def order(batches: Batches) -> list[int]:
         return [int(i) for _, _, index in batches for i in index]

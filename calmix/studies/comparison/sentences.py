@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from calmix.report.sentences import ENOUGH_ANSWERS, Advice, called, in_a_hundred, joined
 from calmix.report.tables import seeds
 from calmix.results.catalogue import ACCURACY, COST, ECE, RMSE, SCALED_ECE, SCALED_NLL, Column, number
 from calmix.results.statistics import Interval
 from calmix.results.store import PLAIN_MIXUP, PLAIN_TRAINING, Results
+from calmix.studies.comparison.balance import headline
+from calmix.studies.comparison.cautions import cautions
 from calmix.studies.comparison.choice import Choice, beats, choose, contenders, level, side
 
 ENOUGH_SEEDS = 10  # advised before a claim
@@ -20,6 +22,11 @@ def advice(results: Results) -> Advice:
     A difference is called beyond chance only where the paired interval, widened for the number of methods, excludes
     zero; of a single seed nothing is.
     """
+    said = _verdict(results)
+    return replace(said, headline=headline(results, said.headline), cautions=[*said.cautions, *cautions(results)])
+
+
+def _verdict(results: Results) -> Advice:
     missing = _missing(results)
     if len(results.methods) == 1:
         return Advice("One method: nothing to compare it with.", _alone(results), missing)

@@ -20,11 +20,15 @@ from calmix.results.catalogue import (
 from calmix.results.scores import Scores
 from calmix.results.statistics import Difference
 from calmix.results.store import Results
+from calmix.studies.comparison.balance import columns_of_unequal, unequal
+from calmix.studies.comparison.balance import notes as balance_notes
 from calmix.studies.comparison.sentences import target_digits
 
 
 def columns_of(results: Results) -> list[Column]:
     """What a comparison is judged by, the most telling first; errors in the target's unit with four digits or more."""
+    if unequal(results):
+        return columns_of_unequal(results)
     if not results.regression:
         return [ACCURACY, ECE, SCALED_ECE, NLL, BRIER, COST]
     digits = target_digits(results)
@@ -43,6 +47,7 @@ def summary_table(results: Results) -> Table:
                 f"▲ better, ▼ worse than {named(results.reference)}: the 95 % interval of the difference, paired by "
                 "seed, excludes zero. Without any effect, about one in twenty would, too."
             )
+    notes += balance_notes(results)
     notes += [f"Missing: {run.method} with seed {run.seed}: {run.reason}" for run in results.failures]
     return Table(*_means(results.scores, results.reference, columns_of(results)), notes)
 

@@ -36,7 +36,7 @@ from calmix.core.task import Task
 from calmix.data import Split
 from calmix.errors import SettingError, ShapeError
 from calmix.train import Recipe
-from calmix.train.recipe import task_of
+from calmix.train.recipe import weighted_task
 
 Path = Callable[[Tensor], Tensor]  # shares a (n,) -> what the rows have there, (n,) or (n, K), each row by itself
 
@@ -292,7 +292,9 @@ class Follower:
         """
         splits = recipe.splits()
         rows = partners(splits.train, pairs, recipe.seed)
-        follower = Follower(task_of(splits.about), *rows, measured_epochs(recipe.settings.epochs), orders)
+        follower = Follower(
+            weighted_task(splits, recipe.settings), *rows, measured_epochs(recipe.settings.epochs), orders
+        )
         follower.on_epoch(0, recipe.network())
         return follower
 

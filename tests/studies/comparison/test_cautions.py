@@ -1,0 +1,289 @@
+"""Designed comparisons, each of which would mislead: the verdict says so, and says nothing where nothing is wrong."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from calmix.cli import main
+from calmix.results.catalogue import ACCURACY
+from calmix.results.records import Epoch, Record
+from calmix.results.store import Results, read_results
+from calmix.studies.comparison.balance import single_answers, unequal
+from calmix.studies.comparison.cautions import cautions, course_of, rose_long_ago, still_falls
+from calmix.studies.comparison.sentences import advice
+from calmix.studies.comparison.tables import columns_of, summary_table
+
+NOISE = np.array([-0.002, 0.001, 0.003, -0.001, 0.002])
+Made = Callable[..., Results]
+
+
+def around(mean: float, shift: int = 0) -> list[float]:
+    return list(mean + np.roll(NOISE, shift) - NOISE.mean())
+
+
+# ------------------------------------------------------------------------------------------------ unequal classes
+
+
+def rare(made: Made, answered: Mapping[str, Sequence[float]], balanced: Mapping[str, float] | None = None) -> Results:
+    """Two classes, 99 to 1. answered: by method and seed, which share is said to be the frequent one."""
+    shift = {method: place for place, method in enumerate(answered)}
+    metrics: dict[str, dict[str, list[float]]] = {
+        "accuracy": {method: list(0.99 * np.array(shares)) for method, shares in answered.items()},
+        "balanced_accuracy": {m: around((balanced or {}).get(m, 0.5), shift[m]) for m in answered},
+        "base_rate": {method: [0.99] * 5 for method in answered},
+        "most_answered": {method: [max(share, 1 - share) for share in shares] for method, shares in answered.items()},
+        "by_class/0/answered": {method: list(shares) for method, shares in answered.items()},
+        "by_class/1/answered": {method: [1 - share for share in shares] for method, shares in answered.items()},
+        "by_class/1/recall": {method: [20 * (1 - share) for share in shares] for method, shares in answered.items()},
+    }
+    results = made(metrics)
+    data = replace(results.facts.data, classes=("no", "yes"), class_rows=(1782, 18))
+    return replace(results, facts=replace(results.facts, data=data))
+
+
+ALWAYS, MOSTLY = [1.0] * 5, [0.98, 0.97, 0.98, 0.99, 0.98]
+
+
+def test_always_the_majority_is_not_praised(made: Made):
+    said = advice(rare(made, {"erm": ALWAYS, "mixup": ALWAYS}))
+    assert said.headline == (
+        "Every method only ever answers 'no', which alone is right in 99.0 of 100 test rows: right answers say nothing "
+        "here."
+    )
+    assert any(
+        "of 100 rows of 'yes', the rarest, plain training finds 0.0 and plain Mixup 0.0." in c for c in said.cautions
+    )
+    assert any("--class-weight balanced" in caution for caution in said.cautions)
+
+
+def test_a_method_that_always_says_the_majority_is_not_taken(made: Made):
+    """It has the most right answers, and is the method to take by the rule."""
+    results = rare(made, {"erm": ALWAYS, "mixup": MOSTLY}, {"erm": 0.5, "mixup": 0.7})
+    said = advice(results)
+    assert said.headline.startswith("Plain training only ever answers 'no', which alone is right in 99.0 of 100")
+    assert "Take plain training" not in said.headline
+    assert "do not take it for its right answers" in said.headline
+
+
+def test_another_method_that_does_is_named_first(made: Made):
+    results = rare(made, {"erm": MOSTLY, "mixup": ALWAYS})
+    results = replace(results, records=[replace_accuracy(record, "erm", 0.995) for record in results.records])
+    headline = advice(results).headline
+    assert headline.startswith(
+        "Plain Mixup only ever answers 'no', which alone is right in 99.0 of 100 test rows. Take"
+    )
+
+
+def replace_accuracy(record: Record, method: str, accuracy: float) -> Record:
+    if record.method != method:
+        return record
+    return replace(record, metrics={**record.metrics, "plain": {**record.metrics["plain"], "accuracy": accuracy}})
+
+
+def test_most_seeds_decide_whether_an_answer_is_the_only_one(made: Made):
+    of_seeds = {"erm": [1.0, 1.0, 1.0, 0.9, 0.9], "mixup": [1.0, 1.0, 0.9, 0.9, 0.9]}
+    assert single_answers(rare(made, of_seeds)) == {"erm": "no"}
+
+
+def test_balanced_accuracy_contradicts_right_answers_in_the_headline(made: Made):
+    results = rare(made, {"erm": [0.995] * 5, "mixup": MOSTLY}, {"erm": 0.6, "mixup": 0.8})
+    said = advice(results)
+    assert said.headline.endswith("By balanced accuracy, plain Mixup is better.")
+    assert any("better than plain training (60.0), beyond chance: plain Mixup 80.0." in c for c in said.cautions)
+    same = advice(rare(made, {"erm": [0.995] * 5, "mixup": MOSTLY}, {"erm": 0.7, "mixup": 0.7}))
+    assert "balanced" not in same.headline
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ((75, 25), True),  # the most frequent class holds 1.5 / K of the rows
+        ((74, 26), False),
+        ((45, 45, 10), True),  # accuracy passes over the third class
+        ((59, 71, 48), False),  # wine
+        ((100, 0), True),
+        ((), False),  # as of calmix 0.1.0
+    ],
+)
+def test_what_is_unequal(made: Made, rows: tuple[int, ...], expected: bool):
+    results = made({"accuracy": {"erm": around(0.8)}})
+    data = replace(results.facts.data, class_rows=rows, classes=tuple(map(str, rows)))
+    assert unequal(replace(results, facts=replace(results.facts, data=data))) is expected
+
+
+def test_the_table_chooses_its_columns(made: Made):
+    results = rare(made, {"erm": ALWAYS, "mixup": MOSTLY})
+    assert [column.key for column in columns_of(results)][:2] == ["accuracy", "balanced_accuracy"]
+    assert any("always answering 'no' is right in 99.0 % of the test rows" in n for n in summary_table(results).notes)
+    equal = made({"accuracy": {"erm": around(0.8)}})
+    assert "balanced_accuracy" not in [column.key for column in columns_of(equal)]
+    assert not [note for note in summary_table(equal).notes if "Base rate" in note]
+
+
+def test_with_weights_no_weights_are_advised(made: Made):
+    results = rare(made, {"erm": [0.98] * 5, "mixup": MOSTLY})
+    assert any("--sampler balanced" in caution for caution in cautions(results))
+    weighted = replace(results, facts=replace(results.facts, settings={"class_weight": "balanced"}))
+    assert not [caution for caution in cautions(weighted) if "--sampler" in caution]
+
+
+# ------------------------------------------------------------------------------------------- too short, too long
+
+
+def with_curves(
+    results: Results, curves: Mapping[str, Callable[[np.ndarray], np.ndarray]], epochs: int = 20
+) -> Results:
+    """The loss on the validation split by method, with the noise of 0.01 that seeds have."""
+    x = np.arange(1, epochs + 1)
+
+    def history(record: Record) -> tuple[Epoch, ...]:
+        rng = np.random.default_rng([record.seed, len(record.method)])
+        losses = curves[record.method](x) + 0.01 * rng.normal(size=epochs)
+        return tuple(Epoch(int(e), {"loss": 1.0}, {"loss": float(v)}) for e, v in zip(x, losses, strict=True))
+
+    records = [replace(record, history=history(record)) for record in results.records]
+    settings = {"epochs": epochs, "select": "last"}
+    return replace(results, records=records, facts=replace(results.facts, settings=settings))
+
+
+def flat(x: np.ndarray) -> np.ndarray:
+    return 0.3 + np.exp(-x / 2)
+
+
+def falling(x: np.ndarray) -> np.ndarray:
+    return 2 - 0.06 * x
+
+
+def steep(x: np.ndarray) -> np.ndarray:
+    return 2 - 0.3 * x
+
+
+def over_fitted(x: np.ndarray) -> np.ndarray:
+    return 0.4 + np.exp(-x) + 0.015 * np.maximum(0, x - 5)
+
+
+def settled(made: Made, **metrics: Mapping[str, Sequence[float]]) -> Results:
+    return made({"accuracy": {"erm": around(0.8), "mixup": around(0.8, 2)}, **metrics})
+
+
+def test_a_training_that_was_long_enough_earns_no_caution(made: Made):
+    assert cautions(with_curves(settled(made), {"erm": flat, "mixup": flat})) == []
+
+
+def test_a_training_that_was_cut_short_is_named(made: Made):
+    [said] = cautions(with_curves(settled(made), {"erm": flat, "mixup": falling}))
+    assert said.startswith("Training was cut short: from epoch 15 to the last, 20,")
+    assert "plain Mixup (by 32 %)" in said  # 0.06 a epoch over 5 of them, of a mean of 0.95
+    assert "plain training" not in said
+    assert "--epochs 40" in said
+    [both] = cautions(with_curves(settled(made), {"erm": falling, "mixup": falling}))
+    assert "plain training (by 32 %) and plain Mixup (by 32 %)" in both
+
+
+def test_an_over_fitted_training_is_named(made: Made):
+    results = with_curves(settled(made), {"erm": over_fitted, "mixup": flat})
+    [said] = cautions(results)
+    assert said.startswith("Over-fitted: the validation loss was lowest long before the last epoch, 20,")
+    assert "plain training (epoch " in said
+    assert "plain Mixup" not in said
+    best = replace(results, facts=replace(results.facts, settings={"select": "best"}))
+    assert cautions(best) == []  # the best epoch was kept
+
+
+def test_noise_is_no_trend(made: Made):
+    """500 flat curves of five noisy seeds: an interval of 95 % errs on one side in at most one of forty."""
+    rng = np.random.default_rng(0)
+    results = settled(made)
+    found = 0
+    for _ in range(500):
+        losses = 0.1 + 0.03 * rng.normal(size=(5, 20))
+        records = [
+            replace(
+                record, history=tuple(Epoch(e + 1, {}, {"loss": float(v)}) for e, v in enumerate(losses[record.seed]))
+            )
+            for record in results.of_method("erm")
+        ]
+        course = course_of(replace(results, records=records), "erm")
+        assert course is not None
+        found += still_falls(course) is not None
+    assert found / 500 <= 0.025 + 3 * (0.025 * 0.975 / 500) ** 0.5
+
+
+def test_one_seed_must_show_more(made: Made):
+    def said(slope: float) -> list[str]:
+        one = made({"accuracy": {"erm": [0.8], "mixup": [0.8]}})
+        return cautions(with_curves(one, {"erm": flat, "mixup": lambda x: 1.5 - slope * x}))
+
+    assert said(0.06)
+    assert not said(0.01)
+
+
+def test_few_points_are_no_curve(made: Made):
+    assert cautions(with_curves(settled(made), {"erm": falling, "mixup": falling}, epochs=2)) == []
+    assert cautions(with_curves(settled(made), {"erm": steep, "mixup": steep}, epochs=3))
+    assert course_of(settled(made), "erm") is None  # no curve was kept
+
+
+def test_a_lowest_point_near_the_end_is_no_over_fitting(made: Made):
+    late = with_curves(settled(made), {"erm": lambda x: 0.5 + 0.1 * np.abs(x - 16), "mixup": flat})
+    course = course_of(late, "erm")
+    assert course is not None
+    assert rose_long_ago(course) is None
+
+
+def test_a_method_that_lags_behind_plain_training_on_the_training_rows(made: Made):
+    learnt = {"erm": around(0.99), "mixup": around(0.80, 1)}
+    results = settled(made, **{"training/accuracy": learnt})
+    [said] = cautions(replace(results, facts=replace(results.facts, settings={"epochs": 3})))
+    assert said.startswith(
+        "After 3 epochs, of 100 training rows as they are, plain Mixup 80.0 are answered right, where"
+    )
+    better = {"erm": around(0.8), "mixup": around(0.85, 2)}  # it leaves wrong labels out
+    assert cautions(made({ACCURACY.key: better, "training/accuracy": learnt})) == []
+    near = {"erm": around(0.99), "mixup": around(0.95, 1)}
+    assert cautions(settled(made, **{"training/accuracy": near})) == []
+
+
+# ------------------------------------------------------------------------------------------- chosen on the test split
+
+
+def test_options_of_one_method_are_to_be_chosen_on_validation(made: Made):
+    labels = ["erm", "sk_mixup(tau_max=0.3)", "sk_mixup(tau_max=1.0)"]
+    accuracy = {label: around(0.8 + place / 100, place) for place, label in enumerate(labels)}
+    loss = {label: around(0.5 - (place == 1) / 10, place) for place, label in enumerate(labels)}
+    [said] = cautions(made({"accuracy": accuracy, "validation/nll": loss}))
+    assert said.startswith("sk_mixup stands twice, with other options: the best of them on the test rows is flattered")
+    assert "validation_nll in results.csv (lowest validation NLL: sk_mixup(tau_max=0.3))" in said
+    [old] = cautions(made({"accuracy": accuracy}))
+    assert "validation_" not in old
+    regression = made({"rmse": loss, "validation/rmse": loss}, task="regression")
+    assert "validation_rmse" in cautions(regression)[0]
+
+
+def test_different_methods_earn_no_advice_about_options(made: Made):
+    labels = ["erm", "mixup", "sk_mixup", "sk_mixup_e"]
+    assert cautions(made({"accuracy": {label: around(0.8, place) for place, label in enumerate(labels)}})) == []
+
+
+# ------------------------------------------------------------------------------------------------------- end to end
+
+
+def test_a_table_of_one_in_a_hundred(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """The verdict once praised 99.0 % of it."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(rng.normal(size=(1000, 4)), columns=list("abcd"))
+    rows.assign(bad=np.where(np.arange(1000) % 100, "no", "yes")).to_csv(tmp_path / "rare.csv", index=False)
+    options = ["--target", "bad", "--methods", "erm", "mixup", "--seeds", "2", "--epochs", "3", "--workers", "1"]
+    out = tmp_path / "out"
+    main(["compare", str(tmp_path / "rare.csv"), *options, "--out", str(out)])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Every method only ever answers 'no', which alone is right in 99.0 of 100 test rows" in said
+    assert "Balanced accuracy" in said
+    stored = pd.read_csv(out / "results.csv")
+    assert set(stored["balanced_accuracy"]) == {0.5}
+    assert {"validation_accuracy", "validation_nll", "by_class_1_recall", "nll_skill"} <= set(stored)
+    assert read_results(out).facts.data.class_rows == (594, 6)
