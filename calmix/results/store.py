@@ -50,6 +50,12 @@ class DataFacts:
     shape: Sequence[int]  # of a row
     sizes: Mapping[str, int]  # by split
     notices: Sequence[str] = ()
+    folds: int = 0  # into how many folds the rows were cut; 0: every seed draws its own splits
+
+    @property
+    def overlap(self) -> float:
+        """Rows of a fold over the rows of the others, see `calmix.results.statistics.interval`."""
+        return 1 / (self.folds - 1) if self.folds > 1 else 0.0
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ class Results:
 
     @cached_property
     def scores(self) -> Scores:
-        return scores_of(self.compared)
+        return scores_of(self.compared, self.facts.data.overlap)
 
     @cached_property
     def methods(self) -> list[str]:
