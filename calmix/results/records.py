@@ -61,7 +61,7 @@ class Failure:
     reason: str  # a sentence
 
 
-def scores_of(records: Iterable[Record]) -> Scores:
+def scores_of(records: Iterable[Record], overlap: float = 0.0) -> Scores:
     """All that was measured, the cost and what else belongs to a run being metrics of the plain network."""
 
     def measured(record: Record) -> Measured:
@@ -75,7 +75,7 @@ def scores_of(records: Iterable[Record]) -> Scores:
         known = {name: value for name, value in own.items() if value is not None}
         return {**record.metrics, PLAIN: {**record.metrics.get(PLAIN, {}), **known}}
 
-    return Scores.of((record.method, record.seed, measured(record)) for record in records)
+    return Scores.of(((record.method, record.seed, measured(record)) for record in records), overlap)
 
 
 def as_json(record: Record) -> dict[str, object]:

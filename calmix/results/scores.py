@@ -18,7 +18,7 @@ import pandas as pd
 
 from calmix.errors import DataError
 from calmix.reading import typed
-from calmix.results.statistics import LEVEL, Difference, Interval, difference, interval, paired_difference
+from calmix.results.statistics import Difference, Interval, difference, interval, paired_difference, widened
 
 PLAIN = "plain"
 _DEEPEST = 8  # parts of a condition
@@ -42,15 +42,18 @@ class Score(NamedTuple):
 class Scores:
     """A tidy table of scores, with methods that select rows and summarise them.
 
+    overlap: test rows over training rows where runs are folds of the same rows, see `calmix.results.statistics`.
+
     >>> scores = Scores.of([("erm", 0, {"plain": {"ece": 0.2}, "scaled": {"ece": 0.1}}), ("mixup", 0, {})])
     >>> scores.values("erm", "ece"), scores.values("erm", "ece", "scaled")
     ([0.2], [0.1])
     """
 
     frame: pd.DataFrame  # of COLUMNS
+    overlap: float = 0.0
 
     @staticmethod
-    def of(runs: Iterable[tuple[str, int, Measured]]) -> "Scores":
+    def of(runs: Iterable[tuple[str, int, Measured]], overlap: float = 0.0) -> "Scores":
         """The scores of runs, each a method, a seed and what was measured."""
         columns: tuple[list[object], ...] = tuple([] for _ in COLUMNS)
         for method, seed, measured in runs:  # column by column: of a large comparison there are a million rows
@@ -59,7 +62,7 @@ class Scores:
                 of_one = (*(value * len(metrics) for value in same), metrics, metrics.values())
                 for column, values in zip(columns, of_one, strict=True):
                     column.extend(values)
-        return Scores(pd.DataFrame(dict(zip(COLUMNS, columns, strict=True))).astype({"value": float}))
+        return Scores(pd.DataFrame(dict(zip(COLUMNS, columns, strict=True))).astype({"value": float}), overlap)
 
     @staticmethod
     def from_rows(rows: Iterable[Score]) -> "Scores":
@@ -118,27 +121,38 @@ class Scores:
         values = self.values(method, metric, condition)
         if not values:
             raise DataError(f"there is no {metric} of {method!r} under {condition!r}.")
-        return interval([scale * value for value in values])
+        return interval([scale * value for value in values], overlap=self.overlap)
 
-    def difference(
-        self, method: str, other: str, metric: str, condition: str = PLAIN, level: float = LEVEL
-    ) -> Interval:
-        """`method` minus `other`, seed by seed where both have the score, with the interval of that level."""
-        return paired_difference(*self._pairs(method, other, metric, condition), level)
+    @property
+    def comparisons(self) -> int:
+        """With how many others each method is compared."""
+        return max(len(self.methods) - 1, 1)
+
+    @property
+    def level(self) -> float:
+        """Of the interval of a difference: 95 %, widened so that all differences from one method hold together."""
+        return widened(self.comparisons)
+
+    def difference(self, method: str, other: str, metric: str, condition: str = PLAIN) -> Interval:
+        """`method` minus `other`, seed by seed where both have the score, with its interval of `level`.
+
+        Whatever is said of two methods, by a mark, a table or a sentence, is said of this interval.
+        """
+        return paired_difference(*self._pairs(method, other, metric, condition), self.level, self.overlap)
 
     def evidence(self, method: str, other: str, metric: str, condition: str = PLAIN) -> Difference:
         """`method` minus `other`, seed by seed, as every test sees it."""
-        return difference(*self._pairs(method, other, metric, condition))
+        return difference(*self._pairs(method, other, metric, condition), self.comparisons, self.overlap)
 
     def of_method(self, method: str) -> "Scores":
-        return Scores(self.frame.loc[self.frame["method"] == method])
+        return Scores(self.frame.loc[self.frame["method"] == method], self.overlap)
 
     def under(self, condition: str) -> "Scores":
         """The scores beneath a condition, whose conditions are the rest of the path; its own are PLAIN."""
         path = self.frame["condition"]
         inside = self.frame.loc[(path == condition) | path.str.startswith(f"{condition}/")]
         rest = [one.removeprefix(condition).removeprefix("/") or PLAIN for one in inside["condition"]]
-        return Scores(inside.assign(condition=rest))
+        return Scores(inside.assign(condition=rest), self.overlap)
 
     def wide(self, first: Sequence[tuple[str, str]] = ()) -> pd.DataFrame:
         """A row a run, a column a score, empty where a run has none.

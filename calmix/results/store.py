@@ -53,6 +53,12 @@ class DataFacts:
     notices: Sequence[str] = ()
     columns: Sequence[ColumnUse] = ()  # of a table: what became of each column
     class_rows: Sequence[int] = ()  # training rows of each class, of seed 0; those of calmix 0.1.0 are not known
+    folds: int = 0  # into how many folds the rows were cut; 0: every seed draws its own splits
+
+    @property
+    def overlap(self) -> float:
+        """Rows of a fold over the rows of the others, see `calmix.results.statistics.interval`."""
+        return 1 / (self.folds - 1) if self.folds > 1 else 0.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ class Results:
 
     @cached_property
     def scores(self) -> Scores:
-        return scores_of(self.compared)
+        return scores_of(self.compared, self.facts.data.overlap)
 
     @cached_property
     def methods(self) -> list[str]:

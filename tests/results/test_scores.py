@@ -4,13 +4,14 @@ import string
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from calmix.errors import DataError
 from calmix.results.scores import COLUMNS, PLAIN, Scores, column_name, flat, nested
-from calmix.results.statistics import interval, paired_difference
+from calmix.results.statistics import interval, paired_difference, widened
 
 SCORES = Scores.of(
     [
@@ -62,9 +63,16 @@ def test_intervals_and_differences_are_over_seeds():
     assert SCORES.interval("erm", "ece", "scaled", scale=100) == interval([1.0, 2.0])
     assert SCORES.difference("mixup", "erm", "ece") == paired_difference([0.3, 0.4], [0.1, 0.2])
     assert SCORES.difference("mixup", "erm", "ece").mean == pytest.approx(0.2)  # the first minus the second
-    wider = SCORES.difference("mixup", "erm", "ece", level=0.99)
-    assert wider == paired_difference([0.3, 0.4], [0.1, 0.2], 0.99)
     assert SCORES.evidence("mixup", "erm", "ece").t == SCORES.difference("mixup", "erm", "ece")
+
+
+def test_one_level_and_one_correction_serve_all_who_ask():
+    more = Scores(pd.concat([SCORES.frame, SCORES.frame.assign(method="a" + SCORES.frame["method"])]), overlap=0.25)
+    assert (more.comparisons, more.level) == (3, widened(3))
+    expected = paired_difference([0.3, 0.4], [0.1, 0.2], widened(3), overlap=0.25)
+    assert more.difference("mixup", "erm", "ece") == more.evidence("mixup", "erm", "ece").t == expected
+    assert more.interval("erm", "ece") == interval([0.1, 0.2], overlap=0.25)
+    assert (more.of_method("erm").overlap, more.under("scaled").overlap) == (0.25, 0.25)
 
 
 def test_what_was_not_measured_cannot_be_summed_up():

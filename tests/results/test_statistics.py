@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.datasets import make_moons
+from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
+from sklearn.svm import SVC
 
 from calmix.errors import SettingError
 from calmix.results.statistics import LEVEL, Ranks, difference, interval, paired_difference, rank, widened
@@ -91,6 +94,39 @@ def test_widened_intervals_hold_together():
     assert together / 1000 >= 0.95 - 0.02
     assert widened(0) == widened(1) == LEVEL
     assert interval([1.0, 2.0], widened(3)).half_width > interval([1.0, 2.0]).half_width
+
+
+def test_the_corrected_interval_is_the_formula_s():
+    """Four folds whose differences have mean 2 and variance 10 / 3; t of 3 degrees of freedom is 3.1824 (a table)."""
+    folds = [1.0, 4.0, 0.0, 3.0]
+    half = 3.1824 * math.sqrt((1 / 4 + 1 / 3) * 10 / 3)
+    assert paired_difference(folds, [0.0] * 4, overlap=1 / 3).half_width == pytest.approx(half, rel=1e-4)
+    assert paired_difference(folds, [0.0] * 4).half_width == pytest.approx(3.1824 * math.sqrt(10 / 12), rel=1e-4)
+
+
+def test_the_corrected_test_is_that_of_scikit_learn_s_published_example():
+    """Statistical comparison of models using grid search: of two kernels on 10 x 10 folds, t = 0.750."""
+    x, y = make_moons(noise=0.352, random_state=1, n_samples=100)
+    folds = RepeatedStratifiedKFold(n_splits=10, n_repeats=10, random_state=0)
+    rbf, linear = (
+        cross_val_score(SVC(kernel=kernel, random_state=0), x, y, scoring="roc_auc", cv=folds).tolist()
+        for kernel in ("rbf", "linear")
+    )
+    found = paired_difference(rbf, linear, overlap=10 / 90)
+    assert stats.t.ppf(0.975, 99) * found.mean / found.half_width == pytest.approx(0.750, abs=5e-4)
+
+
+def test_differences_of_folds_that_mean_nothing_are_told_apart_no_more_often_than_promised():
+    """Repeated folds of one data set, of two learners that are alike; without the correction it is far too often."""
+    rng = np.random.default_rng(0)
+    told = {0.0: 0, 1 / 4: 0}
+    for _ in range(200):
+        rows = rng.normal(size=60)  # how much one learner gains on a row
+        folds = [part.mean() for _ in range(2) for part in np.split(rng.permutation(rows), 5)]
+        for overlap in told:
+            told[overlap] += paired_difference(folds, [0.0] * 10, overlap=overlap).side != 0
+    assert told[1 / 4] / 200 <= 0.05
+    assert told[0.0] / 200 > 0.1
 
 
 # --------------------------------------------------------------------------------------------------- ranks

@@ -6,10 +6,13 @@ plain Mixup next, until another beats it beyond chance.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from calmix.results.catalogue import ACCURACY, ECE, RMSE, SCALED_ECE, Column, Mark
-from calmix.results.statistics import widened
+from calmix.results.catalogue import ACCURACY, ECE, RMSE, SCALED_ECE, SCALED_NLL, Column, Mark
 from calmix.results.store import PLAIN_MIXUP, PLAIN_TRAINING, Results, is_control
+
+MARGIN = 0.01  # a smaller gain is none: a right answer in a hundred, a point of ECE, a hundredth of the RMSE
+Standing = Literal["beaten", "no gain", "open"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ def choose(results: Results) -> Choice:
 
     If no method differed from plain training, it would still lose its place at most once in twenty comparisons: each of
     two goals errs on one of the two sides that an interval leaves out.
+
+    That plain training stays does not say that mixing does not pay: see `standing`.
     """
     goals = (RMSE,) if results.regression else (ACCURACY, ECE)
     method = _choose(results, goals)
@@ -54,14 +59,32 @@ def beats(results: Results, method: str, other: str, goals: Sequence[Column]) ->
 def side(results: Results, method: str, other: str, column: Column) -> Mark:
     """Whether `method` is better (1) or worse (-1) than `other` beyond chance, or neither (0).
 
-    Beyond chance: the paired interval of `level` excludes zero.
+    Beyond chance: the paired interval excludes zero, as for the marks of the tables.
     """
-    return column.mark(results.scores.difference(method, other, column.key, column.condition, level(results)))
+    return column.mark(results.scores.difference(method, other, column.key, column.condition))
 
 
-def level(results: Results) -> float:
-    """95 %, widened so that the intervals of one method's differences from all others hold together."""
-    return widened(len(contenders(results)) - 1)
+def standing(results: Results, method: str, choice: Choice) -> Standing:
+    """What is known of another method than the chosen one: worse beyond chance, no better, or neither.
+
+    No better: for every goal, the interval leaves no gain of MARGIN open.
+    """
+    if beats(results, choice.method, method, choice.goals):
+        return "beaten"
+    return "no gain" if all(_no_gain(results, method, choice.method, goal) for goal in choice.goals) else "open"
+
+
+def better_once_scaled(results: Results, method: str, other: str) -> bool:
+    """Whether a method is the more honest after temperature scaling of both, at no price beyond chance."""
+    price = (side(results, method, other, column) for column in (ACCURACY, SCALED_NLL))
+    return side(results, method, other, SCALED_ECE) == 1 and -1 not in price
+
+
+def _no_gain(results: Results, method: str, other: str, column: Column) -> bool:
+    found = results.scores.difference(method, other, column.key, column.condition)
+    most = found.high if column.better == 1 else -found.low
+    margin = MARGIN * results.scores.interval(other, column.key).mean if column.key == RMSE.key else MARGIN
+    return found.count > 1 and most < margin
 
 
 def contenders(results: Results) -> list[str]:

@@ -9,7 +9,6 @@ import pandas as pd
 
 from calmix.report.page import Page, write_page
 from calmix.report.sentences import Advice
-from calmix.report.tables import seeds
 from calmix.report.terminal import print_sheet
 from calmix.results.records import read_predictions
 from calmix.results.scores import Scores
@@ -17,6 +16,7 @@ from calmix.results.store import Results, read_results
 from calmix.studies.comparison.page import PredictionsOf, comparison_page
 from calmix.studies.comparison.sentences import advice
 from calmix.studies.comparison.tables import columns_of, summary_table
+from calmix.studies.comparison.wording import rounds
 from calmix.threads import using_threads
 
 
@@ -56,7 +56,7 @@ class Compared:
         """The table and the verdict on stdout."""
         table = summary_table(self.results)
         best = ["* The best mean of a column."] if len(table.rows) > 1 else []
-        title = f"calmix: {self.results.facts.data.name}, {seeds(self.results.seeds)}"
+        title = f"calmix: {self.results.facts.data.name}, {rounds(self.results)}"
         print_sheet(title, table, [*best, *table.notes], self.verdict)
 
     def page(self) -> Page:

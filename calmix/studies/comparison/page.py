@@ -19,7 +19,7 @@ from calmix.report.figures.reliability import RELIABILITY_CAPTION, prepare_relia
 from calmix.report.page import Page, PageTable, Section
 from calmix.report.sentences import listed, named
 from calmix.report.style import Style, styles
-from calmix.report.tables import Cell, Row, Table, seeds
+from calmix.report.tables import Cell, Row, Table
 from calmix.results.catalogue import ACCURACY, COST, ECE, METRICS, RMSE, SCALED_ECE, Column, number
 from calmix.results.files import NamedArrays, slug
 from calmix.results.records import Record
@@ -38,7 +38,15 @@ from calmix.studies.comparison.dots import dots_drawing, prepare_dots
 from calmix.studies.comparison.points import Scatter, points_drawing, prepare_points
 from calmix.studies.comparison.quantile import prepare_quantiles, quantiles_drawing
 from calmix.studies.comparison.sentences import advice
-from calmix.studies.comparison.tables import columns_of, difference_table, evidence_table, means_table, summary_table
+from calmix.studies.comparison.tables import (
+    columns_of,
+    difference_table,
+    evidence_table,
+    marks_note,
+    means_table,
+    summary_table,
+)
+from calmix.studies.comparison.wording import of_the_difference, of_the_mean, one_round, rounds
 
 PredictionsOf = Callable[[Record], NamedArrays]
 AllAnswers = Mapping[str, Sequence[Answers]]  # by method, in the order of the seeds
@@ -83,14 +91,14 @@ def _differences(results: Results) -> list[Section]:
     if len(results.methods) == 1:
         return []
     intervals = (
-        "; in brackets the 95 % interval of the mean difference. What runs of a seed share (splits, initial weights, "
-        "order of the rows) cancels out, so these intervals are the ones to compare methods by"
+        f"; in brackets {of_the_difference(results)}. What runs of a {one_round(results)} share (splits, initial "
+        "weights, order of the rows) cancels out, so these intervals are the ones to compare methods by"
     )
     several = intervals if results.seeds > 1 else ""
     tables = []
     for other in results.references:
         label = f"From {named(other)}"
-        note = f"A method minus {named(other)}, seed by seed{several}."
+        note = f"A method minus {named(other)}, {one_round(results)} by {one_round(results)}{several}."
         tables.append(PageTable(label, difference_table(results, other), note=note, stacked=True))
     if results.seeds > 1:
         column = columns_of(results)[0] if results.regression else ECE
@@ -116,6 +124,16 @@ def _how(results: Results) -> PageTable:
     return PageTable("How each method is made", Table(headings, rows, []), code=(0,))
 
 
+def _rounds(results: Results) -> str:
+    shared = f"Runs of one {one_round(results)} share splits, initial weights and the order of the rows."
+    if not results.facts.data.folds:
+        return f"{rounds(results)}, counted from 0. {shared}"
+    return (
+        f"{rounds(results)}, stratified by class: every row is tested once a round, by networks that saw it neither in "
+        f"training nor on the validation or calibration split, which are drawn from the other folds. {shared}"
+    )
+
+
 def _span(values: Sequence[int]) -> str:
     return f"{min(values)}–{max(values)}" if min(values) < max(values) else str(values[0])
 
@@ -138,8 +156,7 @@ def _facts(results: Results) -> dict[str, str]:
         "Columns": listed(data.features),
         "Classes": f"{len(data.classes)}: {listed(data.classes)}" if data.classes else "",
         "Notices": " ".join(data.notices),
-        "Seeds": f"{seeds(results.seeds)}, counted from 0. Runs of one seed share splits, initial weights and the "
-        "order of the rows.",
+        "Folds" if data.folds else "Seeds": _rounds(results),
         "Network": facts.model,
         "Training": ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items()),
         "Epoch": f"{kept} The test split chooses nothing.",
@@ -361,7 +378,8 @@ def _over_severities(scores: Scores) -> Scores:
     frame = scores.under("corruptions").frame
     family = frame["condition"].str.split("/").str[0]
     keys = ["method", "seed", "condition", "metric"]
-    return Scores(frame.assign(condition=family).pivot_table("value", keys, aggfunc="mean", sort=False).reset_index())
+    means = frame.assign(condition=family).pivot_table("value", keys, aggfunc="mean", sort=False).reset_index()
+    return Scores(means, scores.overlap)
 
 
 def _human_labels(results: Results) -> list[Section]:
@@ -391,10 +409,7 @@ def _human_labels(results: Results) -> list[Section]:
 def _marks(results: Results) -> str:
     if results.seeds == 1 or len(results.methods) == 1:
         return ""
-    return (
-        f"Means over {results.seeds} seeds ± half of the 95 % interval. ▲ better, ▼ worse than "
-        f"{named(results.reference)}: the 95 % interval of the difference, paired by seed, excludes zero."
-    )
+    return f"Means ± half of {of_the_mean(results)}. {marks_note(results)}"
 
 
 def _name(kind: str, method: str) -> str:

@@ -4,14 +4,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from calmix.report.sentences import ENOUGH_ANSWERS, Advice, called, in_a_hundred, joined
-from calmix.report.tables import seeds
+from calmix.report.sentences import ENOUGH_ANSWERS, Advice, called, in_a_hundred, joined, listed
 from calmix.results.catalogue import ACCURACY, COST, ECE, RMSE, SCALED_ECE, SCALED_NLL, Column, number
 from calmix.results.statistics import Interval
 from calmix.results.store import PLAIN_MIXUP, PLAIN_TRAINING, Results
 from calmix.studies.comparison.balance import headline
 from calmix.studies.comparison.cautions import cautions
-from calmix.studies.comparison.choice import Choice, beats, choose, contenders, level, side
+from calmix.studies.comparison.choice import (
+    Choice,
+    beats,
+    better_once_scaled,
+    choose,
+    contenders,
+    side,
+    standing,
+)
+from calmix.studies.comparison.wording import of_the_difference, one_round, rounds
 
 ENOUGH_SEEDS = 10  # advised before a claim
 
@@ -19,8 +27,8 @@ ENOUGH_SEEDS = 10  # advised before a claim
 def advice(results: Results) -> Advice:
     """Which method to take on this data, by the rule of `choice`, and what that gains.
 
-    A difference is called beyond chance only where the paired interval, widened for the number of methods, excludes
-    zero; of a single seed nothing is.
+    A difference is called beyond chance only where its interval, which the tables show, excludes zero; of a single
+    seed nothing is.
     """
     said = _verdict(results)
     return replace(said, headline=headline(results, said.headline), cautions=[*said.cautions, *cautions(results)])
@@ -39,14 +47,14 @@ def _verdict(results: Results) -> Advice:
 
 def _missing(results: Results) -> list[str]:
     """How many runs failed; methods that fail where data are hard look better than they are."""
-    failed = len(results.failures)
+    failed, unit = len(results.failures), one_round(results)
     if not failed:
         return []
     runs = len(results.records) + failed
     methods = joined([called(method) for method in dict.fromkeys(run.method for run in results.failures)])
     return [
-        f"{failed} of {runs} runs failed ({methods}); methods are compared on the {results.seeds} seeds that all of "
-        "them finished."
+        f"{failed} of {runs} runs failed ({methods}); methods are compared on the {results.seeds} {unit}s that "
+        "all of them finished."
     ]
 
 
@@ -56,14 +64,9 @@ def _missing(results: Results) -> list[str]:
 def _headline(results: Results, choice: Choice) -> str:
     chosen, others = choice.method, _others(results, choice)
     take = f"Take {called(chosen)}"
-    if chosen == PLAIN_TRAINING:
-        sure = all(beats(results, chosen, other, choice.goals) for other in others)
-        limit = "" if sure else f"as far as {seeds(results.seeds)} can tell, "
-        return f"{take}: {limit}mixup does not pay on this data."
     base = next((plain for plain in (PLAIN_TRAINING, PLAIN_MIXUP) if plain in others), None)
-    if base is None:
-        beaten = any(beats(results, other, chosen, choice.goals) for other in others)
-        return f"{take}." if beaten else f"{take}: no other method does better beyond chance."
+    if base is None or chosen == PLAIN_TRAINING:
+        return _kept(results, choice)
     if results.regression:
         return f"{take}: closer to the truth than {called(base)}."
     right, honest = (side(results, chosen, base, goal) for goal in choice.goals)
@@ -71,12 +74,44 @@ def _headline(results: Results, choice: Choice) -> str:
         return f"{take} only if right answers are all that counts: plain training is the more honest."
     if right == 0 and base == PLAIN_TRAINING and not choice.scaled:
         scaled, likely = (side(results, chosen, base, column) for column in (SCALED_ECE, SCALED_NLL))
-        if scaled < 1 or likely == -1:
-            return f"{take} for its honest confidence, or plain training with temperature scaling."
+        if scaled == -1 or likely == -1:
+            return f"{take} only where you cannot fit a temperature: with temperature scaling plain training is better."
+        if scaled == 0:
+            return (
+                f"{take} only where you cannot fit a temperature: it is more honest than plain training, but no "
+                "difference could be told after temperature scaling."
+            )
     gains = [gain for gain, told in (("right more often", right), ("more honest", honest)) if told == 1]
     loss = ", though less honest" if honest == -1 else ""
     scaling = ", with temperature scaling" if choice.scaled else ""
     return f"{take}{scaling}: {' and '.join(gains)} than {called(base)}{loss}."
+
+
+def _kept(results: Results, choice: Choice) -> str:
+    """Of a method that no other unseated: because others are worse or no better, or because nothing could be told."""
+    chosen, others = choice.method, _others(results, choice)
+    take = f"Take {called(chosen)}"
+    if any(beats(results, other, chosen, choice.goals) for other in others):
+        return f"{take}."
+    if chosen == PLAIN_TRAINING and not results.regression:
+        scaled = [other for other in others if better_once_scaled(results, other, chosen)]
+        if scaled:
+            first = called(scaled[0])
+            return f"{take} as it is, or {first} with temperature scaling: after scaling, {first} is the more honest."
+    standings = {other: standing(results, other, choice) for other in others}
+    untold = [called(other) for other, found in standings.items() if found == "open"]
+    if untold:
+        rest = "; the other methods do worse or no better" if len(untold) < len(others) else ""
+        least = "simplest" if chosen in (PLAIN_TRAINING, PLAIN_MIXUP) else "cheapest"
+        return (
+            f"No difference could be told between {called(chosen)} and {listed(untold, 3)}{rest}: "
+            f"take {called(chosen)} if the {least} will do."
+        )
+    if chosen != PLAIN_TRAINING:
+        return f"{take}: no other method does better."
+    equal = "no gain" in standings.values()
+    margin = "one hundredth of its error" if results.regression else "one point, in right answers or honesty,"
+    return f"{take}: mixup does not pay on this data{f' (a gain of {margin} is ruled out)' if equal else ''}."
 
 
 # -------------------------------------------------------------------------------------------------- why
@@ -193,11 +228,11 @@ def _cost(results: Results, method: str) -> str:
 
 
 def _cautions(results: Results, choice: Choice) -> list[str]:
-    others, rows = _others(results, choice), results.facts.data.sizes["test"]
-    several = f", widened for trying {len(others)} others (the table's marks are not)," if len(others) > 1 else ""
+    rows = results.facts.data.sizes["test"]
+    speaks = "other rows of this kind" if results.facts.data.folds else "other seeds on this data, not of other data"
     said = [
-        f"{seeds(results.seeds)}, each judged on {rows:,} test rows. Beyond chance: the 95 % interval of the "
-        f"difference, paired by seed{several} excludes zero; it speaks of other seeds on this data, not of other data."
+        f"{rounds(results)}, each judged on {rows:,} test rows. Beyond chance: zero lies outside "
+        f"{of_the_difference(results)}. The interval speaks of {speaks}."
     ]
     if choice.method == PLAIN_TRAINING:
         goal, rival = choice.goals[0], _rivals(results, choice)[-1]
@@ -326,4 +361,4 @@ def _mean(results: Results, method: str, column: Column) -> float:
 
 
 def _difference(results: Results, method: str, other: str, column: Column) -> Interval:
-    return results.scores.difference(method, other, column.key, column.condition, level(results))
+    return results.scores.difference(method, other, column.key, column.condition)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from calmix.report.sentences import named
-from calmix.report.tables import Cell, Row, Table, best_mean, bracketed, difference_cell, mean_cell, seeds
+from calmix.report.tables import Cell, Row, Table, best_mean, bracketed, difference_cell, mean_cell
 from calmix.results.catalogue import (
     ACCURACY,
     BRIER,
@@ -23,6 +23,7 @@ from calmix.results.store import Results
 from calmix.studies.comparison.balance import columns_of_unequal, unequal
 from calmix.studies.comparison.balance import notes as balance_notes
 from calmix.studies.comparison.sentences import target_digits
+from calmix.studies.comparison.wording import of_the_difference, of_the_mean, one_round
 
 
 def columns_of(results: Results) -> list[Column]:
@@ -41,15 +42,20 @@ def summary_table(results: Results) -> Table:
     if results.seeds == 1:
         notes.append("One seed gives no interval, so nothing here can be told from chance.")
     else:
-        notes.append(f"± is half of the 95 % interval of the mean over {seeds(results.seeds)} (Student's t).")
+        notes.append(f"± is half of {of_the_mean(results)}.")
         if len(results.methods) > 1:
-            notes.append(
-                f"▲ better, ▼ worse than {named(results.reference)}: the 95 % interval of the difference, paired by "
-                "seed, excludes zero. Without any effect, about one in twenty would, too."
-            )
+            notes.append(marks_note(results))
     notes += balance_notes(results)
     notes += [f"Missing: {run.method} with seed {run.seed}: {run.reason}" for run in results.failures]
     return Table(*_means(results.scores, results.reference, columns_of(results)), notes)
+
+
+def marks_note(results: Results) -> str:
+    """What the marks of a table say."""
+    return (
+        f"▲ better, ▼ worse than {named(results.reference)}, beyond chance: zero lies outside "
+        f"{of_the_difference(results)}."
+    )
 
 
 def means_table(scores: Scores, reference: str, columns: Sequence[Column]) -> Table:
@@ -58,7 +64,7 @@ def means_table(scores: Scores, reference: str, columns: Sequence[Column]) -> Ta
 
 
 def difference_table(results: Results, reference: str | None = None) -> Table:
-    """Every method but the reference: the mean difference from it, seed by seed, with its 95 % interval.
+    """Every method but the reference: the mean difference from it, seed by seed, with the interval that marks go by.
 
     reference: one of `results.references`; None is the first.
     """
@@ -92,8 +98,16 @@ def evidence_table(results: Results, column: Column, reference: str | None = Non
         "bootstrap's interval, which assumes no shape and is too narrow for few seeds; the two-sided p-value of the "
         "signed-rank test; and Cohen's d, the mean of the differences over their standard deviation.",
     ]
+    others = results.scores.comparisons
+    if others > 1:
+        notes.append(
+            f"All are corrected for {others} comparisons (Bonferroni): p is {others} times what the test gives."
+        )
+    if results.facts.data.folds:
+        notes.append("The bootstrap and the signed-rank test take folds for independent, which they are not.")
     if 1 < results.seeds < 6:
-        notes.append(f"Of {results.seeds} seeds, a signed-rank test cannot give p below {2 / 2**results.seeds:g}.")
+        least = min(1.0, others * 2 / 2**results.seeds)
+        notes.append(f"Of {results.seeds} {one_round(results)}s, a signed-rank test cannot give p below {least:g}.")
     return Table(headings, rows, notes)
 
 

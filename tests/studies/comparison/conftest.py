@@ -122,7 +122,14 @@ def made() -> Callable[..., Results]:
     methods; a cost not given is 1, 1.1, 1.2 ... in the methods' order.
     """
 
-    def made(metrics: Mapping[str, Values], task: str = "classification", cost: Values | None = None) -> Results:
+    def made(
+        metrics: Mapping[str, Values],
+        task: str = "classification",
+        cost: Values | None = None,
+        test: int = 1000,
+        folds: int = 0,
+        classes: Sequence[str] = (),
+    ) -> Results:
         first = next(iter(metrics.values()))
         known = facts(task)
         columns = Results(known, [], "").columns
@@ -138,7 +145,7 @@ def made() -> Callable[..., Results]:
                     scores.setdefault(condition, {})[metric] = value
                 took = cost[label][seed] if cost else 1 + place / 10
                 records.append(Record(label, "Method()", seed, scores, None, 1.0, took, 1, (), ""))
-        sized = DataFacts("toy", "", "table", (), (), (2,), {"test": 1000})
+        sized = DataFacts("toy", "", "table", classes, (), (2,), {"test": test}, folds=folds)
         facts_ = RunFacts(sized, task, "mlp", {}, {})
         return Results(facts_, records, references(list(first))[0])
 
