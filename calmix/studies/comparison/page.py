@@ -16,7 +16,7 @@ from calmix.report.figures.curves import Quantity, curves_drawing, prepare_risk
 from calmix.report.figures.predicted import predicted_drawing, prepare_predicted
 from calmix.report.figures.reliability import RELIABILITY_CAPTION, prepare_reliability, reliability_drawing
 from calmix.report.page import Page, PageTable, Section
-from calmix.report.sentences import listed, named
+from calmix.report.sentences import called, listed, named
 from calmix.report.style import Style, styles
 from calmix.report.tables import Cell, Row, Table, seeds
 from calmix.results.catalogue import ACCURACY, COST, ECE, METRICS, RMSE, SCALED_ECE, Column, number
@@ -33,7 +33,15 @@ from calmix.studies.comparison.curves import (
     prepare_corruption,
     prepare_learning,
 )
+from calmix.studies.comparison.described import described
 from calmix.studies.comparison.dots import dots_drawing, prepare_dots
+from calmix.studies.comparison.forest import (
+    FOREST_CAPTION,
+    ONE_SEED,
+    SEVERAL_SEEDS,
+    forest_drawing,
+    prepare_forest,
+)
 from calmix.studies.comparison.points import Scatter, points_drawing, prepare_points
 from calmix.studies.comparison.quantile import prepare_quantiles, quantiles_drawing
 from calmix.studies.comparison.sentences import advice
@@ -52,10 +60,17 @@ def comparison_page(results: Results, predictions_of: PredictionsOf) -> Page:
         title=f"calmix: {results.facts.data.name}",
         lead=[verdict.headline, " ".join(verdict.reasons)],
         cautions=" ".join(verdict.cautions),
-        sections=[Section("", tables=[_summary(results)]), *figures(results, predictions_of), *_differences(results)],
+        sections=[
+            Section("", tables=[_summary(results)]),
+            *_differences(results),
+            *_methods(results),
+            *figures(results, predictions_of),
+        ],
         facts=_facts(results),
         command=results.facts.command,
         made=[_how(results)],
+        date=results.facts.date,
+        files=("results.json", "results.csv", "figures/"),
     )
 
 
@@ -73,9 +88,25 @@ def _summary(results: Results) -> PageTable:
 
 
 def _differences(results: Results) -> list[Section]:
-    """Seed by seed, from each of those whom methods are compared to."""
+    """The main picture, and the same as numbers: from each of those whom methods are compared to."""
     if len(results.methods) == 1:
         return []
+    reference, looks = results.reference, styles(results.methods)
+    columns = [column for column in columns_of(results) if column is not COST]
+    shown = SEVERAL_SEEDS if results.seeds > 1 else ONE_SEED
+    forest = Section(
+        f"How far from {called(reference)}",
+        FOREST_CAPTION.format(reference=named(reference), shown=shown),
+        [
+            forest_drawing(prepare_forest(results.scores, reference, column, MOST_SEEDS), reference, column, looks)
+            for column in columns
+        ],
+    )
+    return [forest, Section("Differences as numbers", tables=_difference_tables(results), folded=True)]
+
+
+def _difference_tables(results: Results) -> list[PageTable]:
+    """Seed by seed."""
     intervals = (
         "; in brackets the 95 % interval of the mean difference. What runs of a seed share (splits, initial weights, "
         "order of the rows) cancels out, so these intervals are the ones to compare methods by"
@@ -91,7 +122,14 @@ def _differences(results: Results) -> list[Section]:
         evidence = evidence_table(results, column)
         label = f"{column.title} from {named(results.reference)}, as other tests see it"
         tables.append(PageTable(label, evidence, note=" ".join(evidence.notes), stacked=True))
-    return [Section("Differences, seed by seed", tables=tables)]
+    return tables
+
+
+def _methods(results: Results) -> list[Section]:
+    """Each method in a sentence, with its paper and the options that are not its defaults."""
+    said = {method: described(method, results.of_method(method)[0].repr) for method in results.methods}
+    terms = {method: text for method, text in said.items() if text}
+    return [Section("The methods", terms=terms)] if terms else []
 
 
 def _how(results: Results) -> PageTable:

@@ -20,15 +20,14 @@ from calmix.results.catalogue import (
 from calmix.results.scores import Scores
 from calmix.results.statistics import Difference
 from calmix.results.store import Results
-from calmix.studies.comparison.sentences import target_digits
 
 
 def columns_of(results: Results) -> list[Column]:
     """What a comparison is judged by, the most telling first; errors in the target's unit with four digits or more."""
     if not results.regression:
         return [ACCURACY, ECE, SCALED_ECE, NLL, BRIER, COST]
-    digits = target_digits(results)
-    return [RMSE.with_digits(digits), MAE.with_digits(digits), R2, COST]
+    largest = max(results.scores.interval(method, RMSE.key).mean for method in results.methods)
+    return [RMSE.sized(largest), MAE.sized(largest), R2, COST]
 
 
 def summary_table(results: Results) -> Table:
