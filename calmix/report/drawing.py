@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 
 from calmix.report.style import RC, Style
 
-WIDTH = 4.8  # inches: text keeps its size on a phone, and two figures stand beside each other on a desk
+WIDTH = 4.2  # inches: text keeps its size on a phone, and two figures stand beside each other on a desk
 BEFORE, AFTER = "before temperature", "after temperature"
 
 

@@ -147,5 +147,5 @@ def _glued(text: str) -> str:
 def _linked(text: str) -> Markup:
     """Papers that are named by their number, `arXiv 1710.09412`, as links."""
     return Markup(
-        re.sub(r"arXiv (\d{4}\.\d{4,5})", r'<a href="https://arxiv.org/abs/\1">arXiv \1</a>', str(escape(text)))
+        re.sub(r"arXiv (\d{4}\.\d{4,5})", r'<a href="https://arxiv.org/abs/\1">arXiv&nbsp;\1</a>', str(escape(text)))
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from calmix.report.drawing import TITLE, CsvRow, Drawing, wrapped
 from calmix.report.sentences import called
@@ -81,6 +82,7 @@ def draw_forest(ax: Axes, distances: Sequence[Distance], styles: Mapping[str, St
     ax.set_yticks(range(len(distances)), [wrapped(one.method, TITLE) for one in distances])
     air = 0.04 * (right - left)
     ax.set(ylim=(len(distances) - 0.4, -0.6), xlim=(left - air, right + air))
+    ax.xaxis.set_major_locator(MaxNLocator(6))
     ax.grid(visible=False, axis="y")
 
 

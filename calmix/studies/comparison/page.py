@@ -14,12 +14,17 @@ from calmix.report.figures.confidence import (
 )
 from calmix.report.figures.curves import Quantity, curves_drawing, prepare_risk
 from calmix.report.figures.predicted import predicted_drawing, prepare_predicted
-from calmix.report.figures.reliability import RELIABILITY_CAPTION, prepare_reliability, reliability_drawing
+from calmix.report.figures.reliability import (
+    RELIABILITY_CAPTION,
+    SEEDS_CAPTION,
+    prepare_reliability,
+    reliability_drawing,
+)
 from calmix.report.page import Page, PageTable, Section
 from calmix.report.sentences import called, listed, named
 from calmix.report.style import Style, styles
 from calmix.report.tables import Cell, Row, Table, seeds
-from calmix.results.catalogue import ACCURACY, COST, ECE, METRICS, RMSE, SCALED_ECE, Column, number
+from calmix.results.catalogue import ACCURACY, COST, ECE, METRICS, SCALED_ECE, Column, number
 from calmix.results.files import NamedArrays, slug
 from calmix.results.records import Record
 from calmix.results.scores import Scores
@@ -199,14 +204,14 @@ def _classification(results: Results, predictions_of: PredictionsOf) -> list[Sec
     for method, said in answers.items():
         before = [one.before for one in said]
         stages = (
-            prepare_reliability(method, BEFORE, before),
-            prepare_reliability(method, AFTER, [one.after for one in said]),
+            prepare_reliability(method, BEFORE, before, error=_mean(scores, method, ECE)),
+            prepare_reliability(method, AFTER, [one.after for one in said], error=_mean(scores, method, SCALED_ECE)),
         )
         diagrams.append(reliability_drawing(_name("reliability", method), stages, looks[method]))
         sure.append(prepare_right_wrong(method, before))
         risks.append(prepare_risk(method, drawn.scores.seeds_of(method), before))
     return [
-        Section("Reliability", RELIABILITY_CAPTION + _POOLED_CAPTION, diagrams),
+        Section("Reliability", RELIABILITY_CAPTION + (SEEDS_CAPTION if results.seeds > 1 else ""), diagrams),
         Section(
             "Confidence of right and of wrong answers",
             f"{CONFIDENCE_CAPTION} The other figure: which share of the answers is wrong, if only the most confident "
@@ -233,6 +238,10 @@ def _classification(results: Results, predictions_of: PredictionsOf) -> list[Sec
             [_learning(drawn, quantity, looks) for quantity in (LEARNING_LOSS, LEARNING_ACCURACY)],
         ),
     ]
+
+
+def _mean(scores: Scores, method: str, column: Column) -> float:
+    return scores.interval(method, column.key, column.condition).mean
 
 
 def _drawn(results: Results) -> Results:
@@ -275,23 +284,20 @@ def _regression(results: Results, predictions_of: PredictionsOf) -> list[Section
             "Error against cost",
             "Left and down is better. Cost is the time of a training step over that of plain training. "
             "Crosses are 95 % intervals over seeds.",
-            [points_drawing("rmse-cost", [_scatter(results.scores, COST, RMSE)], looks)],
+            [points_drawing("rmse-cost", [_scatter(results.scores, COST, columns_of(results)[0])], looks)],
         ),
         Section("Learning curves", _CURVES_CAPTION, [_learning(drawn, LEARNING_LOSS, looks)]),
     ]
 
 
-_POOLED_CAPTION = (
-    f" The rows of all seeds ({MOST_SEEDS} at most) are pooled, so these errors differ a little from the table's means "
-    "over seeds."
-)
 _LINES_CAPTION = (
     f"A thin line is a seed ({MOST_SEEDS} at most), the thick one their mean; of more than {TOGETHER} methods "
     "each has its own panel, before the means of all others in grey."
 )
 _CURVES_CAPTION = (
     f"On the validation split, where every method faces the same unmixed rows. {_LINES_CAPTION} The training loss is "
-    "not shown: methods mix their targets differently, so it cannot be compared."
+    "not shown: methods mix their targets differently, so it cannot be compared. The axis shows where the curves end; "
+    "what they begin with may lie beyond it."
 )
 
 
