@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 
 from calmix.report.style import RC, Style
 
-WIDTH = 4.8  # inches: text keeps its size on a phone, and two figures stand beside each other on a desk
+WIDTH = 4.2  # inches: text keeps its size on a phone, and two figures stand beside each other on a desk
 BEFORE, AFTER = "before temperature", "after temperature"
 
 
@@ -63,7 +63,8 @@ class Drawing:
 
 def _file(figure: Figure, format: str) -> bytes:
     file = io.BytesIO()
-    figure.savefig(file, format=format, dpi=200, metadata={"Date": None} if format == "svg" else None)
+    vector = format == "svg"  # whose ground is the page's, also in the dark
+    figure.savefig(file, format=format, dpi=200, transparent=vector, metadata={"Date": None} if vector else None)
     return file.getvalue()
 
 

@@ -6,6 +6,7 @@ What a page says is a value, so that a comparison, an evaluation and a diagnosis
 """
 
 import base64
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from markupsafe import Markup, escape
 
 from calmix.report.drawing import Drawing
 from calmix.report.tables import SIGNS, Table
-from calmix.results.files import csv_of, hold_folder, write_whole
+from calmix.results.files import csv_of, hold_folder, slug, write_whole
 
 SMALL, WIDE = 4.0, 6.5  # inches: narrower figures stand three in a row, wider ones take the whole width
 
@@ -52,6 +53,12 @@ class Section:
     caption: str = ""
     drawings: Sequence[Drawing] = ()
     tables: Sequence[PageTable] = ()
+    terms: Mapping[str, str] = field(default_factory=dict)  # names, and what is said of each
+    folded: bool = False  # shut on a screen until it is asked for, open on paper
+
+    @property
+    def anchor(self) -> str:
+        return slug(self.title.lower())
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,8 @@ class Page:
     facts: Mapping[str, str] = field(default_factory=dict)  # about the data, the training, the environment
     command: Sequence[str] = ()  # as the shell split it
     made: Sequence[PageTable] = ()  # under "How this was made", between the command and the facts
+    date: str = ""  # of what is reported
+    files: Sequence[str] = ()  # beside the page, to link to
 
 
 def write_page(folder: Path, page: Page) -> Path:
@@ -80,7 +89,8 @@ def write_page(folder: Path, page: Page) -> Path:
         {"section": section, "images": [_drawn(folder / "figures", drawing, files) for drawing in section.drawings]}
         for section in page.sections
     ]
-    text = _template().render(page=page, shown=shown, command=shlex.join(page.command), signs=SIGNS)
+    contents = [section for section in page.sections if section.title]
+    text = _template().render(page=page, shown=shown, contents=contents, command=shlex.join(page.command), signs=SIGNS)
     target = folder / "report.html"
     files[target] = text.encode(errors="backslashreplace")  # lone surrogates, which no file can hold
     with hold_folder(folder):
@@ -97,6 +107,7 @@ def _drawn(folder: Path, drawing: Drawing, files: dict[Path, bytes]) -> dict[str
         assert path not in files, f"two figures are named {drawing.name!r}"
         files[path] = content
     return {
+        "name": drawing.name,
         "uri": f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}",
         "alt": drawing.alt,
         "width": f"{96 * drawing.width:.0f}",
@@ -119,7 +130,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"breakable": _breakable, "glued": _glued}
+    environment.filters |= {"breakable": _breakable, "glued": _glued, "linked": _linked}
     return environment.get_template("template.html.j2")
 
 
@@ -131,3 +142,10 @@ def _breakable(name: str) -> Markup:
 def _glued(text: str) -> str:
     """A number stays with its unit."""
     return text.replace(" %", "\u00a0%")
+
+
+def _linked(text: str) -> Markup:
+    """Papers that are named by their number, `arXiv 1710.09412`, as links."""
+    return Markup(
+        re.sub(r"arXiv (\d{4}\.\d{4,5})", r'<a href="https://arxiv.org/abs/\1">arXiv&nbsp;\1</a>', str(escape(text)))
+    )

@@ -1,5 +1,6 @@
 """Tables as values: cells of text, which a page and a terminal show alike."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,10 +32,17 @@ class Table:
 
 
 def mean_cell(column: Column, interval: Interval, best: bool = False, mark: Mark = 0) -> Cell:
-    """A mean in the unit of its column, with half of its interval where there are several seeds."""
+    """A mean in the unit of its column, with half of its interval, to two digits, where there are several seeds."""
     shown = column.shown(interval)
-    spread = f"± {number(shown.half_width, column.digits)}" if shown.count > 1 else ""
+    spread = f"± {number(shown.half_width, _two_digits(shown.half_width, column.digits))}" if shown.count > 1 else ""
     return Cell(number(shown.mean, column.digits), spread, best, mark)
+
+
+def _two_digits(width: float, digits: int) -> int:
+    """Digits behind the point with which two of a width count; between those of its mean and two more."""
+    if not 0 < width < math.inf:
+        return digits
+    return min(max(digits, 1 - math.floor(math.log10(width))), digits + 2)
 
 
 def best_mean(column: Column, intervals: Sequence[Interval]) -> float | None:

@@ -4,6 +4,7 @@ A new metric is one function in `calmix.metrics` and one entry here; then it sta
 sentence.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -40,7 +41,7 @@ class Metric:
     def text(self, value: float) -> str:
         """A stored value as it is shown, without the unit."""
         if self.digits is None:
-            return f"{value:.4g}".replace("-", "−")
+            return significant(value)
         return number(self.scale * value, self.digits)
 
 
@@ -51,6 +52,7 @@ class Column:
     metric: Metric
     condition: str = PLAIN
     name: str = ""  # a title of its own, where that of the metric and the condition does not do
+    power: int = 0  # of ten, in which numbers are shown
 
     @property
     def key(self) -> str:
@@ -69,9 +71,19 @@ class Column:
         return self.name or " ".join(filter(None, (self.metric.title, AFTER.get(self.condition, ""))))
 
     @property
+    def scale(self) -> float:
+        """What is stored times this is what is shown."""
+        return self.metric.scale / 10.0**self.power if self.power >= 0 else self.metric.scale * 10.0**-self.power
+
+    @property
     def label(self) -> str:
         """The title with its unit, as on an axis."""
-        return self.title + {"": "", "%": ", %", "×": ", × plain training"}[self.metric.unit]
+        return powered(self.title + {"": "", "%": ", %", "×": ", × plain training"}[self.metric.unit], self.power)
+
+    @property
+    def points(self) -> str:
+        """The label of its differences."""
+        return self.label.replace("%", "points")
 
     @property
     def heading(self) -> str:
@@ -81,7 +93,7 @@ class Column:
 
     def shown(self, interval: Interval) -> Interval:
         """The interval in the unit that is shown."""
-        scale = self.metric.scale
+        scale = self.scale
         return Interval(scale * interval.mean, scale * interval.low, scale * interval.high, interval.count)
 
     def mark(self, difference: Interval) -> Mark:
@@ -93,14 +105,80 @@ class Column:
     def with_digits(self, digits: int) -> "Column":
         return replace(self, metric=replace(self.metric, digits=digits))
 
+    def sized(self, largest: float) -> "Column":
+        """The power of ten and the digits in which numbers as large as `largest`, in stored units, show four digits."""
+        power = power_of(largest)
+        return replace(self.with_digits(max(0, 3 - _exponent(largest) + power)), power=power)
+
+
+_LARGE = 10_000_000  # and more is shown in powers of ten, unless it is a count
+_PLACES = 6  # behind the point, at most
+_HIGH = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
 
 def number(value: float, digits: int, sign: Literal["", "+"] = "") -> str:
-    """With a true minus sign, and never a negative zero.
+    """With separated thousands, a true minus sign, and never a negative zero; of extreme size with a power of ten.
 
-    >>> number(-0.04, 1), number(1.25, 2, "+"), number(-3, 1)
-    ('0.0', '+1.25', '−3.0')
+    >>> number(-0.04, 1), number(1.25, 2, "+"), number(-3, 1), number(12345.6, 1)
+    ('0.0', '+1.25', '−3.0', '12,345.6')
+    >>> number(1234567890.1, 0), number(1.234e-12, 15), number(20_000_000, 0)
+    ('1.235×10⁹', '1.234×10⁻¹²', '20,000,000')
     """
-    return f"{value:{sign}z.{digits}f}".replace("-", "−")
+    count = digits == 0 and abs(value) < 1e10 and float(value).is_integer()
+    tiny = digits > _PLACES
+    if not math.isfinite(value) or not (tiny or (abs(value) >= _LARGE and not count)):
+        return f"{value:{sign}z,.{digits}f}".replace("-", "−")
+    if round(value, digits) == 0:
+        return "0"
+    exponent = _exponent(value)
+    mantissa, _, power = f"{value:{sign}.{min(3, max(0, digits + exponent))}e}".partition("e")
+    return f"{mantissa.replace('-', '−')}×{power_text(int(power))}"
+
+
+def significant(value: float) -> str:
+    """Four digits that count.
+
+    >>> significant(1234.5), significant(-2.5), significant(0.00012345), significant(1.5e12)
+    ('1,234', '−2.5', '0.0001234', '1.5×10¹²')
+    """
+    if not math.isfinite(value) or value == 0:
+        return f"{value:g}".replace("-", "−")
+    exponent = _exponent(value)
+    if -5 <= exponent < 7:
+        text = f"{value:,.{max(0, 3 - exponent)}f}"
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+    else:
+        mantissa, _, power = f"{value:.3e}".partition("e")
+        text = f"{mantissa.rstrip('0').rstrip('.')}×{power_text(int(power))}"
+    return text.replace("-", "−")
+
+
+def power_of(largest: float) -> int:
+    """The power of ten in which numbers up to `largest` are shown: none from a thousandth to below a million.
+
+    >>> power_of(12345.0), power_of(3e8), power_of(4e-7), power_of(0.0)
+    (0, 6, -9, 0)
+    """
+    exponent = _exponent(largest)
+    return 0 if -3 <= exponent < 6 else 3 * (exponent // 3)
+
+
+def powered(label: str, power: int) -> str:
+    """A label that says in which power of ten its numbers are.
+
+    >>> powered("RMSE", 9), powered("RMSE", 0)
+    ('RMSE, 10⁹', 'RMSE')
+    """
+    return f"{label}, {power_text(power)}" if power else label
+
+
+def power_text(power: int) -> str:
+    return f"10{str(power).translate(_HIGH)}"
+
+
+def _exponent(value: float) -> int:
+    """That of the number as it is shown with four digits; of zero 0."""
+    return int(f"{value:.3e}".partition("e")[2]) if value and math.isfinite(value) else 0
 
 
 # what is said after a metric's title; other conditions have sections of their own

@@ -71,6 +71,7 @@ class RunFacts:
     settings: Mapping[str, Setting]
     environment: Mapping[str, str]
     command: Sequence[str] = ()
+    date: str = ""  # of the last run, YYYY-MM-DD; empty where calmix did not yet keep it
 
     @property
     def regression(self) -> bool:
@@ -197,6 +198,7 @@ def results_json(results: Results) -> dict[str, object]:
         "seeds": results.seeds,
         "reference": results.reference,
         "command": list(facts.command),
+        "date": facts.date,
         "environment": dict(facts.environment),
         "runs": [as_json(record) for record in results.records],
         "failures": [asdict(failure) for failure in results.failures],
@@ -242,6 +244,7 @@ class _Stored:
     reference: str | None = None
     summary: Sequence[Mapping[str, Any]] = ()
     failures: Sequence[Failure] = ()
+    date: str = ""
 
 
 def results_from_json(raw: object) -> Results:
@@ -260,6 +263,7 @@ def results_from_json(raw: object) -> Results:
         settings=settings,
         environment=stored.environment,
         command=stored.command,
+        date=stored.date,
     )
     methods = list(dict.fromkeys(record.method for record in records))
     old = stored.summary[0].get("reference") if stored.summary else None

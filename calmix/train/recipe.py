@@ -3,6 +3,7 @@
 import os
 import platform
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -137,6 +138,7 @@ def facts_of(recipe: Recipe, command: tuple[str, ...] = ()) -> RunFacts:
         settings={**asdict(recipe.settings), "learning_rate": recipe.settings.peak_rate},
         environment=environment(recipe.settings),
         command=command,
+        date=date.today().isoformat(),
     )
 
 

@@ -1,21 +1,23 @@
 """Figures of the kit draw the data they were given, and a method looks the same in each."""
 
 import itertools
+from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from matplotlib.collections import Collection, LineCollection
 from matplotlib.figure import Figure
 from matplotlib.transforms import BboxBase
 
 from calmix.methods.table import METHODS
-from calmix.metrics import RowScores, reliability, score_rows, smooth_ece
+from calmix.metrics import RowScores, reliability, score_rows, smooth_curve, smooth_ece
 from calmix.report.drawing import TOGETHER, panels, wrapped
 from calmix.report.figures.confidence import confidence_drawing, prepare_ood, prepare_right_wrong
 from calmix.report.figures.curves import Curve, Quantity, curves_drawing, draw_curve, prepare_risk
-from calmix.report.figures.predicted import draw_predicted, predicted_drawing, prepare_predicted
+from calmix.report.figures.predicted import Predicted, draw_predicted, predicted_drawing, prepare_predicted
 from calmix.report.figures.reliability import (
     draw_counts,
     draw_reliability,
@@ -23,7 +25,9 @@ from calmix.report.figures.reliability import (
     prepare_reliability,
 )
 from calmix.report.style import NAMED, styles
+from calmix.results.catalogue import power_of, powered
 from calmix.results.files import NamedArrays
+from calmix.studies.comparison.curves import LEARNING_LOSS
 
 STYLE = NAMED["mixup"]
 
@@ -60,6 +64,46 @@ def test_reliability_pools_the_seeds():
     assert torch.equal(shown.bins.observed, reliability(probs, labels).observed)
     assert torch.equal(shown.bins.claimed, reliability(probs, labels).claimed)
     assert shown.smooth.error == smooth_ece(probs, labels)
+
+
+def test_the_error_on_a_diagram_is_the_mean_over_seeds_as_in_the_table():
+    """Half of the seeds claim too much, the others too little: bars of all rows together hide what the number says."""
+    labels = np.arange(100) % 2  # half of the answers are right
+    seeds = [score_rows(np.tile([p, 1 - p], (100, 1)), labels) for p in (0.65, 0.65)]
+    seeds[1] = score_rows(np.tile([0.65, 0.35], (100, 1)), np.arange(100) % 5 == 0)  # four fifths of the answers
+    data = prepare_reliability("mixup", "", seeds)
+    assert data.bins.expected_error() == pytest.approx(0, abs=1e-6)
+    assert data.error == pytest.approx(0.15)
+    ax = Figure().add_subplot()
+    draw_reliability(ax, data, STYLE)
+    assert ax.get_title() == "ECE 15.00 %"
+    assert prepare_reliability("mixup", "", seeds, error=0.123).error == 0.123
+
+
+def test_the_band_holds_the_curves_of_the_seeds():
+    seeds = [class_rows(seed) for seed in range(3)]
+    data = prepare_reliability("mixup", "", seeds)
+    low, high = data.band
+    held = ~np.isnan(low)
+    assert held.any()
+    curves = [
+        smooth_curve(seed.confidence, seed.correct, data.smooth.bandwidth).observed[::64].numpy() for seed in seeds
+    ]
+    assert (np.min(curves, 0)[held] <= low[held] + 1e-12).all()
+    assert (low[held] <= high[held]).all()
+    assert any(np.allclose(curve[held][:1], high[held][:1]) for curve in curves)
+    assert np.isnan(prepare_reliability("mixup", "", seeds[:1]).band).all()
+
+
+@pytest.mark.parametrize(("rows", "drawn"), [(15, False), (40, True)])
+def test_a_curve_is_drawn_only_where_twenty_rows_support_it(rows: int, drawn: bool):
+    """1,000 rows that claim 0.95, and some that claim 0.2, far from them."""
+    claimed = np.concatenate([np.full(1000, 0.95), np.full(rows, 0.55)])
+    labels = (np.arange(len(claimed)) % 20 == 0).astype(int)
+    data = prepare_reliability("mixup", "", [score_rows(np.stack([claimed, 1 - claimed], 1), labels)])
+    assert data.smooth.bandwidth < 0.1
+    near = np.abs(np.linspace(0, 1, 65) - 0.55).argmin()
+    assert data.supported[near] == drawn
 
 
 def boxes(bars: Collection) -> list[BboxBase]:
@@ -101,7 +145,6 @@ def test_the_smooth_curve_is_drawn_where_there_are_rows():
     assert 0.3 < points[:, 0].min() < 0.5
     nearest = points[np.abs(points[:, 0] - 0.7).argmin()]
     assert nearest[1] == pytest.approx(nearest[0] + 0.1, abs=0.01)
-    assert f"smooth {100 * data.smooth.error:.2f} %" in ax.get_title()
     kinds = [row["kind"] for row in data.rows()]
     assert kinds.count("bin") == 15
     assert 0 < kinds.count("curve") < 65
@@ -170,6 +213,54 @@ def test_a_curve_is_the_mean_before_a_thin_line_a_seed():
     alone = Figure().add_subplot()
     draw_curve(alone, curve("mixup", seeds=1), STYLE)
     assert (len(alone.lines), len(alone.collections)) == (1, 0)
+
+
+def axes_of(curves: list[Curve]) -> list[Axes]:
+    drawing = curves_drawing("x", curves, styles(one.method for one in curves))
+    figure = Figure((drawing.width, drawing.height), layout="constrained")
+    drawing.paint(figure)
+    return figure.axes
+
+
+@pytest.mark.parametrize("methods", [1, TOGETHER + 1])
+def test_risk_and_coverage_have_a_plain_axis_with_counts(methods: int):
+    rows, said = [score_rows(*class_arrays(0))], 0
+    for ax in axes_of([prepare_risk(label, [0], rows) for label in list(METHODS)[:methods]]):
+        assert ax.get_yscale() == "linear"
+        assert ax.get_ylim()[0] == 0
+        labels = [label.get_text() for label in ax.get_xticklabels()]
+        assert labels in ([], ["20\n16", "40\n32", "60\n48", "80\n64", "100\n80"], ["20\n16", "60\n48", "100\n80"])
+        said += len(labels)
+    assert said
+
+
+def test_an_axis_shows_where_learning_curves_differ_and_not_where_they_begin():
+    late = replace(LEARNING_LOSS, axis="linear")
+    x, falling = np.arange(1.0, 9.0), np.array([90, 40, 2, 1.2, 1.1, 1.08, 1.06, 1.05])
+    curves = [
+        Curve(m, late, late, range(2), x, np.stack([falling, falling]) * w) for m, w in (("erm", 1), ("mixup", 2))
+    ]
+    [ax] = axes_of(curves)
+    low, high = ax.get_ylim()
+    assert 0.9 < low < 1.05
+    assert 2.2 < high < 2.5
+    steady = [replace(one, values=np.linspace(1, 2, 8) + np.zeros((2, 8))) for one in curves]
+    assert axes_of(steady)[0].get_ylim()[0] < 1  # where there is little to gain all is shown
+
+
+@pytest.mark.parametrize("power", [-12, -3, 3, 15])
+def test_targets_of_any_size_have_short_numbers_on_their_axes(power: int):
+    scale = 10.0**power
+    data = Predicted("erm", np.array([1.1, 2.0]) * scale, np.array([1.0, 2.1]) * scale)
+    drawing = predicted_drawing("x", data, (scale, 2.1 * scale), STYLE)
+    figure = Figure((drawing.width, drawing.height), layout="constrained")
+    drawing.paint(figure)
+    figure.draw_without_rendering()
+    [ax] = figure.axes
+    assert all(len(label.get_text()) <= 7 for label in ax.get_xticklabels())
+    assert ax.get_xlabel() == powered("observed", power_of(2.1 * scale))
+    assert ax.xaxis.get_offset_text().get_text() == ""
+    assert next(data.rows())["observed"] == scale  # files are in the unit of the targets
 
 
 @pytest.mark.parametrize(("methods", "axes"), [(TOGETHER, 1), (TOGETHER + 1, TOGETHER + 1), (18, 18)])

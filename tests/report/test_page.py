@@ -83,6 +83,13 @@ def test_no_text_becomes_markup_and_nothing_is_loaded_from_elsewhere(tmp_path: P
     assert (image["src"] or "").startswith("data:image/svg+xml;base64,")
 
 
+def test_papers_named_by_their_number_are_links_and_nothing_else_is(tmp_path: Path):
+    terms = {"a": "Zhang et al. (arXiv 1710.09412).", "b": "<a href='x'> arXiv 12 https://b.org"}
+    text = write_page(tmp_path, Page("x", ["y"], [Section("z", terms=terms)])).read_text(encoding="utf-8")
+    [link] = [attributes for tag, attributes in Tags(text).tags if tag == "a"]
+    assert link["href"] == "https://arxiv.org/abs/1710.09412"
+
+
 def test_nothing_is_written_where_a_figure_fails(tmp_path: Path):
     def fail(figure: object) -> None:
         raise ArithmeticError

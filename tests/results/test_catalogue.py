@@ -108,7 +108,7 @@ def test_numbers_are_shown_in_their_unit():
     assert METRICS["accuracy"].text(0.98765) == "98.8"
     assert METRICS["ece"].text(0.012345) == "1.23"
     assert METRICS["nll"].text(0.12345) == "0.123"
-    assert METRICS["rmse"].text(1234.567) == "1235"
+    assert METRICS["rmse"].text(1234.567) == "1,235"
     assert METRICS["rmse"].text(0.00123456) == "0.001235"
     assert METRICS["brier_resolution"].text(-0.5) == "−0.500"
     assert METRICS["mae"].text(-2.5) == "−2.5"
@@ -148,3 +148,37 @@ def test_a_mark_needs_an_interval_beside_zero_and_a_direction(key: str, interval
 def test_a_metric_has_a_scale():
     assert Metric("x", "X", "", 1, unit="%").scale == 100
     assert Metric("x", "X", "", 1).scale == 1
+
+
+# ------------------------------------------------------------------------------------------ numbers of any size
+
+
+@pytest.mark.parametrize("power", range(-12, 16))
+def test_a_column_of_any_size_shows_four_digits_that_count(power: int):
+    value = 1.2344 * 10.0**power
+    column = Column(METRICS["rmse"]).sized(value)
+    shown = column.shown(Interval(value, value, value, 1)).mean
+    text = number(shown, column.digits)
+    digits = text.replace(",", "").lstrip("0.").replace(".", "")
+    assert digits[:4] == "1234"
+    assert len(text) <= 8  # 0.001234, or 123,440
+    assert float(text.replace(",", "")) * 10.0**column.power == pytest.approx(value, rel=1e-3)
+    said = f"10{str(column.power).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+    assert (said in column.label) == (said in column.points) == bool(column.power)
+
+
+@pytest.mark.parametrize("power", range(-12, 16))
+def test_a_number_in_a_sentence_is_short_and_right_at_any_size(power: int):
+    value = -1.2344 * 10.0**power
+    for text in (number(value, max(0, 3 - power)), METRICS["rmse"].text(value)):
+        mantissa, _, exponent = text.replace("−", "-").replace(",", "").partition("×10")
+        ten = 10.0 ** int(exponent.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")) or 0)
+        assert float(mantissa) * ten == pytest.approx(value, rel=1e-3)
+        assert len(text) <= 14
+
+
+def test_numbers_that_round_over_a_power_are_not_shown_as_ten():
+    assert Column(METRICS["rmse"]).sized(999_999.0).power == 6
+    assert METRICS["rmse"].text(9999999.0) == "1×10⁷"
+    assert number(0.0, 12) == "0"
+    assert number(float("inf"), 2) == "inf"

@@ -21,8 +21,6 @@ from calmix.metrics import RowScores, risk_curve
 from calmix.report.drawing import TOGETHER, CsvRow, Drawing, legend, legend_height, panels, panels_height
 from calmix.report.style import Style
 
-NEAR_ZERO = 0.1  # per cent; what is less than that is drawn on a linear scale
-
 
 @dataclass(frozen=True)
 class Quantity:
@@ -31,12 +29,13 @@ class Quantity:
     name: str  # in files
     label: str
     scale: float = 1.0  # what is stored times this is what is shown
-    axis: Literal["linear", "log", "symlog"] = "linear"  # symlog: linear near zero
+    axis: Literal["linear", "log"] = "linear"
     whole: bool = False  # only whole numbers exist
+    late: bool = False  # the axis shows where curves end, whatever they begin with
 
 
-COVERAGE = Quantity("coverage", "rows answered, the most confident first, %", 100)
-RISK = Quantity("risk", "wrong among them, %", 100, axis="symlog")
+COVERAGE = Quantity("coverage", "answered, the most confident first: %, and how many rows", 100)
+RISK = Quantity("risk", "wrong among them, %", 100)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +48,7 @@ class Curve:
     seeds: Sequence[int]  # S of them
     x: NDArray[np.float64]  # (N,)
     values: NDArray[np.float64]  # (S, N)
+    count: int = 0  # of the rows that are answered where x is 1; 0 where x is no share of rows
 
     def rows(self) -> Iterator[CsvRow]:
         for seed, values in zip(self.seeds, self.values.tolist(), strict=True):
@@ -64,7 +64,8 @@ def prepare_risk(method: str, seeds: Sequence[int], rows: Sequence[RowScores]) -
         whole = risk_curve(of_seed.confidence, of_seed.correct).risk.numpy()  # (n,)
         return whole[np.ceil(coverage * len(whole) - 1e-9).astype(int) - 1]
 
-    return Curve(method, COVERAGE, RISK, seeds, coverage, np.array([risk(of_seed) for of_seed in rows]))
+    values = np.array([risk(of_seed) for of_seed in rows])
+    return Curve(method, COVERAGE, RISK, seeds, coverage, values, len(rows[0].confidence))
 
 
 def draw_curve(ax: Axes, data: Curve, style: Style) -> None:
@@ -94,25 +95,43 @@ def _points(curve: Curve, values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack(np.broadcast_arrays(curve.along.scale * curve.x, curve.quantity.scale * values), -1)
 
 
+def _late_limits(curves: Sequence[Curve], logarithmic: bool) -> tuple[float, float] | None:
+    """The ends of an axis that holds the later half of all means and nearly all seeds; None where that is no zoom."""
+    seeds = np.concatenate([curve.values[:, len(curve.x) // 2 :].ravel() for curve in curves])
+    means = np.concatenate([curve.values.mean(0)[len(curve.x) // 2 :] for curve in curves])
+    whole = np.concatenate([curve.values.ravel() for curve in curves])
+    if logarithmic:
+        seeds, means, whole = np.log(seeds), np.log(means), np.log(whole)
+    low, high = min(np.quantile(seeds, 0.02), means.min()), max(np.quantile(seeds, 0.98), means.max())
+    if high - low > 0.4 * (whole.max() - whole.min()) or high == low:
+        return None
+    air = 0.08 * (high - low)
+    ends = np.array([low - air, high + air])
+    low, high = curves[0].quantity.scale * (np.exp(ends) if logarithmic else ends)
+    return float(low), float(high)
+
+
 def curves_drawing(name: str, curves: Sequence[Curve], styles: Mapping[str, Style]) -> Drawing:
     """All curves on one pair of axes; of more than TOGETHER methods, each on its own before all others in grey."""
     along, quantity = curves[0].along, curves[0].quantity
     methods = {curve.method: styles[curve.method] for curve in curves}
-    lowest = quantity.scale * min(curve.values.min() for curve in curves)
-    logarithmic = lowest > {"linear": np.inf, "log": 0, "symlog": NEAR_ZERO}[quantity.axis]
+    logarithmic = quantity.axis == "log" and min(curve.values.min() for curve in curves) > 0
+    limits = _late_limits(curves, logarithmic) if quantity.late else None
 
-    def scales(ax: Axes) -> None:
+    def scales(ax: Axes, shares: Sequence[int] = (20, 40, 60, 80, 100)) -> None:
+        if curves[0].count:
+            ax.set_xticks(shares, [f"{share}\n{curves[0].count * share / 100:,.0f}" for share in shares])
         if along.whole:
             ax.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True))
         if logarithmic:
             ax.set_yscale("log")
             ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
             ax.yaxis.set_minor_locator(NullLocator())
-        elif quantity.axis == "symlog":
-            ax.set_yscale("symlog", linthresh=NEAR_ZERO)
-            ax.set_ylim(bottom=0)
-        if quantity.axis != "linear":
             ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        if limits is not None:
+            ax.set_ylim(limits)
+        elif quantity is RISK:
+            ax.set_ylim(bottom=0)
 
     def together(figure: Figure) -> None:
         ax = figure.add_subplot()
@@ -126,7 +145,7 @@ def curves_drawing(name: str, curves: Sequence[Curve], styles: Mapping[str, Styl
         for ax, curve in zip(panels(figure, list(methods)), curves, strict=True):
             draw_behind(ax, [other for other in curves if other is not curve])
             draw_curve(ax, curve, replace(methods[curve.method], marker="", line="-"))
-            scales(ax)
+            scales(ax, (20, 60, 100))
         figure.supxlabel(along.label)
         figure.supylabel(quantity.label)
 

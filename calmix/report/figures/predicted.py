@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from calmix.report.drawing import CsvRow, Drawing, wrapped
 from calmix.report.style import Style
+from calmix.results.catalogue import power_of, powered
 from calmix.results.files import NamedArrays
 
 
@@ -34,22 +35,25 @@ def prepare_predicted(method: str, seeds: Sequence[NamedArrays]) -> Predicted:
     return Predicted(method, mean, targets)
 
 
-def draw_predicted(ax: Axes, data: Predicted, style: Style) -> None:
-    """A dot a row; on the dashed line, prediction and observation agree."""
+def draw_predicted(ax: Axes, data: Predicted, style: Style, power: int = 0) -> None:
+    """A dot a row; on the dashed line, prediction and observation agree. Numbers are shown in this power of ten."""
+    observed, predicted = (values / 10.0**power for values in (data.observed, data.predicted))
     alpha = float(np.clip(10 / np.sqrt(len(data.observed)), 0.05, 0.7))
-    ax.scatter(data.observed, data.predicted, s=10, color=style.color, alpha=alpha, linewidths=0, rasterized=True)
+    ax.scatter(observed, predicted, s=10, color=style.color, alpha=alpha, linewidths=0, rasterized=True)
     ax.axline((0, 0), slope=1, color="#222222", linewidth=0.9, linestyle=(0, (4, 2)))
-    ax.set(xlabel="observed", ylabel="predicted", aspect="equal")
+    ax.set(xlabel=powered("observed", power), ylabel=powered("predicted", power), aspect="equal")
 
 
 def predicted_drawing(name: str, data: Predicted, limits: tuple[float, float], style: Style) -> Drawing:
     """`limits`: the lowest and the highest number of all methods, so that all panels have the same axes."""
-    air = 0.04 * (limits[1] - limits[0]) or 0.5
+    power = power_of(max(map(abs, limits)))
+    low, high = (limit / 10.0**power for limit in limits)
+    air = 0.04 * (high - low) or 0.5
 
     def paint(figure: Figure) -> None:
         ax = figure.add_subplot()
-        draw_predicted(ax, data, style)
-        ax.set(xlim=(limits[0] - air, limits[1] + air), ylim=(limits[0] - air, limits[1] + air))
+        draw_predicted(ax, data, style, power)
+        ax.set(xlim=(low - air, high + air), ylim=(low - air, high + air))
         ax.set_title(wrapped(data.method, 34), fontweight="bold")
 
     return Drawing(name, f"Predicted against observed, {data.method}.", [data], 3.2, paint, width=3.0)

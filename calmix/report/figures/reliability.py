@@ -1,6 +1,7 @@
 """Claimed against observed: reliability diagrams before and after temperature.
 
 B  bins
+S  seeds
 P  points of a smooth curve
 """
 
@@ -25,19 +26,25 @@ from calmix.metrics import (
     smooth_curve,
 )
 from calmix.metrics.row_scores import concat_rows
+from calmix.metrics.smooth import POINTS
 from calmix.metrics.tensors import Array
 from calmix.report.drawing import CsvRow, Drawing, wrapped
 from calmix.report.style import Style, darker
 
 FEW = 0.01  # the share of rows below which a bar is pale
 STEP = 64  # every which point of a smooth curve is drawn: 65 of 4,097
-NOBODY = 0.05  # the density of rows below which there is no curve; evenly spread rows have a density of 1
+ENOUGH = 20  # rows that must support a point of a smooth curve
 
 RELIABILITY_CAPTION = (
     "A bar is the accuracy of the test rows in that bin of confidence; the hatched gap ends at their mean confidence. "
     "On the dashed line probabilities mean what they say; bars that end below it are over-confident, above it "
     "under-confident. Pale bars hold fewer than 1 % of the rows, as the counts underneath show. The line says the same "
-    "without bins, smoothed as far as the rows allow, and is the thicker the more rows there are."
+    f"without bins, smoothed as far as the rows allow, where at least {ENOUGH} rows support it."
+)
+SEEDS_CAPTION = (
+    f" Bars and line are of the rows of all seeds together, and the band reaches from the lowest to the highest seed, "
+    f"where at least two have {ENOUGH} rows. ECE is the mean over seeds, as in the table: seeds that err to opposite "
+    "sides cancel out in the bars, and not in it."
 )
 
 
@@ -49,6 +56,8 @@ class Reliability:
     stage: str  # before | after temperature
     bins: Bins
     smooth: SmoothReliability
+    error: float  # the mean over seeds of their calibration errors
+    band: NDArray[np.float64]  # (2, P) the lowest and the highest seed's curve; NaN where there are no two
     claimed: str = "confidence"
     observed: str = "accuracy"
 
@@ -58,29 +67,72 @@ class Reliability:
         for count, claimed, observed in zip(*bins, strict=True):
             means = {self.claimed: claimed, self.observed: observed} if count else {}
             yield {**said, "kind": "bin", **means, "count": count}
-        curve = (values[::STEP].tolist() for values in (self.smooth.claimed, self.smooth.observed, self.smooth.density))
-        for claimed, observed, density in zip(*curve, strict=True):
-            if density > NOBODY:
-                yield {**said, "kind": "curve", self.claimed: claimed, self.observed: observed, "density": density}
+        claimed, observed, density = _curve(self.smooth)
+        shown = self.supported
+        for at in np.flatnonzero(shown):
+            point = {self.claimed: float(claimed[at]), self.observed: float(observed[at])}
+            low, high = self.band[:, at].tolist()
+            ends = {} if np.isnan(low) else {"low": low, "high": high}
+            yield {**said, "kind": "curve", **point, "density": float(density[at]), **ends}
+
+    @property
+    def supported(self) -> NDArray[np.bool_]:
+        """(P,) whether ENOUGH rows stand behind a point of the curve."""
+        return _supported(self.smooth, int(self.bins.count.sum()))
 
 
-def prepare_reliability(method: str, stage: str, seeds: Sequence[RowScores], bins: int = 15) -> Reliability:
-    """Of the confidence in the answers."""
+def prepare_reliability(
+    method: str, stage: str, seeds: Sequence[RowScores], bins: int = 15, error: float | None = None
+) -> Reliability:
+    """Of the confidence in the answers.
+
+    error: the mean over seeds of the calibration errors; None where it is not known yet.
+    """
     rows = concat_rows(seeds)
     pair = rows.confidence, rows.correct
-    return Reliability(method, stage, equal_width(*pair, bins), smooth_curve(*pair))
+    smooth = smooth_curve(*pair)
+    if error is None:
+        errors = [equal_width(seed.confidence, seed.correct, bins).expected_error() for seed in seeds]
+        error = sum(errors) / len(errors)
+    return Reliability(method, stage, equal_width(*pair, bins), smooth, error, _band(seeds, smooth.bandwidth))
+
+
+def _band(seeds: Sequence[RowScores], bandwidth: float) -> NDArray[np.float64]:
+    """(2, P) between which the curves of the seeds lie, all smoothed alike."""
+    curves = []  # (S, P)
+    for seed in seeds if len(seeds) > 1 else ():
+        smooth = smooth_curve(seed.confidence, seed.correct, bandwidth)
+        curves.append(np.where(_supported(smooth, len(seed.confidence)), _curve(smooth)[1], np.nan))
+    if not curves:
+        return np.full((2, len(range(0, POINTS, STEP))), np.nan)
+    held = np.array(curves)
+    several = (~np.isnan(held)).sum(0) > 1
+    low, high = np.where(np.isnan(held), np.inf, held).min(0), np.where(np.isnan(held), -np.inf, held).max(0)
+    return np.where(several, np.array([low, high]), np.nan)
+
+
+def _curve(smooth: SmoothReliability) -> tuple[NDArray[np.float64], ...]:
+    """(P,) each: claimed, observed, density."""
+    return tuple(values[::STEP].numpy() for values in (smooth.claimed, smooth.observed, smooth.density))
+
+
+def _supported(smooth: SmoothReliability, rows: int) -> NDArray[np.bool_]:
+    """(P,) whether the kernel's weights, as shares of its peak, sum to ENOUGH rows."""
+    weights = rows * _curve(smooth)[2] * smooth.bandwidth * np.sqrt(2 * np.pi)
+    return weights >= min(ENOUGH, rows)
 
 
 def prepare_positive(method: str, stage: str, p: Array, labels: Array, bins: int = 15) -> Reliability:
     """Of P(y = 1), (n,), and labels 0 or 1, (n,)."""
-    shown = positive_reliability(p, labels, bins), positive_smooth_reliability(p, labels)
-    return Reliability(method, stage, *shown, claimed="P(y = 1)", observed="share of ones")
+    found, smooth = positive_reliability(p, labels, bins), positive_smooth_reliability(p, labels)
+    said = found.expected_error(), _band([], smooth.bandwidth)
+    return Reliability(method, stage, found, smooth, *said, claimed="P(y = 1)", observed="share of ones")
 
 
 def draw_reliability(ax: Axes, data: Reliability, style: Style) -> None:
     """A bar a bin, its accuracy, pale where few rows stand behind it; the hatched gap ends at its confidence.
 
-    The line is the smooth curve, the thicker, the more rows there are.
+    The line is the smooth curve, the band that of the seeds.
     """
     count, claimed, observed = (values.numpy() for values in (data.bins.count, data.bins.claimed, data.bins.observed))
     full = count > 0
@@ -91,21 +143,19 @@ def draw_reliability(ax: Axes, data: Reliability, style: Style) -> None:
     _bars(ax, left, width, gap, observed[full], facecolors="none", edgecolors="#888888", hatch="/////")
     ax.plot([0, 1], [0, 1], color="#222222", linewidth=0.9, linestyle=(0, (4, 2)))
     draw_smooth(ax, data, style)
-    errors = f"ECE {100 * data.bins.expected_error():.2f} %, smooth {100 * data.smooth.error:.2f} %"
-    ax.set(xlim=(0, 1), ylim=(0, 1), title=f"{data.stage}\n{errors}".strip())
+    ax.set(xlim=(0, 1), ylim=(0, 1), title=f"{data.stage}\nECE {100 * data.error:.2f} %".strip())
 
 
 def draw_smooth(ax: Axes, data: Reliability, style: Style) -> None:
-    claimed, observed, density = (
-        values[::STEP].numpy() for values in (data.smooth.claimed, data.smooth.observed, data.smooth.density)
-    )
-    shown = density > NOBODY
+    claimed, observed, _ = _curve(data.smooth)
+    shown, (low, high) = data.supported, data.band
+    banded = shown & ~np.isnan(low)
+    color = darker(style.color)
+    ax.fill_between(claimed, low, high, where=banded.tolist(), color=color, alpha=0.22, linewidth=0, zorder=2)
     points = np.stack([claimed, observed], 1)  # (P, 2)
-    ends = shown[1:] & shown[:-1]
-    pieces = np.stack([points[:-1], points[1:]], 1)[ends]  # (P - 1, 2, 2)
-    widths = 0.8 + 2.4 * np.sqrt(density[1:].clip(0) / density.max())[ends]
-    for extra, color in ((1.4, "white"), (0.0, darker(style.color))):
-        ax.add_collection(LineCollection(list(pieces), linewidths=widths + extra, colors=color, capstyle="round"))
+    pieces = np.stack([points[:-1], points[1:]], 1)[shown[1:] & shown[:-1]]  # (P - 1, 2, 2)
+    for width, shade in ((3.2, "white"), (1.8, color)):
+        ax.add_collection(LineCollection(list(pieces), linewidths=width, colors=shade, capstyle="round", zorder=3))
 
 
 def draw_counts(ax: Axes, data: Reliability, style: Style) -> None:
@@ -142,5 +192,5 @@ def reliability_drawing(name: str, stages: Sequence[Reliability], style: Style) 
         axes[1, 0].set_ylabel("rows, %")
         figure.suptitle(wrapped(method, 56), fontweight="bold", fontsize=9.5)
 
-    errors = ", ".join(f"{100 * stage.bins.expected_error():.2f} % {stage.stage}".strip() for stage in stages)
-    return Drawing(name, f"Reliability of {method}: ECE of the pooled rows {errors}.", stages, height=3.7, paint=paint)
+    errors = ", ".join(f"{100 * stage.error:.2f} % {stage.stage}".strip() for stage in stages)
+    return Drawing(name, f"Reliability of {method}: ECE {errors}.", stages, height=3.7, paint=paint)

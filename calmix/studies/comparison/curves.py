@@ -12,8 +12,8 @@ from calmix.results.scores import Scores
 from calmix.studies.comparison.answers import Answers
 
 EPOCH = Quantity("epoch", "epoch", whole=True)
-LEARNING_LOSS = Quantity("loss", "validation loss", axis="log")
-LEARNING_ACCURACY = Quantity("accuracy", "validation accuracy, %", 100)
+LEARNING_LOSS = Quantity("loss", "validation loss", axis="log", late=True)
+LEARNING_ACCURACY = Quantity("accuracy", "validation accuracy, %", 100, late=True)
 SEVERITY = Quantity("severity", "severity of the corruption (0: none)", whole=True)
 CORRUPTED_ACCURACY = Quantity("accuracy", "accuracy, %", 100)
 CORRUPTED_ECE = Quantity("ece", "ECE, %", 100)

@@ -30,7 +30,7 @@ class Dot:
 def prepare_dots(scores: Scores, column: Column, heading: str) -> list[Dot]:
     """The mean over seeds of every method."""
     return [
-        Dot(method, heading, scores.interval(method, column.key, column.condition, column.metric.scale))
+        Dot(method, heading, scores.interval(method, column.key, column.condition, column.scale))
         for method in scores.methods
     ]
 

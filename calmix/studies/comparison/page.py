@@ -15,12 +15,17 @@ from calmix.report.figures.confidence import (
 )
 from calmix.report.figures.curves import Quantity, curves_drawing, prepare_risk
 from calmix.report.figures.predicted import predicted_drawing, prepare_predicted
-from calmix.report.figures.reliability import RELIABILITY_CAPTION, prepare_reliability, reliability_drawing
+from calmix.report.figures.reliability import (
+    RELIABILITY_CAPTION,
+    SEEDS_CAPTION,
+    prepare_reliability,
+    reliability_drawing,
+)
 from calmix.report.page import Page, PageTable, Section
-from calmix.report.sentences import listed, named
+from calmix.report.sentences import called, listed, named
 from calmix.report.style import Style, styles
 from calmix.report.tables import Cell, Row, Table
-from calmix.results.catalogue import ACCURACY, COST, ECE, METRICS, RMSE, SCALED_ECE, Column, number
+from calmix.results.catalogue import ACCURACY, COST, ECE, METRICS, SCALED_ECE, Column, number
 from calmix.results.files import NamedArrays, slug
 from calmix.results.records import Record
 from calmix.results.scores import Scores
@@ -34,7 +39,15 @@ from calmix.studies.comparison.curves import (
     prepare_corruption,
     prepare_learning,
 )
+from calmix.studies.comparison.described import described
 from calmix.studies.comparison.dots import dots_drawing, prepare_dots
+from calmix.studies.comparison.forest import (
+    FOREST_CAPTION,
+    ONE_SEED,
+    SEVERAL_SEEDS,
+    forest_drawing,
+    prepare_forest,
+)
 from calmix.studies.comparison.points import Scatter, points_drawing, prepare_points
 from calmix.studies.comparison.quantile import prepare_quantiles, quantiles_drawing
 from calmix.studies.comparison.sentences import advice
@@ -63,13 +76,16 @@ def comparison_page(results: Results, predictions_of: PredictionsOf) -> Page:
         cautions=" ".join(verdict.cautions),
         sections=[
             Section("", tables=[_summary(results)]),
-            *figures(results, predictions_of),
             *_differences(results),
+            *_methods(results),
+            *figures(results, predictions_of),
             *columns_section(results.facts.data.columns),
         ],
         facts=_facts(results),
         command=results.facts.command,
         made=[_how(results)],
+        date=results.facts.date,
+        files=("results.json", "results.csv", "figures/"),
     )
 
 
@@ -87,9 +103,25 @@ def _summary(results: Results) -> PageTable:
 
 
 def _differences(results: Results) -> list[Section]:
-    """Seed by seed, from each of those whom methods are compared to."""
+    """The main picture, and the same as numbers: from each of those whom methods are compared to."""
     if len(results.methods) == 1:
         return []
+    reference, looks = results.reference, styles(results.methods)
+    columns = [column for column in columns_of(results) if column is not COST]
+    shown = SEVERAL_SEEDS if results.seeds > 1 else ONE_SEED
+    forest = Section(
+        f"How far from {called(reference)}",
+        FOREST_CAPTION.format(reference=named(reference), shown=shown),
+        [
+            forest_drawing(prepare_forest(results.scores, reference, column, MOST_SEEDS), reference, column, looks)
+            for column in columns
+        ],
+    )
+    return [forest, Section("Differences as numbers", tables=_difference_tables(results), folded=True)]
+
+
+def _difference_tables(results: Results) -> list[PageTable]:
+    """Seed by seed."""
     intervals = (
         f"; in brackets {of_the_difference(results)}. What runs of a {one_round(results)} share (splits, initial "
         "weights, order of the rows) cancels out, so these intervals are the ones to compare methods by"
@@ -105,7 +137,14 @@ def _differences(results: Results) -> list[Section]:
         evidence = evidence_table(results, column)
         label = f"{column.title} from {named(results.reference)}, as other tests see it"
         tables.append(PageTable(label, evidence, note=" ".join(evidence.notes), stacked=True))
-    return [Section("Differences, seed by seed", tables=tables)]
+    return tables
+
+
+def _methods(results: Results) -> list[Section]:
+    """Each method in a sentence, with its paper and the options that are not its defaults."""
+    said = {method: described(method, results.of_method(method)[0].repr) for method in results.methods}
+    terms = {method: text for method, text in said.items() if text}
+    return [Section("The methods", terms=terms)] if terms else []
 
 
 def _how(results: Results) -> PageTable:
@@ -184,14 +223,14 @@ def _classification(results: Results, predictions_of: PredictionsOf) -> list[Sec
     for method, said in answers.items():
         before = [one.before for one in said]
         stages = (
-            prepare_reliability(method, BEFORE, before),
-            prepare_reliability(method, AFTER, [one.after for one in said]),
+            prepare_reliability(method, BEFORE, before, error=_mean(scores, method, ECE)),
+            prepare_reliability(method, AFTER, [one.after for one in said], error=_mean(scores, method, SCALED_ECE)),
         )
         diagrams.append(reliability_drawing(_name("reliability", method), stages, looks[method]))
         sure.append(prepare_right_wrong(method, before))
         risks.append(prepare_risk(method, drawn.scores.seeds_of(method), before))
     return [
-        Section("Reliability", RELIABILITY_CAPTION + _POOLED_CAPTION, diagrams),
+        Section("Reliability", RELIABILITY_CAPTION + (SEEDS_CAPTION if results.seeds > 1 else ""), diagrams),
         Section(
             "Confidence of right and of wrong answers",
             f"{CONFIDENCE_CAPTION} The other figure: which share of the answers is wrong, if only the most confident "
@@ -218,6 +257,10 @@ def _classification(results: Results, predictions_of: PredictionsOf) -> list[Sec
             [_learning(drawn, quantity, looks) for quantity in (LEARNING_LOSS, LEARNING_ACCURACY)],
         ),
     ]
+
+
+def _mean(scores: Scores, method: str, column: Column) -> float:
+    return scores.interval(method, column.key, column.condition).mean
 
 
 def _drawn(results: Results) -> Results:
@@ -260,23 +303,20 @@ def _regression(results: Results, predictions_of: PredictionsOf) -> list[Section
             "Error against cost",
             "Left and down is better. Cost is the time of a training step over that of plain training. "
             "Crosses are 95 % intervals over seeds.",
-            [points_drawing("rmse-cost", [_scatter(results.scores, COST, RMSE)], looks)],
+            [points_drawing("rmse-cost", [_scatter(results.scores, COST, columns_of(results)[0])], looks)],
         ),
         Section("Learning curves", _CURVES_CAPTION, [_learning(drawn, LEARNING_LOSS, looks)]),
     ]
 
 
-_POOLED_CAPTION = (
-    f" The rows of all seeds ({MOST_SEEDS} at most) are pooled, so these errors differ a little from the table's means "
-    "over seeds."
-)
 _LINES_CAPTION = (
     f"A thin line is a seed ({MOST_SEEDS} at most), the thick one their mean; of more than {TOGETHER} methods "
     "each has its own panel, before the means of all others in grey."
 )
 _CURVES_CAPTION = (
     f"On the validation split, where every method faces the same unmixed rows. {_LINES_CAPTION} The training loss is "
-    "not shown: methods mix their targets differently, so it cannot be compared."
+    "not shown: methods mix their targets differently, so it cannot be compared. The axis shows where the curves end; "
+    "what they begin with may lie beyond it."
 )
 
 

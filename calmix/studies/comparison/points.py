@@ -38,8 +38,8 @@ def prepare_points(scores: Scores, x: Column, y: Column, stage: str = "") -> lis
         Point(
             method,
             stage,
-            scores.interval(method, x.key, x.condition, x.metric.scale),
-            scores.interval(method, y.key, y.condition, y.metric.scale),
+            scores.interval(method, x.key, x.condition, x.scale),
+            scores.interval(method, y.key, y.condition, y.scale),
             (column_name(x.condition, x.key), column_name(y.condition, y.key)),
         )
         for method in scores.methods

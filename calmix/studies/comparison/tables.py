@@ -22,7 +22,6 @@ from calmix.results.statistics import Difference
 from calmix.results.store import Results
 from calmix.studies.comparison.balance import columns_of_unequal, unequal
 from calmix.studies.comparison.balance import notes as balance_notes
-from calmix.studies.comparison.sentences import target_digits
 from calmix.studies.comparison.wording import of_the_difference, of_the_mean, one_round
 
 
@@ -32,8 +31,8 @@ def columns_of(results: Results) -> list[Column]:
         return columns_of_unequal(results)
     if not results.regression:
         return [ACCURACY, ECE, SCALED_ECE, NLL, BRIER, COST]
-    digits = target_digits(results)
-    return [RMSE.with_digits(digits), MAE.with_digits(digits), R2, COST]
+    largest = max(results.scores.interval(method, RMSE.key).mean for method in results.methods)
+    return [RMSE.sized(largest), MAE.sized(largest), R2, COST]
 
 
 def summary_table(results: Results) -> Table:

@@ -15,6 +15,7 @@ from calmix.metrics import quantile_reliability, variance_reliability
 from calmix.metrics.tensors import Array
 from calmix.report.drawing import CsvRow, Drawing
 from calmix.report.style import Style
+from calmix.results.catalogue import power_of, powered
 
 SPREAD_CAPTION = (
     "Left: rows with similar standard deviations, and how far off they really are; on the dashed line errors are as "
@@ -50,18 +51,25 @@ def prepare_quantile(mean: Array, std: Array, targets: Array) -> Spread:
     return Spread("quantile", found.claimed.numpy(), found.observed.numpy())
 
 
-def draw_spread(ax: Axes, data: Spread, style: Style) -> None:
+def draw_spread(ax: Axes, data: Spread, style: Style, power: int = 0) -> None:
+    """`power`: of ten, in which numbers are shown."""
     marker = style.marker if data.kind == "deviation" else ""
     ax.axline((0, 0), slope=1, color="#222222", linewidth=0.9, linestyle=(0, (4, 2)))
-    ax.plot(data.claimed, data.observed, color=style.color, marker=marker, markeredgecolor="white", mew=0.4)
+    claimed, observed = (values / 10.0**power for values in (data.claimed, data.observed))
+    ax.plot(claimed, observed, color=style.color, marker=marker, markeredgecolor="white", mew=0.4)
 
 
 def spread_drawing(name: str, deviation: Spread, quantile: Spread, style: Style) -> Drawing:
+    highest = float(max(deviation.claimed.max(), deviation.observed.max()))
+    power = power_of(highest)
+
     def paint(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
-        draw_spread(left, deviation, style)
-        high = 1.06 * max(deviation.claimed.max(), deviation.observed.max())
-        left.set(xlim=(0, high), ylim=(0, high), xlabel="claimed standard deviation", ylabel="root mean squared error")
+        draw_spread(left, deviation, style, power)
+        high = 1.06 * highest / 10.0**power
+        left.set(xlim=(0, high), ylim=(0, high))
+        left.set_xlabel(powered("claimed standard deviation", power))
+        left.set_ylabel(powered("root mean squared error", power))
         draw_spread(right, quantile, style)
         right.set(xlim=(0, 1), ylim=(0, 1), xlabel="level of the quantile", ylabel="share of targets below")
 

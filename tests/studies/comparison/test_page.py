@@ -130,12 +130,38 @@ def test_without_it_nothing_is_said_of_it(finish: Callable, tmp_path: Path):
     assert not [word for word in ("AUROC", "Corrupted", "people see") if word in " ".join(said)]
     assert [section.title for section in page.sections] == [
         "",
+        "How far from plain Mixup",
+        "Differences as numbers",
+        "The methods",
         "Reliability",
         "Confidence of right and of wrong answers",
         "Accuracy, calibration error and cost",
         "Learning curves",
-        "Differences, seed by seed",
     ]
+
+
+def test_the_page_leads_to_its_sections_its_files_and_the_papers(finish: Callable, tmp_path: Path):
+    results = finish(tmp_path, [*LABELS, "mine"])
+    write_results(tmp_path, replace(results, facts=replace(results.facts, date="2026-01-31")))
+    parsed = Tags(drawn(tmp_path).read_text(encoding="utf-8"))
+    links = [attributes["href"] or "" for tag, attributes in parsed.tags if tag == "a"]
+    anchors = {attributes["id"] for _, attributes in parsed.tags if "id" in attributes}
+    assert {"#the-methods", "#reliability", "#how-this-was-made"} <= {link for link in links if link[0] == "#"}
+    assert {link[1:] for link in links if link[0] == "#"} <= anchors
+    files = [link for link in links if link[0] != "#" and "://" not in link]
+    assert "results.json" in files
+    assert "figures/difference-ece.svg" in files
+    assert all((tmp_path / file).exists() for file in files)
+    assert "https://arxiv.org/abs/1710.09412" in links
+    assert "2026-01-31" in parsed.text
+
+
+def test_differences_as_numbers_are_folded(finish: Callable, tmp_path: Path):
+    finish(tmp_path, LABELS)
+    page = drawn(tmp_path).read_text(encoding="utf-8")
+    [folded] = re.findall("<details.*?</details>", page, re.DOTALL)
+    assert "as other tests see it" in folded
+    assert "as other tests see it" not in page.replace(folded, "")
 
 
 def test_marks_go_by_paired_differences(finish: Callable, tmp_path: Path):
@@ -161,7 +187,7 @@ def test_corruption_tables_are_means_over_severities_with_paired_marks(finish: C
     for row in table.table.rows:
         cell = row.cells[column]
         assert cell.value == f"{100 * ece[row.method].mean():.1f}"
-        assert cell.spread == f"± {100 * stats.t.ppf(0.975, 3) * stats.sem(ece[row.method]):.1f}"
+        assert cell.spread == f"± {100 * stats.t.ppf(0.975, 3) * stats.sem(ece[row.method]):.2g}"
 
 
 def runs_and_bytes(folder: Path) -> tuple[int, int]:
@@ -189,7 +215,7 @@ def test_the_page_needs_nothing_else_and_no_name_becomes_markup(finish: Callable
     finish(tmp_path, ["erm", f"_{EVIL}"], task=task, name=EVIL, hostile=EVIL)
     page = drawn(tmp_path).read_text(encoding="utf-8")
     assert "<script" not in page
-    assert not re.search("https?://", page)
+    assert set(re.findall("https?://[^/]+/", page)) <= {"https://arxiv.org/"}  # papers, which are links
     assert "49" not in re.sub('base64,[^"]*', "", page).split("{{ 7 * 7 }}")[0][-40:]  # names are no templates
     parsed = Tags(page)
     assert EVIL in parsed.text  # as it was given: neither markup nor a template
@@ -237,7 +263,8 @@ def test_one_seed_and_one_method_make_a_page_without_intervals(finish: Callable,
     finish(tmp_path, ["mixup"], seeds=1)
     text = text_of(tmp_path)
     assert "±" not in text
-    assert "Differences, seed by seed" not in text
+    assert "Differences" not in text
+    assert "How far" not in text
     assert "One seed gives no interval" in text
 
 

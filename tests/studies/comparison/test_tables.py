@@ -156,7 +156,7 @@ def test_one_seed_shows_no_interval_and_decides_nothing(finish: Callable, tmp_pa
     assert "One seed gives no interval" in " ".join(summary_table(results).notes)
 
 
-@pytest.mark.parametrize(("error", "shown"), [(1234.56, "1235"), (12.3456, "12.35"), (0.00123456, "0.001235")])
+@pytest.mark.parametrize(("error", "shown"), [(1234.56, "1,235"), (12.3456, "12.35"), (0.00123456, "0.001235")])
 def test_errors_in_the_targets_unit_show_four_digits(made: Callable, error: float, shown: str):
     results = made({"rmse": {"erm": [error, error]}}, task="regression")
     assert summary_table(results).rows[0].cells[0].value == shown
