@@ -8,15 +8,15 @@ from pathlib import Path
 import pandas as pd
 
 from calmix.report.page import Page, write_page
-from calmix.report.sentences import Advice
+from calmix.report.sentences import Advice, named
 from calmix.report.tables import seeds
-from calmix.report.terminal import print_sheet
+from calmix.report.terminal import Sheet, print_sheets
 from calmix.results.records import read_predictions
 from calmix.results.scores import Scores
 from calmix.results.store import Results, read_results
 from calmix.studies.comparison.page import PredictionsOf, comparison_page
 from calmix.studies.comparison.sentences import advice
-from calmix.studies.comparison.tables import columns_of, summary_table
+from calmix.studies.comparison.tables import columns_of, difference_table, summary_table
 from calmix.threads import using_threads
 
 
@@ -53,11 +53,16 @@ class Compared:
         return pd.DataFrame(means, index=pd.Index(self.results.methods, name="method"))
 
     def print(self) -> None:
-        """The table and the verdict on stdout."""
+        """The table, the paired differences and the verdict on stdout."""
         table = summary_table(self.results)
         best = ["* The best mean of a column."] if len(table.rows) > 1 else []
         title = f"calmix: {self.results.facts.data.name}, {seeds(self.results.seeds)}"
-        print_sheet(title, table, [*best, *table.notes], self.verdict)
+        sheets = [Sheet(title, table, [*best, *table.notes])]
+        if len(table.rows) > 1:
+            reference = named(self.results.reference)
+            note = "In brackets the 95 % interval of the mean difference." if self.results.seeds > 1 else ""
+            sheets.append(Sheet(f"Minus {reference}, seed by seed", difference_table(self.results), [note]))
+        print_sheets(sheets, self.verdict)
 
     def page(self) -> Page:
         """The report as a value."""
