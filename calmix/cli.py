@@ -187,7 +187,11 @@ def _parser(name: str) -> "ArgumentParser":
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # pyright: ignore
             _fail(f"{' '.join(str(message).split())} (see: calmix {name} --help)")
 
-    return Parser(prog=f"calmix {name}", description=COMMANDS[name].summary, allow_abbrev=False)
+    parser = Parser(prog=f"calmix {name}", description=COMMANDS[name].summary, allow_abbrev=False)
+    parser.add_argument(
+        "--quiet", action="store_true", help="no progress and no tables: warnings, and where results are"
+    )
+    return parser
 
 
 # ---------------------------------------------------------------------------------------------- commands
@@ -227,10 +231,11 @@ def _compare(arguments: list[str]) -> None:
             print(f"{label} is left out: {reason}", file=sys.stderr)
     out = options.out or _default_out(options.data)
     command = ["calmix", "compare", *arguments]
-    with _progress(len(comparison.recipes), comparison.settings.epochs) as tick:
+    with _progress(len(comparison.recipes), comparison.settings.epochs, options.quiet) as tick:
         found = carry_out_comparison(comparison, out, options.resume, options.workers, command, tick)
     page = found.write_report(out)
-    found.print()
+    if not options.quiet:
+        found.print()
     print(f"report: {page}")
     if found.results.failures:
         print("calmix: some runs failed; --resume tries them again.", file=sys.stderr)
@@ -260,10 +265,11 @@ def _train(arguments: list[str]) -> None:
     out = options.out or _default_out(name)
     _print_notices(recipe.data, recipe.seed)
     command = ["calmix", "train", *arguments]
-    with _progress(runs=1, epochs=recipe.settings.epochs) as tick:
+    with _progress(1, recipe.settings.epochs, options.quiet) as tick:
         kept = train_and_keep(recipe, out, command, lambda epoch, model: tick(label, recipe.seed, epoch))
     page = kept.write_report(out)
-    kept.print()
+    if not options.quiet:
+        kept.print()
     print(f"report: {page}\nweights: {out / 'model.pt'}")
 
 
@@ -297,7 +303,8 @@ def _evaluate(arguments: list[str]) -> None:
     files = options.predictions, options.calibration, options.ood, options.human_labels
     evaluation = evaluate(read_given(*files, options.logits), bins=options.bins)
     page = write_evaluation(out, evaluation, ["calmix", "evaluate", *arguments])
-    print_evaluation(evaluation)
+    if not options.quiet:
+        print_evaluation(evaluation)
     print(f"metrics: {out / 'metrics.json'}\nreport: {page}")
 
 
@@ -332,10 +339,11 @@ def _diagnose(arguments: list[str]) -> None:
     )
     out = options.out or Path(f"{_default_out(options.data)}-diagnosis")
     _print_notices(source)
-    with _progress(diagnosis.runs, settings.epochs) as tick:
+    with _progress(diagnosis.runs, settings.epochs, options.quiet) as tick:
         found = diagnose(diagnosis, out, options.resume, ["calmix", "diagnose", *arguments], tick)
     page = write_diagnosis(out)
-    print("\n\n".join([found.verdict.headline, *found.verdict.reasons, " ".join(found.verdict.cautions)]))
+    if not options.quiet:
+        print("\n\n".join([found.verdict.headline, *found.verdict.reasons, " ".join(found.verdict.cautions)]))
     print(f"report: {page}")
 
 
@@ -356,7 +364,7 @@ def _report(arguments: list[str]) -> None:
     parser.add_argument("--out", type=Path, help="of several folders: where ranks go (default: calmix-runs/ranks)")
     options = parser.parse_args(arguments)
     if len(options.folders) > 1:
-        _ranks(options.folders, options.reference, options.out or RUNS / "ranks", ["calmix", "report", *arguments])
+        _ranks(options.folders, options.reference, options.out or RUNS / "ranks", arguments, options.quiet)
         return
     if options.out is not None:
         raise SettingError("--out is where ranks over several folders go; one folder's report is written in it.")
@@ -373,19 +381,21 @@ def _report(arguments: list[str]) -> None:
         if options.reference is not None:
             write_results(folder, found.results)  # it stays the reference
         page = found.write_report(folder)
-    found.print()
+    if not options.quiet:
+        found.print()
     print(f"report: {page}")
 
 
-def _ranks(folders: list[Path], reference: str | None, out: Path, command: list[str]) -> None:
+def _ranks(folders: list[Path], reference: str | None, out: Path, arguments: list[str], quiet: bool) -> None:
     from calmix.studies.ranking.page import print_ranks, write_ranks
     from calmix.studies.ranking.study import read_ranking
 
     if reference is not None:
         raise SettingError("--reference is for the report of one folder; ranks compare every method with every other.")
     ranking = read_ranking(folders)
-    page = write_ranks(out, ranking, command)
-    print_ranks(ranking)
+    page = write_ranks(out, ranking, ["calmix", "report", *arguments])
+    if not quiet:
+        print_ranks(ranking)
     print(f"report: {page}")
 
 
@@ -588,8 +598,8 @@ def _describe(source: "DataSource", seed: int = 0) -> None:
 
 
 @contextmanager
-def _progress(runs: int, epochs: int) -> Iterator[Callable[[str, int, int], None]]:
-    """A live bar over all epochs of all runs, with the time left."""
+def _progress(runs: int, epochs: int, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A live bar over all epochs of all runs, with the time left, unless it is to be quiet."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -603,7 +613,7 @@ def _progress(runs: int, epochs: int) -> Iterator[Callable[[str, int, int], None
         TimeRemainingColumn(),
     )
     done: dict[tuple[str, int], int] = {}
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
         task = bar.add_task(f"{runs} runs", total=runs * epochs)
 
         def tick(label: str, seed: int, epoch: int) -> None:

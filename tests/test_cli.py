@@ -85,7 +85,22 @@ def test_compare_own_data_from_file_to_report(table: Path, tmp_path: Path, capsy
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages without their figures, where a test is of something else: they take most of a command's time."""
-    monkeypatch.setattr(pages, "_drawn", lambda *given: {"uri": "", "alt": "", "width": "1", "height": "1", "size": ""})
+    monkeypatch.setattr(
+        pages, "_drawn", lambda *given: {"name": "x", "uri": "", "alt": "", "width": "1", "height": "1", "size": ""}
+    )
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_quiet_says_where_results_are_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "out"
+    main(
+        ["compare", "wine", "--methods", "erm", "mixup", "--seeds", "1", "--epochs", "1", "--quiet", "--out", str(out)]
+    )
+    printed = capsys.readouterr()
+    assert printed.out == f"report: {out / 'report.html'}\n"
+    assert printed.err == ""
+    main(["report", str(out)])
+    assert "Minus plain Mixup (mixup), seed by seed" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -3,6 +3,7 @@
 import sys
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
@@ -17,17 +18,28 @@ _ASCII = str.maketrans("▲▼↑↓±×−–\u00a0", "+-^v~x-- ")
 _WIDTH = 100  # of sentences, at most
 
 
-def print_sheet(title: str, table: Table, notes: Sequence[str], said: Advice, corner: str = "Method") -> None:
-    """A title, a table, notes and the verdict. Where the terminal is too narrow for the table, a line a number."""
-    wide = _wide(table, corner)
+@dataclass(frozen=True)
+class Sheet:
+    """A title, a table and notes."""
+
+    title: str
+    table: Table
+    notes: Sequence[str]
+    corner: str = "Method"
+
+
+def print_sheets(sheets: Sequence[Sheet], said: Advice) -> None:
+    """Sheets, and the verdict below. Where the terminal is too narrow for a table, a line a number."""
+    wide = [_wide(sheet.table, sheet.corner) for sheet in sheets]
     console = Console(highlight=False)
-    needed = Console(width=10_000).measure(wide).maximum
+    needed = [Console(width=10_000).measure(table).maximum for table in wide]
     if not console.is_terminal:
-        console = Console(highlight=False, width=max(160, needed))
+        console = Console(highlight=False, width=max(160, *needed))
     with console.capture() as captured:
-        console.print(Text(title, "bold"))
-        console.print(wide if needed <= console.width else _narrow(table))
-        console.print(Text("\n".join(notes)))
+        for sheet, table, width in zip(sheets, wide, needed, strict=True):
+            console.print(Text(sheet.title, "bold"))
+            console.print(table if width <= console.width else _narrow(sheet.table))
+            console.print(Text("\n".join(sheet.notes) + ("" if sheet is sheets[-1] else "\n")))
         _print_advice(console, said)
     sys.stdout.write(encodable(captured.get(), console.encoding))
 
@@ -45,10 +57,18 @@ def _print_advice(console: Console, said: Advice) -> None:
 def _wide(table: Table, corner: str) -> RichTable:
     shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     shown.add_column(corner, no_wrap=True)
-    for heading in table.headings:
-        shown.add_column(heading.replace(" after ", " after\n"), justify="right", no_wrap=True)
-    for row in table.rows:
-        shown.add_row(Text(row.method), *map(_text, row.cells))
+    columns: list[list[Text]] = []
+    for place, heading in enumerate(table.headings):
+        title = heading.replace(" after ", " after\n")
+        cells = [row.cells[place] for row in table.rows]
+        spread = max((len(cell.spread) for cell in cells), default=0)
+        columns.append([_text(cell, spread) for cell in cells])
+        width = max(map(len, [*title.split("\n"), *(text.plain for text in columns[-1])]))
+        for text in columns[-1]:
+            text.pad_left(width - len(text.plain))  # by hand, as rich would strip the blanks on the right
+        shown.add_column(Text(title, justify="right"), no_wrap=True)
+    for row, *cells in zip(table.rows, *columns, strict=True):
+        shown.add_row(Text(row.method), *cells)
     return shown
 
 
@@ -63,9 +83,10 @@ def _narrow(table: Table) -> RichTable:
     return shown
 
 
-def _text(cell: Cell) -> Text:
-    """The mark's place is kept, so that numbers stay in line."""
-    value = f"{'*' if cell.best else ''}{cell.value} {cell.spread}".rstrip()
+def _text(cell: Cell, spread: int = 0) -> Text:
+    """The places of the mark and of a longer spread are kept, so that numbers stay in line."""
+    padding = " " * (spread - len(cell.spread))
+    value = f"{'*' if cell.best else ''}{cell.value} {cell.spread}".rstrip() + padding
     return Text(f"{value} {SIGNS[cell.mark] or ' '}", "bold" if cell.best else "")
 
 

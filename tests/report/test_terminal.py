@@ -7,7 +7,7 @@ import pytest
 
 from calmix.report.sentences import Advice
 from calmix.report.tables import Cell, Row, Table
-from calmix.report.terminal import print_sheet
+from calmix.report.terminal import Sheet, print_sheets
 
 LABELS = ["erm", "[bold]mixup[/]", f"sk_mixup({'tau_max=0.3, ' * 10})"]
 HEADINGS = [f"Metric {i} after temperature, %\u00a0↓" for i in range(6)]
@@ -23,7 +23,7 @@ SAID = Advice("Take it.", ["It is 90 % sure, said again and again. " * 9], ["Min
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> str:
-    print_sheet("calmix: [red]toy", TABLE, ["A note.", "Another."], SAID)
+    print_sheets([Sheet("calmix: [red]toy", TABLE, ["A note.", "Another."])], SAID)
     return capsys.readouterr().out
 
 
@@ -36,6 +36,16 @@ def test_a_pipe_gets_whole_rows_and_literal_names(capsys: pytest.CaptureFixture[
     assert "A note.\nAnother." in text
     assert "…" not in text
     assert "\x1b" not in text
+
+
+def test_several_tables_stand_above_one_verdict_and_spreads_keep_numbers_in_line(capsys: pytest.CaptureFixture[str]):
+    rows = [Row("a", [Cell("1.5", "± 0.43")]), Row("b", [Cell("2.5", "± 3.0")])]
+    print_sheets([Sheet("One", Table(["x"], rows, []), []), Sheet("Two", TABLE, [])], SAID)
+    text = capsys.readouterr().out
+    assert text.index("One") < text.index("1.5") < text.index("Two") < text.index("Take it.")
+    assert text.count("Take it.") == 1
+    first, second = (line for line in text.splitlines() if line.strip().startswith(("a ", "b ")))
+    assert first.index("1.5") == second.index("2.5")
 
 
 def test_the_verdict_stands_below_in_lines_that_can_be_read(capsys: pytest.CaptureFixture[str]):
@@ -58,7 +68,7 @@ def test_a_narrow_terminal_gets_a_line_a_number(capsys: pytest.CaptureFixture[st
 def test_a_stream_that_knows_only_ascii_gets_ascii(monkeypatch: pytest.MonkeyPatch):
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stream)
-    print_sheet("calmix: toy", Table(HEADINGS, TABLE.rows[:2], []), ["A note."], SAID)
+    print_sheets([Sheet("calmix: toy", Table(HEADINGS, TABLE.rows[:2], []), ["A note."])], SAID)
     stream.seek(0)
     text = stream.read()
     lines = [line for line in text.splitlines() if " ~ " in line]

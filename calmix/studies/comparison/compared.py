@@ -8,15 +8,15 @@ from pathlib import Path
 import pandas as pd
 
 from calmix.report.page import Page, write_page
-from calmix.report.sentences import Advice
-from calmix.report.terminal import print_sheet
+from calmix.report.sentences import Advice, named
+from calmix.report.terminal import Sheet, print_sheets
 from calmix.results.records import read_predictions
 from calmix.results.scores import Scores
 from calmix.results.store import Results, read_results
 from calmix.studies.comparison.page import PredictionsOf, comparison_page
 from calmix.studies.comparison.sentences import advice
-from calmix.studies.comparison.tables import columns_of, summary_table
-from calmix.studies.comparison.wording import rounds
+from calmix.studies.comparison.tables import columns_of, difference_table, summary_table
+from calmix.studies.comparison.wording import of_the_difference, one_round, rounds
 from calmix.threads import using_threads
 
 
@@ -53,11 +53,16 @@ class Compared:
         return pd.DataFrame(means, index=pd.Index(self.results.methods, name="method"))
 
     def print(self) -> None:
-        """The table and the verdict on stdout."""
+        """The table, the paired differences and the verdict on stdout."""
         table = summary_table(self.results)
         best = ["* The best mean of a column."] if len(table.rows) > 1 else []
         title = f"calmix: {self.results.facts.data.name}, {rounds(self.results)}"
-        print_sheet(title, table, [*best, *table.notes], self.verdict)
+        sheets = [Sheet(title, table, [*best, *table.notes])]
+        if len(table.rows) > 1:
+            apart = f"Minus {named(self.results.reference)}, {one_round(self.results)} by {one_round(self.results)}"
+            note = f"In brackets {of_the_difference(self.results)}." if self.results.seeds > 1 else ""
+            sheets.append(Sheet(apart, difference_table(self.results), [note]))
+        print_sheets(sheets, self.verdict)
 
     def page(self) -> Page:
         """The report as a value."""

@@ -12,23 +12,31 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from calmix.report.drawing import TITLE, CsvRow, Drawing, wrapped
-from calmix.report.sentences import called
+from calmix.report.sentences import called, named
 from calmix.report.style import Style
 from calmix.results.catalogue import Column, Mark
 from calmix.results.files import slug
 from calmix.results.scores import Scores, column_name
 from calmix.results.statistics import Interval
+from calmix.results.store import Results
+from calmix.studies.comparison.wording import of_the_difference, one_round
 
-FOREST_CAPTION = (
-    "A method minus {reference}, seed by seed: what runs of a seed share (splits, initial weights, order of the rows) "
-    "cancels out. {shown} On the zero line a method is as good as {reference}."
-)
-SEVERAL_SEEDS = (
-    "The marker is the mean, the line its 95 % interval, with an arrowhead where it goes on, and a grey dot a seed. "
-    "Filled: the interval excludes zero; hollow: it does not, and no difference could be told."
-)
-ONE_SEED = "There is one seed, so there are no intervals, and no difference can be told from chance."
 _REACH = 2.5  # times the largest difference of a seed: as far as intervals are drawn
+
+
+def forest_caption(results: Results) -> str:
+    """What to look at."""
+    other, one = named(results.reference), one_round(results)
+    shown = "There is one seed, so there are no intervals, and no difference can be told from chance."
+    if results.seeds > 1:
+        shown = (
+            f"The marker is the mean, the line {of_the_difference(results)}, with an arrowhead where it goes on, and a "
+            f"grey dot a {one}. Filled: the interval excludes zero; hollow: it does not, and no difference could be told."
+        )
+    return (
+        f"A method minus {other}, {one} by {one}: what runs of a {one} share (splits, initial weights, order of the rows) "
+        f"cancels out. {shown} On the zero line a method is as good as {other}."
+    )
 
 
 @dataclass(frozen=True)

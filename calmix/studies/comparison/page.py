@@ -41,13 +41,7 @@ from calmix.studies.comparison.curves import (
 )
 from calmix.studies.comparison.described import described
 from calmix.studies.comparison.dots import dots_drawing, prepare_dots
-from calmix.studies.comparison.forest import (
-    FOREST_CAPTION,
-    ONE_SEED,
-    SEVERAL_SEEDS,
-    forest_drawing,
-    prepare_forest,
-)
+from calmix.studies.comparison.forest import forest_caption, forest_drawing, prepare_forest
 from calmix.studies.comparison.points import Scatter, points_drawing, prepare_points
 from calmix.studies.comparison.quantile import prepare_quantiles, quantiles_drawing
 from calmix.studies.comparison.sentences import advice
@@ -108,10 +102,9 @@ def _differences(results: Results) -> list[Section]:
         return []
     reference, looks = results.reference, styles(results.methods)
     columns = [column for column in columns_of(results) if column is not COST]
-    shown = SEVERAL_SEEDS if results.seeds > 1 else ONE_SEED
     forest = Section(
         f"How far from {called(reference)}",
-        FOREST_CAPTION.format(reference=named(reference), shown=shown),
+        forest_caption(results),
         [
             forest_drawing(prepare_forest(results.scores, reference, column, MOST_SEEDS), reference, column, looks)
             for column in columns

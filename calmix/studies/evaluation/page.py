@@ -33,7 +33,7 @@ from calmix.report.page import Page, PageTable, Section, write_page
 from calmix.report.sentences import listed
 from calmix.report.style import NAMED, Style
 from calmix.report.tables import Cell, Row, Table
-from calmix.report.terminal import print_sheet
+from calmix.report.terminal import Sheet, print_sheets
 from calmix.results.catalogue import METRICS, Column
 from calmix.results.files import hold_folder, refuse_finished, write_json
 from calmix.studies.evaluation.figures import SPREAD_CAPTION, prepare_deviation, prepare_quantile, spread_drawing
@@ -71,7 +71,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
     """The metrics and what they mean on stdout."""
     table = metrics_table(evaluation.measured, evaluation.task == "regression")
     title = f"calmix: {len(evaluation.given.test):,} rows"
-    print_sheet(title, table, _notes(table, "* The"), evaluation.verdict, corner="Metric")
+    print_sheets([Sheet(title, table, _notes(table, "* The"), corner="Metric")], evaluation.verdict)
 
 
 def evaluation_page(name: str, evaluation: Evaluation, command: Sequence[str] = ()) -> Page:

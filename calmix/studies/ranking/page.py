@@ -11,7 +11,7 @@ from calmix.report.page import Page, PageTable, Section, write_page
 from calmix.report.sentences import named
 from calmix.report.style import styles
 from calmix.report.tables import Cell, Row, Table
-from calmix.report.terminal import print_sheet
+from calmix.report.terminal import Sheet, print_sheets
 from calmix.results.catalogue import Mark
 from calmix.results.files import hold_folder, refuse_finished, write_json
 from calmix.results.store import references
@@ -41,7 +41,8 @@ def write_ranks(folder: Path, ranking: Ranking, command: Sequence[str] = ()) -> 
 
 def print_ranks(ranking: Ranking) -> None:
     """The mean ranks and the verdict on stdout."""
-    print_sheet(_title(ranking), mean_ranks_table(ranking), [_marks(ranking, "* The")], ranking_advice(ranking))
+    sheet = Sheet(_title(ranking), mean_ranks_table(ranking), [_marks(ranking, "* The")])
+    print_sheets([sheet], ranking_advice(ranking))
 
 
 def ranking_page(ranking: Ranking, command: Sequence[str] = ()) -> Page:
