@@ -31,11 +31,11 @@ def forest_caption(results: Results) -> str:
     if results.seeds > 1:
         shown = (
             f"The marker is the mean, the line {of_the_difference(results)}, with an arrowhead where it goes on, and a "
-            f"grey dot a {one}. Filled: the interval excludes zero; hollow: it does not, and no difference could be told."
+            f"grey dot a {one}. Filled: the interval excludes zero; hollow: no difference could be told."
         )
     return (
-        f"A method minus {other}, {one} by {one}: what runs of a {one} share (splits, initial weights, order of the rows) "
-        f"cancels out. {shown} On the zero line a method is as good as {other}."
+        f"A method minus {other}, {one} by {one}: what runs of a {one} share (splits, initial weights, order of the "
+        f"rows) cancels out. {shown} On the zero line a method is as good as {other}."
     )
 
 
