@@ -142,7 +142,7 @@ def layout_of(text: str, sep: str | None) -> Layout:
     for candidate in [sep] if sep else SEPARATORS:
         for layout in _layouts(candidate, sample):
             rows = _sampled(layout, [line.strip(" \n") + "\n" for line in lines] if candidate == " " else lines, sample)
-            score = _score(rows, candidate) + (0.01 if layout.quote == "'" and "'" in {c[:1] for c in rows[-1]} else 0)
+            score = _score(rows, candidate)
             if rows and score > best + 1e-9:
                 best, chosen = score, layout
             if score == 1:  # not more than one can be perfect
@@ -177,7 +177,7 @@ def _score(rows: list[list[str]], sep: str) -> float:
     if not rows:
         return 0.0
     width, count = Counter(map(len, rows)).most_common(1)[0]
-    if width == 1 or (sep == " " and count < len(rows)):
+    if width == 1 or (sep == " " and any(len(row) != width for row in rows[1:])):
         return 0.0
     others = [mark for mark in ",;\t|" if mark != sep]
     cells = [cell for row in rows if len(row) == width for cell in row]
@@ -281,6 +281,8 @@ def _rows(text: str, layout: Layout) -> Rows:
             if len(head) < ROWS:
                 head.append(row)
             tail.append(row)
+            if not layout.strict and any("\n" in cell for cell in row):
+                raise ValueError(f"the quotes around the cell that ends on line {reader.line_num} do not fit")
     return Rows(head, list(tail), widths, filled, ends)
 
 
