@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
+from random import Random
 
 import pandas as pd
 import pytest
@@ -11,8 +12,9 @@ from calmix.data import TableFormat, load, read_source
 from calmix.data.table.files import read_table
 from calmix.data.table.marks import is_number
 from calmix.data.table.text import first_row_is_data
-from calmix.errors import DataError, SettingError
+from calmix.errors import CalmixError, DataError, SettingError
 from tests.data.corpus import bases, cases, outcome
+from tests.fuzz import damage
 
 QUICK = ("penguins", "houses", "shops")
 
@@ -254,7 +256,8 @@ def test_what_is_no_number(cell: str):
 @pytest.mark.parametrize(
     ("header", "rows", "is_data"),
     [
-        (["0", "1", "2"], [["4", "5", "6"], ["1", "2", "2"]], False),  # as pandas counts columns
+        (["0", "1", "2"], [["4", "5", "6"], ["1", "2", "2"]], None),  # as pandas counts columns
+        (["0", "1", "y"], [["4", "5", "6"], ["1", "2", "2"]], False),
         (["1990", "2000", "town"], [["4", "5", "u"], ["1", "2", "v"], ["1", "2", "u"], ["3", "2", "v"]], True),
         (["town", "1990", "2000", "2010"], [["u", "4", "5", "1"], ["v", "4", "4", "3"]] * 3, False),
         (["7", "8", "3"], [["4", "5", "6"], ["1", "2", "2"]], True),
@@ -266,3 +269,21 @@ def test_what_is_no_number(cell: str):
 )
 def test_the_first_row(header: list[str], rows: list[list[str]], is_data: bool | None):
     assert first_row_is_data(header, rows) is is_data
+
+
+@pytest.mark.filterwarnings("default")
+def test_damaged_files_are_read_or_refused_in_a_sentence(tmp_path: Path):
+    """Of every type: nothing but a table or a CalmixError comes out."""
+    random, wanted = Random(0), {"typed", "packed", "decimal comma", "encoding", "around the table"}
+    some = [case for case in cases(("penguins",)) if case.kind in wanted]
+    for number in range(400):
+        case = some[number % len(some)]
+        path = tmp_path / case.file
+        path.write_bytes(damage.bytes_of(random, case.content))
+        said = ""
+        try:
+            read_table(path)
+        except CalmixError as error:
+            said = str(error)
+        assert "\n" not in said, (number, case)
+        path.unlink()

@@ -222,9 +222,10 @@ def first_row_is_data(header: Sequence[str], rows: Sequence[Sequence[str]]) -> b
             new += bool(name) and name not in cells and len(set(known)) <= len(known) / 2
     steps = [after - before for before, after in pairwise(above)]
     if above and len(above) == for_data and (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
-        counted = above in ([float(i) for i in range(len(above))], [float(i + 1) for i in range(len(above))])
-        if (counted and len(above) > 1) or (len(above) > 2 and for_header + new > again):
+        if (len(above) > 2 and for_header + new > again) or (above[0] in (0, 1) and for_header):
             return False
+        if above == list(range(len(above))):  # as pandas counts columns
+            return None
     if for_data != for_header:
         return for_data > for_header
     if for_data:
@@ -316,11 +317,14 @@ def shape_of(path: Path, rows: Rows, format: TableFormat) -> Shape:
     body = [row for row, cells in zip(head[begin:stop], filled[begin:stop], strict=False) if cells]
     if header is not None:
         check_unique(path, [name.strip() for name in header])
-        if format.header is None and body and first_row_is_data(header, body):
+        looks_alike = first_row_is_data(header, body) if format.header is None and body else False
+        if looks_alike:
             raise DataError(
                 f"{path} seems to have no header: its first row, {_shown(header)}, looks like the others; say "
                 "--no-header to name the columns column1, column2, ..., or --header if these are the names."
             )
+        if looks_alike is None:
+            notices.append(f"the first row, {_shown(header)}, is taken for the header; say --no-header if it is a row.")
     last = rows.tail[stop - count - 1] if count - stop < len(rows.tail) else []
     if stop > begin + 3 and _is_totals(last, body, complete=stop <= len(head)):
         notices.append(f"the last row looks like totals and is left out: {_shown(last)}.")
