@@ -436,7 +436,7 @@ COMMANDS: Mapping[str, Command] = {
 
 
 def _add_data_and_training(parser: "ArgumentParser") -> None:
-    from calmix.data import TableFormat, read_source
+    from calmix.data import read_source
     from calmix.models import MODELS
     from calmix.train import TrainingSettings
 
@@ -455,9 +455,12 @@ def _add_data_and_training(parser: "ArgumentParser") -> None:
     parser.add_argument(
         "--describe", action="store_true", help="print what each column of a table is taken for, and train nothing"
     )
-    parser.add_class_arguments(TableFormat, as_group=False, skip={"header"})
-    parser.add_argument("--no-header", type=bool, help="the first row of the table is a row; columns are column1, ...")
-    parser.add_argument("--header", type=bool, help="the first row of the table is its header, although it looks else")
+    for name, text in _WRITTEN.items():  # as text: YAML has meanings of its own for '#' and '~'
+        parser.add_argument(f"--{name}", type=str, help=f"{text} (default: as the file shows)")
+    parser.add_argument(
+        "--no-header", type=bool, help="the table begins with a row; name the columns column1, column2, ..."
+    )
+    parser.add_argument("--header", type=bool, help="the table begins with its header, although that looks like a row")
     parser.add_argument(
         "--label-noise", type=str, metavar="SPEC", help="wrong training labels: symmetric:RATE, or human:KIND (cifar10)"
     )
@@ -466,6 +469,15 @@ def _add_data_and_training(parser: "ArgumentParser") -> None:
     parser.add_argument("--set", nargs="+", action="extend", type=str, default=[], metavar="METHOD.OPTION=VALUE")
     parser.add_argument("--out", type=Path, help="where results go (default: calmix-runs/DATA)")
     parser.add_argument("--config", action=_config_action(), help="a YAML file with any of these options")
+
+
+_WRITTEN = {
+    "sep": "what stands between the cells of a table: a character, tab or space",
+    "decimal": "what stands before the decimals of a table: . or ,",
+    "thousands": "what stands between thousands in a table: , . ' or space",
+    "encoding": "how letters are stored in a table, such as utf-8 or cp1252",
+    "sheet": "the sheet of an .xlsx file",
+}
 
 
 def _config_action() -> Any:
@@ -516,8 +528,7 @@ def _source(options: Any) -> "DataSource":
     if options.header and options.no_header:
         raise SettingError("--header and --no-header exclude each other; give one of them.")
     header = True if options.header else False if options.no_header else None
-    texts = {name: options[name] for name in ("sep", "decimal", "thousands", "encoding", "sheet")}
-    format = TableFormat(**texts, header=header)
+    format = TableFormat(**{name: options[name] for name in _WRITTEN}, header=header)
     names = ("target", "task", "train_size", "data_dir", "keep", "drop")
     source = read_source(options.data, **{name: options[name] for name in names}, format=format)
     return Noisy(source, read_label_noise(options.label_noise), options.data_dir) if options.label_noise else source

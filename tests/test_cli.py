@@ -20,7 +20,7 @@ import pytest
 
 from calmix import METHODS
 from calmix.cli import COMMANDS, main
-from calmix.data import CORRUPTIONS, DATASETS, NamedSet, Noisy, OODSet, Symmetric, TableFile
+from calmix.data import CORRUPTIONS, DATASETS, NamedSet, Noisy, OODSet, Symmetric, TableFile, TableFormat
 from calmix.engines.processes import Finished
 from calmix.errors import CalmixError
 from calmix.report import page as pages
@@ -544,6 +544,55 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys:
 def test_kept_columns_reach_the_source(table: Path, monkeypatch: pytest.MonkeyPatch):
     found = asked_to_compare(monkeypatch, str(table), "--target", "kind", "--keep", "id", "colour", "--methods", "erm")
     assert found.data == TableFile(table, "kind", keep=("id", "colour"))
+
+
+@pytest.mark.parametrize(
+    "sep", [";", "|", ",", "tab", "\\t", "space", " ", "/", ":", "#", "~", "-", "&", "*", "!", "%", "@"]
+)
+def test_any_separator_reaches_the_source(sep: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    mark = {"tab": "\t", "\\t": "\t", "space": " "}.get(sep, sep)
+    rows = "".join(f"{i * 7 % 13}{mark}{i % 10}{mark}{'uv'[i % 2]}\n" for i in range(40))
+    (tmp_path / "t.txt").write_text(f"x{mark}z{mark}y\n" + rows)
+    options = (str(tmp_path / "t.txt"), "--target", "y", f"--sep={sep}", "--methods", "erm")
+    found = asked_to_compare(monkeypatch, *options)
+    assert found.data == TableFile(tmp_path / "t.txt", "y", format=TableFormat(sep=mark))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--decimal", ","], TableFormat(decimal=",")),
+        (["--decimal", "."], TableFormat(decimal=".")),
+        (["--thousands", "'"], TableFormat(thousands="'")),
+        (["--thousands", "."], TableFormat(thousands=".")),
+        (["--thousands", ","], TableFormat(thousands=",")),
+        (["--thousands", "space", "--encoding", "cp1252"], TableFormat(thousands=" ", encoding="cp1252")),
+        (["--header"], TableFormat(header=True)),
+    ],
+)
+def test_how_a_table_is_written_reaches_the_source(
+    options: list[str], expected: TableFormat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    table = tmp_path / "t.csv"
+    table.write_text("x,kind\n" + "".join(f"{i * 7 % 13},{'uv'[i % 2]}\n" for i in range(40)))
+    found = asked_to_compare(monkeypatch, str(table), "--target", "kind", "--methods", "erm", *options)
+    assert found.data == TableFile(table, "kind", format=expected)
+
+
+def test_columns_without_a_header_have_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "t.data").write_text("".join(f"{i * 7 % 13};0,{i % 10};{'uv'[i % 2]}\n" for i in range(60)))
+    given = ["train", str(tmp_path / "t.data"), "--epochs", "1", "--out", str(tmp_path / "out")]
+    assert "say --no-header to name the columns column1" in refused([*given, "--target", "column3"], capsys)
+    main([*given, "--target", "column3", "--no-header"])
+    assert "t.data was read with ';' between cells, decimal commas." in capsys.readouterr().err
+    said = json.loads((tmp_path / "out" / "results.json").read_text())["runs"][0]["recipe"]
+    assert "format=TableFormat(header=False)" in said
+
+
+def test_how_a_table_is_written_is_refused_elsewhere(table: Path, capsys: pytest.CaptureFixture[str]):
+    assert "is for tables of your own" in refused(["compare", "wine", "--sep", ";"], capsys)
+    assert "exclude each other" in refused(["compare", str(table), "--header", "--no-header"], capsys)
+    assert "give one such as utf-8" in refused(["compare", str(table), "--encoding", "nope"], capsys)
 
 
 @pytest.mark.parametrize(

@@ -115,13 +115,14 @@ def read_marks(texts: pd.DataFrame, frame: pd.DataFrame, format: TableFormat, wh
         left = [reading for reading in readings if reading in common] or readings
         chosen = left[0]
         doubted = [cell for cell in cells if len({_value(cell, reading) for reading in left}) > 1]
-        if doubted and chosen == PLAIN:
+        if doubted and chosen == PLAIN and not any(cell.strip("+-0").isdigit() for cell in cells):
             doubtful.append((name, doubted[0]))
         elif doubted:
-            ways = " or ".join(f"{_value(doubted[0], reading):g}" for reading in (Reading(",", ""), Reading(".", ",")))
+            mark = "." if chosen == PLAIN else ","
+            ways = " or ".join(f"{float(doubted[0].replace(mark, new)):g}" for new in (".", ""))
             raise DataError(
                 f"{where}: column {name!r} can be read in two ways, {doubted[0]!r} as {ways}; say which by --decimal "
-                "',' or --thousands ','."
+                f"{mark!r} or --thousands {mark!r}."
             )
         if any(_value(cell, chosen) != _value(cell, PLAIN) for cell in cells):
             changed[name] = _numbers(columns[name], chosen)

@@ -142,7 +142,7 @@ def layout_of(text: str, sep: str | None) -> Layout:
     for candidate in [sep] if sep else SEPARATORS:
         for layout in _layouts(candidate, sample):
             rows = _sampled(layout, [line.strip(" \n") + "\n" for line in lines] if candidate == " " else lines, sample)
-            score = _score(rows, candidate) + (0.01 if layout.quote == "'" and "'" in {c[:1] for c in rows[-1]} else 0)
+            score = _score(rows, candidate)
             if rows and score > best + 1e-9:
                 best, chosen = score, layout
             if score == 1:  # not more than one can be perfect
@@ -177,7 +177,7 @@ def _score(rows: list[list[str]], sep: str) -> float:
     if not rows:
         return 0.0
     width, count = Counter(map(len, rows)).most_common(1)[0]
-    if width == 1 or (sep == " " and count < len(rows)):
+    if width == 1 or (sep == " " and any(len(row) != width for row in rows[1:])):
         return 0.0
     others = [mark for mark in ",;\t|" if mark != sep]
     cells = [cell for row in rows if len(row) == width for cell in row]
@@ -222,9 +222,10 @@ def first_row_is_data(header: Sequence[str], rows: Sequence[Sequence[str]]) -> b
             new += bool(name) and name not in cells and len(set(known)) <= len(known) / 2
     steps = [after - before for before, after in pairwise(above)]
     if above and len(above) == for_data and (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
-        counted = above in ([float(i) for i in range(len(above))], [float(i + 1) for i in range(len(above))])
-        if (counted and len(above) > 1) or (len(above) > 2 and for_header + new > again):
+        if (len(above) > 2 and for_header + new > again) or (above[0] in (0, 1) and for_header):
             return False
+        if above == list(range(len(above))):  # as pandas counts columns
+            return None
     if for_data != for_header:
         return for_data > for_header
     if for_data:
@@ -281,6 +282,8 @@ def _rows(text: str, layout: Layout) -> Rows:
             if len(head) < ROWS:
                 head.append(row)
             tail.append(row)
+            if not layout.strict and any("\n" in cell for cell in row):
+                raise ValueError(f"the quotes around the cell that ends on line {reader.line_num} do not fit")
     return Rows(head, list(tail), widths, filled, ends)
 
 
@@ -314,11 +317,14 @@ def shape_of(path: Path, rows: Rows, format: TableFormat) -> Shape:
     body = [row for row, cells in zip(head[begin:stop], filled[begin:stop], strict=False) if cells]
     if header is not None:
         check_unique(path, [name.strip() for name in header])
-        if format.header is None and body and first_row_is_data(header, body):
+        looks_alike = first_row_is_data(header, body) if format.header is None and body else False
+        if looks_alike:
             raise DataError(
                 f"{path} seems to have no header: its first row, {_shown(header)}, looks like the others; say "
                 "--no-header to name the columns column1, column2, ..., or --header if these are the names."
             )
+        if looks_alike is None:
+            notices.append(f"the first row, {_shown(header)}, is taken for the header; say --no-header if it is a row.")
     last = rows.tail[stop - count - 1] if count - stop < len(rows.tail) else []
     if stop > begin + 3 and _is_totals(last, body, complete=stop <= len(head)):
         notices.append(f"the last row looks like totals and is left out: {_shown(last)}.")

@@ -1,0 +1,289 @@
+"""No table of the corpus is misread in silence; and what the parts that read them do."""
+
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+from random import Random
+
+import pandas as pd
+import pytest
+
+from calmix.data import TableFormat, load, read_source
+from calmix.data.table.files import read_table
+from calmix.data.table.marks import is_number
+from calmix.data.table.text import first_row_is_data
+from calmix.errors import CalmixError, DataError, SettingError
+from tests.data.corpus import bases, cases, outcome
+from tests.fuzz import damage
+
+QUICK = ("penguins", "houses", "shops")
+
+
+def carried_out(folder: Path, only: Collection[str] = ()) -> Counter[str]:
+    found = [(case, *outcome(case, folder)) for case in cases(only)]
+    assert [f"{case}: {why}" for case, what, why in found if what == "wrong"] == []
+    return Counter(what for _, what, _ in found)
+
+
+def test_two_hundred_tables_are_read_rightly_or_refused(tmp_path: Path):
+    counts = carried_out(tmp_path, QUICK)
+    assert counts.total() >= 200
+    assert counts["read"] >= 180
+
+
+@pytest.mark.slow
+def test_the_whole_corpus_is_read_rightly_or_refused(tmp_path: Path):
+    counts = carried_out(tmp_path)
+    assert counts.total() >= 700
+    assert counts["read"] >= 600
+    assert counts["told"] < 20
+
+
+def test_a_base_table_is_read_as_it_is(tmp_path: Path):
+    """What the corpus compares with is itself what pandas reads of a plain file."""
+    for name, frame in bases().items():
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+        found = read_table(tmp_path / f"{name}.csv")
+        pd.testing.assert_frame_equal(found.frame, pd.read_csv(tmp_path / f"{name}.csv"))
+        assert found.notices == ()
+
+
+# ---------------------------------------------------------------------------------------------- what is told
+
+
+def table(folder: Path, text: str, name: str = "t.csv", encoding: str = "utf-8") -> Path:
+    (folder / name).write_bytes(text.encode(encoding))
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "encoding", "notices"),
+    [
+        ("a,b\n1,x\n2.5,y\n", "t.csv", "utf-8", []),
+        ("a;b\n1,5;x\n2,5;y\n", "t.csv", "utf-8", ["t.csv was read with ';' between cells, decimal commas."]),
+        ("a\tb\n1\tx\n2\ty\n", "t.tsv", "utf-8", ["t.tsv was read with tabs between cells."]),
+        (
+            "a,größe\n1,x\n2,y\n",
+            "t.csv",
+            "cp1252",
+            ["t.csv was read with letters in cp1252 (such as 'größe')."],
+        ),
+        (
+            'a,b\n"1,500",0.5\n"2,500",1.5\n',
+            "t.csv",
+            "utf-8",
+            ["t.csv was read with commas between thousands."],
+        ),
+        (
+            "a;b\n1.500,5;x\n12,5;y\n",
+            "t.csv",
+            "utf-16",
+            ["t.csv was read with ';' between cells, decimal commas, points between thousands, letters in utf-16."],
+        ),
+        (
+            "# one\n# two\na,b\n1,x\n2,y\n",
+            "t.csv",
+            "utf-8",
+            ["lines that begin with # are left out: '# one', '# two'."],
+        ),
+        ("a,b,\n1,x,\n2,y,\n", "t.csv", "utf-8", ["1 column without name or cells left out."]),
+        (
+            "t,a\nu,1\nv,2\nw,3\nu,4\nSumme,10\n",
+            "t.csv",
+            "utf-8",
+            ["the last row looks like totals and is left out: 'Summe', '10'."],
+        ),
+        (
+            "a;b\n1,5;1.5\n2,5;2.5\n",
+            "t.csv",
+            "utf-8",
+            [
+                "t.csv was read with ';' between cells, decimal commas.",
+                "decimals stand after a comma in 'a', and after a point in 'b'.",
+            ],
+        ),
+    ],
+)
+def test_what_is_not_plain_is_told(text: str, name: str, encoding: str, notices: list[str], tmp_path: Path):
+    assert list(read_table(table(tmp_path, text, name, encoding)).notices) == notices
+
+
+def test_notices_reach_the_splits(tmp_path: Path):
+    rows = "".join(f"{i * 7 % 13},{i % 10};{'uv'[i % 2]}\n" for i in range(40))
+    splits = load(str(table(tmp_path, "x;y\n" + rows)), target="y")
+    assert splits.about.notices[0] == "t.csv was read with ';' between cells, decimal commas."
+    assert splits.about.features == ("x",)
+
+
+# -------------------------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ('a,b\n"1,500",x\n"2,500",y\n', r"'a' can be read in two ways, '1,500' as 1.5 or 1500; say .*--thousands ','"),
+        ("a;b\n1.500;x\n950;y\n", r"'a' can be read in two ways, '1.500' as 1.5 or 1500; say which by --decimal '.'"),
+        ("5.1,u\n4.9,v\n4.7,u\n", "seems to have no header.*--no-header"),
+        ("p,x\ne,y\np,y\ne,x\n", "seems to have no header: its first row, 'p', 'x', looks like the others"),
+        ("# a,b\nu,v\nw,x\n", "may be the header or a comment"),
+        ("a b\n1 2 3\n4 5 6\n", "the header has 2 cells, and most rows have 3 .*names of the rows"),
+    ],
+)
+def test_what_cannot_be_told_is_refused(text: str, advice: str, tmp_path: Path):
+    with pytest.raises(DataError, match=advice):
+        read_table(table(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "advice"),
+    [
+        ("t.xls", b"x", r"save it as \.xlsx"),
+        ("t.parquet.gz", b"x", r"unpack it and give the \.parquet file"),
+        ("t.zip", b"x", "cannot be read .*; get the file anew"),
+        ("t.csv.zst", b"x", "cannot be read .*; get the file anew"),
+        ("t.csv.xz", b"x", "cannot be read .*; get the file anew"),
+        ("t.csv.bz2", b"x", "cannot be read .*; get the file anew"),
+        ("t.feather", b"x", "cannot be read .*; write it anew as feather"),
+        ("t.json", b"{", "cannot be read .*; give a list of records"),
+        ("t.json", b"[1, 2]", "is no table; give a list of records"),
+        ("t.json", b'{"a": [1], "b": [1, 2]}', "columns have different rows"),
+        ("t.json", b'[{"a": [1]}]', "column 'a' holds lists or mappings"),
+        ("t.json", b'[{"a": 1, "a": 2}]', "more than one column is named 'a'"),
+        ("t.jsonl", b'{"a": 1}\n{"a"', "cannot be read .*; give a list of records"),
+    ],
+)
+def test_a_bad_file_earns_a_sentence(name: str, content: bytes, advice: str, tmp_path: Path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=advice) as raised:
+        read_table(tmp_path / name)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_packed_file_of_many_is_refused(tmp_path: Path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as stored:
+        stored.writestr("a.csv", "x")
+        stored.writestr("b.csv", "x")
+    with pytest.raises(DataError, match=r"holds 2 files \(a.csv, b.csv\), expected one"):
+        read_table(tmp_path / "t.zip")
+
+
+def test_a_sheet_by_name(tmp_path: Path):
+    pytest.importorskip("openpyxl")
+    path = tmp_path / "t.xlsx"
+    with pd.ExcelWriter(path) as writer:
+        pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}).to_excel(writer, sheet_name="one", index=False)
+        pd.DataFrame({"c": [0.5, 1.5], "b": ["x", "y"]}).to_excel(writer, sheet_name="two", index=False)
+    found = read_table(path)
+    assert list(found.frame) == ["a", "b"]
+    assert found.notices == ("t.xlsx has 2 sheets; 'one' is read, --sheet reads another.",)
+    assert list(read_table(path, TableFormat(sheet="two")).frame) == ["c", "b"]
+    with pytest.raises(DataError, match="has no sheet 'three'; its sheets are 'one', 'two'"):
+        read_table(path, TableFormat(sheet="three"))
+
+
+# ------------------------------------------------------------------------------------------------- the options
+
+
+def test_options_decide(tmp_path: Path):
+    path = table(tmp_path, 'a,b\n"1,500",x\n"2,500",y\n')
+    assert read_table(path, TableFormat(decimal=",")).frame["a"].tolist() == [1.5, 2.5]
+    assert read_table(path, TableFormat(thousands=",")).frame["a"].tolist() == [1500, 2500]
+    numbers = table(tmp_path, "1,u\n2,v\n2,u\n", "n.csv")
+    assert list(read_table(numbers, TableFormat(header=False)).frame) == ["column1", "column2"]
+    assert list(read_table(numbers, TableFormat(header=True)).frame) == ["1", "u"]
+    odd = table(tmp_path, "a/b\n1/x\n2/y\n", "odd.csv")
+    assert list(read_table(odd, TableFormat(sep="/")).frame) == ["a", "b"]
+    town = table(tmp_path, "a,b\n1,Łódź\n2,Kraków\n", "town.csv", "cp1250")
+    assert read_table(town, TableFormat(encoding="cp1250")).frame["b"].tolist() == ["Łódź", "Kraków"]
+
+
+def test_an_option_that_contradicts_the_file_is_refused(tmp_path: Path):
+    path = table(tmp_path, "a;b\n12.5;x\n13.25;y\n")
+    with pytest.raises(DataError, match=r"column 'a' holds '12.5', which is no number of the decimal"):
+        read_table(path, TableFormat(decimal=","))
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({"sep": ";;"}, "give one character"),
+        ({"decimal": ";"}, "give '.' or ','"),
+        ({"thousands": "x"}, "give ',', '.'"),
+        ({"decimal": ",", "thousands": ","}, "give different ones"),
+        ({"encoding": "utf-9"}, "encoding is 'utf-9'"),
+        ({"encoding": "base64"}, "encoding is 'base64'"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, str], advice: str):
+    with pytest.raises(SettingError, match=advice):
+        TableFormat(**options)  # pyright: ignore[reportArgumentType]
+
+
+def test_an_option_that_a_file_does_not_have_is_refused(tmp_path: Path):
+    bases()["iris"].to_parquet(tmp_path / "t.parquet")
+    for option in (TableFormat(sep=";"), TableFormat(header=False), TableFormat(encoding="utf-8")):
+        with pytest.raises(SettingError, match="leave it out"):
+            read_table(tmp_path / "t.parquet", option)
+    with pytest.raises(SettingError, match="is for tables of your own"):
+        read_source("wine", format=TableFormat(sep=";"))
+
+
+def test_the_source_tells_its_format():
+    assert "format" not in repr(read_source("t.csv", target="y"))
+    source = read_source("t.csv", target="y", format=TableFormat(sep="tab", header=False))
+    assert repr(source).endswith(r"format=TableFormat(sep='\t', header=False))")
+
+
+# ------------------------------------------------------------------------------------------------ the evidence
+
+
+@pytest.mark.parametrize(
+    "cell", ["1,5", "1.500", "1'000", "1 000 000", "12,34,567.8", "-,5", "+1e-3", "−3,5", "1\u00a0000"]
+)
+def test_numbers(cell: str):
+    assert is_number(cell)
+
+
+@pytest.mark.parametrize(
+    "cell", ["12.05.2024", "1,2,3", "0,123,456", "1 00", "192.168.1.1", "", "x1", "1,500,00", "1e"]
+)
+def test_what_is_no_number(cell: str):
+    assert not is_number(cell)
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "is_data"),
+    [
+        (["0", "1", "2"], [["4", "5", "6"], ["1", "2", "2"]], None),  # as pandas counts columns
+        (["0", "1", "y"], [["4", "5", "6"], ["1", "2", "2"]], False),
+        (["1990", "2000", "town"], [["4", "5", "u"], ["1", "2", "v"], ["1", "2", "u"], ["3", "2", "v"]], True),
+        (["town", "1990", "2000", "2010"], [["u", "4", "5", "1"], ["v", "4", "4", "3"]] * 3, False),
+        (["7", "8", "3"], [["4", "5", "6"], ["1", "2", "2"]], True),
+        (["2024-01-01", "3"], [["2024-01-02", "4"], ["2024-01-03", "3"]], True),
+        (["day", "3"], [["2024-01-02", "4"], ["2024-01-03", "3"]], None),
+        (["?", "8", "u"], [["4", "5", "u"], ["1", "2", "v"]], True),
+        (["name", "note"], [["a", "b"], ["c", "d"]], None),
+    ],
+)
+def test_the_first_row(header: list[str], rows: list[list[str]], is_data: bool | None):
+    assert first_row_is_data(header, rows) is is_data
+
+
+@pytest.mark.filterwarnings("default")
+def test_damaged_files_are_read_or_refused_in_a_sentence(tmp_path: Path):
+    """Of every type: nothing but a table or a CalmixError comes out."""
+    random, wanted = Random(0), {"typed", "packed", "decimal comma", "encoding", "around the table"}
+    some = [case for case in cases(("penguins",)) if case.kind in wanted]
+    for number in range(400):
+        case = some[number % len(some)]
+        path = tmp_path / case.file
+        path.write_bytes(damage.bytes_of(random, case.content))
+        said = ""
+        try:
+            read_table(path)
+        except CalmixError as error:
+            said = str(error)
+        assert "\n" not in said, (number, case)
+        path.unlink()
