@@ -602,7 +602,7 @@ def _describe(source: "DataSource", seed: int = 0) -> None:
 
     about = source.splits(seed).about
     if not about.columns:
-        raise SettingError(f"--describe is for tables of your own; {about.name} has its columns set: leave it out.")
+        raise SettingError(f"--describe is for tables, and {about.name} has no columns: leave it out.")
     print_columns(about.columns)
     for notice in about.notices:
         print(notice)

@@ -78,8 +78,30 @@ def test_compare_own_data_from_file_to_report(table: Path, tmp_path: Path, capsy
     results = json.loads((out / "results.json").read_text())
     assert results["task"] == "classification"
     assert results["command"][:2] == ["calmix", "compare"]
+    assert [column["taken_for"] for column in results["data"]["columns"]] == [
+        "identifier",
+        "number",
+        "category",
+        "target",
+    ]
+    assert "numbers the rows" in printed.err
+    assert "numbers the rows" in (out / "report.html").read_text()
     assert len(results["runs"]) == 4
     assert (out / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("command", ["compare", "train", "diagnose"])
+def test_describe_prints_the_columns_and_trains_nothing(
+    command: str, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "out"
+    main([command, str(table), "--target", "kind", "--drop", "height", "--describe", "--out", str(out)])
+    printed = capsys.readouterr()
+    for text in ("identifier", "numbers the rows", "one-hot", "left out as asked", "4 columns become 2 features."):
+        assert text in printed.out
+    assert printed.err == ""
+    assert not out.exists()
+    assert "--describe is for tables, and digits has no columns" in refused([command, "digits", "--describe"], capsys)
 
 
 @pytest.fixture
@@ -513,7 +535,6 @@ ROWS = "".join(f"{i % 7},{i * 0.37 % 1},{'ab'[i % 2]}\n" for i in range(60))
         ("twice.csv", csv("x,x,y\n" + ROWS), "'x'"),
         ("one_class.csv", csv("x,z,y\n" + "1,2,a\n3,4,a\n" * 20), "one class"),
         ("lonely.csv", csv("x,z,y\n" + ROWS + "1,0.5,c\n"), "'c'"),
-        ("gap.csv", csv("x,z,y\n" + ROWS + "1,0.5,\n"), "1 row"),
         ("nothing_left.csv", csv("x,z,y\n" + "1,2,a\n1,2,b\n" * 20), "column"),
     ],
 )

@@ -16,6 +16,7 @@ from calmix.data.splits import About, RowIds, Split, Splits, check_classes, cut_
 from calmix.data.table.cells import numbers_of, tidy
 from calmix.data.table.columns import LARGEST, examined, floats, is_number, notices_of, used_of
 from calmix.data.table.encoding import encoded
+from calmix.data.table.leaks import leaks
 from calmix.errors import DataError, SettingError, UnknownNameError
 
 MAX_INTEGER_CLASSES = 30  # more distinct integers than this are a regression target
@@ -83,7 +84,13 @@ def table_splits(
     train, *others = split_rows(labels, split_sizes(len(goal)), np.random.default_rng(seed))
     parts = [cut_train(train, labels, train_size), *others]
     ys, mean, std = _targets(goal, labels, parts)
-    made = encoded(used, parts, floats(goal) if labels is None else labels)
+    numbers = floats(goal) if labels is None else labels
+    made = encoded(used, parts, numbers)
+    if telling := leaks(used, numbers, train):
+        notices.append(
+            f"alone, each of these columns predicts {target!r} all but perfectly: {listed(telling)}; leave out with "
+            "--drop what is not known before the target is."
+        )
     splits = [Split(torch.from_numpy(x), torch.tensor(y)) for x, y in zip(made.xs, ys, strict=True)]
     uses = {column.name: replace(column.use, features=made.features.get(column.name, 0)) for column in taken}
     uses[target] = ColumnUse(target, "target", given - len(goal), goal.nunique(), task)
