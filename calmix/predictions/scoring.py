@@ -32,7 +32,7 @@ ALPHA = 0.1  # conformal sets and intervals miss the truth at most this often
 ABOUT = (0.85, 0.95)  # confidence that counts as about 90 % sure
 NEAR_ZERO, CLIPPED = 1e-6, 1e-15  # of the truth: all but ruled out; where other tools clip
 MOST_CLASSES = 100  # of which each has conditions of its own
-MOST_RANKED = 10**8  # probabilities that are ranked class by class; of more that would take minutes
+MOST_RANKED = 2 * 10**7  # probabilities that are ranked class by class: about ten seconds
 
 
 class ClassScores(NamedTuple):
@@ -62,7 +62,7 @@ def class_scores(
 
     shares: (K,) how frequent the classes are among the training rows, which `nll_skill` refers to; None: among the test
     rows. The test rows are read once, a few at a time, but for AUROC and average precision, which need all rows of a
-    class and are left out of more than 10^8 probabilities.
+    class and are left out of more than 20 million probabilities.
     """
     held = None if calibration is None else CalibrationLogits(calibration.logits, calibration.labels)
     corrections = {} if held is None else {name: fit(held) for name, fit in calibrators.items()}

@@ -97,13 +97,17 @@ def _is_other(name: str, columns: Columns) -> bool:
 def _by_positive(frame: pd.DataFrame, columns: Columns, path: Path) -> pd.DataFrame:
     """With the positive class second, and labels 0 and 1 where there is but one probability."""
     positive = columns.positive
-    if positive is None or "labels" not in frame:
+    if positive is None:
         return _ask_for_positive(frame, path)
+    if "labels" not in frame:
+        raise DataError(f"{path} has no column of true classes for --positive; name it with --label-column.")
     several = [name for name in map(str, frame.columns) if name.startswith(("probs_", "logits_"))]
     labels = texts(frame["labels"].to_numpy())
     if several:
         ends = [name.partition("_")[2] for name in several]
-        if len(several) != 2 or positive not in ends:
+        if len(several) != 2:
+            raise DataError(f"{path} holds probabilities of {len(several)} classes, and --positive is for two.")
+        if positive not in ends:
             raise UnknownNameError(f"positive class in {path.name}", positive, ends)
         place = ends.index(positive)
         ordered = [several[1 - place], several[place]]

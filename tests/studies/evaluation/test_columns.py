@@ -130,6 +130,11 @@ def test_bad_options_become_advice(tmp_path: Path):
         Columns(("a", "b", "c"), positive="a")
     with pytest.raises(UnknownNameError, match="did you mean 'truth'"):
         read(table(tmp_path, a=P, truth=YES), ("a",), "truht")
+    scores = {f"probs_{one}": PROBS[:, k] for k, one in enumerate(NAMES)}
+    with pytest.raises(DataError, match="is for two"):
+        read(table(tmp_path, **scores, label=LABELS), positive="cat")
+    with pytest.raises(DataError, match="--label-column"):
+        read(table(tmp_path, score=P, truth=YES), ("score",), positive="yes")
     np.savez(tmp_path / "test.npz", probs=PROBS, labels=LABELS)
     with pytest.raises(SettingError, match="are for tables"):
         read(tmp_path / "test.npz", label="labels")
