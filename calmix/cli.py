@@ -275,6 +275,7 @@ def _train(arguments: list[str]) -> None:
 
 def _evaluate(arguments: list[str]) -> None:
     from calmix.results.files import refuse_finished
+    from calmix.studies.evaluation.columns import Columns
     from calmix.studies.evaluation.files import read_given
     from calmix.studies.evaluation.page import print_evaluation, write_evaluation
     from calmix.studies.evaluation.study import evaluate
@@ -288,6 +289,11 @@ def _evaluate(arguments: list[str]) -> None:
     parser.add_argument(
         "--calibration", type=Path, metavar="FILE", help="predictions of other rows, to fit temperature and its kin on"
     )
+    parser.add_argument(
+        "--prob-columns", nargs="+", type=str, default=[], metavar="COLUMN", help="of tables: a column a class"
+    )
+    parser.add_argument("--label-column", type=str, metavar="COLUMN", help="of tables: the true class")
+    parser.add_argument("--positive", type=str, metavar="CLASS", help="of two classes: which P(y = 1) is said of")
     parser.add_argument("--logits", action="store_true", help="what the files call probabilities are logits")
     parser.add_argument(
         "--ood", nargs="+", type=Path, default=[], metavar="FILE", help="predictions for rows that are of no class"
@@ -301,7 +307,11 @@ def _evaluate(arguments: list[str]) -> None:
     out = options.out or Path(f"{_default_out(str(options.predictions))}-evaluation")
     refuse_finished(out, "give another --out")
     files = options.predictions, options.calibration, options.ood, options.human_labels
-    evaluation = evaluate(read_given(*files, options.logits), bins=options.bins)
+    columns = Columns(tuple(options.prob_columns), options.label_column, options.positive)
+    given = read_given(*files, options.logits, columns)
+    for notice in given.notices:
+        print(notice, file=sys.stderr)
+    evaluation = evaluate(given, bins=options.bins)
     page = write_evaluation(out, evaluation, ["calmix", "evaluate", *arguments])
     if not options.quiet:
         print_evaluation(evaluation)

@@ -39,6 +39,15 @@ class Bins:
         """
         return float(power_mean((self.claimed - self.observed).abs(), self.count, norm))
 
+    def worst(self) -> tuple[float, int]:
+        """The largest gap of a bin that holds rows, and how many rows it holds; of equal gaps the fullest bin's.
+
+        >>> Bins(torch.tensor([3, 1]), torch.tensor([0.25, 0.75]), torch.tensor([0.0, 0.0])).worst()
+        (0.75, 1)
+        """
+        gaps = ((self.claimed - self.observed).abs() * (self.count > 0)).tolist()
+        return max(zip(gaps, self.count.tolist(), strict=True))
+
     def debiased_error(self) -> float:
         """`expected_error(2)` without the part that sampling adds, where each row was observed to be 0 or 1.
 

@@ -30,8 +30,9 @@ CALIBRATORS: Mapping[str, Fitter] = {
 TEMPERATURE: Mapping[str, Fitter] = {"scaled": posthoc.fit_temperature}
 ALPHA = 0.1  # conformal sets and intervals miss the truth at most this often
 ABOUT = (0.85, 0.95)  # confidence that counts as about 90 % sure
+NEAR_ZERO, CLIPPED = 1e-6, 1e-15  # of the truth: all but ruled out; where other tools clip
 MOST_CLASSES = 100  # of which each has conditions of its own
-MOST_RANKED = 10**8  # probabilities that are ranked class by class; of more that would take minutes
+MOST_RANKED = 2 * 10**7  # probabilities that are ranked class by class: about ten seconds
 
 
 class ClassScores(NamedTuple):
@@ -55,12 +56,13 @@ def class_scores(
     Conditions: `plain`; the calibrators' names; `intervals/low` and `intervals/high`, the ends of what other test rows
     would show (`ece_interval`), and those of the temperatures that the calibration split does not rule out
     (`temperature_interval`); `positive`, for two classes, P(y = 1); `sure`, the answers with a confidence of 85 to
-    95 %, if there are any: their number, mean confidence and share right; `conformal`; `by_class/0`, `by_class/1`, ...,
-    of at most 100 classes: share of the rows, share of the answers, recall.
+    95 %, if there are any: their number, mean confidence and share right; `conformal`; `near_zero`, of rows that give
+    the truth a probability below 1e-6, if there are any; `by_class/0`, `by_class/1`, ..., of at most 100 classes: share
+    of the rows, share of the answers, recall.
 
     shares: (K,) how frequent the classes are among the training rows, which `nll_skill` refers to; None: among the test
     rows. The test rows are read once, a few at a time, but for AUROC and average precision, which need all rows of a
-    class and are left out of more than 10^8 probabilities.
+    class and are left out of more than 20 million probabilities.
     """
     held = None if calibration is None else CalibrationLogits(calibration.logits, calibration.labels)
     corrections = {} if held is None else {name: fit(held) for name, fit in calibrators.items()}
@@ -89,6 +91,7 @@ def class_scores(
         "intervals/low": {"ece": low},
         "intervals/high": {"ece": high},
     }
+    scores |= _ruled_out(rows["plain"].of_label)
     if test.num_classes <= MOST_CLASSES:
         scores |= _by_class(counts)
     if positive:
@@ -101,6 +104,8 @@ def class_scores(
             "count": float(sure.sum()),
         }
     scores |= {name: stages[name].compute() for name in corrections}
+    for name, found in rows.items():
+        scores[name]["mce_rows"] = float(m.equal_width(found.confidence, found.correct, bins).worst()[1])
     if conformal is not None:
         scores["conformal"] = {"promised": 1 - ALPHA, "coverage": covered / len(test), "size": size / len(test)}
     temperatures = [one.value for one in corrections.values() if isinstance(one, posthoc.Temperature)]
@@ -116,6 +121,20 @@ def _unequal(test: ClassPredictions, counts: m.ClassCounts, nll: float, shares: 
         return summary(counts, mean_one_against_rest(test.columns(), test.labels), nll, shares)
     found = summary(counts, (0.0, 0.0), nll, shares)
     return {name: value for name, value in found.items() if name not in ("macro_auroc", "macro_auprc")}
+
+
+def _ruled_out(of_label: Tensor) -> Scored:
+    """How many rows (n,) give the truth a probability below 1e-6, their part of the NLL, and the NLL as others clip."""
+    few = of_label < NEAR_ZERO
+    if not few.any():
+        return {}
+    losses = -of_label.clamp(min=torch.finfo(torch.float64).tiny).log()
+    found = {
+        "count": float(few.sum()),
+        "nll_share": float(losses[few].sum() / losses.sum()),
+        "nll_clipped": float(-of_label.clamp(min=CLIPPED).log().mean()),
+    }
+    return {"near_zero": found}
 
 
 def _by_class(counts: m.ClassCounts) -> Scored:

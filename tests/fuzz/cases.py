@@ -53,6 +53,11 @@ def evaluate(random: Random, corpus: Path, folder: Path) -> Case:
             more = ["--human-labels", "v.npy"]
         case 3:
             more, whole = [random.choice(("--logits", "--bins=3", "--bins=1"))], own
+        case 4 if kind != "npz":
+            columns = ("label", "probs_ant", "probs_bee", "probs_cat", "")
+            more = [f"--label-column={random.choice(columns)}", f"--positive={random.choice(('ant', '1', 'x'))}"]
+            more += random.choice(([], ["--prob-columns", *random.choices(columns, k=random.randint(1, 3))]))
+            whole = own
         case _:
             whole = own
     return Case(["evaluate", whole, *more, "--out", OUT])

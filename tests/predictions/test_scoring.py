@@ -31,11 +31,16 @@ def test_class_scores_are_those_of_the_metrics():
     assert list(corrections) == list(CALIBRATORS)
     assert list(rows) == ["plain", *CALIBRATORS]
     unequal = metrics.imbalance_metrics(TEST.probs, TEST.labels)
-    assert scores["plain"] == {**metrics.classification_metrics(TEST.probs, TEST.labels, 10), **unequal}
+    plain = {**metrics.classification_metrics(TEST.probs, TEST.labels, 10), **unequal}
+    assert {name: value for name, value in scores["plain"].items() if name != "mce_rows"} == plain
     low, high = metrics.ece_interval(TEST.probs, TEST.labels, 10)
     for name, correction in corrections.items():
         probs = correction(TEST.logits).softmax(1)
-        assert scores[name] == metrics.classification_metrics(probs, TEST.labels, 10)
+        widths = metrics.reliability(probs, TEST.labels, 10)
+        gaps = (widths.claimed - widths.observed).abs()
+        assert gaps[widths.count == scores[name]["mce_rows"]].max() == pytest.approx(scores[name]["mce"])
+        found = {key: value for key, value in scores[name].items() if key != "mce_rows"}
+        assert found == metrics.classification_metrics(probs, TEST.labels, 10)
         assert torch.equal(rows[name].confidence, metrics.score_rows(probs, TEST.labels).confidence)
     held = posthoc.CalibrationLogits(HELD.logits, HELD.labels)
     fitted, (coldest, hottest) = posthoc.fit_temperature(held), posthoc.temperature_interval(held)
@@ -111,6 +116,24 @@ def test_every_class_has_its_recall_and_shares(are_probs: bool):
                 "recall": recall,
             }
         )
+
+
+def test_truths_that_were_all_but_ruled_out():
+    """Two of four rows give the truth 1e-20 and 1e-9: others, which clip at 1e-15, see another NLL."""
+    of_truth = torch.tensor([0.5, 0.5, 1e-20, 1e-9], dtype=torch.float64)
+    probs = torch.stack([of_truth, 1 - of_truth], 1)
+    labels = torch.zeros(4, dtype=torch.int64)
+    scores = class_scores(ClassPredictions(probs, labels, are_probs=True), bins=2).scores
+    losses = [math.log(2), math.log(2), 20 * math.log(10), 9 * math.log(10)]
+    assert scores["near_zero"] == pytest.approx(
+        {
+            "count": 2,
+            "nll_share": sum(losses[2:]) / sum(losses),
+            "nll_clipped": (sum(losses) - 5 * math.log(10)) / 4,
+        }
+    )
+    assert scores["plain"]["nll"] == pytest.approx(sum(losses) / 4)
+    assert "near_zero" not in class_scores(TEST).scores
 
 
 def test_a_class_without_rows_has_no_recall():

@@ -16,9 +16,10 @@ none of the classes `ood_NAME_`; so what `calmix compare` stores of a run is suc
 `votes` for `human_labels` and `outside_NAME_` for `ood_NAME_`, are still read.
 """
 
+import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,6 +34,7 @@ from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
 from calmix.metrics import gaussian_of_samples
 from calmix.predictions import ClassPredictions, Predictions, RegressionPredictions
 from calmix.reading import read_array, read_arrays, visible
+from calmix.studies.evaluation.columns import Columns, ignored, renamed
 from calmix.studies.evaluation.given import (
     Given,
     class_columns,
@@ -65,40 +67,45 @@ def read_given(
     ood: Sequence[Path] = (),
     human_labels: Path | None = None,
     logits: bool = False,
+    columns: Columns | None = None,
 ) -> Given:
     """The predictions in `path` and what goes with them, from further files or from the same one.
 
     ood: files of predictions for rows of no class, each named by its file. human_labels: a .npy file (n, K). logits:
-    numbers that the files call probabilities are logits.
+    numbers that the files call probabilities are logits. columns: what the columns of all tables hold, where their
+    names do not say so. What is no prediction by its name is ignored, and `Given.notices` says so.
 
     Raises:
         DataError: a file that cannot be read, numbers that cannot be such predictions, or a calibration file that is
             the test file.
         ShapeError: lengths or shapes that do not fit together.
         SettingError: what is for classes only, with other predictions.
-        UnknownNameError: an array or column that is none of those above.
+        UnknownNameError: an array or column that is nearly one of those above, or a named one that is not there.
     """
-    file = _read(path)
+    file = _read(path, columns)
     test = _predictions(file, logits)
     if isinstance(test, RegressionPredictions) and logits:
         raise SettingError(f"{path} holds numbers, and --logits is for classes; leave it out.")
     classes = () if isinstance(test, RegressionPredictions) else test.classes
-    held = file.part(CALIBRATION) if calibration is None else _read(calibration)
+    held = file.part(CALIBRATION) if calibration is None else _read(calibration, columns)
+    notices = (*file.notices, *(held.notices if calibration is not None else ()))
     other = _predictions(held, logits, classes) if held.arrays else None
     if not isinstance(test, ClassPredictions):
         if ood or human_labels is not None:
             raise SettingError(
                 f"{path} holds no predictions of one class a row, which --ood and --human-labels are for."
             )
-        return _named(path, lambda: Given(test, other))
+        return _named(path, lambda: Given(test, other, notices=notices))
     shown: dict[str, Tensor] = {}
     parts = [(name, file.part(f"{OOD}{name}_")) for name in file.ood_names()]
-    for name, part in (*parts, *((file_of.name.split(".")[0], _read(file_of)) for file_of in ood)):
+    without_truth = None if columns is None else replace(columns, label=None, positive=None)
+    for name, part in (*parts, *((one.name.split(".")[0], _read(one, without_truth)) for one in ood)):
+        notices += part.notices
         if name in shown:
             raise DataError(f"two OOD sets are named {name!r}; give one of the files another name.")
         shown[name] = _of_classes(part, logits, classes, ood_logits)[0]
     people = _human_labels(file, human_labels, classes)
-    return _named(path, lambda: Given(test, other, shown, people))
+    return _named(path, lambda: Given(test, other, shown, people, notices))
 
 
 # ------------------------------------------------------------------------------------------- files to arrays
@@ -111,6 +118,7 @@ class _File:
     path: Path
     arrays: Mapping[str, NDArray]
     columns: Mapping[str, tuple[str, ...]]  # names of the columns of what a table spells as several
+    notices: tuple[str, ...] = ()
 
     def part(self, prefix: str) -> "_File":
         """What carries a prefix, without it; class names are those of all."""
@@ -132,31 +140,45 @@ class _File:
         raise DataError(f"{self.path} holds {held}: {what} are missing; add {' or '.join(names)}.")
 
 
-def _read(path: Path) -> _File:
-    return _npz(path) if path.suffix.lower() == ".npz" else _table(path)
+def _read(path: Path, columns: Columns | None = None) -> _File:
+    if path.suffix.lower() != ".npz":
+        return _table(path, columns or Columns())
+    if columns is not None and columns.any:
+        raise SettingError(f"--prob-columns, --label-column and --positive are for tables, and {path.name} is none.")
+    return _npz(path)
 
 
 def _npz(path: Path) -> _File:
     if not path.is_file():
         raise DataError(f"file not found: {path}; give the path of an .npz, .csv or .parquet file.")
     arrays: dict[str, NDArray] = {}
+    others: list[str] = []
     for name, array in read_arrays(path, "save arrays of numbers or text with numpy.savez").items():
-        prefix, kind, column = _parsed(name, path)
+        parsed = _parsed(name, path)
+        if parsed is None:
+            others.append(name)
+            continue
+        prefix, kind, column = parsed
         if kind in IGNORED:
             continue
         if column or prefix + kind in arrays:
             raise UnknownNameError(f"array in {path.name}", name, NAMES)
         arrays[prefix + kind] = array
-    return _File(path, arrays, {})
+    return _File(path, arrays, {}, (ignored(others, path),) if others else ())
 
 
-def _table(path: Path) -> _File:
-    frame = read_table(path).frame
+def _table(path: Path, given: Columns) -> _File:
+    table = read_table(path)
+    frame, others = renamed(table.frame, given, path)
     wide: dict[str, dict[str, NDArray]] = {}
     for name in map(str, frame.columns):
         if name.startswith("Unnamed:"):  # the index that pandas writes
             continue
-        prefix, kind, column = _parsed(name, path)
+        parsed = _parsed(name, path)
+        if parsed is None:
+            others.append(name)
+            continue
+        prefix, kind, column = parsed
         held = frame[name]
         if not (is_numeric_dtype(held) or is_object_dtype(held) or is_string_dtype(held)):
             raise DataError(f"{path}: column {name!r} is {held.dtype}; cells must be numbers or text.")
@@ -167,17 +189,27 @@ def _table(path: Path) -> _File:
     arrays = {
         kind: columns[""] if "" in columns else np.stack(list(columns.values()), 1) for kind, columns in wide.items()
     }
-    return _File(path, arrays, {kind: tuple(columns) for kind, columns in wide.items() if "" not in columns})
+    named = {kind: tuple(columns) for kind, columns in wide.items() if "" not in columns}
+    notices = (*table.notices, ignored(others, path)) if others else table.notices
+    return _File(path, arrays, named, notices)
 
 
-def _parsed(name: str, path: Path) -> tuple[str, str, str]:
-    """ "calibration_label_cat" -> "calibration_", "labels", "cat"."""
+def _parsed(name: str, path: Path) -> tuple[str, str, str] | None:
+    """ "calibration_label_cat" -> "calibration_", "labels", "cat"; None for what is no prediction.
+
+    Raise UnknownNameError for a name that was hardly meant otherwise, such as lables.
+    """
     if name in IGNORED:
         return "", name, ""
     match = NAME.fullmatch(name)
     if match is None:
-        known = (*NAMES, "probs_NAME", "calibration_probs", "ood_NAME_probs")
-        raise UnknownNameError(f"array or column in {path.name} (remove it, or name it as one of these):", name, known)
+        known = (*NAMES, *OTHER_NAMES)
+        start = name.removeprefix(CALIBRATION).partition("_")[0]
+        if name.startswith((OOD, OUTSIDE)) or any(
+            difflib.get_close_matches(part, known, n=1, cutoff=0.8) for part in (name, start)
+        ):
+            raise UnknownNameError(f"array or column in {path.name} (remove or rename it)", name, known)
+        return None
     prefix, kind = match["prefix"] or "", match["kind"]
     today = OOD + prefix.removeprefix(OUTSIDE) if prefix.startswith(OUTSIDE) else prefix
     return today, OTHER_NAMES.get(kind, kind), visible(match["column"] or "")

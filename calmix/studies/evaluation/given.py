@@ -37,7 +37,8 @@ class Given:
     """All that one evaluation is given.
 
     calibration: predictions of other rows, which corrections are fitted on. ood: logits (m, K) of rows that are of none
-    of the classes, by name. human_labels: (n, K), how often people chose each class.
+    of the classes, by name. human_labels: (n, K), how often people chose each class. notices: what the reader should be
+    told, in full sentences.
 
     Raises:
         SettingError: what is for classes only, with other predictions.
@@ -50,6 +51,7 @@ class Given:
     calibration: Predictions | None = None
     ood: Mapping[str, Tensor] = field(default_factory=dict)
     human_labels: Tensor | None = None
+    notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.calibration is not None:

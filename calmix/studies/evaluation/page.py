@@ -221,5 +221,7 @@ def _facts(evaluation: Evaluation) -> dict[str, str]:
     )
     if given.ood:
         facts["OOD sets"] = ", ".join(f"{name} ({len(rows):,} rows)" for name, rows in given.ood.items())
+    if given.notices:
+        facts["Notices"] = " ".join(given.notices)
     facts["Environment"] = f"calmix {version('calmix')}, torch {version('torch')}, numpy {np.__version__}"
     return facts

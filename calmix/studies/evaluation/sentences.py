@@ -49,7 +49,7 @@ def class_verdict(
     if "human_labels" in measured:
         wrong = _points(measured["human_labels"]["total_variation"])
         said.append(f"{wrong} % of its probability would have to move to match people's labels.")
-    cautions = [_ROWS_ONLY]
+    cautions = [_ROWS_ONLY, *_near_zero(measured), *_worst_bin(measured)]
     if temperature is not None:
         low, high = (measured[f"intervals/{end}"]["temperature"] for end in ("low", "high"))
         if low <= 1 <= high:
@@ -58,6 +58,32 @@ def class_verdict(
                 f"interval: {number(low, 2)} to {number(high, 2)})."
             )
     return Advice(headline, said, cautions)
+
+
+FEW = 20  # rows in a bin, below which its error is mostly chance
+NOTABLE = 0.05  # of the NLL, which so few rows carry that it is worth a sentence
+
+
+def _near_zero(measured: Measured) -> list[str]:
+    """That a few rows make the NLL, if they do; and what it is in tools that clip."""
+    found = measured.get("near_zero")
+    if found is None or found["nll_share"] < NOTABLE:
+        return []
+    one = found["count"] == 1
+    rows = f"{found['count']:,.0f} row{'' if one else 's'} give{'s' if one else ''} the truth a probability below 1e-6"
+    nll, clipped = (METRICS["nll"].text(value) for value in (measured[PLAIN]["nll"], found["nll_clipped"]))
+    carry = f"and carr{'ies' if one else 'y'} {_points(found['nll_share'])} % of the NLL of {nll}"
+    others = "" if clipped == nll else f"; other tools clip probabilities at 1e-15, and say {clipped}"
+    return [f"{rows} {carry}{others}."]
+
+
+def _worst_bin(measured: Measured) -> list[str]:
+    """That the maximum error is of a few rows, if it is."""
+    rows = measured[PLAIN].get("mce_rows", FEW)
+    if rows >= FEW:
+        return []
+    of = "a single row" if rows == 1 else f"{rows:.0f} rows"
+    return [f"The maximum error of {_points(measured[PLAIN]['mce'])} points is that of a bin of {of}: mostly chance."]
 
 
 def _manner(measured: Measured, confidence: float) -> str:

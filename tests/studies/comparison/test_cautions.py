@@ -176,12 +176,12 @@ def test_a_training_that_was_long_enough_earns_no_caution(made: Made):
 
 def test_a_training_that_was_cut_short_is_named(made: Made):
     [said] = cautions(with_curves(settled(made), {"erm": flat, "mixup": falling}))
-    assert said.startswith("Training was cut short: from epoch 15 to the last, 20,")
-    assert "plain Mixup (by 32 %)" in said  # 0.06 a epoch over 5 of them, of a mean of 0.95
+    assert said.startswith("Training was cut short: from epoch 11 to the last, 20,")
+    assert "plain Mixup (by 50 %)" in said  # 0.06 an epoch over nine of them, of a mean of 1.07
     assert "plain training" not in said
     assert "--epochs 40" in said
     [both] = cautions(with_curves(settled(made), {"erm": falling, "mixup": falling}))
-    assert "plain training (by 32 %) and plain Mixup (by 32 %)" in both
+    assert "plain training (by 51 %) and plain Mixup (by 50 %)" in both
 
 
 def test_an_over_fitted_training_is_named(made: Made):

@@ -59,7 +59,8 @@ def test_every_correction_is_fitted_on_the_calibration_split_alone():
         corrected = done.corrections[name](test.logits)
         assert torch.allclose(corrected.softmax(1), expected.softmax(1))
         assert torch.equal(corrected, again.corrections[name](test.logits))  # the test labels change nothing
-        assert done.measured[name] == metrics.classification_metrics(expected.softmax(1), test.labels)
+        found = {key: value for key, value in done.measured[name].items() if key != "mce_rows"}
+        assert found == metrics.classification_metrics(expected.softmax(1), test.labels)
         assert done.value("nll", name) < done.value("nll")
     assert done.temperature == pytest.approx(3, rel=0.2)
     assert done.value("coverage", "conformal") == pytest.approx(0.9, abs=0.06)
