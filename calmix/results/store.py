@@ -5,7 +5,7 @@ OUT/results.csv   a row a run, a column a number
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -51,6 +51,7 @@ class DataFacts:
     sizes: Mapping[str, int]  # by split
     notices: Sequence[str] = ()
     folds: int = 0  # into how many folds the rows were cut; 0: every seed draws its own splits
+    absent: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by split, the classes of which it has no row
 
     @property
     def overlap(self) -> float:

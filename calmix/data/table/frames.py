@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from calmix.data.splits import About, RowIds, Split, Splits, check_classes, cut_train, listed, split_rows, split_sizes
+from calmix.data.splits import About, Draw, RowIds, Split, Splits, check_classes, cut_train, draw_parts, listed
 from calmix.data.table.columns import LARGEST, floats, is_number, tidy, usable
 from calmix.data.table.encoding import encoded
 from calmix.errors import DataError, UnknownNameError
@@ -25,7 +25,7 @@ def table_splits(
     name: str,
     source: str,
     task: str | None = None,
-    seed: int = 0,
+    seed: Draw = 0,
     train_size: int | None = None,
     keep: Sequence[str] = (),
 ) -> Splits:
@@ -66,7 +66,7 @@ def table_splits(
         remedy = "merge it with another or remove it" + (", or use --task regression" if is_number(goal) else "")
         notices += check_classes(labels, classes, remedy)
 
-    train, *others = split_rows(labels, split_sizes(len(frame)), np.random.default_rng(seed))
+    train, *others = draw_parts(labels, len(frame), seed)
     parts = [cut_train(train, labels, train_size), *others]
     xs, names = encoded(features, parts)
     ys, mean, std = _targets(goal, labels, parts)
