@@ -206,13 +206,20 @@ class Command:
 
 
 def _compare(arguments: list[str]) -> None:
-    from calmix.studies.comparison.study import DEFAULT_METHODS, Comparison, carry_out_comparison
+    from calmix.studies.comparison.study import DEFAULT_METHODS, FEW_TEST_ROWS, Comparison, carry_out_comparison, plan
 
     parser = _parser("compare")
     _add_data_and_training(parser)
     _add_robustness(parser)
     parser.add_argument("--methods", nargs="+", type=str, default=list(DEFAULT_METHODS), metavar="METHOD")
-    parser.add_argument("--seeds", type=int, default=5, help="how many seeds (0, 1, ...); runs of a seed are paired")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        help="how many seeds (0, 1, ...); runs of a seed are paired (default: 5; --folds 5 for a table with fewer than "
+        f"{FEW_TEST_ROWS} test rows)",
+    )
+    parser.add_argument("--folds", type=int, help="cross-validation in place of seeds: every row is tested")
+    parser.add_argument("--repeats", type=int, help="how often rows are cut into folds (default: 2)")
     parser.add_argument(
         "--reference", type=str, metavar="METHOD", help="what marks refer to (default: mixup, else erm)"
     )
@@ -222,9 +229,13 @@ def _compare(arguments: list[str]) -> None:
     methods, source = _methods(options.methods, options.set), _source(options)
     if options.describe:
         return _describe(source)
-    given = options.seeds, options.reference, _robustness(options)
-    comparison = Comparison(source, methods, _model(options), _settings(options), *given)
-    _print_notices(source)
+    model, settings, robustness = _model(options), _settings(options), _robustness(options)
+    data, seeds = plan(source, options.seeds, options.folds, options.repeats)
+    comparison = Comparison(data, methods, model, settings, seeds, options.reference, robustness)
+    _print_notices(data)
+    if data is not source and options.folds is None:
+        few = f"a test split of its own would have fewer than {FEW_TEST_ROWS} rows"
+        print(f"{few}: every row is tested, in {seeds} folds; --seeds 5 takes seeds instead.", file=sys.stderr)
     if "ALL" in options.methods:
         comparison, reasons = comparison.without_misfits()
         for label, reason in reasons.items():

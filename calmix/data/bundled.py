@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from calmix.data.splits import Splits
+from calmix.data.splits import Draw, Splits
 
 
-def breast_cancer(seed: int = 0, train_size: int | None = None) -> Splits:
+def breast_cancer(seed: Draw = 0, train_size: int | None = None) -> Splits:
     """569 tumours, 30 measurements, 2 classes: malignant, benign (embedded in scikit-learn).
 
     >>> breast_cancer().about.classes
@@ -16,21 +16,21 @@ def breast_cancer(seed: int = 0, train_size: int | None = None) -> Splits:
     return _table("breast_cancer", load_breast_cancer, seed, train_size)
 
 
-def wine(seed: int = 0, train_size: int | None = None) -> Splits:
+def wine(seed: Draw = 0, train_size: int | None = None) -> Splits:
     """178 wines, 13 chemical measurements, 3 growers as classes (embedded in scikit-learn)."""
     from sklearn.datasets import load_wine
 
     return _table("wine", load_wine, seed, train_size)
 
 
-def diabetes(seed: int = 0, train_size: int | None = None) -> Splits:
+def diabetes(seed: Draw = 0, train_size: int | None = None) -> Splits:
     """442 patients, 10 measurements, regression of the disease's progress in a year (embedded in scikit-learn)."""
     from sklearn.datasets import load_diabetes
 
     return _table("diabetes", load_diabetes, seed, train_size)
 
 
-def _table(name: str, loader: Callable, seed: int, train_size: int | None) -> Splits:
+def _table(name: str, loader: Callable, seed: Draw, train_size: int | None) -> Splits:
     import pandas as pd
 
     from calmix.data.table.frames import table_splits

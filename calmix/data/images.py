@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from calmix.data.folders import digest_of_files, find_folder
-from calmix.data.splits import About, RowIds, Split, Splits, cut_train, split_rows, split_sizes
+from calmix.data.splits import About, Draw, RowIds, Split, Splits, cut_train, draw_parts, split_rows
 from calmix.errors import DataError
 from calmix.reading import read_bytes, reading
 from calmix.threads import using_threads
@@ -31,7 +31,7 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of the package dataset-fashion-mnist
 
 
-def digits(seed: int = 0, train_size: int | None = None) -> Splits:
+def digits(seed: Draw = 0, train_size: int | None = None) -> Splits:
     """1,797 handwritten digits, 8 x 8 grey, 10 classes (embedded in scikit-learn).
 
     Pixels are scaled from 0..16 to [0, 1].
@@ -44,7 +44,7 @@ def digits(seed: int = 0, train_size: int | None = None) -> Splits:
     pixels, labels = load_digits(return_X_y=True)
     images = torch.tensor(pixels, dtype=torch.float32).view(-1, 1, 8, 8) / 16
     labels = np.asarray(labels, np.int64)
-    train, *others = split_rows(labels, split_sizes(len(labels)), np.random.default_rng(seed))
+    train, *others = draw_parts(labels, len(labels), seed)
     parts = [cut_train(train, labels, train_size), *others]
     about = About(
         name="digits",

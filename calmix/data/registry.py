@@ -9,7 +9,7 @@ from calmix.data.bundled import breast_cancer, diabetes, wine
 from calmix.data.folders import digest_of_files
 from calmix.data.images import cifar10, digits, fashion_mnist
 from calmix.data.series import exchange_rate, exchange_rate_max
-from calmix.data.splits import TASKS, Splits
+from calmix.data.splits import TASKS, Draw, Splits
 from calmix.data.table.format import DETECTED, TableFormat
 from calmix.data.toys import circles, two_moons
 from calmix.errors import DataError, SettingError, UnknownNameError
@@ -27,11 +27,13 @@ DATASETS: dict[str, Callable[..., Splits]] = {
     "exchange_rate_max": exchange_rate_max,
 }
 
+FOLDABLE = ("digits", "breast_cancer", "wine", "diabetes")  # whose splits are all drawn from the same rows
+
 
 def path_splits(
     path: Path,
     target: str | None,
-    seed: int,
+    seed: Draw,
     train_size: int | None,
     task: str | None,
     keep: Sequence[str],
@@ -51,7 +53,7 @@ def path_splits(
     return replace(splits, about=replace(splits.about, digest=digest_of_files([path]), notices=notices))
 
 
-def named_splits(name: str, seed: int, train_size: int | None, task: str | None, data_dir: Path | None) -> Splits:
+def named_splits(name: str, seed: Draw, train_size: int | None, task: str | None, data_dir: Path | None) -> Splits:
     """The splits of a set in DATASETS."""
     _check_task(task)
     if name not in DATASETS:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 import torch
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calmix.data.noise import LabelNoise
-from calmix.data.registry import DATASETS, named_splits, path_splits
-from calmix.data.splits import About, Split, Splits, check_classes, cut_train, listed, split_rows, split_sizes
+from calmix.data.registry import DATASETS, FOLDABLE, named_splits, path_splits
+from calmix.data.splits import About, Draw, Fold, Split, Splits, check_classes, cut_train, draw_parts, listed
 from calmix.data.table.format import DETECTED, TableFormat
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
 from calmix.threads import using_threads
@@ -49,8 +49,13 @@ class NamedSet:
     task: str | None = None
     data_dir: Path | None = None
 
+    @property
+    def foldable(self) -> bool:
+        """Whether no split of the set is given, so that it can be cut into folds."""
+        return self.name in FOLDABLE
+
     @_keep_last
-    def splits(self, seed: int) -> Splits:
+    def splits(self, seed: Draw) -> Splits:
         return named_splits(self.name, seed, self.train_size, self.task, self.data_dir)
 
     def whole(self) -> "NamedSet":
@@ -68,6 +73,7 @@ class TableFile:
     keep: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     format: TableFormat = DETECTED
+    foldable = True
 
     def __repr__(self) -> str:
         """Without a format and columns to drop where there are none, so that texts of runs stay as they were."""
@@ -75,16 +81,84 @@ class TableFile:
         shown = [field.name for field in fields(self) if said.get(field.name, True)]
         return f"TableFile({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
-    def splits(self, seed: int) -> Splits:
+    def splits(self, seed: Draw) -> Splits:
         return self._splits(seed, self.path.stat().st_mtime_ns if self.path.exists() else 0)
 
     @_keep_last
-    def _splits(self, seed: int, modified: int) -> Splits:
+    def _splits(self, seed: Draw, modified: int) -> Splits:
         options = self.train_size, self.task, self.keep, self.drop, self.format
         return path_splits(self.path, self.target, seed, *options)
 
     def whole(self) -> "TableFile":
         return replace(self, train_size=None)
+
+
+class Foldable(DataSource, Protocol):
+    """A source whose rows can be cut into folds, unless `foldable` is False: some of its splits are given then."""
+
+    @property
+    def foldable(self) -> bool: ...
+
+    def splits(self, seed: Draw) -> Splits: ...
+
+
+@dataclass(frozen=True)
+class Folds:
+    """A source in repeated cross-validation: the splits of seed s test fold s % folds of the rows' cut s // folds.
+
+    So every row is tested once in seeds 0 .. folds - 1, once more in the next ones, and so on. Train, validation and
+    calibration splits come from the other folds, 6 : 1 : 1. All is stratified by class.
+
+    Raises:
+        SettingError: fewer than two folds, or a source with a test split of its own, or of one that is fixed.
+
+    >>> source = Folds(NamedSet("wine"), 5)
+    >>> [len(source.splits(seed).test) for seed in range(5)]
+    [36, 36, 36, 35, 35]
+    """
+
+    source: Foldable
+    folds: int
+
+    def __post_init__(self) -> None:
+        if self.folds < 2:
+            raise SettingError(f"folds must be at least 2; got {self.folds}.")
+        if not can_fold(self.source):
+            name = getattr(self.source, "name", "") or type(self.source).__name__
+            raise SettingError(
+                f"{name} has splits that are given, or points that are drawn afresh, and no rows to cut into folds; "
+                "give seeds instead."
+            )
+
+    @property
+    def train_size(self) -> int | None:
+        return self.source.train_size
+
+    @_keep_last
+    def splits(self, seed: int) -> Splits:
+        splits = self.source.splits(Fold(seed % self.folds, self.folds, seed // self.folds))
+        return replace(splits, about=replace(splits.about, folds=self.folds))
+
+    def whole(self) -> "Folds":
+        return replace(self, source=self.source.whole())
+
+
+def can_fold(source: object) -> TypeGuard[Foldable]:
+    """Whether `Folds` takes the source."""
+    return getattr(source, "foldable", False) is True
+
+
+def in_folds(source: DataSource, folds: int) -> DataSource:
+    """The source in cross-validation, where labels are made wrong, too. SettingError where it cannot be."""
+    if isinstance(source, Noisy):
+        return replace(source, source=in_folds(source.source, folds))
+    return Folds(source, folds)  # pyright: ignore[reportArgumentType]  # it checks
+
+
+def folds_of(source: DataSource) -> int:
+    """How many folds the source has; 0 where every seed draws its own splits."""
+    inner = source.source if isinstance(source, Noisy) else source
+    return inner.folds if isinstance(inner, Folds) else 0
 
 
 @dataclass(frozen=True)
@@ -148,9 +222,10 @@ class Frame:
     keep: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     name: str = "data"
+    foldable = True
 
     @_keep_last
-    def splits(self, seed: int) -> Splits:
+    def splits(self, seed: Draw) -> Splits:
         from calmix.data.table.frames import table_splits
 
         chosen = {"keep": self.keep, "drop": self.drop}
@@ -190,6 +265,7 @@ class Arrays:
     train_size: int | None = None
     classes: tuple[str, ...] = ()
     name: str = "data"
+    foldable = True
 
     def __post_init__(self) -> None:
         if self.x.ndim < 2 or len(self.x) != len(self.y):
@@ -210,14 +286,13 @@ class Arrays:
             raise DataError("x or y holds NaN or infinity; drop or impute these rows.")
 
     @_keep_last
-    def splits(self, seed: int) -> Splits:
+    def splits(self, seed: Draw) -> Splits:
         regression = self.y.is_floating_point()
         labels = None if regression else self.y.long().numpy()
         classes, notices = self._classes(labels), []
         if labels is not None:
             notices = check_classes(labels, classes)
-        rng = np.random.default_rng(seed)
-        train, *others = split_rows(labels, split_sizes(len(self.y)), rng)
+        train, *others = draw_parts(labels, len(self.y), seed)
         parts = [torch.from_numpy(rows) for rows in (cut_train(train, labels, self.train_size), *others)]
         x, mean, std = _standardised(self.x.float(), parts[0])
         y, of_mean, of_std = self.y if regression else self.y.long(), 0.0, 1.0

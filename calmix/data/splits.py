@@ -51,6 +51,7 @@ class About:
     pixel_std: tuple[float, ...] = ()
     digest: str = ""  # of the files' content, where the set is read from files
     columns: tuple[ColumnUse, ...] = ()  # tables of one's own: what became of each column, in the table's order
+    folds: int = 0  # into how many folds the rows were cut; 0: every seed draws its own splits
 
     def __post_init__(self) -> None:
         for field_name, value in vars(self).items():
@@ -72,15 +73,56 @@ class Splits:
     train_rows: RowIds | None = field(default=None, compare=False)  # train's places in an official training part
 
 
-def split_sizes(n: int) -> tuple[int, ...]:
+@dataclass(frozen=True)
+class Fold:
+    """Which rows are tested: those of one of `of` folds into which the rows are cut, in the cut of number `repeat`.
+
+    >>> parts = [draw_parts(None, 10, Fold(number, of=5)) for number in range(5)]
+    >>> sorted(row for *_, test in parts for row in test.tolist())
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    """
+
+    number: int
+    of: int
+    repeat: int = 0
+
+
+Draw = int | Fold  # how the rows of a set are drawn into splits: by a seed, or by folds
+
+
+def draw_parts(labels: RowIds | None, n: int, draw: Draw) -> list[RowIds]:
+    """The rows of train, validation, calibration and test, of n in all; stratified by labels (n,) where given.
+
+    Of a seed: `split_sizes`. Of a fold: it is the test split, and the other folds are drawn into the others, 6 : 1 : 1.
+
+    Raises DataError where a part would be empty.
+    """
+    if not isinstance(draw, Fold):
+        return split_rows(labels, split_sizes(n), np.random.default_rng(draw))
+    if n // draw.of < 1 or n - n // draw.of - 1 < len(SHARES):
+        raise DataError(f"{n} rows cannot be cut into {draw.of} folds; give more rows or fewer folds.")
+    sizes = [n // draw.of + (number < n % draw.of) for number in range(draw.of)]
+    folds = split_rows(labels, sizes, np.random.default_rng([_FOLDS, draw.repeat]))
+    others = np.concatenate([rows for number, rows in enumerate(folds) if number != draw.number])
+    rng = np.random.default_rng([_FOLDS, draw.repeat, draw.number])
+    parts = split_rows(None if labels is None else labels[others], split_sizes(len(others), SHARES[:3]), rng)
+    return [*(others[rows] for rows in parts), folds[draw.number]]
+
+
+_FOLDS = 0xF01D  # streams of their own, so that no fold repeats the draw of a seed
+
+
+def split_sizes(n: int, shares: Sequence[int] = SHARES) -> tuple[int, ...]:
     """Rows of train, validation, calibration and test, of n in all: .6, .1, .1, .2 by largest remainder.
+
+    shares: other shares, of these or of other parts.
 
     Raises DataError where a part would be empty.
 
     >>> split_sizes(178)
     (107, 18, 18, 35)
     """
-    whole, remainder = np.divmod(n * np.array(SHARES), sum(SHARES))
+    whole, remainder = np.divmod(n * np.array(shares), sum(shares))
     whole[np.argsort(-remainder, kind="stable")[: n - whole.sum()]] += 1
     if not whole.all():
         raise DataError(f"{n} rows cannot fill the train, validation, calibration and test splits; give 10 or more.")

@@ -7,6 +7,7 @@
 Every test and distribution is scipy's.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -127,6 +128,17 @@ def widened(comparisons: int) -> float:
     (0.95, 0.99)
     """
     return 1 - (1 - LEVEL) / max(comparisons, 1)
+
+
+def fewest_told(level: float = LEVEL) -> int:
+    """On how many rows one method must be right and another wrong, and on none the other way, to tell the two apart.
+
+    The least that the exact paired test (McNemar's, a sign test) can find: 2 / 2^rows <= 1 - level.
+
+    >>> fewest_told(), fewest_told(widened(4))
+    (6, 8)
+    """
+    return math.ceil(math.log2(2 / (1 - level)))
 
 
 def _paired(values: Sequence[float], reference: Sequence[float]) -> list[float]:

@@ -5,7 +5,7 @@ OUT/results.csv   a row a run, a column a number
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -54,6 +54,7 @@ class DataFacts:
     columns: Sequence[ColumnUse] = ()  # of a table: what became of each column
     class_rows: Sequence[int] = ()  # training rows of each class, of seed 0; those of calmix 0.1.0 are not known
     folds: int = 0  # into how many folds the rows were cut; 0: every seed draws its own splits
+    absent: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by split, the classes of which it has no row
 
     @property
     def overlap(self) -> float:

@@ -19,6 +19,8 @@ from calmix.threads import using_threads
 from calmix.train.robustness import Robustness
 from calmix.train.settings import TrainingSettings
 
+PARTS = ("train", "validation", "calibration", "test")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -128,10 +130,12 @@ def facts_of(recipe: Recipe, command: tuple[str, ...] = ()) -> RunFacts:
             classes=about.classes,
             features=about.features,
             shape=shape,
-            sizes={part: len(getattr(splits, part)) for part in ("train", "validation", "calibration", "test")},
+            sizes={part: len(getattr(splits, part)) for part in PARTS},
             notices=about.notices,
             columns=about.columns,
             class_rows=() if about.task == "regression" else class_rows(splits).tolist(),
+            folds=about.folds,
+            absent=absent_classes(splits),
         ),
         task=about.task,
         model=name_of(recipe.model or default_model(shape)),
@@ -140,6 +144,14 @@ def facts_of(recipe: Recipe, command: tuple[str, ...] = ()) -> RunFacts:
         command=command,
         date=date.today().isoformat(),
     )
+
+
+def absent_classes(splits: Splits) -> dict[str, tuple[str, ...]]:
+    """By split, the classes of which it has no row; splits that have all of them are not in it."""
+    classes = splits.about.classes
+    there = {part: set(getattr(splits, part).y.flatten().tolist()) for part in PARTS} if classes else {}
+    absent = {part: tuple(name for k, name in enumerate(classes) if k not in ids) for part, ids in there.items()}
+    return {part: names for part, names in absent.items() if names}
 
 
 def environment(settings: TrainingSettings) -> dict[str, str]:

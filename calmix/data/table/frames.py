@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from calmix.column_use import ColumnUse
-from calmix.data.splits import About, RowIds, Split, Splits, check_classes, cut_train, listed, split_rows, split_sizes
+from calmix.data.splits import About, Draw, RowIds, Split, Splits, check_classes, cut_train, draw_parts, listed
 from calmix.data.table.cells import numbers_of, tidy
 from calmix.data.table.columns import LARGEST, examined, floats, is_number, notices_of, used_of
 from calmix.data.table.encoding import encoded
@@ -29,7 +29,7 @@ def table_splits(
     name: str,
     source: str,
     task: str | None = None,
-    seed: int = 0,
+    seed: Draw = 0,
     train_size: int | None = None,
     keep: Sequence[str] = (),
     drop: Sequence[str] = (),
@@ -81,7 +81,7 @@ def table_splits(
         remedy = "merge it with another or remove it" + (", or use --task regression" if is_number(goal) else "")
         notices += check_classes(labels, classes, remedy)
 
-    train, *others = split_rows(labels, split_sizes(len(goal)), np.random.default_rng(seed))
+    train, *others = draw_parts(labels, len(goal), seed)
     parts = [cut_train(train, labels, train_size), *others]
     ys, mean, std = _targets(goal, labels, parts)
     numbers = floats(goal) if labels is None else labels

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from calmix.results.catalogue import ACCURACY, ECE, RMSE, SCALED_ECE, SCALED_NLL, Column, Mark
+from calmix.results.statistics import fewest_told
 from calmix.results.store import PLAIN_MIXUP, PLAIN_TRAINING, Results, is_control
 
 MARGIN = 0.01  # a smaller gain is none: a right answer in a hundred, a point of ECE, a hundredth of the RMSE
-Standing = Literal["beaten", "no gain", "open"]
+Standing = Literal["beaten", "less honest", "no gain", "open"]
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,15 @@ def side(results: Results, method: str, other: str, column: Column) -> Mark:
 
 
 def standing(results: Results, method: str, choice: Choice) -> Standing:
-    """What is known of another method than the chosen one: worse beyond chance, no better, or neither.
+    """What is known of another method than the chosen one.
 
-    No better: for every goal, the interval leaves no gain of MARGIN open.
+    beaten: worse beyond chance. less honest: worse beyond chance, too, but a gain of MARGIN in right answers is left
+    open. no gain: for no goal such a gain is left open. open: none of these.
     """
     if beats(results, choice.method, method, choice.goals):
-        return "beaten"
+        first = choice.goals[0]
+        told = side(results, choice.method, method, first) == 1 or _no_gain(results, method, choice.method, first)
+        return "beaten" if told else "less honest"
     return "no gain" if all(_no_gain(results, method, choice.method, goal) for goal in choice.goals) else "open"
 
 
@@ -80,7 +84,17 @@ def better_once_scaled(results: Results, method: str, other: str) -> bool:
     return side(results, method, other, SCALED_ECE) == 1 and -1 not in price
 
 
+def tested(results: Results) -> int:
+    """How many rows are tested: those of the test split, or of all folds."""
+    sizes, folds = results.facts.data.sizes, results.facts.data.folds
+    every = sizes["test"] * max(folds, 1)
+    return min(every, sum(sizes.values())) if every - sum(sizes.values()) < folds else every  # train may have been cut
+
+
 def _no_gain(results: Results, method: str, other: str, column: Column) -> bool:
+    """Whether a gain of MARGIN is ruled out: by the interval, and by as many test rows as could show such a gain."""
+    if not results.regression and fewest_told(results.scores.level) > MARGIN * tested(results):
+        return False
     found = results.scores.difference(method, other, column.key, column.condition)
     most = found.high if column.better == 1 else -found.low
     margin = MARGIN * results.scores.interval(other, column.key).mean if column.key == RMSE.key else MARGIN

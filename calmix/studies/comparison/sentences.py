@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from calmix.report.sentences import ENOUGH_ANSWERS, Advice, called, in_a_hundred, joined, listed
 from calmix.results.catalogue import ACCURACY, COST, ECE, RMSE, SCALED_ECE, SCALED_NLL, Column, number
-from calmix.results.statistics import Interval
+from calmix.results.statistics import Interval, fewest_told
 from calmix.results.store import PLAIN_MIXUP, PLAIN_TRAINING, Results
 from calmix.studies.comparison.balance import headline
 from calmix.studies.comparison.cautions import cautions
@@ -18,10 +18,12 @@ from calmix.studies.comparison.choice import (
     contenders,
     side,
     standing,
+    tested,
 )
 from calmix.studies.comparison.wording import of_the_difference, one_round, rounds
 
 ENOUGH_SEEDS = 10  # advised before a claim
+FEW_ROWS = 100  # tested, below which the headline warns
 
 
 def advice(results: Results) -> Advice:
@@ -42,7 +44,11 @@ def _verdict(results: Results) -> Advice:
         more = f"Run {ENOUGH_SEEDS} seeds or more."
         return Advice("One seed decides nothing.", _leaders(results), [*missing, more])
     choice = choose(results)
-    return Advice(_headline(results, choice), _reasons(results, choice), [*missing, *_cautions(results, choice)])
+    return Advice(
+        f"{_headline(results, choice)}{_few(results)}",
+        _reasons(results, choice),
+        [*missing, *_cautions(results, choice)],
+    )
 
 
 def _missing(results: Results) -> list[str]:
@@ -87,6 +93,20 @@ def _headline(results: Results, choice: Choice) -> str:
     return f"{take}{scaling}: {' and '.join(gains)} than {called(base)}{loss}."
 
 
+def _few(results: Results) -> str:
+    """A warning where few rows are tested, with what they can show at best."""
+    rows = tested(results)
+    if rows >= FEW_ROWS:
+        return ""
+    warning = f" But {rows} test rows are few"
+    needed = fewest_told(results.scores.level)
+    if results.regression:
+        return f"{warning}."
+    if needed > rows:
+        return f"{warning}: too few for any gain to show."
+    return f"{warning}: no gain of less than {number(100 * needed / rows, 0)} right answers in a hundred could show."
+
+
 def _kept(results: Results, choice: Choice) -> str:
     """Of a method that no other unseated: because others are worse or no better, or because nothing could be told."""
     chosen, others = choice.method, _others(results, choice)
@@ -106,6 +126,13 @@ def _kept(results: Results, choice: Choice) -> str:
         return (
             f"No difference could be told between {called(chosen)} and {listed(untold, 3)}{rest}: "
             f"take {called(chosen)} if the {least} will do."
+        )
+    less = [other for other, found in standings.items() if found == "less honest"]
+    if less:
+        still = all(side(results, chosen, other, SCALED_ECE) == 1 for other in less)
+        return (
+            f"{take}: it is more honest{'' if still or choice.scaled else ' as trained'} than "
+            f"{listed([called(other) for other in less], 3)}, and no difference in right answers could be told."
         )
     if chosen != PLAIN_TRAINING:
         return f"{take}: no other method does better."
@@ -229,18 +256,15 @@ def _cost(results: Results, method: str) -> str:
 
 def _cautions(results: Results, choice: Choice) -> list[str]:
     rows = results.facts.data.sizes["test"]
+    about = "about " if results.facts.data.folds else ""
     speaks = "other rows of this kind" if results.facts.data.folds else "other seeds on this data, not of other data"
     said = [
-        f"{rounds(results)}, each judged on {rows:,} test rows. Beyond chance: zero lies outside "
+        f"{rounds(results)}, each judged on {about}{rows:,} test rows. Beyond chance: zero lies outside "
         f"{of_the_difference(results)}. The interval speaks of {speaks}."
     ]
-    if choice.method == PLAIN_TRAINING:
-        goal, rival = choice.goals[0], _rivals(results, choice)[-1]
-        found = goal.shown(_difference(results, rival, choice.method, goal))
-        unit = " right answers in a hundred" if goal is ACCURACY else ""
-        said.append(
-            f"A gain of less than about {number(found.half_width, _digits(results, goal))}{unit} would not show here."
-        )
+    if choice.method == PLAIN_TRAINING or PLAIN_TRAINING not in contenders(results):
+        said += _least_gain(results, choice)
+    said += _absent(results)
     if not results.regression and _mean(results, choice.method, ACCURACY) < 100 * _learnt(
         len(results.facts.data.classes)
     ):
@@ -250,8 +274,38 @@ def _cautions(results: Results, choice: Choice) -> list[str]:
     if PLAIN_TRAINING not in contenders(results):
         said.append("Plain training took no part, so whether mixup pays at all on this data is open: add erm.")
     if results.seeds < ENOUGH_SEEDS:
-        said.append(f"{ENOUGH_SEEDS} seeds or more are advised before a claim.")
+        said.append(f"{ENOUGH_SEEDS} {one_round(results)}s or more are advised before a claim.")
     return said
+
+
+def _least_gain(results: Results, choice: Choice) -> list[str]:
+    """The smallest gain that could show: by the interval over seeds, and by what a paired test of the rows can find."""
+    goal, rival = choice.goals[0], _rivals(results, choice)[-1]
+    half = goal.shown(_difference(results, rival, choice.method, goal)).half_width
+    if goal is not ACCURACY:
+        digits = _digits(results, goal)
+        places = next((more for more in range(digits, digits + 6) if round(half, more) > 0), None)
+        return [] if places is None else [f"A gain of less than about {number(half, places)} would not show here."]
+    rows, needed = tested(results), fewest_told(results.scores.level)
+    if needed > rows:
+        return [f"No gain could show here: to be told apart, two methods must differ on {needed} rows or more."]
+    least = 100 * needed / rows
+    why = f": that is {needed} of {rows:,} test rows, the fewest that a paired test can tell" if least > half else ""
+    amount = next(number(max(least, half), places) for places in range(1, 9) if round(max(least, half), places) > 0)
+    return [f"A gain of less than about {amount} right answers in a hundred would not show here{why}."]
+
+
+def _absent(results: Results) -> list[str]:
+    """Which classes a split has no row of."""
+    lacking = [
+        f"the {part} split has no row of {listed([repr(name) for name in names], 10)}"
+        for part, names in results.facts.data.absent.items()
+    ]
+    if not lacking:
+        return []
+    said = f"In the first {one_round(results)} {joined(lacking)}"
+    untested = ", so nothing is known of how they are answered" if "test" in results.facts.data.absent else ""
+    return [f"{said}{untested}."]
 
 
 def _untold(results: Results) -> str:

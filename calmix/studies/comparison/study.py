@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from calmix.core.method import Method, Scheduled
-from calmix.data import DataSource, as_source
+from calmix.data import DataSource, Noisy, as_source
+from calmix.data.sources import can_fold, folds_of, in_folds
 from calmix.engines import Tick, carry_out, default_workers
 from calmix.errors import DataError, SettingError
 from calmix.methods.erm import erm
@@ -32,11 +33,15 @@ from calmix.train.running import misfits, try_step
 
 Methods = Mapping[str, Method | Scheduled]  # by label
 DEFAULT_METHODS = ("erm", "mixup", "sk_mixup", "mixup_e", "sk_mixup_e")
+DEFAULT_SEEDS, DEFAULT_FOLDS, DEFAULT_REPEATS = 5, 5, 2
+FEW_TEST_ROWS = 200  # of a table, below which folds test every row where neither seeds nor folds are given
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What to compare: methods by label, on one source, with one network and one training, over seeds 0..seeds-1.
+
+    In cross-validation the source is `calmix.data.Folds`, and the seeds are the folds of every repeat, see `plan`.
 
     reference: the label that the marks refer to; None is plain Mixup, else plain training, else the first method.
     Other fields are those of `Recipe`.
@@ -53,6 +58,9 @@ class Comparison:
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise SettingError(f"seeds must be at least 1; got {self.seeds}.")
+        folds = folds_of(self.data)
+        if folds and self.seeds % folds:
+            raise SettingError(f"seeds must be a multiple of the {folds} folds; got {self.seeds}.")
         check_methods(self.methods)
         references(list(self.methods), self.reference)
 
@@ -96,12 +104,55 @@ def check_methods(methods: Methods) -> None:
     check_labels(methods)
 
 
+def plan(
+    source: DataSource, seeds: int | None = None, folds: int | None = None, repeats: int | None = None
+) -> tuple[DataSource, int]:
+    """The source and the number of seeds of a comparison by seeds or by folds.
+
+    Where neither is given, 5 folds test a table twice if the test split of a seed would have fewer than FEW_TEST_ROWS
+    rows; else there are 5 seeds.
+
+    Raises:
+        SettingError: seeds together with folds or repeats, or a source that cannot be cut into folds.
+
+    >>> from calmix.data import NamedSet
+    >>> plan(NamedSet("wine"), folds=3)
+    (Folds(source=NamedSet(name='wine', train_size=None, task=None, data_dir=None), folds=3), 6)
+    >>> plan(NamedSet("digits"))[1]
+    5
+    """
+    if seeds is not None and (folds is not None or repeats is not None):
+        raise SettingError("seeds and folds exclude each other; give seeds, or folds and repeats.")
+    if repeats is not None and repeats < 1:
+        raise SettingError(f"repeats must be at least 1; got {repeats}.")
+    repeats = DEFAULT_REPEATS if repeats is None else repeats
+    if own := folds_of(source):
+        if folds not in (None, own):
+            raise SettingError(f"the data are cut into {own} folds, and {folds} were asked for; leave folds out.")
+        return source, own * repeats if seeds is None else seeds
+    if seeds is not None:
+        return source, seeds
+    if folds is None and _is_small(source):
+        folds = DEFAULT_FOLDS
+    return (source, DEFAULT_SEEDS) if folds is None else (in_folds(source, folds), folds * repeats)
+
+
+def _is_small(source: DataSource) -> bool:
+    inner = source.source if isinstance(source, Noisy) else source
+    if not can_fold(inner):
+        return False
+    splits = inner.splits(0)
+    return splits.about.kind == "table" and len(splits.test) < FEW_TEST_ROWS
+
+
 def compare(
     model: ModelFactory | None = None,
     data: Any = None,
     methods: Methods | None = None,
-    seeds: int = 5,
+    seeds: int | None = None,
     *,
+    folds: int | None = None,
+    repeats: int | None = None,
     target: str | None = None,
     settings: TrainingSettings | None = None,
     reference: str | None = None,
@@ -124,6 +175,8 @@ def compare(
         methods: by label; plain training is labelled "erm", plain Mixup "mixup". None: plain training, Mixup,
             Similarity Kernel Mixup, MixupE and the last two combined.
         seeds: how many seeds, 0, 1, ...; ten or more are advised before a claim.
+        folds, repeats: cross-validation in place of seeds: every row is tested once in each repeat. Without seeds and
+            folds, 5 folds twice where a table would have fewer than 200 test rows, else 5 seeds.
         reference: the label that marks refer to. settings, robustness: see there.
         out: a folder for all results; None keeps them in memory. resume: go on where a stopped comparison was.
         workers: runs at a time, each in a process of its own; more than one needs a script that is guarded by
@@ -144,12 +197,13 @@ def compare(
     """
     if data is None:
         raise SettingError("compare needs data=, such as Splits, a pair (x, y) or a DataFrame with target=.")
+    source, count = plan(as_source(data, target), seeds, folds, repeats)
     comparison = Comparison(
-        as_source(data, target),
+        source,
         default_methods() if methods is None else methods,
         model,
         settings or TrainingSettings(),
-        seeds,
+        count,
         reference,
         robustness or Robustness(),
     )

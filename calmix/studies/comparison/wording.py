@@ -30,11 +30,10 @@ def of_the_mean(results: Results) -> str:
 
 def of_the_difference(results: Results) -> str:
     """Which interval marks, tables and sentences judge a difference by."""
-    others = results.scores.comparisons
-    corrected = " and corrected for rows that folds share (Nadeau and Bengio, 2003)" if results.facts.data.folds else ""
-    if others == 1:
-        return f"the 95 % interval of the difference, paired by {one_round(results)}{corrected}"
+    others, level = results.scores.comparisons, f"{100 * results.scores.level:.4g} %"
+    corrected = ", corrected for rows that folds share (Nadeau and Bengio, 2003)" if results.facts.data.folds else ""
+    together = f", so that a method's differences from all {others} others hold together at {100 * LEVEL:.0f} %"
     return (
-        f"the {100 * results.scores.level:.4g} % interval of the difference, paired by {one_round(results)}{corrected} "
-        f"({100 * LEVEL:.0f} % for a method's differences from all {others} others together)"
+        f"the {level} interval of the difference, paired by {one_round(results)}{corrected}"
+        f"{together if others > 1 else ''}"
     )
