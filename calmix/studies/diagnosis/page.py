@@ -86,17 +86,18 @@ def diagnosis_page(folder: Path, results: DiagnosisResults) -> Page:
         cautions=" ".join(said.cautions),
         sections=[
             Section("", tables=[_method_table(scores)]),
+            Section("What is mixed how strongly", _LAM_CAPTION, _lams(scores)),
+            *_surface_section(folder, results),
+            Section("How wrong each method's labels are", _CONTROL_CAPTION, _wrongs(scores)),
             Section(
                 "Wrong labels against distance",
                 _WRONG_CAPTION,
                 _rises(scores, len(classes)),
                 [_rise_table(scores, len(classes))],
+                folded=True,
             ),
-            Section("What is mixed how strongly", _LAM_CAPTION, _lams(scores)),
-            Section("How wrong each method's labels are", _CONTROL_CAPTION, _wrongs(scores)),
             *_mixes_section(folder, results),
             *_expansion_section(scores),
-            *_surface_section(folder, results),
         ],
         facts=_facts(results),
         command=results.facts.command,
@@ -151,7 +152,7 @@ def _mixes_section(folder: Path, results: DiagnosisResults) -> list[Section]:
         batch = read_batch(folder, method, data)
         if batch is not None:
             drawings.append(mixes_drawing(f"mixes-{slug(method)}", prepare_mixes(method, batch, data.classes)))
-    return [Section("What the mixes look like", _MIXES_CAPTION, drawings)] if drawings else []
+    return [Section("What the mixes look like", _MIXES_CAPTION, drawings, folded=True)] if drawings else []
 
 
 # -------------------------------------------------------------------------------- wrong labels against distance
@@ -207,7 +208,7 @@ def _expansion_section(scores: Scores) -> list[Section]:
         sizes_drawing("taylor-outputs", prepare_terms(expansion, "output_size", "epoch"), looks),
         reach_drawing("taylor-reach", prepare_terms(reach, "remainder", "part")),
     ]
-    return [Section("Mixup as derivatives", _EXPANSION_CAPTION, drawings, [_term_table(reach)])]
+    return [Section("Mixup as derivatives", _EXPANSION_CAPTION, drawings, [_term_table(reach)], folded=True)]
 
 
 def _term_table(reach: Scores) -> PageTable:

@@ -34,11 +34,13 @@ from calmix.report.sentences import listed
 from calmix.report.style import NAMED, Style
 from calmix.report.tables import Cell, Row, Table
 from calmix.report.terminal import Sheet, print_sheets
+from calmix.results.catalogue import AFTER as AFTER_
 from calmix.results.catalogue import METRICS, Column
 from calmix.results.files import hold_folder, refuse_finished, write_json
+from calmix.results.scores import PLAIN
 from calmix.studies.evaluation.figures import SPREAD_CAPTION, prepare_deviation, prepare_quantile, spread_drawing
 from calmix.studies.evaluation.study import METHOD, Evaluation, evaluation_json
-from calmix.studies.evaluation.tables import metrics_table
+from calmix.studies.evaluation.tables import MEANS, SQUARES, apart, metrics_table
 
 STYLE = NAMED["sk_mixup"]
 _LOOKS: Mapping[str, Style] = {METHOD: STYLE}
@@ -71,7 +73,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
     """The metrics and what they mean on stdout."""
     table = metrics_table(evaluation.measured, evaluation.task == "regression")
     title = f"calmix: {len(evaluation.given.test):,} rows"
-    print_sheets([Sheet(title, table, _notes(table, "* The"), corner="Metric")], evaluation.verdict)
+    print_sheets([Sheet(title, table, table.notes, corner="Metric")], evaluation.verdict)
 
 
 def evaluation_page(name: str, evaluation: Evaluation, command: Sequence[str] = ()) -> Page:
@@ -84,22 +86,32 @@ def evaluation_page(name: str, evaluation: Evaluation, command: Sequence[str] = 
     else:
         sections = _of_numbers(test)
     table = metrics_table(evaluation.measured, evaluation.task == "regression", meanings=True)
-    note = " ".join(_notes(table, "Bold: the"))
-    shown = PageTable("Metrics", table, corner="Metric", note=note, prose=(len(table.headings) - 1,))
+    parts = apart(evaluation.measured, table)
+    shown = [
+        PageTable(
+            label,
+            part,
+            corner="Metric",
+            note=_NOTES.get(label, " ".join(table.notes)),
+            prose=(len(table.headings) - 1,),
+        )
+        for label, part in parts.items()
+    ]
     return Page(
         title=f"calmix: {name}",
         lead=[said.headline, " ".join(said.reasons)],
         cautions=" ".join(said.cautions),
-        sections=[Section("", tables=[shown]), *sections],
+        sections=[Section("", tables=shown), *sections],
         facts=_facts(evaluation),
         command=command,
+        files=("metrics.json", "figures/"),
     )
 
 
-def _notes(table: Table, best: str) -> list[str]:
-    """`best`: how the best cell of a row is marked, as the sentence begins."""
-    several = any(cell.best for row in table.rows for cell in row.cells)
-    return [*([f"{best} best of a row."] if several else []), *table.notes]
+_NOTES = {
+    MEANS: "Means of absolute differences (L1).",
+    SQUARES: "Root mean squares are never below means over the same bins: compare them with each other alone.",
+}
 
 
 # ----------------------------------------------------------------------------------------------- sections
@@ -108,14 +120,20 @@ def _notes(table: Table, best: str) -> list[str]:
 def _of_classes(evaluation: Evaluation, test: ClassPredictions) -> list[Section]:
     bins, plain, scaling = evaluation.bins, evaluation.rows["plain"], evaluation.corrections.get("scaled")
     stages = {"": plain} if scaling is None else {BEFORE: plain, AFTER: evaluation.rows["scaled"]}
+    stages |= {AFTER_[name]: rows for name, rows in evaluation.rows.items() if name not in (PLAIN, "scaled")}
     shown = [prepare_reliability(METHOD, stage, [rows], bins) for stage, rows in stages.items()]
-    diagrams = [reliability_drawing("reliability", shown, STYLE)]
+    diagrams = [
+        reliability_drawing(
+            "reliability" if not first else f"reliability-{first // 2 + 1}", shown[first : first + 2], STYLE
+        )
+        for first in range(0, len(shown), 2)
+    ]
     if test.num_classes == 2:
         logits = test.logits.double()
         probs = [found.softmax(1) for found in (logits, *([] if scaling is None else [scaling(logits)]))]
         positive = [
             prepare_positive("P(y = 1)", stage, p[:, 1], test.labels, bins)
-            for stage, p in zip(stages, probs, strict=True)
+            for stage, p in zip(stages, probs, strict=False)  # the first two
         ]
         diagrams.append(reliability_drawing("reliability-positive", positive, STYLE))
     return [

@@ -1,12 +1,11 @@
 """The numbers of an evaluation as a table: a row a metric of the catalogue, a column a correction."""
 
-from collections.abc import Sequence
-
 from calmix.report.tables import Cell, Row, Table
 from calmix.results.catalogue import AFTER, METRICS, Column, Metric
 from calmix.results.scores import PLAIN, Measured
 
 POSITIVE = "positive"  # the condition of what is said of the second of two classes
+OTHERS, MEANS, SQUARES = "Metrics", "Calibration errors, means", "Calibration errors, root mean squares and maximum"
 CORRECTIONS = ("scaled", "vector", "matrix", "isotonic")  # conditions
 
 
@@ -44,20 +43,23 @@ def metrics_table(measured: Measured, regression: bool, meanings: bool = False) 
     rows = []
     for metric, values in rows_of(measured).items():
         shown = [metric.text(value) if value is not None else "" for value in values]
-        best = _best(metric, [value for value in values if value is not None])
-        cells = [Cell(text, best=text != "" and text == best) for text in shown]
+        cells = [Cell(text) for text in shown]
         if metric.key in measured.get("intervals/low", {}):
             low, high = (metric.text(measured[f"intervals/{end}"][metric.key]) for end in ("low", "high"))
-            cells[0] = Cell(shown[0], f"[{low}, {high}]", cells[0].best)
+            cells[0] = Cell(shown[0], f"[{low}, {high}]")
         rows.append(Row(Column(metric).heading, [*cells, *([Cell(metric.meaning)] if meanings else [])]))
     return Table([*headings(measured, regression), *(["What it is"] if meanings else [])], rows, _notes(measured))
 
 
-def _best(metric: Metric, values: Sequence[float]) -> str:
-    """As it is shown; empty for a single value, and where neither more nor less is better."""
-    if len(values) < 2 or not metric.better:
-        return ""
-    return metric.text(max(values, key=lambda value: metric.better * value))
+def apart(measured: Measured, table: Table) -> dict[str, Table]:
+    """`metrics_table` in parts that can be compared within themselves, by title: errors of other norms are others."""
+    parts: dict[str, list[Row]] = {OTHERS: [], MEANS: [], SQUARES: []}
+    for metric, row in zip(rows_of(measured), table.rows, strict=True):
+        squared = metric.key in ("debiased_ece", "rms_ece", "mce")
+        parts[SQUARES if squared else MEANS if metric.key.endswith("_ece") or metric.key == "ece" else OTHERS].append(
+            row
+        )
+    return {title: Table(table.headings, rows, []) for title, rows in parts.items() if rows}
 
 
 def _notes(measured: Measured) -> list[str]:

@@ -168,3 +168,40 @@ def test_the_dark_page_is_dark_and_the_printed_one_is_not(browser: Browser, page
     browser.open(page, 1000, dark=True, medium="print")
     assert paper() > 600
     assert browser.pdf().startswith(b"%PDF")
+
+
+def test_what_is_folded_is_open_on_paper(browser: Browser, page: Path):
+    tables = "[...document.querySelectorAll('details table')]"
+    shown = f"{tables}.map(table => table.checkVisibility({{contentVisibilityAuto: true}}))"
+    high = "document.querySelector('details').getBoundingClientRect().height"
+    browser.open(page, 700)
+    assert browser.value(high) < 120
+    browser.open(page, 700, medium="print")
+    assert browser.value(high) > 200
+    assert all(browser.value(shown))
+
+
+def test_on_a_phone_diagrams_keep_their_size_and_tables_say_that_they_scroll(browser: Browser, page: Path):
+    browser.open(page, 390)
+    sizes = browser.value("[...document.images].map(image => [image.clientWidth, +image.getAttribute('width')])")
+    assert min(shown / drawn for shown, drawn in sizes if drawn < 500) > 0.85
+    scrolled = browser.value(
+        "(() => {const box = document.querySelector('.scroll'); const name = box.querySelector('tbody th');"
+        "const [left, shadow] = [name.getBoundingClientRect().left, getComputedStyle(box).backgroundImage];"
+        "box.scrollLeft = 80; return [box.scrollLeft, name.getBoundingClientRect().left - left, shadow]})()"
+    )
+    assert scrolled[:2] == [80, 0]
+    assert "linear-gradient" in scrolled[2]
+
+
+def test_cards_beside_each_other_are_of_equal_height(browser: Browser, page: Path):
+    browser.open(page, 1280)
+    cards = browser.value(
+        "[...document.querySelectorAll('figure')].map(one => one.getBoundingClientRect())"
+        ".map(box => [box.top, box.height])"
+    )
+    rows: dict[float, set[float]] = {}
+    for top, height in cards:
+        rows.setdefault(top, set()).add(round(height))
+    assert len(rows) < len(cards)
+    assert all(len(heights) == 1 for heights in rows.values())

@@ -98,13 +98,30 @@ def test_corrections_are_called_what_they_are():
     assert numbers == ["As given", "Variance scaling"]
 
 
-def test_the_best_of_a_row_is_bold_and_honesty_has_no_direction():
+def test_no_cell_is_bold_as_nothing_tells_corrections_from_chance():
     rows = {row.method.split("\u00a0")[0]: row.cells for row in table_of(OVERCONFIDENT).rows}
     crps = [float(cell.value) for cell in rows["CRPS"]]
     assert crps[0] > crps[1]  # three times too narrow, then scaled
-    assert [cell.best for cell in rows["CRPS"]] == [value == min(crps) for value in crps]
-    assert not any(cell.best for cell in rows["Coverage of 90 % intervals, %"])
-    assert not any(cell.best for cell in rows["RMSE"])  # nothing to compare with
+    assert not any(cell.best for cells in rows.values() for cell in cells)
+
+
+@pytest.mark.parametrize("kind", GIVEN)
+def test_errors_of_different_norms_stand_in_different_tables_and_nothing_is_lost(kind: str):
+    evaluation = evaluate(GIVEN[kind])
+    tables = evaluation_page("x", evaluation).sections[0].tables
+    shown = {row.method.split(",")[0]: table.label for table in tables for row in table.table.rows}
+    whole = [row.method for row in table_of(evaluation, meanings=True).rows]
+    assert sorted(row.method for table in tables for row in table.table.rows) == sorted(whole)
+    if kind == "classes":
+        assert shown["ECE"] == shown["Smooth ECE"] != shown["RMS ECE"] == shown["Debiased ECE"]
+
+
+def test_every_correction_has_a_diagram():
+    evaluation = evaluate(GIVEN["classes"])
+    reliability = evaluation_page("x", evaluation).sections[1]
+    errors = [stage.error for drawing in reliability.drawings for stage in drawing.data]  # pyright: ignore
+    conditions = ["plain", "scaled", "vector", "matrix", "isotonic"]
+    assert errors == pytest.approx([evaluation.value("ece", condition) for condition in conditions])
 
 
 @pytest.mark.parametrize(("sharpness", "said"), [(3.0, "too sure of itself"), (0.3, "too unsure of itself")])
