@@ -287,3 +287,21 @@ def test_damaged_files_are_read_or_refused_in_a_sentence(tmp_path: Path):
             said = str(error)
         assert "\n" not in said, (number, case)
         path.unlink()
+
+
+def test_a_class_called_average_is_no_total(tmp_path: Path):
+    rows = [f"{i * 7 % 13},good" for i in range(1200)] + [f"{i},average" for i in range(9)]
+    assert len(read_table(table(tmp_path, "\n".join(["x,y", *rows]))).frame) == 1209
+    found = read_table(table(tmp_path, "\n".join(["x,y", *rows[:1200], "9,average"]), "u.csv"))
+    assert len(found.frame) == 1200
+    assert "looks like totals" in found.notices[0]
+
+
+def test_numbers_in_text_are_numbers_in_every_type(tmp_path: Path):
+    frame = pd.DataFrame({"a": ["1,5", "2,25"], "b": ["x", "y"]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    (tmp_path / "t.json").write_text(frame.to_json(orient="records") or "")
+    for name in ("t.parquet", "t.json"):
+        found = read_table(tmp_path / name)
+        assert found.frame["a"].tolist() == [1.5, 2.25]
+        assert found.notices == (f"{name} was read with decimal commas.",)

@@ -130,7 +130,8 @@ def _read_arrow(path: Path, kind: str) -> pd.DataFrame:
         for field in table.schema:
             if pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
                 raise DataError(f"{path}: column {field.name!r} is {field.type}; cells must be numbers, text or dates.")
-        return table.to_pandas(split_blocks=True, self_destruct=True)  # no second copy of the table
+        frame = table.to_pandas(split_blocks=True, self_destruct=True)  # no second copy of the table
+        return frame.set_axis([str(name) for name in frame.columns], axis=1)
 
 
 def _read_json(path: Path, content: bytes, by_line: bool, format: TableFormat) -> pd.DataFrame:
@@ -144,7 +145,7 @@ def _read_json(path: Path, content: bytes, by_line: bool, format: TableFormat) -
     with reading(path, remedy):
         text = content.decode(format.encoding or json.detect_encoding(content)).removeprefix("\ufeff")
         if by_line:
-            found: Any = [json.loads(line, object_pairs_hook=unique) for line in text.splitlines() if line.strip()]
+            found: Any = [json.loads(line, object_pairs_hook=unique) for line in text.split("\n") if line.strip()]
         else:
             found = json.loads(text, object_pairs_hook=unique)
     if (

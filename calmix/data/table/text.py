@@ -137,7 +137,7 @@ def layout_of(text: str, sep: str | None) -> Layout:
     sample = text[:SAMPLE]
     if len(text) > SAMPLE:
         sample = sample[: sample.rfind("\n") + 1] or sample
-    lines = sample.splitlines(keepends=True)
+    lines = [f"{line}\n" for line in sample.split("\n")]  # and at no other sign that ends lines
     best, chosen = 0.0, Layout(sep or ",")
     for candidate in [sep] if sep else SEPARATORS:
         for layout in _layouts(candidate, sample):
@@ -326,7 +326,7 @@ def shape_of(path: Path, rows: Rows, format: TableFormat) -> Shape:
         if looks_alike is None:
             notices.append(f"the first row, {_shown(header)}, is taken for the header; say --no-header if it is a row.")
     last = rows.tail[stop - count - 1] if count - stop < len(rows.tail) else []
-    if stop > begin + 3 and _is_totals(last, body, complete=stop <= len(head)):
+    if stop > begin + 3 and _is_totals(last, body, rows.tail[: stop - count - 1], complete=stop <= len(head)):
         notices.append(f"the last row looks like totals and is left out: {_shown(last)}.")
         stop -= 1
     return Shape(width, header, begin, stop, tuple(notices))
@@ -365,18 +365,21 @@ def _preamble(head: Sequence[Sequence[str]], filled: Sequence[int], width: int) 
     return start if body and first_row_is_data(head[start], body) is False else 0
 
 
-def _is_totals(row: Sequence[str], rows: Sequence[Sequence[str]], complete: bool) -> bool:
+def _is_totals(
+    row: Sequence[str], rows: Sequence[Sequence[str]], before: Sequence[Sequence[str]], complete: bool
+) -> bool:
     """Whether a last row is named like totals, as no other is; or holds the sums of the rows above, and empty cells.
 
-    complete: `rows` are all rows, the last one included.
+    rows: the first ones; where `complete`, all, the last one included. before: those right before the last.
     """
+    rows = rows[:-1] if complete else rows
     for place, cell in enumerate(row):
         if TOTALS.fullmatch(cell.strip()):
-            return sum(1 for other in rows if other[place].strip() == cell.strip()) <= 1
+            return all(other[place].strip() != cell.strip() for other in (*rows, *before) if len(other) == len(row))
     if not complete or all(cell.strip() for cell in row):
         return False
     try:
-        sums = [(float(cell), sum(float(other[place] or 0) for other in rows[:-1]))
+        sums = [(float(cell), sum(float(other[place] or 0) for other in rows))
                 for place, cell in enumerate(row) if cell.strip()]  # fmt: skip
     except ValueError:
         return False
@@ -485,7 +488,7 @@ def _without_comments(
 ) -> tuple[str, str]:
     """The text below comments, or with the last of them as the header where that is what it is; and what to tell."""
     layout = layout_of(rest, sep)
-    rows = _sampled(layout, rest[:SAMPLE].splitlines(keepends=True), rest)
+    rows = _sampled(layout, [f"{line}\n" for line in rest[:SAMPLE].split("\n")], rest)
     last = comments[-1].strip().lstrip("#").strip()
     try:
         [names] = layout.rows([last]) if last else [[]]
