@@ -4,10 +4,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
 import calmix
+from calmix.cli import main
 
 ROOT = Path(__file__).parents[1]
 
@@ -53,6 +55,19 @@ def test_the_evaluation_of_predictions_runs():
     assert set(names["evaluation"].corrections) == {"scaled", "vector", "matrix", "isotonic"}
     assert names["numbers"].task == "regression"
     assert names["sets"].shape == (100, 3)
+
+
+def test_what_is_printed_of_columns_is_what_the_document_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks("docs/columns.md")
+    exec(code, {})
+    text = (ROOT / "docs/columns.md").read_text(encoding="utf-8")
+    command = re.findall(r"`calmix (.*?)` prints", text)[0]
+    main(command.split())
+    printed = [line.rstrip() for line in capsys.readouterr().out.strip("\n").split("\n")]
+    assert "\n".join(printed) in text
 
 
 def test_the_contributor_s_example_is_a_method():

@@ -1,5 +1,7 @@
 """What columns are taken for: identifiers, leaks, cells that are no numbers, many levels, dates, missing targets."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -258,7 +260,8 @@ def test_means_by_level_are_those_of_scikit_learn(kind: str):
     y = {"continuous": NOISE, "binary": (NOISE > 0).astype(int), "multiclass": np.arange(N) % 4}[kind]
     ours = LevelMeans()
     ours.fit_transform(pd.Series(TAILS), y)
-    theirs = TargetEncoder(target_type=kind, smooth=float(PRIOR_ROWS)).fit(TAILS[:, None], y)
+    options: Any = {"target_type": kind, "smooth": float(PRIOR_ROWS)}
+    theirs = TargetEncoder(**options).fit(TAILS[:, None], y)
     new = np.append(TAILS, "never seen")
     back = ours.transform(pd.Series(new)) * ours.scale + ours.shift
     np.testing.assert_allclose(back, theirs.transform(new[:, None]), atol=1e-9)

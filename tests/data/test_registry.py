@@ -90,13 +90,13 @@ def test_two_classes_are_binary_on_request():
             "wine",
             {"target": "y"},
             SettingError,
-            "target and keep are for tables of your own; wine has its columns set: leave them out.",
+            "target, keep and drop are for tables of your own; wine has its columns set: leave them out.",
         ),
         (
             "wine",
             {"keep": ("y",)},
             SettingError,
-            "target and keep are for tables of your own; wine has its columns set: leave them out.",
+            "target, keep and drop are for tables of your own; wine has its columns set: leave them out.",
         ),
         (
             "wine",

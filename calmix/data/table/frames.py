@@ -44,7 +44,7 @@ def table_splits(
 
     Raises DataError for a target or a table that cannot be learned from, UnknownNameError for an unknown column.
 
-    >>> frame = pd.DataFrame({"age": range(40), "sex": ["f", "m"] * 20, "ill": ["no", "yes"] * 20})
+    >>> frame = pd.DataFrame({"age": [20, 31, 45, 31] * 10, "sex": ["f", "m"] * 20, "ill": ["no", "yes"] * 20})
     >>> table_splits(frame, "ill", name="ill", source="an example").about.features
     ('age', 'sex_f', 'sex_m')
     """
