@@ -256,7 +256,7 @@ def test_regression_is_inferred_and_reported_in_its_own_metrics(tmp_path: Path, 
     main(["compare", str(tmp_path / "own.parquet"), "--target", "y", "--out", str(tmp_path / "out"), *QUICK])
     assert "RMSE" in capsys.readouterr().out
     run = json.loads((tmp_path / "out" / "results.json").read_text())["runs"][0]
-    assert set(run["metrics"]) == {"rmse", "mae", "mape", "r2"}
+    assert set(run["metrics"]) == {"rmse", "mae", "mape", "r2", "validation", "training"}
 
 
 @pytest.fixture
