@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
+import numpy as np
+from numpy.typing import NDArray
+
 from calmix.data.corruptions import CORRUPTED_ROWS
 from calmix.report.columns import columns_section
 from calmix.report.drawing import AFTER, BEFORE, TOGETHER, Drawing
@@ -31,6 +34,18 @@ from calmix.results.records import Record
 from calmix.results.scores import Scores
 from calmix.results.store import Results
 from calmix.studies.comparison.answers import Answers, answers_of
+from calmix.studies.comparison.by_class import (
+    CLASSES_CAPTION,
+    COUNTED,
+    MATRIX_CAPTION,
+    MOST_MATRICES,
+    Confusion,
+    base_rate,
+    class_table,
+    confusion_drawing,
+    counts_of,
+    prepare_confusion,
+)
 from calmix.studies.comparison.curves import (
     CORRUPTED_ACCURACY,
     CORRUPTED_ECE,
@@ -209,9 +224,15 @@ def _facts(results: Results) -> dict[str, str]:
 
 def _classification(results: Results, predictions_of: PredictionsOf) -> list[Section]:
     looks, scores, drawn = styles(results.methods), results.scores, _drawn(results)
-    answers = {
-        method: [answers_of(predictions_of(record)) for record in drawn.of_method(method)] for method in drawn.methods
-    }
+    answers: dict[str, list[Answers]] = {method: [] for method in drawn.methods}
+    counts: dict[str, list[NDArray[np.int64]]] = {method: [] for method in drawn.methods}
+    for record in drawn.compared:
+        predictions = predictions_of(record)
+        answers[record.method].append(answers_of(predictions))
+        if predictions["probs"].shape[1] <= COUNTED:
+            counts[record.method].append(counts_of(predictions))
+    classes = results.facts.data.classes
+    confusions = [prepare_confusion(method, classes, found) for method, found in counts.items() if found]
     diagrams, sure, risks = [], [], []
     for method, said in answers.items():
         before = [one.before for one in said]
@@ -240,6 +261,7 @@ def _classification(results: Results, predictions_of: PredictionsOf) -> list[Sec
                 points_drawing("cost", [_scatter(scores, COST, ACCURACY), _errors(scores, COST)], looks),
             ],
         ),
+        *_by_class(confusions),
         *_ood(results, answers, looks),
         *_corruptions(results, drawn.scores, answers, looks),
         *_human_labels(results),
@@ -249,6 +271,21 @@ def _classification(results: Results, predictions_of: PredictionsOf) -> list[Sec
             _CURVES_CAPTION,
             [_learning(drawn, quantity, looks) for quantity in (LEARNING_LOSS, LEARNING_ACCURACY)],
         ),
+    ]
+
+
+def _by_class(confusions: Sequence[Confusion]) -> list[Section]:
+    """How many of each class are found, and what they are taken for; nothing of very many classes."""
+    if not confusions:
+        return []
+    frequent, base = base_rate(confusions[0])
+    table = class_table(confusions)
+    caption = CLASSES_CAPTION.format(frequent=frequent, base=number(100 * base, 1))
+    shown = PageTable("Recall by class", table, corner="Class", note=" ".join(table.notes))
+    drawings = [confusion_drawing(_name("confusion", one.method), one) for one in confusions[:MOST_MATRICES]]
+    return [
+        Section("Class by class", caption, tables=[shown]),
+        Section("What is taken for what", MATRIX_CAPTION, drawings, folded=True),
     ]
 
 

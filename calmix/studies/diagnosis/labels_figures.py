@@ -164,7 +164,7 @@ def lam_drawing(name: str, data: Sequence[LamByDistance]) -> Drawing:
     def paint(figure: Figure) -> None:
         for ax, one in zip(panels(figure, methods), data, strict=True):
             draw_lam(ax, one)
-        figure.supxlabel(f"distance, {space}: 1 the nearest of {bins} equal parts of all pairs")
+        figure.supxlabel(f"distance, {space}\n1: the nearest of {bins} equal parts of all pairs")
         figure.supylabel("share of the smaller parent")
 
     alt = f"How strongly {', '.join(methods)} mix at which distance ({space})."

@@ -234,9 +234,10 @@ def test_the_page_shows_what_was_measured_and_nothing_else(found: tuple, plane: 
     shown = [
         [section.title for section in diagnosis_page(out, results).sections] for out, results, *_ in (found, plane)
     ]
-    labels = ["", "Wrong labels against distance", "What is mixed how strongly", "How wrong each method's labels are"]
-    assert shown[0] == [*labels, "What the mixes look like"]
-    assert shown[1] == [*labels, "What the mixes look like", "Mixup as derivatives", "Decision surfaces"]
+    first = ["", "What is mixed how strongly"]
+    labels = ["How wrong each method's labels are", "Wrong labels against distance", "What the mixes look like"]
+    assert shown[0] == [*first, *labels]
+    assert shown[1] == [*first, "Decision surfaces", *labels, "Mixup as derivatives"]
 
 
 # ---------------------------------------------------------------------------------------------- bad input
