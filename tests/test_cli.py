@@ -557,7 +557,9 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys:
 
 
 def test_kept_columns_reach_the_source(table: Path, monkeypatch: pytest.MonkeyPatch):
-    found = asked_to_compare(monkeypatch, str(table), "--target", "kind", "--keep", "id", "colour", "--methods", "erm")
+    found = asked_to_compare(
+        monkeypatch, str(table), "--target", "kind", "--keep", "id", "colour", "--seeds", "2", "--methods", "erm"
+    )
     assert found.data == TableFile(table, "kind", keep=("id", "colour"))
 
 
