@@ -17,7 +17,20 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 import calmix
-from calmix.data import OOD_SETS, HumanNoise, NamedSet, Noisy, OODSet, Splits, Symmetric, TableFile, load
+from calmix.data import (
+    OOD_SETS,
+    Arrays,
+    Fixed,
+    Folds,
+    HumanNoise,
+    NamedSet,
+    Noisy,
+    OODSet,
+    Splits,
+    Symmetric,
+    TableFile,
+    load,
+)
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
 from calmix.models import mlp, resnet
 from calmix.results.files import slug, write_whole
@@ -25,7 +38,7 @@ from calmix.results.records import read_record
 from calmix.results.statistics import interval, paired_difference
 from calmix.studies.comparison.compared import Compared, read_comparison
 from calmix.studies.comparison.kept import train_and_keep
-from calmix.studies.comparison.study import DEFAULT_METHODS, Comparison, carry_out_comparison
+from calmix.studies.comparison.study import DEFAULT_METHODS, Comparison, carry_out_comparison, plan
 from calmix.train import Recipe, Robustness, TrainingSettings
 
 QUICK = TrainingSettings(epochs=2)
@@ -48,6 +61,27 @@ def stored(folder: Path) -> dict:
 
 def measured(compared: Compared) -> dict[tuple[str, int], object]:
     return {(record.method, record.seed): record.metrics for record in compared.results.records}
+
+
+def test_folds_are_the_default_of_small_tables_alone():
+    wine, rows = NamedSet("wine"), torch.randn(1000, 3)
+    assert plan(wine) == (Folds(wine, 5), 10)
+    assert plan(wine, seeds=3) == (wine, 3)
+    assert plan(wine, folds=3, repeats=1) == (Folds(wine, 3), 3)
+    assert plan(wine, repeats=4) == (Folds(wine, 5), 20)
+    assert plan(Noisy(wine, Symmetric(0.2))) == (Noisy(Folds(wine, 5), Symmetric(0.2)), 10)
+    large, small = (Arrays(rows[:n], torch.arange(n) % 2) for n in (1000, 990))  # 200 and 198 to test
+    assert plan(large) == (large, 5)
+    assert plan(small) == (Folds(small, 5), 10)
+    for other in (NamedSet("digits"), NamedSet("two_moons"), Fixed(wine.splits(0))):
+        assert plan(other) == (other, 5)
+    assert plan(Folds(wine, 4)) == (Folds(wine, 4), 8)
+    with pytest.raises(SettingError, match="cut into 4 folds, and 5 were asked for"):
+        plan(Folds(wine, 4), folds=5)
+    with pytest.raises(SettingError, match="repeats must be at least 1; got 0"):
+        plan(wine, folds=4, repeats=0)
+    with pytest.raises(SettingError, match="seeds must be a multiple of the 5 folds; got 7"):
+        Comparison(Folds(wine, 5), METHODS, seeds=7)
 
 
 # -------------------------------------------------------------------------------------------- in a folder
