@@ -232,7 +232,7 @@ def _compare(arguments: list[str]) -> None:
     model, settings, robustness = _model(options), _settings(options), _robustness(options)
     data, seeds = plan(source, options.seeds, options.folds, options.repeats)
     comparison = Comparison(data, methods, model, settings, seeds, options.reference, robustness)
-    _print_notices(data)
+    _print_notices(data, quiet=options.quiet)
     if data is not source and options.folds is None:
         few = f"a test split of its own would have fewer than {FEW_TEST_ROWS} rows"
         print(f"{few}: every row is tested, in {seeds} folds; --seeds 5 takes seeds instead.", file=sys.stderr)
@@ -274,7 +274,7 @@ def _train(arguments: list[str]) -> None:
     recipe = Recipe(_source(options), label, method, _model(options), _settings(options), *given)
     name = f"{Path(options.data).name.split('.')[0]}-{method_name(label)}-seed{recipe.seed}"
     out = options.out or _default_out(name)
-    _print_notices(recipe.data, recipe.seed)
+    _print_notices(recipe.data, recipe.seed, options.quiet)
     command = ["calmix", "train", *arguments]
     with _progress(1, recipe.settings.epochs, options.quiet) as tick:
         kept = train_and_keep(recipe, out, command, lambda epoch, model: tick(label, recipe.seed, epoch))
@@ -359,7 +359,7 @@ def _diagnose(arguments: list[str]) -> None:
         derivatives=not options.labels_only,
     )
     out = options.out or Path(f"{_default_out(options.data)}-diagnosis")
-    _print_notices(source)
+    _print_notices(source, quiet=options.quiet)
     with _progress(diagnosis.runs, settings.epochs, options.quiet) as tick:
         found = diagnose(diagnosis, out, options.resume, ["calmix", "diagnose", *arguments], tick)
     page = write_diagnosis(out)
@@ -607,10 +607,10 @@ def _default_out(data: str) -> Path:
 # --------------------------------------------------------------------------------------------- on the screen
 
 
-def _print_notices(source: "DataSource", seed: int = 0) -> None:
-    """What the columns of a table become, and notices."""
+def _print_notices(source: "DataSource", seed: int = 0, quiet: bool = False) -> None:
+    """What the columns of a table become, unless it is to be quiet, and notices."""
     about = source.splits(seed).about
-    if about.columns:
+    if about.columns and not quiet:
         from calmix.report.columns import print_columns
 
         print_columns(about.columns, to_stderr=True)

@@ -40,7 +40,7 @@ def mean_cell(column: Column, interval: Interval, best: bool = False, mark: Mark
 
 def _two_digits(width: float, digits: int) -> int:
     """Digits behind the point with which two of a width count; between those of its mean and two more."""
-    if not 0 < width < math.inf:
+    if width == math.inf or round(width, digits + 2) == 0:
         return digits
     return min(max(digits, 1 - math.floor(math.log10(width))), digits + 2)
 

@@ -23,7 +23,7 @@ from calmix.train.recipe import facts_of, outputs_of, sampling_weights, task_of,
 RECIPE = Recipe(NamedSet("digits", train_size=100), "mixup", calmix.mixup())
 X = torch.arange(120.0).reshape(40, 3)
 Y = torch.arange(40) % 2
-FRAME = pd.DataFrame({"a": range(40), "b": [0, 1] * 20})
+FRAME = pd.DataFrame({"a": [i % 7 for i in range(40)], "b": [0, 1] * 20})
 
 
 def wide(shape: tuple[int, ...], outputs: int) -> nn.Module:
@@ -39,7 +39,7 @@ OTHERS = [
     replace(RECIPE, data=Arrays(X + 1e-3, Y)),
     replace(RECIPE, data=Arrays(X, 1 - Y)),
     replace(RECIPE, data=Frame(FRAME, "b")),
-    replace(RECIPE, data=Frame(FRAME.assign(a=range(1, 41)), "b")),
+    replace(RECIPE, data=Frame(FRAME.assign(a=FRAME["a"] + 1), "b")),
     replace(RECIPE, data=Fixed(load("wine"))),
     replace(RECIPE, data=Fixed(load("wine", seed=1))),
     replace(RECIPE, label="plain Mixup"),
@@ -74,7 +74,7 @@ def test_equal_recipes_have_the_same_text():
 SOURCES = """
     NamedSet("digits", train_size=100), Fixed(load("wine")),
     Arrays(torch.arange(120.).reshape(40, 3), torch.arange(40) % 2),
-    Frame(pd.DataFrame({"a": range(40), "b": [0, 1] * 20}), "b"),
+    Frame(pd.DataFrame({"a": [i % 7 for i in range(40)], "b": [0, 1] * 20}), "b"),
 """
 
 

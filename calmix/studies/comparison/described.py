@@ -15,8 +15,8 @@ def described(label: str, made_by: str) -> str:
     calmix does not know.
 
     >>> from calmix import mixup
-    >>> described("mixup", repr(mixup(alpha=0.4)))[85:117]
-    ': alpha=0.4. Zhang et al., mixup'
+    >>> described("mixup", repr(mixup(alpha=0.4)))[86:117]
+    'alpha=0.4. Zhang et al., mixup:'
     """
     name = method_name(label)
     if name not in WHOLE:
