@@ -246,6 +246,8 @@ def test_a_method_that_lags_behind_plain_training_on_the_training_rows(made: Mad
     assert cautions(made({ACCURACY.key: better, "training/accuracy": learnt})) == []
     near = {"erm": around(0.99), "mixup": around(0.95, 1)}
     assert cautions(settled(made, **{"training/accuracy": near})) == []
+    [said] = cautions(with_curves(results, {"erm": over_fitted, "mixup": flat}))  # learnt by heart: nobody need follow
+    assert said.startswith("Over-fitted")
 
 
 # ------------------------------------------------------------------------------------------- chosen on the test split
