@@ -491,3 +491,13 @@ def test_a_whole_number_beyond_float64_is_named(tmp_path: Path):
     (tmp_path / "t.csv").write_text(f"x,y\n{rows}\n")
     with pytest.raises(DataError, match=r"column 'x' has (whole numbers beyond float64|values that are infinite)"):
         load(str(tmp_path / "t.csv"), target="y")
+
+
+@pytest.mark.parametrize("last", ["2020-03-01", "9999-12-31"])
+def test_a_target_of_dates_is_refused_with_advice(last: str):
+    """Dates beyond Python's years had ended in an error of pandas; the others had been a class each."""
+    days = np.array(["2020-01-01", "2020-02-01", last] * 10, "datetime64[us]")
+    days[0] += np.timedelta64(10**17 if last.startswith("9999") else 0, "us")  # three thousand years more
+    frame = pd.DataFrame({"x": np.arange(30) % 7, "day": days})
+    with pytest.raises(DataError, match=r"target 'day' holds dates.*a number of days"):
+        table_splits(frame, "day", name="days", source="an example")

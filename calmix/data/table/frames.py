@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from pandas.api.types import is_datetime64_any_dtype
 
 from calmix.column_use import ColumnUse
 from calmix.data.splits import About, Draw, RowIds, Split, Splits, check_classes, cut_train, draw_parts, listed
@@ -128,6 +129,11 @@ def _read_target(goal: pd.Series, task: str | None) -> tuple[pd.Series, list[str
 def _check_target(goal: pd.Series, target: str) -> None:
     if goal.empty:
         raise DataError(f"every value of target {target!r} is missing; choose another column.")
+    if is_datetime64_any_dtype(goal):
+        raise DataError(
+            f"target {target!r} holds dates, and networks predict classes or numbers; give what is to be predicted of "
+            "them as a column of its own, such as a number of days or the name of a month."
+        )
     if is_number(goal) and (wild := np.abs(floats(goal)) > LARGEST).any():
         rows = f"{wild.sum()} of {len(goal)} rows"
         raise DataError(f"target {target!r} is infinite or beyond float32 in {rows}; mend or remove these rows.")
