@@ -49,7 +49,7 @@ class _Block:
     of: str = ""  # the column that they are of, where these are parts of one
 
 
-def encoded(columns: Sequence[Taken], parts: Sequence[RowIds], goal: NDArray) -> Encoded:
+def encoded(columns: Sequence[Taken], parts: Sequence[RowIds], goal: NDArray[Any]) -> Encoded:
     """The columns of each part, encoded with the statistics of the first part.
 
     A few columns are encoded at a time, so that nothing of the size of the table is made in float64. goal: (n,) class

@@ -4,6 +4,7 @@ n rows, K classes
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ FEWEST_ROWS, FEWEST_OF_A_CLASS = 30, 5  # with fewer, a column may tell them apa
 BALANCED, RANKS = 0.99, 0.999  # balanced accuracy on rows held out; rank correlation, or explained share of variance
 
 
-def leaks(columns: Sequence[Taken], goal: NDArray, train: RowIds) -> list[str]:
+def leaks(columns: Sequence[Taken], goal: NDArray[Any], train: RowIds) -> list[str]:
     """Names of columns that alone predict the target all but perfectly, judged on rows of the train split.
 
     Of classes: a small tree (of text: the most frequent class of a level) is right in BALANCED of the rows of a class

@@ -3,6 +3,8 @@
 n rows, K classes
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -19,22 +21,24 @@ class LevelMeans:
     folds). A level that is not in the training rows has the overall mean; missing cells are a level of their own.
     """
 
-    def fit_transform(self, column: pd.Series, goal: NDArray) -> NDArray[np.float64]:
+    def fit_transform(self, column: pd.Series, goal: NDArray[Any]) -> NDArray[np.float64]:
         """column (n,) of the training rows, in random order; goal (n,) class ids, or numbers."""
         targets = np.asarray(goal, np.float64)[:, None]
         self.classes: list[int] = []
         if goal.dtype.kind == "i":
             self.classes = np.unique(goal)[1 if len(np.unique(goal)) == 2 else 0 :].tolist()
             targets = (goal[:, None] == np.array(self.classes)).astype(np.float64)
-        codes, self.levels = pd.factorize(column.to_numpy(object), use_na_sentinel=False)
+        codes, levels = pd.factorize(column.to_numpy(object), use_na_sentinel=False)
+        self.levels: NDArray[Any] = np.asarray(levels, object)
         fold = np.arange(len(codes)) % FOLDS
         encoded = np.empty_like(targets)
         for k in range(FOLDS):
             others = fold != k
             encoded[~others] = self._means(codes[others], targets[others])[codes[~others]]
-        self.means = self._means(codes, targets)
-        self.overall, self.shift = targets.mean(0), encoded.mean(0)
-        self.scale = np.where(encoded.std(0) > 0, encoded.std(0), 1.0)
+        self.means: NDArray[np.float64] = self._means(codes, targets)
+        self.overall: NDArray[np.float64] = targets.mean(0)
+        self.shift: NDArray[np.float64] = encoded.mean(0)
+        self.scale: NDArray[np.float64] = np.where(encoded.std(0) > 0, encoded.std(0), 1.0)
         return (encoded - self.shift) / self.scale
 
     def transform(self, column: pd.Series) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from calmix.data.splits import listed
 from calmix.data.table.format import SEPARATORS, TableFormat
-from calmix.data.table.marks import is_number, needs_marks, read_marks
+from calmix.data.table.marks import Reading, is_number, needs_marks, read_marks
 from calmix.errors import CalmixError, DataError
 from calmix.reading import reading
 
@@ -442,7 +442,7 @@ def read_text(path: Path, content: bytes, format: TableFormat) -> tuple[pd.DataF
     return frame, [*told, *shape.notices, *notices]
 
 
-def told_marks(readings: frozenset) -> list[str]:
+def told_marks(readings: frozenset[Reading]) -> list[str]:
     """How numbers are written, in words."""
     commas = any(decimal == "," for decimal, _ in readings)
     marks = sorted({mark for _, mark in readings if mark})

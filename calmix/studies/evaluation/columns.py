@@ -6,6 +6,7 @@ K  classes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -139,7 +140,7 @@ def _ask_for_positive(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     return frame
 
 
-def texts(labels: NDArray) -> list[str]:
+def texts(labels: NDArray[Any]) -> list[str]:
     """Labels as text; whole numbers without a point."""
     return [visible(str(int(x)) if isinstance(x, float) and x.is_integer() else str(x)) for x in labels.tolist()]
 
