@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from calmix.column_use import TARGET_ENCODING
 from calmix.data.noise import LabelNoise
 from calmix.data.registry import DATASETS, FOLDABLE, named_splits, path_splits
 from calmix.data.splits import About, Draw, Fold, Split, Splits, check_classes, cut_train, draw_parts, listed
@@ -176,7 +177,7 @@ class Noisy:
     @_keep_last
     def splits(self, seed: int) -> Splits:
         splits = self.source.splits(seed)
-        told = [column.name for column in splits.about.columns if column.used_as == "target encoding"]
+        told = [column.name for column in splits.about.columns if column.used_as == TARGET_ENCODING]
         if told:
             raise DataError(
                 f"columns {listed(told)} are encoded by labels, which label noise would change too late; leave "

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from calmix.errors import DataError, ShapeError
-from calmix.metrics.row_scores import check_probs, score_rows
+from calmix.metrics.row_scores import RowScores, check_probs, score_rows
 from calmix.metrics.tensors import Array, cpu_tensor
 
 
@@ -149,9 +149,9 @@ def nll_skill(probs: Array, labels: Array, shares: Array | None = None) -> float
     >>> round(nll_skill(torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.1, 0.9]]), labels), 3)
     0.813
     """
-    probs, labels = check_probs(probs, labels)
-    actual = labels.bincount(minlength=probs.shape[1])
-    return skill(score_rows(probs, labels).nll(), actual, actual if shares is None else cpu_tensor(shares))
+    checked, ids, rows = _checked(probs, labels)
+    actual = ids.bincount(minlength=checked.shape[1])
+    return skill(rows.nll(), actual, actual if shares is None else cpu_tensor(shares))
 
 
 def skill(nll: float, actual: Tensor, shares: Tensor) -> float:
@@ -212,18 +212,20 @@ def imbalance_metrics(probs: Array, labels: Array, shares: Array | None = None) 
     >>> found["base_rate"], found["most_answered"]
     (0.75, 1.0)
     """
-    counts, areas = _counts(probs, labels), _ranked(probs, labels)
-    return summary(counts, areas, score_rows(probs, labels).nll(), None if shares is None else cpu_tensor(shares))
+    checked, ids, rows = _checked(probs, labels)
+    areas = mean_one_against_rest((column.double() for column in checked.T), ids)
+    return summary(_counts_of(checked, ids), areas, rows.nll(), None if shares is None else cpu_tensor(shares))
 
 
-def summary(counts: ClassCounts, areas: tuple[float, float], nll: float, shares: Tensor | None) -> dict[str, float]:
-    """`imbalance_metrics` of what was counted, of the macro AUROC and average precision, and of the NLL."""
+def summary(
+    counts: ClassCounts, areas: tuple[float, float] | None, nll: float, shares: Tensor | None
+) -> dict[str, float]:
+    """`imbalance_metrics` of what was counted, of the macro AUROC and average precision, if known, and of the NLL."""
     gained = skill(nll, counts.actual, counts.actual if shares is None else shares)
     return {
         "balanced_accuracy": counts.balanced_accuracy(),
         "macro_f1": counts.macro_f1(),
-        "macro_auroc": areas[0],
-        "macro_auprc": areas[1],
+        **({} if areas is None else dict(zip(("macro_auroc", "macro_auprc"), areas, strict=True))),
         "base_rate": counts.base_rate(),
         "most_answered": counts.most_answered(),
         **({} if math.isnan(gained) else {"nll_skill": gained}),
@@ -231,12 +233,20 @@ def summary(counts: ClassCounts, areas: tuple[float, float], nll: float, shares:
 
 
 def _ranked(probs: Array, labels: Array) -> tuple[float, float]:
-    score_rows(probs, labels)  # which checks what is in the rows
-    checked, ids = check_probs(probs, labels)
+    checked, ids, _ = _checked(probs, labels)
     return mean_one_against_rest((column.double() for column in checked.T), ids)
 
 
 def _counts(probs: Array, labels: Array) -> ClassCounts:
-    score_rows(probs, labels)  # which checks what is in the rows
+    checked, ids, _ = _checked(probs, labels)
+    return _counts_of(checked, ids)
+
+
+def _counts_of(probs: Tensor, labels: Tensor) -> ClassCounts:
+    return class_counts(torch.from_numpy(probs.numpy().argmax(1)), labels, probs.shape[1])
+
+
+def _checked(probs: Array, labels: Array) -> tuple[Tensor, Tensor, RowScores]:
+    """Both as tensors, and the scores of their rows, whose making checks what is in them."""
     checked, ids = check_probs(probs, labels)
-    return class_counts(torch.from_numpy(checked.numpy().argmax(1)), ids, checked.shape[1])
+    return checked, ids, score_rows(checked, ids)

@@ -117,10 +117,8 @@ def class_scores(
 
 def _unequal(test: ClassPredictions, counts: m.ClassCounts, nll: float, shares: Tensor | None) -> dict[str, float]:
     """`imbalance_metrics`; without the areas where ranking would take long."""
-    if test.outputs.numel() <= MOST_RANKED:
-        return summary(counts, mean_one_against_rest(test.columns(), test.labels), nll, shares)
-    found = summary(counts, (0.0, 0.0), nll, shares)
-    return {name: value for name, value in found.items() if name not in ("macro_auroc", "macro_auprc")}
+    few = test.outputs.numel() <= MOST_RANKED
+    return summary(counts, mean_one_against_rest(test.columns(), test.labels) if few else None, nll, shares)
 
 
 def _ruled_out(of_label: Tensor) -> Scored:

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
-from calmix.column_use import ColumnUse, TakenFor
+from calmix.column_use import DATE_PARTS, NUMBER, ONE_HOT, TARGET_ENCODING, ColumnUse, TakenFor
 from calmix.data.splits import RowIds, listed
 from calmix.data.table.cells import is_text, numbers_of, tidy
 from calmix.errors import DataError, SettingError, UnknownNameError
@@ -26,8 +26,6 @@ IDENTIFIER = re.compile(
     r"|.*[a-z](I[dD]|No|Nr|Number|Key|Index)"
 )
 LARGEST = float(np.finfo(np.float32).max)
-
-NUMBER, DATE_PARTS, ONE_HOT, TARGET_ENCODING = "number", "date parts", "one-hot", "target encoding"
 
 Column = pd.Series | NDArray[np.float64]  # dates are seconds since 1970
 

@@ -12,18 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from calmix.column_use import DATE_PARTS, ONE_HOT, TARGET_ENCODING
 from calmix.data.splits import RowIds
-from calmix.data.table.columns import (
-    DATE_PARTS,
-    MAX_LEVELS,
-    ONE_HOT,
-    TARGET_ENCODING,
-    Column,
-    Taken,
-    date_parts,
-    floats,
-    is_number,
-)
+from calmix.data.table.columns import MAX_LEVELS, Column, Taken, date_parts, floats, is_number
 from calmix.data.table.levels import LevelMeans
 from calmix.errors import DataError
 

@@ -20,7 +20,10 @@ from calmix.errors import DataError, SettingError
 from calmix.reading import check_size, read_bytes, read_zip, reading
 
 TEXTS = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
+JSONS = (".json", ".jsonl", ".ndjson")
+ARROWS, SHEETS = (".parquet", ".feather", ".arrow"), (".xlsx", ".xlsm")
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+KNOWN = (*TEXTS, *JSONS, *ARROWS, *SHEETS, *PACKED)
 TYPES = "table, .csv, .tsv, .txt, .json, .jsonl, .xlsx, .parquet or .feather (text also packed, as .csv.gz or .zip)"
 OLD = {".xls": ".xlsx", ".ods": ".xlsx", ".xlsb": ".xlsx", ".sas7bdat": ".csv", ".dta": ".csv", ".sav": ".csv"}
 ANEW = "get the file anew"
@@ -60,39 +63,33 @@ def read_table(path: Path, format: TableFormat = DETECTED) -> TableRead:
 
 @lru_cache(maxsize=8)
 def _read(path: Path, modified: int, format: TableFormat) -> TableRead:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    kind = suffixes[-1] if suffixes else ""
-    content = None
-    if kind == ".zip":
+    *_, before, last = ["", "", *(suffix.lower() for suffix in path.suffixes)]
+    if last == ".zip":
         name, content = read_zip(path, ANEW)
         kind = Path(name).suffix.lower()
-    elif kind in PACKED and len(suffixes) > 1:
-        kind = suffixes[-2]
-        if kind in TEXTS or kind in (".json", ".jsonl", ".ndjson"):
-            content = read_bytes(path, ANEW)
-    elif kind in TEXTS or kind in (".json", ".jsonl", ".ndjson"):
-        content = read_bytes(path, ANEW)
+    else:
+        kind = before if last in PACKED else last
+        content = read_bytes(path, ANEW) if kind in (*TEXTS, *JSONS) else None
+    if last in PACKED and kind in (*ARROWS, *SHEETS):
+        raise DataError(f"{path} packs a file that is packed itself; unpack it and give the {kind} file.")
     _check_options(path, kind, format)
     if kind in TEXTS and content is not None:
         frame, notices = read_text(path, content, format)
         return TableRead(frame, tuple(notices))
-    if kind in (".json", ".jsonl", ".ndjson") and content is not None:
+    if kind in JSONS and content is not None:
         return _spelled(path, _read_json(path, content, kind != ".json", format), [], format)
-    if kind in (".parquet", ".feather", ".arrow") and content is None and suffixes[-1] == kind:
+    if kind in ARROWS and content is None:
         return _spelled(path, _read_arrow(path, kind), [], format)
-    if kind in (".xlsx", ".xlsm") and content is None and suffixes[-1] == kind:
+    if kind in SHEETS and content is None:
         return _spelled(path, *_read_excel(path, format), format)
     if kind in OLD:
         raise DataError(f"{path} is of a type that calmix does not read ({kind}); save it as {OLD[kind]}.")
-    if suffixes and suffixes[-1] in PACKED and kind in (".parquet", ".feather", ".arrow", ".xlsx", ".xlsm"):
-        raise DataError(f"{path} packs a file that is packed itself; unpack it and give the {kind} file.")
     raise DataError(f"{path} is of an unknown type; give a {TYPES}.")
 
 
 def _check_options(path: Path, kind: str, format: TableFormat) -> None:
     """Raise SettingError for an option that the file's type does not have."""
-    has = {"sep": TEXTS, "encoding": (*TEXTS, ".json", ".jsonl", ".ndjson"), "sheet": (".xlsx", ".xlsm")}
-    has["header"] = (*TEXTS, ".xlsx", ".xlsm")
+    has = {"sep": TEXTS, "encoding": (*TEXTS, *JSONS), "sheet": SHEETS, "header": (*TEXTS, *SHEETS)}
     for name, kinds in has.items():
         if getattr(format, name) is not None and kind not in kinds:
             raise SettingError(f"{name} is for {listed(kinds)} files, and {path} is none: leave it out.")

@@ -41,11 +41,6 @@ RELIABILITY_CAPTION = (
     "under-confident. Pale bars hold fewer than 1 % of the rows, as the counts underneath show. The line says the same "
     f"without bins, smoothed as far as the rows allow, where at least {ENOUGH} rows support it."
 )
-SEEDS_CAPTION = (
-    f" Bars and line are of the rows of all seeds together, and the band reaches from the lowest to the highest seed, "
-    f"where at least two have {ENOUGH} rows. ECE is the mean over seeds, as in the table: seeds that err to opposite "
-    "sides cancel out in the bars, and not in it."
-)
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,11 +25,11 @@ MOST_MATRICES = 12  # methods whose matrix is drawn
 COUNTED = 100  # classes, at most, that are counted class by class
 
 CLASSES_CAPTION = (
-    "Recall: how many of the rows of a class are called so, the mean over seeds. A network that only ever says the "
+    "Recall: how many of the rows of a class are called so, {mean}. A network that only ever says the "
     "most frequent class, {frequent}, is right {base} % of the time: that is the base rate."
 )
 MATRIX_CAPTION = (
-    "A row is what is there, a column what the network says, in per cent of the row, the mean over seeds: what is off "
+    "A row is what is there, a column what the network says, in per cent of the row, {mean}: what is off "
     "the diagonal is taken for something else."
 )
 

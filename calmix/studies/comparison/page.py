@@ -19,8 +19,8 @@ from calmix.report.figures.confidence import (
 from calmix.report.figures.curves import Quantity, curves_drawing, prepare_risk
 from calmix.report.figures.predicted import predicted_drawing, prepare_predicted
 from calmix.report.figures.reliability import (
+    ENOUGH,
     RELIABILITY_CAPTION,
-    SEEDS_CAPTION,
     prepare_reliability,
     reliability_drawing,
 )
@@ -244,48 +244,49 @@ def _classification(results: Results, predictions_of: PredictionsOf) -> list[Sec
         sure.append(prepare_right_wrong(method, before))
         risks.append(prepare_risk(method, drawn.scores.seeds_of(method), before))
     return [
-        Section("Reliability", RELIABILITY_CAPTION + (SEEDS_CAPTION if results.seeds > 1 else ""), diagrams),
+        Section("Reliability", f"{RELIABILITY_CAPTION}{_pooled(results)}", diagrams),
         Section(
             "Confidence of right and of wrong answers",
             f"{CONFIDENCE_CAPTION} The other figure: which share of the answers is wrong, if only the most confident "
-            f"rows are answered and the others are left to a human. Lower is better. {_LINES_CAPTION}",
+            f"rows are answered and the others are left to a human. Lower is better. {_lines(results)}",
             [confidence_drawing("confidence", sure, looks), curves_drawing("risk-coverage", risks, looks)],
         ),
         Section(
             "Accuracy, calibration error and cost",
             "Accuracy: higher is better; calibration error and cost (the time of a training step over that of plain "
             "training): lower is better. Filled: as trained; hollow: after temperature scaling, which never changes "
-            "the accuracy. Crosses are 95 % intervals over seeds, cut where no value is possible.",
+            f"the accuracy. Crosses are 95 % intervals over {one_round(results)}s, cut where no value is possible.",
             [
                 points_drawing("accuracy-ece", [_errors(scores, ACCURACY)], looks),
                 points_drawing("cost", [_scatter(scores, COST, ACCURACY), _errors(scores, COST)], looks),
             ],
         ),
-        *_by_class(confusions),
+        *_by_class(results, confusions),
         *_ood(results, answers, looks),
         *_corruptions(results, drawn.scores, answers, looks),
         *_human_labels(results),
-        *_quantiles(scores),
+        *_quantiles(results),
         Section(
             "Learning curves",
-            _CURVES_CAPTION,
+            _curves(results),
             [_learning(drawn, quantity, looks) for quantity in (LEARNING_LOSS, LEARNING_ACCURACY)],
         ),
     ]
 
 
-def _by_class(confusions: Sequence[Confusion]) -> list[Section]:
+def _by_class(results: Results, confusions: Sequence[Confusion]) -> list[Section]:
     """How many of each class are found, and what they are taken for; nothing of very many classes."""
     if not confusions:
         return []
     frequent, base = base_rate(confusions[0])
     table = class_table(confusions)
-    caption = CLASSES_CAPTION.format(frequent=frequent, base=number(100 * base, 1))
+    mean = f"the mean over {one_round(results)}s ({MOST_SEEDS} at most)"
+    caption = CLASSES_CAPTION.format(frequent=frequent, base=number(100 * base, 1), mean=mean)
     shown = PageTable("Recall by class", table, corner="Class", note=" ".join(table.notes))
     drawings = [confusion_drawing(_name("confusion", one.method), one) for one in confusions[:MOST_MATRICES]]
     return [
         Section("Class by class", caption, tables=[shown]),
-        Section("What is taken for what", MATRIX_CAPTION, drawings, folded=True),
+        Section("What is taken for what", MATRIX_CAPTION.format(mean=mean), drawings, folded=True),
     ]
 
 
@@ -299,14 +300,14 @@ def _drawn(results: Results) -> Results:
     return replace(results, records=[record for record in results.compared if record.seed in first])
 
 
-def _quantiles(scores: Scores) -> list[Section]:
+def _quantiles(results: Results) -> list[Section]:
     """Where methods that mix near or far pairs alone take part."""
-    points = prepare_quantiles(scores)
+    points = prepare_quantiles(results.scores)
     if not points:
         return []
     caption = (
         "Networks that mixed only pairs nearer than a quantile of the batch's distances, only farther ones, or all "
-        "(dashed, with its interval as a band). Bars are 95 % intervals over seeds."
+        f"(dashed, with its interval as a band). Bars are 95 % intervals over {one_round(results)}s."
     )
     return [Section("Near pairs, far pairs, all pairs", caption, [quantiles_drawing("quantiles", points)])]
 
@@ -324,30 +325,45 @@ def _regression(results: Results, predictions_of: PredictionsOf) -> list[Section
     return [
         Section(
             "Predicted against observed",
-            f"A dot is a test row of one seed ({MOST_SEEDS} at most), in the unit of the target; all panels have the "
-            "same axes. On the dashed line the prediction is right. A cloud flatter than the line means predictions "
-            "that shrink to the mean.",
+            f"A dot is a test row of one {one_round(results)} ({MOST_SEEDS} at most), in the unit of the target; all "
+            "panels have the same axes. On the dashed line the prediction is right. A cloud flatter than the line "
+            "means predictions that shrink to the mean.",
             [predicted_drawing(_name("predicted", data.method), data, limits, looks[data.method]) for data in dots],
         ),
         Section(
             "Error against cost",
             "Left and down is better. Cost is the time of a training step over that of plain training. "
-            "Crosses are 95 % intervals over seeds.",
+            f"Crosses are 95 % intervals over {one_round(results)}s.",
             [points_drawing("rmse-cost", [_scatter(results.scores, COST, columns_of(results)[0])], looks)],
         ),
-        Section("Learning curves", _CURVES_CAPTION, [_learning(drawn, LEARNING_LOSS, looks)]),
+        Section("Learning curves", _curves(results), [_learning(drawn, LEARNING_LOSS, looks)]),
     ]
 
 
-_LINES_CAPTION = (
-    f"A thin line is a seed ({MOST_SEEDS} at most), the thick one their mean; of more than {TOGETHER} methods "
-    "each has its own panel, before the means of all others in grey."
-)
-_CURVES_CAPTION = (
-    f"On the validation split, where every method faces the same unmixed rows. {_LINES_CAPTION} The training loss is "
-    "not shown: methods mix their targets differently, so it cannot be compared. The axis shows where the curves end; "
-    "what they begin with may lie beyond it."
-)
+def _pooled(results: Results) -> str:
+    one = one_round(results)
+    if results.seeds == 1:
+        return ""
+    return (
+        f" Bars and line are of the rows of all {one}s together ({MOST_SEEDS} at most), and the band reaches from the "
+        f"lowest to the highest {one}, where at least two have {ENOUGH} rows. ECE is the mean over all {one}s, as in "
+        f"the table: {one}s that err to opposite sides cancel out in the bars, and not in it."
+    )
+
+
+def _lines(results: Results) -> str:
+    return (
+        f"A thin line is a {one_round(results)} ({MOST_SEEDS} at most), the thick one their mean; of more than "
+        f"{TOGETHER} methods each has its own panel, before the means of all others in grey."
+    )
+
+
+def _curves(results: Results) -> str:
+    return (
+        f"On the validation split, where every method faces the same unmixed rows. {_lines(results)} The training loss "
+        "is not shown: methods mix their targets differently, so it cannot be compared. The axis shows where the "
+        "curves end; what they begin with may lie beyond it."
+    )
 
 
 def _learning(results: Results, quantity: Quantity, looks: Mapping[str, Style]) -> Drawing:
@@ -436,7 +452,7 @@ def _corruptions(results: Results, drawn: Scores, answers: AllAnswers, looks: Ma
             "Corrupted test images",
             f"The same {CORRUPTED_ROWS:,} test rows at most, clean and damaged at five severities; the mean over "
             f"{len(families)} kinds of damage. Calibrated networks lose confidence as they lose accuracy. "
-            f"{_LINES_CAPTION}",
+            f"{_lines(results)}",
             drawings,
             tables,
         )

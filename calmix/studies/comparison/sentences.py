@@ -124,7 +124,7 @@ def _kept(results: Results, choice: Choice) -> str:
         rest = "; the other methods do worse or no better" if len(untold) < len(others) else ""
         least = "simplest" if chosen in (PLAIN_TRAINING, PLAIN_MIXUP) else "cheapest"
         return (
-            f"No difference could be told between {called(chosen)} and {listed(untold, 3)}{rest}: "
+            f"No difference could be told between {_some([called(chosen), *untold])}{rest}: "
             f"take {called(chosen)} if the {least} will do."
         )
     less = [other for other, found in standings.items() if found == "less honest"]
@@ -132,13 +132,18 @@ def _kept(results: Results, choice: Choice) -> str:
         still = all(side(results, chosen, other, SCALED_ECE) == 1 for other in less)
         return (
             f"{take}: it is more honest{'' if still or choice.scaled else ' as trained'} than "
-            f"{listed([called(other) for other in less], 3)}, and no difference in right answers could be told."
+            f"{_some([called(other) for other in less])}, and no difference in right answers could be told."
         )
     if chosen != PLAIN_TRAINING:
         return f"{take}: no other method does better."
     equal = "no gain" in standings.values()
     margin = "one hundredth of its error" if results.regression else "one point, in right answers or honesty,"
     return f"{take}: mixup does not pay on this data{f' (a gain of {margin} is ruled out)' if equal else ''}."
+
+
+def _some(names: Sequence[str], most: int = 4) -> str:
+    """The first names as a list in a sentence, and how many more there are."""
+    return joined([*names[:most], *([f"{len(names) - most} more"] if len(names) > most else [])])
 
 
 # -------------------------------------------------------------------------------------------------- why

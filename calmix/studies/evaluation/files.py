@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype, is_object_dtype, is_string_dtype
 from torch import Tensor
 
-from calmix.data.table.files import read_table
+from calmix.data.table.files import KNOWN, OLD, TYPES, read_table
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
 from calmix.metrics import gaussian_of_samples
 from calmix.predictions import ClassPredictions, Predictions, RegressionPredictions
@@ -168,6 +168,8 @@ def _npz(path: Path) -> _File:
 
 
 def _table(path: Path, given: Columns) -> _File:
+    if path.suffix.lower() not in (*KNOWN, *OLD):
+        raise DataError(f"{path} is of an unknown type; give an .npz file or a {TYPES}.")
     table = read_table(path)
     frame, others = renamed(table.frame, given, path)
     wide: dict[str, dict[str, NDArray]] = {}

@@ -37,7 +37,7 @@ def said(results: Results) -> str:
 def test_no_difference(made: Callable):
     headline = advice(case(made, erm=(0.80, 0.05), mixup=(0.80, 0.05), sk_mixup=(0.80, 0.05))).headline
     assert headline == (
-        "No difference could be told between plain training and plain Mixup, sk_mixup: "
+        "No difference could be told between plain training, plain Mixup and sk_mixup: "
         "take plain training if the simplest will do."
     )
     assert "does not pay" not in headline

@@ -127,7 +127,7 @@ def test_headlines(made: Callable, means: dict[str, tuple[float, ...]], headline
         ),
         (
             "shared_and_remembered/cifar10.csv",
-            "No difference could be told between plain Mixup and mixup_e, mixup_e(share=0.25); the other methods do "
+            "No difference could be told between plain Mixup, mixup_e and mixup_e(share=0.25); the other methods do "
             "worse or no better: take plain Mixup if the simplest will do.",
         ),
     ],
