@@ -113,10 +113,11 @@ def _dropped(name: str, column: pd.Series) -> Taken:
 
 def _examined(name: str, column: pd.Series, kept: bool) -> Taken:
     column = tidy(column)
+    if is_number(column):
+        return _number(name, column, kept)
 
     def taken(kind: TakenFor, used_as: str = "", note: str = "", values: Column = column, notice: str = "") -> Taken:
-        missing = int(np.isnan(values).sum() if isinstance(values, np.ndarray) else values.isna().sum())
-        return Taken(name, values, ColumnUse(name, kind, missing, levels, used_as, note=note), notice)
+        return Taken(name, values, ColumnUse(name, kind, _missing(values), levels, used_as, note=note), notice)
 
     levels = column.nunique()
     if levels <= 1:
@@ -124,35 +125,47 @@ def _examined(name: str, column: pd.Series, kept: bool) -> Taken:
     seconds = _as_dates(column)
     if seconds is not None:
         return taken("date", DATE_PARTS, values=seconds)
-    understood = None
+    note, notice = "", ""
     if not kept:
         understood = numbers_of(column)
-        column = understood.column
-        levels = column.nunique()
-    note, notice = (understood.note, understood.notice) if understood else ("", "")
-    if is_number(column):
-        values = floats(column)
-        if (np.abs(values) > LARGEST).any():
-            raise DataError(f"column {name!r} has values that are infinite or beyond float32; empty these cells.")
-        if levels <= 1:
-            return taken("constant", note=note, values=column, notice=notice)
-        if not kept and numbers_the_rows(name, values):
-            return taken("identifier", note="numbers the rows", values=column)
-        code = sentinel(values)
-        if code is not None:
-            count = int((values == code).sum())
-            told = (
-                f"column {name!r} holds {code:g} in {count} rows, far from all other values; if it stands for missing "
-                "cells, empty them."
-            )
-            notice = " ".join(filter(None, [notice, told]))
-            note = "; ".join(filter(None, [note, f"{code:g} in {count} rows"]))
-        return taken("number", NUMBER, note, column, notice)
-    if not kept and _is_identifier(name, column):
-        return taken("identifier", note="other text in each row")
-    if not kept and _hardly_repeats(column):
-        return taken("text", note="hardly repeats")
-    return taken("category", ONE_HOT if levels <= MAX_LEVELS else TARGET_ENCODING, note, column, notice)
+        note, notice = understood.note, understood.notice
+        if is_number(understood.column):
+            return _number(name, understood.column, kept, note, notice)
+        if _is_identifier(name, column):
+            return taken("identifier", note="other text in each row")
+        if _hardly_repeats(column):
+            return taken("text", note="hardly repeats")
+    return taken("category", ONE_HOT if levels <= MAX_LEVELS else TARGET_ENCODING, note, notice=notice)
+
+
+def _number(name: str, column: pd.Series, kept: bool, note: str = "", notice: str = "") -> Taken:
+    """A column of numbers. note, notice: what was said of its cells when they were text."""
+    values = floats(column)
+    distinct = np.unique(values[~np.isnan(values)])
+
+    def taken(kind: TakenFor, used_as: str = "", note: str = "", notice: str = "") -> Taken:
+        return Taken(name, column, ColumnUse(name, kind, _missing(column), len(distinct), used_as, note=note), notice)
+
+    if len(distinct) <= 1:
+        return taken("constant", "", note or (f"always {_first(column)!s:.40}" if len(distinct) else "empty"), notice)
+    if max(-distinct[0], distinct[-1]) > LARGEST:
+        raise DataError(f"column {name!r} has values that are infinite or beyond float32; empty these cells.")
+    if not kept and numbers_the_rows(name, values, distinct):
+        return taken("identifier", note="numbers the rows")
+    code = sentinel(distinct)
+    if code is not None:
+        count = int((values == code).sum())
+        told = (
+            f"column {name!r} holds {code:g} in {count} rows, far from all other values; if it stands for missing "
+            "cells, empty them."
+        )
+        notice = " ".join(filter(None, [notice, told]))
+        note = "; ".join(filter(None, [note, f"{code:g} in {count} rows"]))
+    return taken("number", NUMBER, note, notice)
+
+
+def _missing(values: Column) -> int:
+    return int(np.isnan(values).sum() if isinstance(values, np.ndarray) else values.isna().sum())
 
 
 def is_number(column: pd.Series) -> bool:
@@ -163,30 +176,31 @@ def floats(column: pd.Series) -> NDArray[np.float64]:
     return column.to_numpy(np.float64, na_value=np.nan)
 
 
-def numbers_the_rows(name: str, values: NDArray[np.float64]) -> bool:
+def numbers_the_rows(name: str, values: NDArray[np.float64], distinct: NDArray[np.float64]) -> bool:
     """Whether whole numbers, of which none comes twice, are no measurement.
 
     They follow each other with few gaps, in any order; or they are named like an identifier. Years are a measurement.
+    distinct: the values without NaN and repetition, in ascending order.
 
-    >>> numbers_the_rows("rownames", np.arange(60.0)[::-1] + 1), numbers_the_rows("year", np.arange(60.0) + 1871)
+    >>> rows, years = np.arange(60.0) + 1, np.arange(60.0) + 1871
+    >>> numbers_the_rows("rownames", rows[::-1], rows), numbers_the_rows("year", years, years)
     (True, False)
     """
-    there = values[~np.isnan(values)]
-    if len(there) < max(10, len(values) / 2) or (there % 1 != 0).any() or len(np.unique(there)) < len(there):
+    count = len(distinct)
+    if count < max(10, len(values) / 2) or count < (~np.isnan(values)).sum() or (distinct % 1 != 0).any():
         return False
     if IDENTIFIER.fullmatch(name):
         return True
-    years = there.min() >= 1500 and there.max() <= 2100
-    return bool(np.ptp(there) < 1.1 * len(there)) and not years
+    years = distinct[0] >= 1500 and distinct[-1] <= 2100
+    return bool(distinct[-1] - distinct[0] < 1.1 * count) and not years
 
 
-def sentinel(values: NDArray[np.float64]) -> float | None:
+def sentinel(distinct: NDArray[np.float64]) -> float | None:
     """A number such as -999 or 9999 that stands farther from all other values than these from each other.
 
-    >>> sentinel(np.array([3.0, 8.0, -999.0, 5.0])), sentinel(np.array([3.0, 8.0, 99.0, 70.0]))
+    >>> sentinel(np.array([-999.0, 3.0, 5.0, 8.0])), sentinel(np.array([3.0, 8.0, 70.0, 99.0]))
     (-999.0, None)
     """
-    distinct = np.unique(values[~np.isnan(values)])
     for code, rest in ((distinct[:1], distinct[1:]), (distinct[-1:], distinct[:-1])):
         if len(rest) > 1 and re.fullmatch(r"-?9{2,}(\.0|\.9+)?|-9(\.0)?", str(float(code[0]))):
             gap = min(np.abs(rest - code[0]))
