@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from calmix.data import Splits, load, split_rows, split_sizes
 from calmix.data.table.files import read_table
@@ -440,26 +442,27 @@ def test_a_thousand_letters(real_data):
     assert len(splits.test) == 4000
 
 
-def test_columns_encoded_a_few_at_a_time_are_those_encoded_together(monkeypatch: pytest.MonkeyPatch):
-    """Numbers first, then where they are missing, then text, in whatever blocks."""
-    rng = np.random.default_rng(0)
+@pytest.mark.parametrize("seed", range(3))
+def test_features_are_those_of_scikit_learn(seed: int):
+    """Numbers first, then where they are missing, then text."""
+    rng = np.random.default_rng(seed)
     numbers = {f"n{i}": np.where(rng.random(N) < 0.1 * i, np.nan, rng.normal(size=N)) for i in range(3)}
-    frame = example(text=np.array(["u", "v", None])[rng.integers(3, size=N)], **numbers, flag=rng.random(N) < 0.5)
+    numbers["nearly"] = 1e7 * (1 + 1e-16 * rng.integers(0, 9, N))  # the same but for rounding
+    frame = example(text=np.array(["u", "v", None], object)[rng.integers(3, size=N)], **numbers)
     frame.index += 100  # the frame of somebody who sorted or filtered it
-    together = splits_of(frame)
-    monkeypatch.setattr("calmix.data.table.encoding.BLOCK", 1)
-    widths, fit = [], SimpleImputer.fit
-    monkeypatch.setattr(SimpleImputer, "fit", lambda self, x, y=None: (widths.append(x.shape[1]), fit(self, x, y))[1])
-    apart = splits_of(frame)
-    assert widths == [1] * 6
-    assert apart.about == together.about
-    indicators = ("missingindicator_n1", "missingindicator_n2")
-    assert apart.about.features[:6] == ("n0", "n1", "n2", "noise", *indicators)
-    assert set(apart.about.features[6:]) == {"text_u", "text_v", "flag_True", "flag_False"}
-    for part in ("train", "validation", "calibration", "test"):
-        x = getattr(apart, part).x
-        assert (x.dtype, x.is_contiguous()) == (torch.float32, True)
-        torch.testing.assert_close(x, getattr(together, part).x)
+    splits = splits_of(frame)
+    parts = TRAIN, VALIDATION, CALIBRATION, TEST
+    scale = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
+    one_hot = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(sparse_output=False))
+    cells, text = frame[["n0", "n1", "n2", "nearly", "noise"]], frame[["text"]].to_numpy(object)
+    scale.fit(cells.iloc[parts[0]]), one_hot.fit(text[parts[0]])
+    names = [*scale.get_feature_names_out(), *one_hot.get_feature_names_out(["text"])]
+    assert set(splits.about.features) == set(names)
+    order = [names.index(name) for name in splits.about.features]
+    for part, rows in zip((splits.train, splits.validation, splits.calibration, splits.test), parts, strict=True):
+        expected = np.hstack([scale.transform(cells.iloc[rows]), one_hot.transform(text[rows])])[:, order]
+        assert (part.x.dtype, part.x.is_contiguous()) == (torch.float32, True)
+        np.testing.assert_allclose(part.x.numpy(), expected, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("ends", [("9999-12-31", "2020-01-02"), ("0001-01-01", "2020-01-02")])

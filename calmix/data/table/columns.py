@@ -231,17 +231,28 @@ def _hardly_repeats(column: pd.Series) -> bool:
 # ------------------------------------------------------------------------------------------------------- dates
 
 
-def date_parts(seconds: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Parts of dates that are not the same in all rows, by name; NaN where the date is missing.
+def parts_that_vary(seconds: NDArray[np.float64]) -> list[str]:
+    """Parts of dates that are not the same in all rows.
 
-    >>> list(date_parts(np.array([0.0, 86400.0, np.nan])))
+    >>> parts_that_vary(np.array([0.0, 86400.0, np.nan]))
     ['day', 'weekday']
+    """
+    there = seconds[~np.isnan(seconds)]
+    return [part for part in _PARTS if len(np.unique(date_part(there, part))) > 1]
+
+
+def date_part(seconds: NDArray[np.float64], part: str) -> NDArray[np.float64]:
+    """A part of dates; NaN where the date is missing.
+
+    >>> date_part(np.array([0.0, 86400.0, np.nan]), "day")
+    array([ 1.,  2., nan])
     """
     there = ~np.isnan(seconds)
     moments = pd.DatetimeIndex((np.where(there, seconds, 0) * 1e6).astype("datetime64[us]"))
-    of = {"year": "year", "month": "month", "day": "day", "weekday": "day_of_week", "hour": "hour"}
-    parts = {name: getattr(moments, part).to_numpy(np.float64) for name, part in of.items()}
-    return {name: np.where(there, part, np.nan) for name, part in parts.items() if len(np.unique(part[there])) > 1}
+    return np.where(there, getattr(moments, _PARTS[part]).to_numpy(np.float64), np.nan)
+
+
+_PARTS = {"year": "year", "month": "month", "day": "day", "weekday": "day_of_week", "hour": "hour"}
 
 
 def _as_dates(column: pd.Series) -> NDArray[np.float64] | None:
