@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
     from calmix.core.method import Method, Scheduled
-    from calmix.data import DataSource
+    from calmix.data import DataSource, TableFormat
     from calmix.models import ModelFactory
     from calmix.train import Robustness, TrainingSettings
 
@@ -281,7 +281,31 @@ def _train(arguments: list[str]) -> None:
     page = kept.write_report(out)
     if not options.quiet:
         kept.print()
-    print(f"report: {page}\nweights: {out / 'model.pt'}")
+    print(f"report: {page}\nnetwork: {out} (for calmix predict)")
+
+
+def _predict(arguments: list[str]) -> None:
+    from calmix.data.table.files import read_table
+    from calmix.results.files import write_csv, write_parquet
+    from calmix.train.saved import load, prediction_table
+
+    parser = _parser("predict")
+    parser.add_argument("network", type=Path, help="the folder that calmix train left")
+    parser.add_argument("data", type=Path, help="a table with the columns that the network was trained on")
+    parser.add_argument("--alpha", type=float, default=0.1, help="how often a set or an interval may miss the truth")
+    parser.add_argument("--out", type=Path, help="a .csv or .parquet file (default: DATA-predictions.csv)")
+    _add_format(parser)
+    options = parser.parse_args(arguments)
+    out = options.out or Path(f"{Path(options.data).name.split('.')[0]}-predictions.csv")
+    write = {".csv": write_csv, ".parquet": write_parquet}.get(out.suffix)
+    if write is None:
+        raise SettingError(f"--out is {out}; give a file that ends in .csv or .parquet.")
+    predictor, table = load(options.network), read_table(options.data, _format(options))
+    found, notices = prediction_table(predictor, table.frame, options.alpha)
+    for notice in (*table.notices, *notices):
+        print(notice, file=sys.stderr)
+    write(out, found)
+    print(f"predictions: {out}")
 
 
 def _evaluate(arguments: list[str]) -> None:
@@ -445,6 +469,9 @@ def _print_list(lines: Mapping[str, str]) -> None:
 COMMANDS: Mapping[str, Command] = {
     "compare": Command("the main job: methods side by side, with error bars", _compare),
     "train": Command("train one network, and keep its metrics and its weights", _train),
+    "predict": Command(
+        "what a trained network says of new rows: calibrated probabilities, and sets that hold the truth", _predict
+    ),
     "evaluate": Command("every metric and a report for predictions of any model", _evaluate),
     "diagnose": Command("do wrong labels grow with distance, and what does each method do about it?", _diagnose),
     "report": Command("draw a report again, or rank methods over several comparisons", _report),
@@ -476,12 +503,7 @@ def _add_data_and_training(parser: "ArgumentParser") -> None:
     parser.add_argument(
         "--describe", action="store_true", help="print what each column of a table is taken for, and train nothing"
     )
-    for name, text in _WRITTEN.items():  # as text: YAML has meanings of its own for '#' and '~'
-        parser.add_argument(f"--{name}", type=str, help=f"{text} (default: as the file shows)")
-    parser.add_argument(
-        "--no-header", type=bool, help="the table begins with a row; name the columns column1, column2, ..."
-    )
-    parser.add_argument("--header", type=bool, help="the table begins with its header, although that looks like a row")
+    _add_format(parser)
     parser.add_argument(
         "--label-noise", type=str, metavar="SPEC", help="wrong training labels: symmetric:RATE, or human:KIND (cifar10)"
     )
@@ -499,6 +521,15 @@ _WRITTEN = {
     "encoding": "how letters are stored in a table, such as utf-8 or cp1252",
     "sheet": "the sheet of an .xlsx file",
 }
+
+
+def _add_format(parser: "ArgumentParser") -> None:
+    for name, text in _WRITTEN.items():  # as text: YAML has meanings of its own for '#' and '~'
+        parser.add_argument(f"--{name}", type=str, help=f"{text} (default: as the file shows)")
+    parser.add_argument(
+        "--no-header", type=bool, help="the table begins with a row; name the columns column1, column2, ..."
+    )
+    parser.add_argument("--header", type=bool, help="the table begins with its header, although that looks like a row")
 
 
 def _config_action() -> Any:
@@ -544,15 +575,20 @@ def _add_robustness(parser: "ArgumentParser") -> None:
 
 
 def _source(options: Any) -> "DataSource":
-    from calmix.data import Noisy, TableFormat, read_label_noise, read_source
+    from calmix.data import Noisy, read_label_noise, read_source
+
+    names = ("target", "task", "train_size", "data_dir", "keep", "drop")
+    source = read_source(options.data, **{name: options[name] for name in names}, format=_format(options))
+    return Noisy(source, read_label_noise(options.label_noise), options.data_dir) if options.label_noise else source
+
+
+def _format(options: Any) -> "TableFormat":
+    from calmix.data import TableFormat
 
     if options.header and options.no_header:
         raise SettingError("--header and --no-header exclude each other; give one of them.")
     header = True if options.header else False if options.no_header else None
-    format = TableFormat(**{name: options[name] for name in _WRITTEN}, header=header)
-    names = ("target", "task", "train_size", "data_dir", "keep", "drop")
-    source = read_source(options.data, **{name: options[name] for name in names}, format=format)
-    return Noisy(source, read_label_noise(options.label_noise), options.data_dir) if options.label_noise else source
+    return TableFormat(**{name: options[name] for name in _WRITTEN}, header=header)
 
 
 def _model(options: Any) -> "ModelFactory | None":

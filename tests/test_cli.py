@@ -268,7 +268,7 @@ def test_few_test_rows_are_tested_in_folds_unless_seeds_are_named(tmp_path: Path
 @pytest.mark.usefixtures("no_figures")
 def test_train_leaves_weights_and_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     main(["train", "wine", "--method", "mixup_e", "--epochs", "2", "--seed", "3", "--out", str(tmp_path)])
-    assert str(tmp_path / "model.pt") in capsys.readouterr().out
+    assert f"network: {tmp_path} (for calmix predict)" in capsys.readouterr().out
     assert json.loads((tmp_path / "results.json").read_text())["runs"][0]["seed"] == 3
     arguments = ["train", "wine", "--method", "mixup_e", "--epochs", "2", "--out", str(tmp_path)]
     assert "already holds a comparison; give another --out" in refused(arguments, capsys)

@@ -5,6 +5,7 @@ n rows, K classes, S parts. Row indices are int64 arrays into the whole table (o
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,12 @@ class About:
                 object.__setattr__(self, field_name, tuple(map(visible, value)))
 
 
+class RowEncoding(Protocol):
+    """How further rows of a table become features; see `calmix.data.table.new_rows.TableEncoding`."""
+
+    def __call__(self, frame: Any) -> tuple[NDArray[np.float32], list[str]]: ...
+
+
 @dataclass(frozen=True)
 class Splits:
     """A data set, ready for training: fit on train, choose on validation, calibrate on calibration, judge on test."""
@@ -71,6 +78,7 @@ class Splits:
     test: Split
     about: About
     train_rows: RowIds | None = field(default=None, compare=False)  # train's places in an official training part
+    encoding: "RowEncoding | None" = field(default=None, compare=False)  # of tables
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,9 @@ def fit_conformal_sets(calibration: CalibrationLogits, alpha: float) -> LeastAmb
             [False, False]])
     """
     calibration = required(calibration, CalibrationLogits)
-    return LeastAmbiguousSets(_threshold(1 - _of_label(calibration.logits.softmax(1), calibration), alpha).item())
+    return LeastAmbiguousSets(
+        conformal_threshold(1 - _of_label(calibration.logits.softmax(1), calibration), alpha).item()
+    )
 
 
 def fit_adaptive_sets(calibration: CalibrationLogits, alpha: float) -> AdaptiveSets:
@@ -123,9 +125,17 @@ def fit_adaptive_sets(calibration: CalibrationLogits, alpha: float) -> AdaptiveS
     tensor([[ True, False],
             [ True,  True]])
     """
+    return AdaptiveSets(conformal_threshold(adaptive_scores(calibration), alpha).item())
+
+
+def adaptive_scores(calibration: CalibrationLogits) -> Tensor:
+    """(n,) float64: the mass of the classes before the label, of which `AdaptiveSets` takes a quantile.
+
+    >>> adaptive_scores(CalibrationLogits(torch.tensor([[0.0, 0.0, 9.0], [9.0, 0.0, 0.0]]), torch.tensor([2, 0])))
+    tensor([0., 0.], dtype=torch.float64)
+    """
     calibration = required(calibration, CalibrationLogits)
-    before = _mass_before(calibration.logits.softmax(1), rounding=0)
-    return AdaptiveSets(_threshold(_of_label(before, calibration), alpha).item())
+    return _of_label(_mass_before(calibration.logits.softmax(1), rounding=0), calibration)
 
 
 def fit_conformal_intervals(calibration: CalibrationGaussian, alpha: float) -> ConformalIntervals:
@@ -143,7 +153,9 @@ def fit_conformal_intervals(calibration: CalibrationGaussian, alpha: float) -> C
     tensor(7., dtype=torch.float64)
     """
     calibration = required(calibration, CalibrationGaussian)
-    return ConformalIntervals(_threshold((calibration.targets - calibration.mean).abs() / calibration.std, alpha))
+    return ConformalIntervals(
+        conformal_threshold((calibration.targets - calibration.mean).abs() / calibration.std, alpha)
+    )
 
 
 def set_coverage(sets: Tensor, labels: Tensor) -> float:
@@ -198,8 +210,15 @@ def band_width(low: Tensor, high: Tensor) -> float:
     return float((high - low).double().mean())
 
 
-def _threshold(scores: Tensor, alpha: float) -> Tensor:
-    """The ceil((1 - alpha) (n + 1))-th smallest of (n,) or (n, d) scores along the rows; inf if n is smaller."""
+def conformal_threshold(scores: Tensor, alpha: float) -> Tensor:
+    """The ceil((1 - alpha) (n + 1))-th smallest of (n,) or (n, d) scores along the rows; inf if n is smaller.
+
+    Raises:
+        SettingError: `alpha` is not in (0, 1).
+
+    >>> conformal_threshold(torch.arange(1.0, 10.0), alpha=0.2)
+    tensor(8.)
+    """
     if not 0 < alpha < 1:
         raise SettingError(f"alpha is {alpha}, expected a share of misses in (0, 1), such as 0.1.")
     n = len(scores)

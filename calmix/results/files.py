@@ -115,6 +115,12 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
     write_whole(path, lambda file: file.write(text))
 
 
+def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    content = io.BytesIO()
+    frame.to_parquet(content, index=False)
+    write_whole(path, lambda file: file.write(content.getbuffer()))
+
+
 def csv_of(frame: pd.DataFrame) -> bytes:
     """In UTF-8, and with a ' before each text that a spreadsheet would carry out as a formula.
 

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,7 @@ class Taken:
     values: Column
     use: ColumnUse
     notice: str = ""
+    day_first: bool = False  # whether days come before months in a date's text
 
     def of_rows(self, rows: RowIds) -> "Taken":
         return replace(
@@ -122,9 +124,9 @@ def _examined(name: str, column: pd.Series, kept: bool) -> Taken:
     levels = column.nunique()
     if levels <= 1:
         return taken("constant", note=f"always {_first(column)!s:.40}" if levels else "empty")
-    seconds = _as_dates(column)
-    if seconds is not None:
-        return taken("date", DATE_PARTS, values=seconds)
+    dates = dates_of(column)
+    if dates is not None:
+        return replace(taken("date", DATE_PARTS, values=dates.seconds), day_first=dates.day_first)
     note, notice = "", ""
     if not kept:
         understood = numbers_of(column)
@@ -255,23 +257,31 @@ def date_part(seconds: NDArray[np.float64], part: str) -> NDArray[np.float64]:
 _PARTS = {"year": "year", "month": "month", "day": "day", "weekday": "day_of_week", "hour": "hour"}
 
 
-def _as_dates(column: pd.Series) -> NDArray[np.float64] | None:
-    """Seconds since 1970, NaN where missing, if the column holds dates; else None."""
+class Dates(NamedTuple):
+    """seconds: since 1970, NaN where missing. day_first: whether days come before months in the text."""
+
+    seconds: NDArray[np.float64]
+    day_first: bool = False
+
+
+def dates_of(column: pd.Series, day_first: bool | None = None) -> Dates | None:
+    """The column's dates, if it holds dates; else None. day_first: None for what the column itself tells."""
     if not is_datetime64_any_dtype(column):
         if not is_text(column):
             return None
         text = column.dropna().astype(str)
         if text.empty or not text.str.fullmatch(DATE).all():
             return None
+        day_first = _day_first(text) if day_first is None else day_first
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that cells differ in their format
-            day_first = _day_first(text)
             dates = pd.to_datetime(column.astype(object), format="mixed", utc=True, errors="coerce", dayfirst=day_first)
         if not dates.notna().equals(column.notna()):
             return None
         column = dates
     moments = pd.to_datetime(column, utc=True).dt.tz_convert(None).dt.as_unit("us").to_numpy("datetime64[us]")
-    return np.where(np.isnat(moments), np.nan, moments.astype(np.int64) / 1e6)  # in nanoseconds, years end in 2262
+    seconds = np.where(np.isnat(moments), np.nan, moments.astype(np.int64) / 1e6)  # in nanoseconds, years end in 2262
+    return Dates(seconds, bool(day_first))
 
 
 def _day_first(text: pd.Series) -> bool:

@@ -9,7 +9,7 @@ n rows, d features
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,26 +18,11 @@ from numpy.typing import NDArray
 from calmix.column_use import DATE_PARTS, ONE_HOT, TARGET_ENCODING
 from calmix.data.splits import RowIds
 from calmix.data.table.columns import MAX_LEVELS, Column, Taken, date_part, floats, is_number, parts_that_vary
-from calmix.data.table.levels import fit_level_means
+from calmix.data.table.levels import LevelMeans, fit_level_means
 from calmix.errors import DataError
+from calmix.reading import visible
 
 Cells = NDArray[Any]  # (n,): float64 numbers, or dates in seconds, with NaN where missing; or text, None where missing
-
-
-class Encoder(Protocol):
-    """A column's features."""
-
-    @property
-    def column(self) -> str: ...
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of the d features."""
-        ...
-
-    def __call__(self, cells: Any) -> NDArray[np.float64]:
-        """(n,) cells -> (n, d)"""
-        ...
 
 
 @dataclass(frozen=True)
@@ -117,12 +102,16 @@ class OneHot:
         return np.eye(len(self.levels) + 1)[codes][:, : len(self.names)]  # -1, an unknown level, is the last
 
 
+AnyEncoder = Number | DatePart | Missing | OneHot | LevelMeans
+"""column: what it is of. names: of its d features. Called with cells (n,), it gives features (n, d)."""
+
+
 @dataclass(frozen=True, eq=False)
 class Encoded:
     """xs: a part each, (len(rows), d) float32. encoders: in the order of the d features."""
 
     xs: list[NDArray[np.float32]]
-    encoders: tuple[Encoder, ...]
+    encoders: tuple[AnyEncoder, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -147,7 +136,7 @@ def encoded(columns: Sequence[Taken], parts: Sequence[RowIds], goal: NDArray[Any
     known = [column for column in columns if pd.Series(column.values).iloc[train].notna().any()]
     if not known:  # nothing can be learned from a column that is empty there
         raise DataError("every cell of the train split is missing; fill some, or raise train_size.")
-    encoders: list[Encoder] = []
+    encoders: list[AnyEncoder] = []
     made: list[list[NDArray[np.float32]]] = [[] for _ in parts]  # by part and feature
     for encoder, cells, x in _fitted(known, train, goal):
         encoders.append(encoder)
@@ -165,19 +154,19 @@ def cells_of(column: Column) -> Cells:
         return column
     if is_number(column):
         return floats(column)
-    cells = column.astype(object).map(str).to_numpy(object, copy=True)
+    cells = column.astype(object).map(lambda cell: visible(str(cell))).to_numpy(object, copy=True)
     cells[column.isna().to_numpy()] = None
     return cells
 
 
 def _fitted(
     columns: Sequence[Taken], train: RowIds, goal: NDArray[Any]
-) -> Iterator[tuple[Encoder, Cells, NDArray[np.float64]]]:
+) -> Iterator[tuple[AnyEncoder, Cells, NDArray[np.float64]]]:
     """Encoders in the order of features, the cells of all rows, and the features (n, d) of the training rows."""
     texts = [column for column in columns if not isinstance(column.values, np.ndarray) and not is_number(column.values)]
     numbers = [column for column in columns if column not in texts]
 
-    def fitted(encoder: Encoder, cells: Cells) -> tuple[Encoder, Cells, NDArray[np.float64]]:
+    def fitted(encoder: AnyEncoder, cells: Cells) -> tuple[AnyEncoder, Cells, NDArray[np.float64]]:
         return encoder, cells, encoder(cells[train])
 
     for column in numbers:

@@ -5,6 +5,7 @@ n rows, K classes
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from calmix.data.table.cells import numbers_of, tidy
 from calmix.data.table.columns import LARGEST, examined, floats, is_number, notices_of, used_of
 from calmix.data.table.encoding import encoded
 from calmix.data.table.leaks import leaks
+from calmix.data.table.new_rows import encoding_of
 from calmix.errors import DataError, SettingError, UnknownNameError
 
 MAX_INTEGER_CLASSES = 30  # more distinct integers than this are a regression target
@@ -108,7 +110,7 @@ def table_splits(
         notices=tuple(notices),
         columns=tuple(uses[name] for name in order),
     )
-    return Splits(*splits, about=about)
+    return Splits(*splits, about=about, encoding=encoding_of(made, used))
 
 
 def _read_target(goal: pd.Series, task: str | None) -> tuple[pd.Series, list[str]]:
@@ -159,9 +161,17 @@ def _class_ids(goal: pd.Series) -> tuple[RowIds, tuple[str, ...]]:
         return goal.cat.codes.to_numpy(np.int64), tuple(map(str, goal.cat.categories))
     if is_number(goal):
         numbers, ids = np.unique(floats(goal), return_inverse=True)
-        return ids, tuple(str(v).removesuffix(".0") for v in numbers.tolist())
-    texts, ids = np.unique(goal.map(str).to_numpy(str), return_inverse=True)
+        return ids, tuple(class_names(pd.Series(numbers)))
+    texts, ids = np.unique(class_names(goal).astype(str), return_inverse=True)
     return ids, tuple(texts.tolist())
+
+
+def class_names(goal: pd.Series) -> NDArray[Any]:
+    """(n,) what the classes of a target are called: whole numbers without a point; None where missing."""
+    if is_number(goal):
+        goal = goal.astype(np.float64).astype(object)
+    names = goal.astype(object).map(lambda cell: str(cell).removesuffix(".0") if isinstance(cell, float) else str(cell))
+    return np.where(goal.isna(), np.array(None), names.to_numpy(object))
 
 
 def _targets(goal: pd.Series, labels: RowIds | None, parts: Sequence[RowIds]) -> tuple[list[NDArray], float, float]:

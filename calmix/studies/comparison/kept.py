@@ -1,4 +1,4 @@
-"""One network with one method, kept: the folder of a comparison of one run, and its weights."""
+"""One network with one method, kept: the folder of a comparison of one run, and the network itself."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,28 +10,25 @@ from calmix.results.store import Results, write_results
 from calmix.studies.comparison.compared import Compared
 from calmix.train import Recipe, run
 from calmix.train.cost import cost_of
-from calmix.train.recipe import facts_of, outputs_of
+from calmix.train.recipe import facts_of
 from calmix.train.running import try_step
+from calmix.train.saved import save_network
 from calmix.train.training import OnEpoch
-from calmix.train.weights import write_tensors
 
 
 def train_and_keep(
     recipe: Recipe, out: Path, command: Sequence[str] = (), on_epoch: OnEpoch = lambda epoch, model: None
 ) -> Compared:
-    """Carry out a recipe and write the folder that a comparison of one run would, plus `model.pt`.
+    """Carry out a recipe and write the folder that a comparison of one run would, and the network for `calmix.load`.
 
-    model.pt is a dict of tensors and plain values (no pickled code): `state_dict`, `model` (the name of its factory),
-    `shape` of a row, `outputs`, `classes`, `temperature`, `recipe`.
-
-    >>> import tempfile, torch
-    >>> from calmix import mixup
+    >>> import tempfile
+    >>> from calmix import load, mixup
     >>> from calmix.data import NamedSet
     >>> from calmix.train import TrainingSettings
     >>> folder = Path(tempfile.mkdtemp()) / "wine"
     >>> kept = train_and_keep(Recipe(NamedSet("wine"), "mixup", mixup(), settings=TrainingSettings(epochs=2)), folder)
-    >>> sorted(torch.load(folder / "model.pt", weights_only=True))[:3]
-    ['classes', 'model', 'outputs']
+    >>> load(folder).saved.classes
+    ('class_0', 'class_1', 'class_2')
     """
     splits = recipe.splits()
     try_step(recipe)
@@ -42,21 +39,10 @@ def train_and_keep(
 
 
 def _kept(recipe: Recipe, out: Path, command: Sequence[str], on_epoch: OnEpoch) -> Compared:
-    splits = recipe.splits()
     record, predictions, model = run(recipe, on_epoch)
     record = replace(record, relative_cost=cost_of(recipe))
-    facts = facts_of(recipe, tuple(command))
-    checkpoint = {
-        "state_dict": model.state_dict(),
-        "model": facts.model,
-        "shape": list(facts.data.shape),
-        "outputs": outputs_of(splits.about),
-        "classes": list(splits.about.classes),
-        "temperature": record.temperature,
-        "recipe": recipe.text,
-    }
-    write_tensors(out / "model.pt", checkpoint)
+    save_network(out, recipe, model, record.temperature)
     save_record(out, record, predictions)
-    results = Results(facts, [record], record.method)
+    results = Results(facts_of(recipe, tuple(command)), [record], record.method)
     write_results(out, results)
     return Compared(results, lambda stored: read_predictions(out, stored))

@@ -4,35 +4,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
 import calmix
 from calmix.data import NamedSet
 from calmix.errors import DataError
-from calmix.models import MLP, build, read_model
+from calmix.models import MLP
 from calmix.studies.comparison.compared import read_comparison
 from calmix.studies.comparison.kept import train_and_keep
 from calmix.train import Recipe, TrainingSettings, run
+from calmix.train.saved import load
 
 RECIPE = Recipe(NamedSet("wine"), "mixup", calmix.mixup(), settings=TrainingSettings(epochs=2))
-
-
-def rebuilt(folder: Path) -> nn.Module:
-    """From what model.pt says alone."""
-    checkpoint = torch.load(folder / "model.pt", weights_only=True)
-    model = build(read_model(checkpoint["model"]), tuple(checkpoint["shape"]), checkpoint["outputs"])
-    model.load_state_dict(checkpoint["state_dict"])
-    return model.eval()
 
 
 def test_a_trained_network_is_kept_without_pickled_code(tmp_path: Path):
     kept = train_and_keep(RECIPE, tmp_path, ["calmix", "train", "wine"])
     record, predictions, _ = run(RECIPE)
-    checkpoint = torch.load(tmp_path / "model.pt", weights_only=True)
-    assert checkpoint["temperature"] == pytest.approx(record.temperature)
-    assert (checkpoint["recipe"], checkpoint["classes"]) == (RECIPE.text, list(RECIPE.splits().about.classes))
-    logits = rebuilt(tmp_path)(RECIPE.splits().test.x)
+    saved = load(tmp_path).saved
+    assert saved.temperature == pytest.approx(record.temperature)
+    assert (saved.recipe, saved.classes) == (RECIPE.text, RECIPE.splits().about.classes)
+    logits = load(tmp_path).network(RECIPE.splits().test.x)
     assert np.allclose(logits.detach().numpy(), predictions["logits"], atol=1e-5)
     read = read_comparison(tmp_path)
     assert read.results.records == kept.results.records
@@ -46,9 +38,9 @@ def test_a_trained_network_is_kept_without_pickled_code(tmp_path: Path):
 def test_a_regression_has_no_temperature(tmp_path: Path):
     recipe = Recipe(NamedSet("diabetes"), "erm", calmix.erm(), settings=TrainingSettings(epochs=1))
     train_and_keep(recipe, tmp_path)
-    checkpoint = torch.load(tmp_path / "model.pt", weights_only=True)
-    assert (checkpoint["temperature"], checkpoint["outputs"], checkpoint["classes"]) == (None, 1, [])
-    assert rebuilt(tmp_path)(recipe.splits().test.x).shape == (len(recipe.splits().test), 1)
+    saved = load(tmp_path).saved
+    assert (saved.temperature, saved.outputs, saved.classes) == (None, 1, ())
+    assert load(tmp_path).network(recipe.splits().test.x).shape == (len(recipe.splits().test), 1)
 
 
 def test_each_epoch_is_told_and_a_stopped_training_keeps_no_run(tmp_path: Path):
@@ -72,6 +64,4 @@ def test_a_network_of_one_s_own_is_kept_under_its_name(tmp_path: Path):
 
     recipe = Recipe(NamedSet("wine"), "erm", calmix.erm(), narrow, TrainingSettings(epochs=1))
     train_and_keep(recipe, tmp_path)
-    checkpoint = torch.load(tmp_path / "model.pt", weights_only=True)
-    assert checkpoint["model"] == "narrow"
-    narrow(3).load_state_dict(checkpoint["state_dict"])
+    assert load(tmp_path, narrow).saved.model == "narrow"

@@ -1,0 +1,111 @@
+"""New rows of a table that a network was trained on: their columns are read as the training rows were, and encoded.
+
+n rows, d features
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from calmix.data.splits import listed
+from calmix.data.table.cells import numbers_of, tidy
+from calmix.data.table.columns import LARGEST, Taken, dates_of, floats, is_number
+from calmix.data.table.encoding import AnyEncoder, Cells, Encoded, OneHot, cells_of
+from calmix.data.table.levels import LevelMeans
+from calmix.errors import DataError
+from calmix.reading import visible
+
+
+@dataclass(frozen=True)
+class TableEncoding:
+    """How rows become features, as the training rows taught it: plain numbers and texts, no code.
+
+    encoders: in the order of the features. dates: the columns of dates, and whether days come before months in them.
+    """
+
+    encoders: tuple[AnyEncoder, ...]
+    dates: Mapping[str, bool]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are looked at."""
+        return list(dict.fromkeys(encoder.column for encoder in self.encoders))
+
+    def __call__(self, frame: pd.DataFrame) -> tuple[NDArray[np.float32], list[str]]:
+        """Features (n, d) of the rows, and what the user should be told of them. Other columns are not looked at.
+
+        Raises:
+            DataError: a column is missing, or holds other things than it did in training.
+        """
+        given = {str(name): column for name, column in frame.items()}
+        lacking = [name for name in self.columns if name not in given]
+        if lacking:
+            raise DataError(f"the table lacks columns that the network was trained on: {listed(lacking)}; add them.")
+        notices: list[str] = []
+        cells: dict[str, Cells] = {}
+        parts = []
+        for encoder in self.encoders:
+            name = encoder.column
+            if name not in cells:
+                cells[name], told = self._cells(name, given[name], encoder)
+                notices += told
+            parts.append(encoder(cells[name]).astype(np.float32))
+        return np.hstack(parts), notices
+
+    def _cells(self, name: str, column: pd.Series, encoder: AnyEncoder) -> tuple[Cells, list[str]]:
+        if name in self.dates:
+            return _dates(name, tidy(column), self.dates[name]), []
+        if isinstance(encoder, OneHot | LevelMeans):
+            return _texts(name, tidy(column), encoder.levels)
+        return _numbers(name, tidy(column))
+
+
+def encoding_of(made: Encoded, used: Sequence[Taken]) -> TableEncoding:
+    dates = {column.name: column.day_first for column in used if column.use.taken_for == "date"}
+    return TableEncoding(made.encoders, dates)
+
+
+def _dates(name: str, column: pd.Series, day_first: bool) -> Cells:
+    if column.isna().all():
+        return np.full(len(column), np.nan)
+    dates = dates_of(column, day_first)
+    if dates is None:
+        raise DataError(f"column {name!r} held dates in training, and holds {_some(column)} here; give dates.")
+    return dates.seconds
+
+
+def _numbers(name: str, column: pd.Series) -> tuple[Cells, list[str]]:
+    understood = numbers_of(column)
+    if understood.column.isna().all():
+        return np.full(len(column), np.nan), []
+    if not is_number(understood.column):
+        raise DataError(f"column {name!r} held numbers in training, and holds {_some(column)} here; give numbers.")
+    values = floats(understood.column)
+    if (np.abs(values) > LARGEST).any():
+        raise DataError(f"column {name!r} has values that are infinite or beyond float32; empty these cells.")
+    return values, [understood.notice] if understood.notice else []
+
+
+def _texts(name: str, column: pd.Series, levels: Sequence[str | None]) -> tuple[Cells, list[str]]:
+    cells = cells_of(column)
+    if is_number(column):  # of levels such as A, 1 and 2 there are only the latter here; with missing cells, as 1.0
+        cells = np.array([None if pd.isna(cell) else str(cell).removesuffix(".0") for cell in cells], object)
+    unknown = ~pd.isna(cells) & ~np.isin(cells.astype(str), [level for level in levels if level is not None])
+    if not unknown.any():
+        return cells, []
+    seen = listed(dict.fromkeys(map(str, cells[unknown])), at_most=4)
+    rows = f"{unknown.sum()} of {len(cells)} rows"
+    return cells, [f"column {name!r}: {rows} have values that no training row had, and count as unknown: {seen}."]
+
+
+def _some(column: pd.Series) -> str:
+    return listed([visible(str(cell))[:30] for cell in column.dropna().unique()[:3].tolist()])
+
+
+def frame_of(rows: Any) -> pd.DataFrame:
+    """A DataFrame, or what pandas makes one of: a list of mappings, or a mapping of columns."""
+    return rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)

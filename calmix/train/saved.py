@@ -1,0 +1,259 @@
+"""A trained network in a folder, and back: plain numbers and texts, no code.
+
+    model.safetensors        the weights
+    calibration.safetensors  the conformal scores of the calibration rows
+    model.json               `Saved`
+
+n  rows to predict, m calibration rows
+K  classes, d targets
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from calmix.data import Split
+from calmix.data.table.cells import numbers_of, tidy
+from calmix.data.table.frames import class_names
+from calmix.data.table.new_rows import TableEncoding, frame_of
+from calmix.errors import DataError, SettingError
+from calmix.models import MODELS, ModelFactory, build, name_of, read_model
+from calmix.models import default_model as default_of
+from calmix.posthoc.calibration import CalibrationLogits
+from calmix.posthoc.conformal import AdaptiveSets, ConformalIntervals, adaptive_scores, conformal_threshold
+from calmix.predictions import class_logits
+from calmix.reading import read_json, reading, typed
+from calmix.results.files import write_json, write_whole
+from calmix.train.predicting import predict, predicted_logits
+from calmix.train.recipe import Recipe, outputs_of
+
+WEIGHTS, CALIBRATION, FACTS = "model.safetensors", "calibration.safetensors", "model.json"
+ANEW = "train the network anew with `calmix train`"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What model.json says of a network: all but its numbers."""
+
+    calmix: str  # the version that wrote it
+    model: str  # the factory, as --model names it
+    shape: tuple[int, ...]  # of a row that the network sees
+    outputs: int
+    task: Literal["classification", "binary", "regression"]
+    kind: str  # "table" | "image" | "series"
+    classes: tuple[str, ...]  # () for regression
+    target: str  # the column that it predicts; "" where the data had no columns
+    target_mean: float | tuple[float, ...]
+    target_std: float | tuple[float, ...]
+    temperature: float | None  # None for regression
+    encoding: TableEncoding | None  # of a table of one's own
+    recipe: str
+    date: str
+
+
+def save_network(folder: Path, recipe: Recipe, model: nn.Module, temperature: float | None) -> None:
+    """Write the three files of a network that was trained by a recipe, what is fitted on the calibration rows included.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    from safetensors.torch import save
+
+    splits = recipe.splits()
+    assert isinstance(splits.encoding, TableEncoding | None)
+    about, shape = splits.about, tuple(splits.train.x.shape[1:])
+    targets = [column.name for column in about.columns if column.taken_for == "target"]
+    saved = Saved(
+        calmix=version("calmix"),
+        model=name_of(recipe.model or default_of(shape)),
+        shape=shape,
+        outputs=outputs_of(about),
+        task=about.task,  # pyright: ignore[reportArgumentType]  # one of TASKS
+        kind=about.kind,
+        classes=about.classes,
+        target=targets[0] if targets else "",
+        target_mean=about.target_mean,
+        target_std=about.target_std,
+        temperature=temperature,
+        encoding=splits.encoding,
+        recipe=recipe.text,
+        date=date.today().isoformat(),
+    )
+    if about.task == "regression":
+        off = (predict(model, splits.calibration) - splits.calibration.y).abs().double()
+        scores = _squeezed(off * torch.tensor(about.target_std, dtype=torch.float64))
+    else:
+        labels = splits.calibration.y.view(-1).long()
+        scores = adaptive_scores(CalibrationLogits(predicted_logits(model, splits.calibration), labels))
+    for name, tensors in ((WEIGHTS, model.state_dict()), (CALIBRATION, {"scores": scores})):
+        content = save({key: values.detach().cpu().contiguous().clone() for key, values in tensors.items()})
+        write_whole(folder / name, lambda file, content=content: file.write(content))
+    write_json(folder / FACTS, asdict(saved))
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A trained network that takes rows as they stand in a table, and says calibrated probabilities.
+
+    rows: a DataFrame with the columns that the network was trained on, or what pandas makes one of (a list of
+    mappings, a mapping of columns). Other columns are not looked at.
+    """
+
+    saved: Saved
+    network: nn.Module
+    scores: Tensor  # (m,) or (m, d) of the calibration rows
+
+    def predict_proba(self, rows: Any) -> NDArray[np.float64]:
+        """(n, K) probabilities, after the temperature that was fitted on the calibration rows.
+
+        Raises:
+            SettingError: the network predicts numbers, not classes.
+            DataError: a column is missing, or holds other things than in training.
+        """
+        return self.probs(self.outputs(rows)[0], self.saved.temperature or 1.0).numpy()
+
+    def predict(self, rows: Any) -> NDArray[Any]:
+        """(n,) names of the most probable classes; of a regression (n,) or (n, d) values in the unit of the target."""
+        outputs, _ = self.outputs(rows)
+        if self.saved.task == "regression":
+            return self.values(outputs).numpy()
+        return np.array(self.saved.classes)[class_logits(outputs).argmax(1).numpy()]
+
+    def predict_set(self, rows: Any, alpha: float = 0.1) -> list[tuple[str, ...]]:
+        """For each row the classes that hold the true one with probability 1 - alpha, the most probable first.
+
+        Adaptive sets of the probabilities before temperature, which no calibration row has touched; see
+        `calmix.posthoc.fit_adaptive_sets` for what is guaranteed.
+        """
+        return self.sets(self.outputs(rows)[0], alpha)
+
+    def predict_interval(self, rows: Any, alpha: float = 0.1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lower and upper ends of intervals that hold the true value with probability 1 - alpha, as `predict`."""
+        low, high = self.interval(self.outputs(rows)[0], alpha)
+        return low.numpy(), high.numpy()
+
+    def outputs(self, rows: Any) -> tuple[Tensor, list[str]]:
+        """The network's outputs (n, outputs), and what the user should be told of the rows."""
+        if self.saved.encoding is None:
+            raise DataError(
+                f"this network was trained on {self.saved.kind} data of shape {self.saved.shape}, and only networks "
+                "for tables of one's own take new rows yet; call its `network` with rows prepared as in training."
+            )
+        x, notices = self.saved.encoding(frame_of(rows))
+        if not len(x):
+            raise DataError("the table has no rows; give one or more.")
+        return predict(self.network, Split(torch.from_numpy(x), torch.zeros(len(x)))), notices
+
+    def sets(self, outputs: Tensor, alpha: float) -> list[tuple[str, ...]]:
+        """`predict_set` of a network's outputs."""
+        probs = self.probs(outputs)
+        inside = AdaptiveSets(conformal_threshold(self.scores, alpha).item())(probs)
+        order = probs.argsort(1, descending=True)
+        classes = self.saved.classes
+        return [
+            tuple(classes[k] for k in ids if chosen[k])
+            for ids, chosen in zip(order.tolist(), inside.tolist(), strict=True)
+        ]
+
+    def interval(self, outputs: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+        """`predict_interval` of a network's outputs."""
+        if self.saved.task != "regression":
+            raise SettingError("intervals are for numbers, and this network predicts classes; take predict_set.")
+        values = self.values(outputs)
+        return ConformalIntervals(conformal_threshold(self.scores, alpha))(values, torch.ones_like(values))
+
+    def probs(self, outputs: Tensor, temperature: float = 1.0) -> Tensor:
+        """(n, K) float64 of a network's outputs."""
+        if self.saved.task == "regression":
+            raise SettingError("probabilities are of classes, and this network predicts numbers; take predict.")
+        return (class_logits(outputs).double() / temperature).softmax(1)
+
+    def values(self, outputs: Tensor) -> Tensor:
+        """(n,) or (n, d), in the unit of the target."""
+        std, mean = (
+            torch.tensor(value, dtype=torch.float64) for value in (self.saved.target_std, self.saved.target_mean)
+        )
+        return _squeezed(outputs.double() * std + mean)
+
+
+def prediction_table(predictor: Predictor, rows: pd.DataFrame, alpha: float) -> tuple[pd.DataFrame, list[str]]:
+    """What a network says of each row, as `calmix evaluate` reads it, and what the user should be told of the rows.
+
+    Of classes: probs_CLASS for each, the answer, and the set of classes that holds the true one with probability
+    1 - alpha. Of numbers: mean, and low and high of the interval that does. Where the rows have the column that is
+    predicted, it comes last, as label or target.
+    """
+    saved = predictor.saved
+    outputs, notices = predictor.outputs(rows)
+    columns: dict[str, Any] = {}
+    if saved.task == "regression":
+        low, high = predictor.interval(outputs, alpha)
+        columns |= {"mean": predictor.values(outputs).numpy(), "low": low.numpy(), "high": high.numpy()}
+    else:
+        probs = predictor.probs(outputs, saved.temperature or 1.0).numpy()
+        columns |= {f"probs_{name}": probs[:, k] for k, name in enumerate(saved.classes)}
+        columns["answer"] = np.array(saved.classes)[probs.argmax(1)]
+        columns["set"] = ["; ".join(names) for names in predictor.sets(outputs, alpha)]
+    truth = {str(name): column for name, column in rows.items()}.get(saved.target)
+    if truth is None:
+        return pd.DataFrame(columns), notices
+    if saved.task == "regression":
+        columns["target"] = np.asarray(pd.to_numeric(numbers_of(tidy(truth)).column, errors="coerce"), np.float64)
+    else:
+        columns["label"] = class_names(tidy(truth))
+    return pd.DataFrame(columns), notices
+
+
+def load(folder: Path | str, model: ModelFactory | None = None) -> Predictor:
+    """The network that `calmix train` left in a folder. No code is read from there.
+
+    model: the factory of the network, where it is none of calmix's own.
+
+    Raises:
+        DataError: the folder holds no network, or a damaged one.
+        SettingError: the network's factory is needed, or makes another network.
+    """
+    folder = Path(folder)
+    path = folder / FACTS
+    if not path.exists():
+        raise DataError(f"{folder} holds no {FACTS}; make one with `calmix train DATA --out {folder}`.")
+    try:
+        saved: Saved = typed(Saved, read_json(path, ANEW))
+    except DataError as error:
+        raise DataError(f"{path} is damaged ({str(error).rstrip('.')}); {ANEW}.") from None
+    if model is None and saved.model not in MODELS:
+        raise SettingError(
+            f"the network in {folder} was made by {saved.model}, which is none of calmix's own: give its factory again."
+        )
+    network = build(model or read_model(saved.model), saved.shape, saved.outputs)
+    weights, scores = (_tensors(folder / name) for name in (WEIGHTS, CALIBRATION))
+    try:
+        network.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip().rstrip(".")
+        made = saved.model if model is None else name_of(model)
+        raise SettingError(f"the weights in {folder} are not those of {made} ({reason}).") from None
+    if "scores" not in scores or not scores["scores"].is_floating_point():
+        raise DataError(f"{folder / CALIBRATION} is damaged (it holds no scores); {ANEW}.")
+    return Predictor(saved, network.eval(), scores["scores"])
+
+
+def _tensors(path: Path) -> Mapping[str, Tensor]:
+    from safetensors.torch import load as tensors_of
+
+    with reading(path, ANEW):
+        return tensors_of(path.read_bytes())
+
+
+def _squeezed(values: Tensor) -> Tensor:
+    """(n, 1) as (n,)"""
+    return values[:, 0] if values.shape[1] == 1 else values
