@@ -266,6 +266,41 @@ def test_few_test_rows_are_tested_in_folds_unless_seeds_are_named(tmp_path: Path
 
 
 @pytest.mark.usefixtures("no_figures")
+def test_a_trained_network_predicts_new_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Of a table with semicolons and decimal commas, new rows in a plain one."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=300).round(3)
+    frame = pd.DataFrame({"x": x, "town": rng.choice(["Oslo", "Lima"], 300), "y": np.where(x > 0, "up", "down")})
+    frame[:200].to_csv(tmp_path / "old.csv", sep=";", decimal=",", index=False)
+    frame[200:].assign(town="Rome").to_csv(tmp_path / "new.csv", index=False)
+    out = str(tmp_path / "net")
+    main(["train", str(tmp_path / "old.csv"), "--target", "y", "--epochs", "20", "--method", "erm", "--out", out])
+    capsys.readouterr()
+    main(["predict", out, str(tmp_path / "new.csv"), "--out", str(tmp_path / "said.csv"), "--alpha", "0.2"])
+    said = capsys.readouterr()
+    assert f"predictions: {tmp_path / 'said.csv'}" in said.out
+    assert "column 'town': 100 of 100 rows have values that no training row had" in said.err
+    found = pd.read_csv(tmp_path / "said.csv")
+    assert list(found.columns) == ["probs_down", "probs_up", "answer", "set", "label"]
+    assert (found.answer == frame.y[200:].to_numpy()).mean() > 0.9
+    main(["evaluate", str(tmp_path / "said.csv"), "--out", str(tmp_path / "judged")])
+    main(["predict", out, str(tmp_path / "new.csv"), "--out", str(tmp_path / "said.parquet"), "--alpha", "0.2"])
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "said.parquet"), found, check_dtype=False)
+    capsys.readouterr()
+    for arguments, expected in (
+        (["--out", str(tmp_path / "said.xlsx")], "give a file that ends in .csv or .parquet"),
+        (["--alpha", "2"], "alpha is 2.0, expected a share of misses"),
+    ):
+        assert expected in refused(["predict", out, str(tmp_path / "new.csv"), *arguments], capsys)
+    assert "holds no model.json" in refused(["predict", str(tmp_path), str(tmp_path / "new.csv")], capsys)
+    (tmp_path / "lacks.csv").write_text("town\nOslo\n")
+    assert "lacks columns that the network was trained on: 'x'" in refused(
+        ["predict", out, str(tmp_path / "lacks.csv")], capsys
+    )
+    assert not (tmp_path / "lacks-predictions.csv").exists()
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_train_leaves_weights_and_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     main(["train", "wine", "--method", "mixup_e", "--epochs", "2", "--seed", "3", "--out", str(tmp_path)])
     assert f"network: {tmp_path} (for calmix predict)" in capsys.readouterr().out

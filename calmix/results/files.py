@@ -110,6 +110,10 @@ def write_json(path: Path, value: Any) -> None:
     write_whole(path, lambda file: file.write(text.encode()))
 
 
+def write_text(path: Path, text: str) -> None:
+    write_whole(path, lambda file: file.write(text.encode(errors="backslashreplace")))
+
+
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     text = csv_of(frame)
     write_whole(path, lambda file: file.write(text))

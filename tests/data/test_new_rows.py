@@ -52,7 +52,7 @@ SPLITS = splits_of(FRAME)
 
 
 def encoding(splits: Splits = SPLITS) -> TableEncoding:
-    assert splits.encoding is not None
+    assert isinstance(splits.encoding, TableEncoding)
     return splits.encoding
 
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from calmix.results.files import hold_folder, refuse_finished
+from calmix.results.files import hold_folder, refuse_finished, write_text
 from calmix.results.records import read_predictions, save_record
 from calmix.results.store import Results, write_results
+from calmix.studies.comparison.card import model_card
 from calmix.studies.comparison.compared import Compared
 from calmix.train import Recipe, run
 from calmix.train.cost import cost_of
@@ -44,5 +45,7 @@ def _kept(recipe: Recipe, out: Path, command: Sequence[str], on_epoch: OnEpoch) 
     save_network(out, recipe, model, record.temperature)
     save_record(out, record, predictions)
     results = Results(facts_of(recipe, tuple(command)), [record], record.method)
+    target = next((column.name for column in results.facts.data.columns if column.taken_for == "target"), "")
+    write_text(out / "README.md", model_card(results, target))
     write_results(out, results)
     return Compared(results, lambda stored: read_predictions(out, stored))

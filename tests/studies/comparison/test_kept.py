@@ -65,3 +65,14 @@ def test_a_network_of_one_s_own_is_kept_under_its_name(tmp_path: Path):
     recipe = Recipe(NamedSet("wine"), "erm", calmix.erm(), narrow, TrainingSettings(epochs=1))
     train_and_keep(recipe, tmp_path)
     assert load(tmp_path, narrow).saved.model == "narrow"
+
+
+def test_the_card_says_what_the_network_is_and_how_good(tmp_path: Path):
+    kept = train_and_keep(RECIPE, tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    [record] = kept.results.records
+    assert card.startswith("# A network that predicts `target` of wine\n")
+    assert f"| {100 * record.metrics['plain']['accuracy']:.1f} |" in card
+    assert "Rows: 107 train, 18 validation, 18 calibration, 35 test. It sees 13 features." in card
+    assert f"The temperature, {record.temperature:.3g}, and sets were fitted on the 18 calibration rows." in card
+    assert "The classes are `class_0`, `class_1`, `class_2`." in card
