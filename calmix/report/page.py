@@ -113,6 +113,7 @@ def _drawn(folder: Path, drawing: Drawing, files: dict[Path, bytes]) -> dict[str
         "width": f"{96 * drawing.width:.0f}",
         "height": f"{96 * drawing.height:.0f}",
         "size": "small" if drawing.width < SMALL else "wide" if drawing.width > WIDE else "",
+        "kind": "photographs" if drawing.photographs else "",
     }
 
 

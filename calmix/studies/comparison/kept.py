@@ -8,6 +8,7 @@ from calmix.results.files import hold_folder, refuse_finished
 from calmix.results.records import read_predictions, save_record
 from calmix.results.store import Results, write_results
 from calmix.studies.comparison.compared import Compared
+from calmix.studies.comparison.mistakes import find_mistakes, write_mistakes
 from calmix.train import Recipe, run
 from calmix.train.cost import cost_of
 from calmix.train.recipe import facts_of, outputs_of
@@ -58,5 +59,7 @@ def _kept(recipe: Recipe, out: Path, command: Sequence[str], on_epoch: OnEpoch) 
     write_tensors(out / "model.pt", checkpoint)
     save_record(out, record, predictions)
     results = Results(facts, [record], record.method)
+    mistakes = find_mistakes(results, lambda _: predictions, [recipe])
+    write_mistakes(out, mistakes)
     write_results(out, results)
-    return Compared(results, lambda stored: read_predictions(out, stored))
+    return Compared(results, lambda stored: read_predictions(out, stored), mistakes)
