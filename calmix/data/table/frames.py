@@ -115,9 +115,9 @@ def table_splits(
 
 
 def _field(column: Taken) -> Field:
-    dates = isinstance(column.values, np.ndarray)
-    kind = "date" if dates else "number" if is_number(column.values) else "category"
-    return Field(column.name, kind, column.values)
+    if isinstance(column.values, np.ndarray):
+        return Field(column.name, "date", column.values)
+    return Field(column.name, "number" if is_number(column.values) else "category", column.values)
 
 
 def _read_target(goal: pd.Series, task: str | None) -> tuple[pd.Series, list[str]]:

@@ -66,41 +66,38 @@ def doubts(mistakes: Mistakes, methods: int) -> str:
     if not rows:
         return ""
     several = len(rows) > 1
-    who = "Every network of every method" if methods > 1 else "Every network"
+    whose = f"the {len(rows)} rows below" if several and len(rows) == len(mistakes.answers) else ""
+    whose = whose or f"{mistakes.unit}{'s' * several} {joined([str(row) for row in rows])}"
+    who = "every network of every method" if methods > 1 else "every network"
     return (
-        f"{who} that was tested on {mistakes.unit}{'s' * several} {joined([str(row) for row in rows])} was wrong, with "
-        f"a mean confidence of {100 * SURE:.0f} % or more. Check {'their labels' if several else 'its label'} first: "
-        f"{'they' if several else 'it'} may be wrong."
+        f"The label{'s' * several} of {whose} may be wrong, so check {'them' if several else 'it'} first: {who} that "
+        f"was tested there said something else, with a mean confidence of {100 * SURE:.0f} % or more."
     )
 
 
 def _answers_caption(mistakes: Mistakes, results: Results) -> str:
-    means = (
-        f" Confidence: the mean over the networks that were wrong, one a {one_round(results)}. The order counts a "
-        "network that was right as 0."
-        if mistakes.networks > 1
-        else ""
-    )
-    return " ".join(
-        filter(
-            None,
-            [
-                f"The test rows that {named(mistakes.method)} got wrong with the highest confidence, before "
-                f"temperature scaling.{means} {mistakes.note}",
-                doubts(mistakes, len(results.methods)),
-            ],
+    said = [f"The test rows that {named(mistakes.method)} got wrong with the highest confidence."]
+    said += filter(None, [doubts(mistakes, len(results.methods))])
+    if mistakes.networks > 1:
+        said.append(
+            f"Confidence: before temperature scaling, the mean over the networks that were wrong, one a "
+            f"{one_round(results)}. In the order of the rows, a network that was right counts as 0."
         )
-    )
+    else:
+        said.append("Confidence: before temperature scaling.")
+    return " ".join([*said, mistakes.note])
 
 
 def _errors_caption(mistakes: Mistakes, results: Results) -> str:
-    one = one_round(results)
-    mean = f" Predicted: the mean over {one}s, as is the error that the order is by." if mistakes.networks > 1 else ""
-    return (
-        f"The test rows with the largest absolute errors of {named(mistakes.method)}, in the unit of the target.{mean} "
-        f"Times typical: the error over the median error of all test rows, {significant(mistakes.typical)}. Where all "
-        f"methods are far off to the same side, check the observed value first. {mistakes.note}"
-    )
+    said = [
+        f"The test rows with the largest absolute errors of {named(mistakes.method)}, in the unit of the target.",
+        f"Times typical: the error over the median error of all test rows, {significant(mistakes.typical)}.",
+    ]
+    if mistakes.networks > 1:
+        said.append("Predicted and error: means over the networks that were tested on the row.")
+    if len(results.methods) > 1:
+        said.append("Where all methods are far off, the observed value may be wrong, so check it first.")
+    return " ".join([*said, mistakes.note])
 
 
 def _unusual_note(mistakes: Mistakes) -> str:
