@@ -130,7 +130,7 @@ class Judged:
         return Judged(*(values[kept] for values in vars(self).values()))
 
 
-def tests_of(seed: int, predictions: NamedArrays) -> Judged | None:
+def judged_of(seed: int, predictions: NamedArrays) -> Judged | None:
     """Of a run; None where its rows were not kept, or have several targets each."""
     if "rows" not in predictions:
         return None
@@ -208,7 +208,7 @@ def find_mistakes(
     """
     given = recipes[0].splits().given
     method = choose(results).method
-    own = [tests_of(record.seed, predictions_of(record)) for record in results.of_method(method)]
+    own = [judged_of(record.seed, predictions_of(record)) for record in results.of_method(method)]
     known = [tests for tests in own if tests is not None]
     if given is None or len(known) < len(own):
         return None
@@ -218,7 +218,7 @@ def find_mistakes(
     else:
         rows = most_wrong(tests, tests.confidence * tests.wrong)
     others = [record for record in results.compared if record.method != method]
-    found = (tests_of(record.seed, predictions_of(record)) for record in others)
+    found = (judged_of(record.seed, predictions_of(record)) for record in others)
     everyone = joined([tests.of_rows(rows), *(one.of_rows(rows) for one in found if one is not None)])
     answers, errors, typical = (), (), 0.0
     if results.regression:
