@@ -84,7 +84,7 @@ _Judged = tuple[float, float, Unusual]  # how rare, minus how far out, what is s
 
 def _numbers(field: Field, places: NDArray[np.int64]) -> list[_Judged]:
     values = _floats(field.values)
-    known = values[~np.isnan(values)]
+    known = np.sort(values[~np.isnan(values)])
     empty = (len(values) - len(known)) / len(values)
     median = np.median(known) if len(known) else 0.0
     unit = np.median(np.abs(known - median)) if len(known) else 0.0
@@ -93,7 +93,8 @@ def _numbers(field: Field, places: NDArray[np.int64]) -> list[_Judged]:
         value = values[place]
         if np.isnan(value):
             return empty, 0.0, _unusual(field, "", 0, empty)
-        smaller, larger = int((known < value).sum()), int((known > value).sum())
+        smaller = int(np.searchsorted(known, value, "left"))
+        larger = len(known) - int(np.searchsorted(known, value, "right"))
         side, inner = (1, smaller) if smaller >= larger else (-1, larger)
         far = abs(value - median) / (unit or 1.0)
         text = _date(value) if field.kind == "date" else _number(field.values, place)

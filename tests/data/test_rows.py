@@ -84,6 +84,9 @@ def test_a_number_is_the_line_on_which_the_row_begins(tmp_path: Path, write: Cal
     lines, sep = path.read_text().split("\n"), ";" if ";" in path.read_text() else ","
     source = Folds(TableFile(path, "t"), 5)
     found: list[int] = []
+    given = source.splits(0).given
+    assert given is not None
+    assert (given.unit, given.note) == ("line", "Lines are those of t.csv, counted from 1.")
     for seed in range(5):
         splits = source.splits(seed)
         for number, target in zip(numbers(splits), targets(splits), strict=True):
@@ -91,8 +94,6 @@ def test_a_number_is_the_line_on_which_the_row_begins(tmp_path: Path, write: Cal
             assert whole.split(sep)[-1] == str(target)
             assert float(whole.split(sep)[0]) == TABLE["a"][TARGETS.tolist().index(target)]
         found += numbers(splits)
-    assert splits.given is not None
-    assert (splits.given.unit, splits.given.note) == ("line", "Lines are those of t.csv, counted from 1.")
     assert len(found) == len(set(found)) == 57  # every row with a target once
 
 
@@ -139,13 +140,12 @@ def test_rows_of_arrays_and_images_are_counted_from_0():
         assert splits.given is not None
         assert splits.given.unit == "image"
         digits = NamedSet("digits").splits(seed)
-        assert np.allclose(16 * digits.test.x[:, 0].numpy(), load_digits().images[numbers(digits)])
+        assert np.allclose(16 * digits.test.x.flatten(1).numpy(), load_digits(return_X_y=True)[0][numbers(digits)])
     x, y = torch.randn(40, 2), torch.arange(40.0) % 7
     splits = Arrays(x, y).splits(2)
     assert splits.given is not None
-    assert torch.allclose(
-        splits.test.y[:, 0] * splits.about.target_std[0] + splits.about.target_mean[0], y[numbers(splits)]
-    )  # pyright: ignore[reportIndexIssue]
+    (mean,), (std,) = (torch.tensor(v).view(-1).tolist() for v in (splits.about.target_mean, splits.about.target_std))
+    assert torch.allclose(splits.test.y[:, 0] * std + mean, y[numbers(splits)])
     assert [field.name for field in splits.given.fields] == ["x0", "x1"]
 
 

@@ -10,6 +10,7 @@ import binascii
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -117,8 +118,8 @@ class Judged:
 
     rows: NDArray[np.int64]  # (t,) as the user counts
     seeds: NDArray[np.int64]  # (t,)
-    truth: NDArray  # (t,) class ids, or values
-    said: NDArray  # (t,) likewise
+    truth: NDArray[Any]  # (t,) class ids, or values
+    said: NDArray[Any]  # (t,) likewise
     confidence: NDArray[np.float64]  # (t,); 1 for values
 
     @property

@@ -97,7 +97,7 @@ def comparison_page(results: Results, predictions_of: PredictionsOf, mistakes: M
         command=results.facts.command,
         made=[_how(results)],
         date=results.facts.date,
-        files=("results.json", "results.csv", "figures/"),
+        files=("results.json", "results.csv", *(["mistakes.json"] if mistakes else []), "figures/"),
     )
 
 
