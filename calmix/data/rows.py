@@ -14,7 +14,7 @@ from calmix.reading import visible
 
 Kind = Literal["number", "date", "category"]
 RARE = 0.1  # of the rows; what more rows have is not unusual
-_LONGEST = 40  # characters of a name or a text that are shown
+_LONGEST = 30  # characters of a name or a text that are shown
 
 
 @dataclass(frozen=True)

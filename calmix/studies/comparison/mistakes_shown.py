@@ -20,6 +20,7 @@ from calmix.studies.comparison.wording import one_round
 SURE = 0.9  # mean confidence from which wrong answers of all networks make a label doubtful
 ACROSS = 4  # pictures in a row
 _LONGEST = 15  # characters above a picture
+_CLASS = 24  # characters of the name of a class in the table
 
 
 def mistakes_section(results: Results, mistakes: Mistakes | None) -> list[Section]:
@@ -141,8 +142,8 @@ def _answers_table(mistakes: Mistakes, results: Results) -> Table:
     headings = ["Label", "Said", "Confidence, %", "Wrong in", *(["All methods"] if several else [])]
     rows = [
         [
-            one.truth,
-            one.said,
+            _cut(one.truth, _CLASS),
+            _cut(one.said, _CLASS),
             confidence_text(one.confidence),
             f"{one.wrong} of {one.tested}",
             *([f"{one.all_wrong} of {one.all_tested}"] if several else []),
@@ -229,5 +230,5 @@ def _said(one: WrongAnswer | LargeError) -> list[str]:
     return [f"is {significant(one.observed)}", f"said {significant(one.predicted)}"]
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+def _cut(text: str, longest: int = _LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
