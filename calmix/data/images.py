@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from calmix.data.folders import digest_of_files, find_folder
+from calmix.data.rows import GivenRows
 from calmix.data.splits import About, Draw, RowIds, Split, Splits, cut_train, draw_parts, split_rows
 from calmix.errors import DataError
 from calmix.reading import read_bytes, reading
@@ -57,7 +58,9 @@ def digits(seed: Draw = 0, train_size: int | None = None) -> Splits:
         pixel_mean=(0.0,),
         pixel_std=(1.0,),
     )
-    return Splits(*(Split(images[rows], torch.from_numpy(labels[rows])) for rows in parts), about=about)
+    note = "Images are counted from 0, as in scikit-learn's load_digits."
+    given = GivenRows(np.arange(len(labels)), parts[-1], "image", note)
+    return Splits(*(Split(images[rows], torch.from_numpy(labels[rows])) for rows in parts), about=about, given=given)
 
 
 def fashion_mnist(seed: int = 0, train_size: int | None = None, data_dir: Path | None = None) -> Splits:
@@ -117,6 +120,7 @@ def _image_splits(
     with using_threads(1):  # the sums are then the same on every machine alike
         std, mean = torch.std_mean(pixels, dim=(0, 2, 3), correction=0, keepdim=True)  # (1, C, 1, 1)
     std[std == 0] = 1
+    tests = np.arange(len(official_test[1]))
 
     def split(pixels: torch.Tensor, labels: RowIds) -> Split:
         return Split(pixels.sub_(mean).div_(std), torch.tensor(labels))
@@ -128,6 +132,7 @@ def _image_splits(
         test=split(floats(official_test[0]), official_test[1]),
         about=replace(about, pixel_mean=tuple(mean.flatten().tolist()), pixel_std=tuple(std.flatten().tolist())),
         train_rows=train,
+        given=GivenRows(tests, tests, "image", "Images are counted from 0, as in the official test set."),
     )
 
 

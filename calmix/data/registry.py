@@ -13,6 +13,7 @@ from calmix.data.splits import TASKS, Draw, Splits
 from calmix.data.table.format import DETECTED, TableFormat
 from calmix.data.toys import circles, two_moons
 from calmix.errors import DataError, SettingError, UnknownNameError
+from calmix.reading import visible
 
 DATASETS: dict[str, Callable[..., Splits]] = {
     "digits": digits,
@@ -50,7 +51,11 @@ def path_splits(
     options = {"task": task, "seed": seed, "train_size": train_size, "keep": keep, "drop": drop}
     splits = table_splits(table.frame, target, name=name, source=str(path), **options)
     notices = (*table.notices, *splits.about.notices)
-    return replace(splits, about=replace(splits.about, digest=digest_of_files([path]), notices=notices))
+    assert splits.given is not None
+    note = f"{table.unit.capitalize()}s are those of {visible(path.name)}, counted from 1."
+    given = replace(splits.given, numbers=table.numbers[splits.given.numbers], unit=table.unit, note=note)
+    about = replace(splits.about, digest=digest_of_files([path]), notices=notices)
+    return replace(splits, about=about, given=given)
 
 
 def named_splits(name: str, seed: Draw, train_size: int | None, task: str | None, data_dir: Path | None) -> Splits:

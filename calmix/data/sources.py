@@ -18,6 +18,7 @@ from torch import Tensor
 from calmix.column_use import TARGET_ENCODING
 from calmix.data.noise import LabelNoise
 from calmix.data.registry import DATASETS, FOLDABLE, named_splits, path_splits
+from calmix.data.rows import Field, GivenRows
 from calmix.data.splits import About, Draw, Fold, Split, Splits, check_classes, cut_train, draw_parts, listed
 from calmix.data.table.format import DETECTED, TableFormat
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
@@ -315,7 +316,11 @@ class Arrays:
             pixel_mean=mean if pixels else (),
             pixel_std=std if pixels else (),
         )
-        return Splits(*(Split(x[rows], y[rows]) for rows in parts), about=about)
+        unit = "image" if about.kind == "image" else "row"
+        note = f"{unit.capitalize()}s are counted from 0, as in the arrays that were given."
+        fields = [Field(name, "number", self.x[:, column].numpy()) for column, name in enumerate(about.features)]
+        given = GivenRows(np.arange(len(self.y)), others[-1], unit, note, fields)
+        return Splits(*(Split(x[rows], y[rows]) for rows in parts), about=about, given=given)
 
     def whole(self) -> "Arrays":
         return replace(self, train_size=None)
@@ -360,7 +365,10 @@ def as_source(data: Any, target: str | None = None) -> DataSource:
     if hasattr(data, "splits") and hasattr(data, "whole"):
         return data
     if isinstance(data, Splits):
-        return Fixed(data)
+        tests = np.arange(len(data.test))
+        unit = "image" if data.about.kind == "image" else "row"
+        note = f"{unit.capitalize()}s are counted from 0, as in the test split."
+        return Fixed(data if data.given else replace(data, given=GivenRows(tests, tests, unit, note)))
     if isinstance(data, tuple) and len(data) == 2 and all(hasattr(part, "shape") for part in data):
         return Arrays(_tensor(data[0], "x"), _tensor(data[1], "y"))
     if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, str | bytes | dict | tuple):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calmix.column_use import ColumnUse
+from calmix.data.rows import GivenRows
 from calmix.errors import DataError, SettingError
 from calmix.reading import visible
 
@@ -79,6 +80,7 @@ class Splits:
     about: About
     train_rows: RowIds | None = field(default=None, compare=False)  # train's places in an official training part
     encoding: "RowEncoding | None" = field(default=None, compare=False)  # of tables
+    given: GivenRows | None = field(default=None, compare=False)  # where test rows are found; None: nowhere
 
 
 @dataclass(frozen=True)

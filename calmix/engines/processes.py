@@ -156,9 +156,11 @@ class _Sender:
 def _shared(splits: Splits) -> Splits:
     """The same splits in shared memory. Raise RuntimeError where there is no room."""
     names = ("train", "validation", "calibration", "test")
+    given = splits.given and replace(splits.given, fields=())  # whose cells no run looks at
     parts = {name: getattr(splits, name) for name in names}
     return replace(
         splits,
+        given=given,
         **{name: Split(part.x.clone().share_memory_(), part.y.clone().share_memory_()) for name, part in parts.items()},
     )
 

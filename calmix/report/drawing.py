@@ -48,6 +48,7 @@ class Drawing:
     height: float  # inches
     paint: Callable[[Figure], object]
     width: float = WIDTH
+    photographs: bool = False  # images that are shown as they are, also in the dark
 
     def save(self, *formats: str) -> list[bytes]:
         """The figure as files of these formats, `svg` or `png`; the same data give the same bytes."""

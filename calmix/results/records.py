@@ -147,6 +147,8 @@ def read_predictions(folder: Path, record: Record) -> NamedArrays:
     else:
         expected = {"logits": "n K", "probs": "n K", "labels": "K: n", "temperature": ""}
         expected |= {name: f"{name} K" for name in arrays if name.startswith("ood_") and name.endswith("_logits")}
+    if "rows" in arrays:
+        expected["rows"] = "n"
     check_arrays(path, arrays, expected)
     if record.temperature is not None:
         probs = arrays["probs"]

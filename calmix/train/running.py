@@ -84,10 +84,11 @@ def _run(recipe: Recipe, on_epoch: OnEpoch) -> FinishedRun:
 def measure(model: nn.Module, splits: Splits) -> Measurement:
     """Scores on the test split, the temperature fitted on the calibration split, and the predictions behind both."""
     about = splits.about
+    rows = {} if splits.given is None else {"rows": splits.given.tested}
     if about.task == "regression":
         mean, targets = _values(model, about, splits.test)
         test = RegressionPredictions(mean, targets)
-        arrays = {"mean": mean.numpy(), "targets": targets.numpy()}
+        arrays = {"mean": mean.numpy(), "targets": targets.numpy(), **rows}
         return Measurement(regression_scores(test), None, arrays, test)
     test = ClassPredictions(predicted_logits(model, splits.test), splits.test.y.view(-1).long())
     held = ClassPredictions(predicted_logits(model, splits.calibration), splits.calibration.y.view(-1).long())
@@ -99,6 +100,7 @@ def measure(model: nn.Module, splits: Splits) -> Measurement:
         "temperature": np.array(found.temperature),
         "calibration_logits": held.logits.float().numpy(),
         "calibration_labels": held.labels.numpy(),
+        **rows,
     }
     return Measurement(found.scores, found.temperature, arrays, test)
 

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zipfile import ZipFile
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pandas.api.types import is_object_dtype, is_string_dtype
 
 from calmix.data.splits import listed
@@ -33,10 +35,13 @@ ANEW = "get the file anew"
 class TableRead:
     """The columns and rows of a file, and what was found in it that is not the plain default, in full sentences.
 
+    numbers: (N,) where each row is in the file, from 1: its line of a text, else its row. unit: what is counted.
     Do not change the frame in place: a file is read once.
     """
 
     frame: pd.DataFrame
+    numbers: NDArray[np.int64]
+    unit: Literal["line", "row"]
     notices: tuple[str, ...] = ()
 
 
@@ -74,12 +79,12 @@ def _read(path: Path, modified: int, format: TableFormat) -> TableRead:
         raise DataError(f"{path} packs a file that is packed itself; unpack it and give the {kind} file.")
     _check_options(path, kind, format)
     if kind in TEXTS and content is not None:
-        frame, notices = read_text(path, content, format)
-        return TableRead(frame, tuple(notices))
+        frame, notices, lines = read_text(path, content, format)
+        return TableRead(frame, lines, "line", tuple(notices))
     if kind in JSONS and content is not None:
-        return _spelled(path, _read_json(path, content, kind != ".json", format), [], format)
+        return _spelled(path, _read_json(path, content, kind != ".json", format), [], None, format)
     if kind in ARROWS and content is None:
-        return _spelled(path, _read_arrow(path, kind), [], format)
+        return _spelled(path, _read_arrow(path, kind), [], None, format)
     if kind in SHEETS and content is None:
         return _spelled(path, *_read_excel(path, format), format)
     if kind in OLD:
@@ -95,18 +100,21 @@ def _check_options(path: Path, kind: str, format: TableFormat) -> None:
             raise SettingError(f"{name} is for {listed(kinds)} files, and {path} is none: leave it out.")
 
 
-def _spelled(path: Path, frame: pd.DataFrame, notices: Iterable[str], format: TableFormat) -> TableRead:
-    """A frame whose cells have types, the numbers in its columns of text as numbers."""
+def _spelled(
+    path: Path, frame: pd.DataFrame, notices: Iterable[str], rows: NDArray[np.int64] | None, format: TableFormat
+) -> TableRead:
+    """A frame whose cells have types, the numbers in its columns of text as numbers. rows: None is 1, 2, ..."""
+    numbers = np.arange(1, len(frame) + 1) if rows is None else rows
     texts = [name for name, column in frame.items() if is_object_dtype(column) or is_string_dtype(column)]
     texts = [name for name in texts if not isinstance(frame[name].dtype, pd.CategoricalDtype)]
     only: pd.DataFrame = frame.loc[:, texts]
     if not needs_marks(only, TableFormat(decimal=format.decimal, thousands=format.thousands)):
-        return TableRead(frame, tuple(notices))
+        return TableRead(frame, numbers, "row", tuple(notices))
     found = read_marks(only, only, format, str(path))
     said = told_marks(found.readings)
     told = [f"{path.name} was read with {', '.join(said)}."] if said else []
     changed = {str(name): found.frame[name] for name in texts if found.frame[name] is not only[name]}
-    return TableRead(frame.assign(**changed), (*told, *notices, *found.notices))
+    return TableRead(frame.assign(**changed), numbers, "row", (*told, *notices, *found.notices))
 
 
 # ------------------------------------------------------------------------------------------------ columns with types
@@ -190,7 +198,7 @@ def _typed(path: Path, columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     return pd.DataFrame(frame)
 
 
-def _read_excel(path: Path, format: TableFormat) -> tuple[pd.DataFrame, list[str]]:
+def _read_excel(path: Path, format: TableFormat) -> tuple[pd.DataFrame, list[str], NDArray[np.int64]]:
     remedy = "save it anew as .xlsx, or as CSV"
     try:
         import openpyxl  # pyright: ignore[reportMissingModuleSource]
@@ -220,8 +228,8 @@ def _read_excel(path: Path, format: TableFormat) -> tuple[pd.DataFrame, list[str
 
 def _of_rows(
     path: Path, rows: Sequence[Sequence[Any]], format: TableFormat, notices: list[str]
-) -> tuple[pd.DataFrame, list[str]]:
-    """The table within the rows of a sheet."""
+) -> tuple[pd.DataFrame, list[str], NDArray[np.int64]]:
+    """The table within the rows of a sheet, what to tell of it, and which row of the sheet each of its rows is."""
     kept = [[None if _is_blank(cell) else cell for cell in row] for row in rows]
     width = max((place + 1 for row in kept for place, cell in enumerate(row) if cell is not None), default=0)
     kept = [(row + [None] * width)[:width] for row in kept]
@@ -232,15 +240,12 @@ def _of_rows(
     texts = [["" if cell is None else str(cell) for cell in row] for row in kept]
     filled = [sum(cell is not None for cell in row) for row in kept]
     shape = shape_of(path, Rows(texts, texts[-8:], [width] * len(kept), filled, range(1, len(kept) + 1)), format)
-    body = [
-        row
-        for row, cells in zip(kept[shape.begin : shape.stop], filled[shape.begin : shape.stop], strict=True)
-        if cells
-    ]
+    places = [place for place in range(shape.begin, shape.stop) if filled[place]]
+    body = [kept[place] for place in places]
     columns = {name: [row[place] for row in body] for place, name in enumerate(shape.names)}
     unused = [name for name, cells in columns.items() if name.startswith("Unnamed: ") and all(c is None for c in cells)]
     used = {name: cells for name, cells in columns.items() if name not in unused or len(unused) == len(columns)}
-    return _typed(path, used), [*notices, *shape.notices]
+    return _typed(path, used), [*notices, *shape.notices], np.array(places, np.int64) + 1
 
 
 def _is_blank(cell: Any) -> bool:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from pandas.api.types import is_datetime64_any_dtype
 
 from calmix.column_use import ColumnUse
+from calmix.data.rows import Field, GivenRows
 from calmix.data.splits import About, Draw, RowIds, Split, Splits, check_classes, cut_train, draw_parts, listed
 from calmix.data.table.cells import numbers_of, tidy
-from calmix.data.table.columns import LARGEST, examined, floats, is_number, notices_of, used_of
+from calmix.data.table.columns import LARGEST, Taken, examined, floats, is_number, notices_of, used_of
 from calmix.data.table.encoding import encoded
 from calmix.data.table.leaks import leaks
 from calmix.data.table.new_rows import encoding_of
@@ -110,7 +111,15 @@ def table_splits(
         notices=tuple(notices),
         columns=tuple(uses[name] for name in order),
     )
-    return Splits(*splits, about=about, encoding=encoding_of(made, used))
+    note = f"Rows are counted from 0, as in {source}."
+    given = GivenRows(rows, parts[-1], "row", note, [_field(column) for column in used])
+    return Splits(*splits, about=about, encoding=encoding_of(made, used), given=given)
+
+
+def _field(column: Taken) -> Field:
+    if isinstance(column.values, np.ndarray):
+        return Field(column.name, "date", column.values)
+    return Field(column.name, "number" if is_number(column.values) else "category", column.values)
 
 
 def _read_target(goal: pd.Series, task: str | None) -> tuple[pd.Series, list[str]]:

@@ -15,7 +15,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from calmix.data.splits import listed
 from calmix.data.table.format import SEPARATORS, TableFormat
@@ -58,7 +60,7 @@ def decoded(path: Path, content: bytes, encoding: str | None) -> tuple[str, str]
         text, said = _western(path, content), "cp1252"
     if "\0" in text:
         raise DataError(f"{path} is not text (it has zero bytes); save the table as CSV in UTF-8.")
-    text = re.sub(r"\r\n?", "\n", text.removeprefix("\ufeff")).lstrip("\n")
+    text = re.sub(r"\r\n?", "\n", text.removeprefix("\ufeff"))
     if not text.strip():
         raise DataError(f"{path} is empty; give a table with a header and rows.")
     if not said:
@@ -249,6 +251,7 @@ class Rows:
     widths: Sequence[int]  # cells of each
     filled: Sequence[int]  # cells of each that are not empty
     ends: Sequence[int]  # lines on which they end, from 1
+    begins: Sequence[int] = ()  # lines on which they begin
 
 
 @dataclass(frozen=True)
@@ -269,22 +272,25 @@ class Shape:
 
 
 def _rows(text: str, layout: Layout) -> Rows:
-    widths, ends, filled = array("i"), array("i"), array("i")
+    widths, begins, ends, filled = array("i"), array("i"), array("i"), array("i")
     head: list[list[str]] = []
     tail: deque[list[str]] = deque(maxlen=8)
     reader = layout.rows(io.StringIO(text))
+    read = 0
     for row in reader:
+        begin, read = read + 1, reader.line_num
         cells = len(row) - row.count("")
         if cells or len(row) > 1:
             widths.append(len(row))
-            ends.append(reader.line_num)
+            begins.append(begin)
+            ends.append(read)
             filled.append(cells)
             if len(head) < ROWS:
                 head.append(row)
             tail.append(row)
             if not layout.strict and any("\n" in cell for cell in row):
-                raise ValueError(f"the quotes around the cell that ends on line {reader.line_num} do not fit")
-    return Rows(head, list(tail), widths, filled, ends)
+                raise ValueError(f"the quotes around the cell that ends on line {read} do not fit")
+    return Rows(head, list(tail), widths, filled, ends, begins)
 
 
 def shape_of(path: Path, rows: Rows, format: TableFormat) -> Shape:
@@ -397,14 +403,15 @@ def _shown_rows(rows: Sequence[Sequence[str]]) -> str:
 # ------------------------------------------------------------------------------------------------------ all together
 
 
-def read_text(path: Path, content: bytes, format: TableFormat) -> tuple[pd.DataFrame, list[str]]:
-    """The frame of a table in text, and what to tell of it.
+def read_text(path: Path, content: bytes, format: TableFormat) -> tuple[pd.DataFrame, list[str], NDArray[np.int64]]:
+    """The frame of a table in text, what to tell of it, and the line of the file on which each row begins, from 1.
 
     Raises:
         DataError: it is no text, rows have different lengths, there is no header, or numbers can be read in two ways.
     """
     text, encoded = decoded(path, content, format.encoding)
-    sep, notices = format.sep, []
+    sep, notices, lines = format.sep, [], text.count("\n")
+    text = text.lstrip("\n")
     if hint := re.match(r'"?sep=(.)"?\n', text):  # Excel's
         sep, text = sep or hint[1], text[hint.end() :]
     comments = re.match(r"(?:[ \t]*#.*\n)+", text)
@@ -420,6 +427,9 @@ def read_text(path: Path, content: bytes, format: TableFormat) -> tuple[pd.DataF
     full = sum(1 for cells in rows.filled[shape.begin : shape.stop] if cells)
     if not full:
         raise DataError(f"{path} has a header and no rows; give a table with rows.")
+    above = lines - text.count("\n")  # what was taken off stood there
+    whole = slice(shape.begin, shape.stop)
+    places = np.array(rows.begins[whole])[np.array(rows.filled[whole]) > 0].astype(np.int64) + above
     text = _lines(text, rows.ends[shape.begin - 1] if shape.begin else 0, rows.ends[shape.stop - 1])
     if full < shape.stop - shape.begin:  # rows of separators alone
         text = re.sub(rf"(?m)^[{re.escape(layout.sep)} \t\"]+(?:\n|\Z)", "", text)
@@ -439,7 +449,7 @@ def read_text(path: Path, content: bytes, format: TableFormat) -> tuple[pd.DataF
         notices += marks
     said += [encoded] * bool(encoded)
     told = [f"{path.name} was read with {', '.join(said)}."] if said else []
-    return frame, [*told, *shape.notices, *notices]
+    return frame, [*told, *shape.notices, *notices], places
 
 
 def told_marks(readings: frozenset[Reading]) -> list[str]:

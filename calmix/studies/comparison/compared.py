@@ -13,6 +13,7 @@ from calmix.report.terminal import Sheet, print_sheets
 from calmix.results.records import read_predictions
 from calmix.results.scores import Scores
 from calmix.results.store import Results, read_results
+from calmix.studies.comparison.mistakes import Mistakes, read_mistakes
 from calmix.studies.comparison.page import PredictionsOf, comparison_page
 from calmix.studies.comparison.sentences import advice
 from calmix.studies.comparison.tables import columns_of, difference_table, summary_table
@@ -24,11 +25,13 @@ from calmix.threads import using_threads
 class Compared:
     """A finished comparison.
 
-    results: facts and records. predictions_of: the test predictions of a run, `calmix.results.records`.
+    results: facts and records. predictions_of: the test predictions of a run, `calmix.results.records`. mistakes: the
+    test rows that the recommended method gets most wrong; None where it is not known which rows were tested.
     """
 
     results: Results
     predictions_of: PredictionsOf
+    mistakes: Mistakes | None = None
 
     @property
     def scores(self) -> Scores:
@@ -67,7 +70,7 @@ class Compared:
     def page(self) -> Page:
         """The report as a value."""
         with using_threads(1):  # each run is small
-            return comparison_page(self.results, self.predictions_of)
+            return comparison_page(self.results, self.predictions_of, self.mistakes)
 
     def write_report(self, folder: Path | str) -> Path:
         """Write report.html, and figures/ with each figure as PNG, SVG and CSV. Return the path of the page.
@@ -95,4 +98,5 @@ def read_comparison(folder: Path, reference: str | None = None) -> Compared:
     Raises:
         DataError: the folder holds no comparison, or a damaged one. UnknownNameError: the reference takes no part.
     """
-    return Compared(read_results(folder, reference), lambda record: read_predictions(folder, record))
+    results, mistakes = read_results(folder, reference), read_mistakes(folder)
+    return Compared(results, lambda record: read_predictions(folder, record), mistakes)

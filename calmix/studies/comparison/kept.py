@@ -9,6 +9,7 @@ from calmix.results.records import read_predictions, save_record
 from calmix.results.store import Results, write_results
 from calmix.studies.comparison.card import model_card
 from calmix.studies.comparison.compared import Compared
+from calmix.studies.comparison.mistakes import find_mistakes, write_mistakes
 from calmix.train import Recipe, run
 from calmix.train.cost import cost_of
 from calmix.train.recipe import facts_of
@@ -47,5 +48,7 @@ def _kept(recipe: Recipe, out: Path, command: Sequence[str], on_epoch: OnEpoch) 
     results = Results(facts_of(recipe, tuple(command)), [record], record.method)
     target = next((column.name for column in results.facts.data.columns if column.taken_for == "target"), "")
     write_text(out / "README.md", model_card(results, target))
+    mistakes = find_mistakes(results, lambda _: predictions, [recipe])
+    write_mistakes(out, mistakes)
     write_results(out, results)
-    return Compared(results, lambda stored: read_predictions(out, stored))
+    return Compared(results, lambda stored: read_predictions(out, stored), mistakes)

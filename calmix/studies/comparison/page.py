@@ -57,6 +57,8 @@ from calmix.studies.comparison.curves import (
 from calmix.studies.comparison.described import described
 from calmix.studies.comparison.dots import dots_drawing, prepare_dots
 from calmix.studies.comparison.forest import forest_caption, forest_drawing, prepare_forest
+from calmix.studies.comparison.mistakes import Mistakes
+from calmix.studies.comparison.mistakes_shown import mistakes_section
 from calmix.studies.comparison.points import Scatter, points_drawing, prepare_points
 from calmix.studies.comparison.quantile import prepare_quantiles, quantiles_drawing
 from calmix.studies.comparison.sentences import advice
@@ -75,7 +77,7 @@ AllAnswers = Mapping[str, Sequence[Answers]]  # by method, in the order of the s
 MOST_SEEDS = 25  # whose runs are drawn; more could not be told apart, and a page would hold megabytes of them
 
 
-def comparison_page(results: Results, predictions_of: PredictionsOf) -> Page:
+def comparison_page(results: Results, predictions_of: PredictionsOf, mistakes: Mistakes | None = None) -> Page:
     """The page of a comparison. The predictions of a run that is drawn are asked for once."""
     verdict = advice(results)
     figures = _regression if results.regression else _classification
@@ -88,13 +90,14 @@ def comparison_page(results: Results, predictions_of: PredictionsOf) -> Page:
             *_differences(results),
             *_methods(results),
             *figures(results, predictions_of),
+            *mistakes_section(results, mistakes),
             *columns_section(results.facts.data.columns),
         ],
         facts=_facts(results),
         command=results.facts.command,
         made=[_how(results)],
         date=results.facts.date,
-        files=("results.json", "results.csv", "figures/"),
+        files=("results.json", "results.csv", *(["mistakes.json"] if mistakes else []), "figures/"),
     )
 
 

@@ -2,6 +2,7 @@
 
     OUT/runs/SLUG-seed0.json        one finished run, see `calmix.results.records`
     OUT/predictions/SLUG-seed0.npz  its predictions
+    OUT/mistakes.json               rows that were most wrong, see `calmix.studies.comparison.mistakes`
     OUT/results.json, results.csv   all runs, see `calmix.results.store`
     OUT/report.html, figures/       drawn from the above
 
@@ -26,6 +27,7 @@ from calmix.results.files import NamedArrays, check_labels, hold_folder, refuse_
 from calmix.results.records import Failure, Record, read_predictions, read_record, save_record, write_record
 from calmix.results.store import PLAIN_TRAINING, Results, references, write_results
 from calmix.studies.comparison.compared import Compared
+from calmix.studies.comparison.mistakes import find_mistakes, write_mistakes
 from calmix.train import Recipe, Robustness, TrainingSettings
 from calmix.train.cost import cost_of
 from calmix.train.recipe import facts_of
@@ -267,9 +269,11 @@ def carry_out_comparison(
             store.rewrite(record)
             records[record.method, record.seed] = record
         results = replace(results, records=[records[one.method, one.seed] for one in results.records])
+        mistakes = find_mistakes(results, store.predictions, recipes)
         if out is not None:
+            write_mistakes(out, mistakes)
             write_results(out, results)
-    return Compared(results, store.predictions)
+    return Compared(results, store.predictions, mistakes)
 
 
 _Key = tuple[str, int]  # label, seed

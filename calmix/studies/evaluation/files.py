@@ -51,7 +51,7 @@ OTHER_NAMES = {
     "prob": "probs", "probability": "probs", "probabilities": "probs", "logit": "logits", "label": "labels",
     "target": "targets", "var": "variance", "human_label": "human_labels", "votes": "human_labels",
 }  # fmt: skip
-IGNORED = ("temperature",)  # `calmix compare` notes it beside the predictions
+IGNORED = ("temperature", "rows")  # `calmix compare` notes them beside the predictions
 CALIBRATION, OOD = "calibration_", "ood_"
 OUTSIDE = "outside_"  # as calmix 0.1.0 called it
 NAME = re.compile(

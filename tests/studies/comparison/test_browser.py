@@ -7,12 +7,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from calmix.data.rows import Unusual
 from calmix.studies.comparison.compared import read_comparison
+from calmix.studies.comparison.mistakes import Content, Mistakes, Picture, WrongAnswer
 
 FLAGS = [
     "--headless",
@@ -128,7 +131,16 @@ def page(request: pytest.FixtureRequest, finish: Callable, tmp_path_factory: pyt
     labels = ["erm", "mixup", *(f"sk_mixup(tau_max={i}.25, remember=True)" for i in range(3)), "x" * 90]
     beyond = request.param == "classification"
     finish(folder, labels, task=request.param, beyond=beyond, hostile="<script>a</script> " + "y" * 120)
-    return read_comparison(folder).write_report(folder)
+    found = read_comparison(folder)
+    return replace(found, mistakes=mistakes() if beyond else None).write_report(folder)
+
+
+def mistakes() -> Mistakes:
+    """Of long names, with pictures and unusual values."""
+    answers = [WrongAnswer(10**6 + row, "y" * 120, "<b>z", 0.95, 3, 3, 18, 18, 0.95) for row in range(6)]
+    unusual = [Unusual(f"{'c' * 29}{place}", "v" * 30, "category", 0, 0.01) for place in range(3)]
+    content = Content(unusual, Picture((3, 1, 2), base64.b64encode(bytes(range(6))).decode()))
+    return Mistakes("erm", "image", "Images are counted from 0.", 3, 99, answers, contents=[content] * len(answers))
 
 
 LOOKS: dict[str, dict[str, Any]] = {
@@ -168,6 +180,17 @@ def test_the_dark_page_is_dark_and_the_printed_one_is_not(browser: Browser, page
     browser.open(page, 1000, dark=True, medium="print")
     assert paper() > 600
     assert browser.pdf().startswith(b"%PDF")
+
+
+def test_photographs_keep_their_colours_in_the_dark(browser: Browser, page: Path):
+    found = (
+        "[...document.querySelectorAll('figure')].map(one => [one.className, getComputedStyle(one.firstChild).filter])"
+    )
+    browser.open(page, 1000, dark=True)
+    filters = dict(browser.value(found))
+    assert filters[""].startswith("invert")
+    assert filters.get("photographs", "none") == "none"
+    assert ("photographs" in filters) == ("Most confident mistakes" in browser.value("document.body.innerText"))
 
 
 def test_what_is_folded_is_open_on_paper(browser: Browser, page: Path):

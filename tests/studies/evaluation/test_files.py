@@ -101,9 +101,10 @@ def test_one_file_may_hold_all_of_it(tmp_path: Path):
     path = npz(
         tmp_path, logits=LOGITS, probs=PROBS, labels=LABELS, temperature=np.array(1.5),
         human_labels=np.full((40, 3), 7), calibration_logits=LOGITS[:9], calibration_labels=LABELS[:9],
-        ood_not_mnist_logits=LOGITS[:5],
+        ood_not_mnist_logits=LOGITS[:5], rows=np.arange(40),
     )  # fmt: skip
     given = read_given(path)
+    assert given.notices == ()
     assert isinstance(given.calibration, ClassPredictions)
     assert len(given.calibration) == 9
     assert list(given.ood) == ["not_mnist"]
