@@ -15,6 +15,7 @@ from calmix.results.statistics import interval
 from calmix.results.store import PLAIN_TRAINING, Results
 from calmix.studies.comparison import balance
 from calmix.studies.comparison.goals import unequal
+from calmix.studies.comparison.lucky import lucky_seeds
 
 FALLS, FALLS_BY = 0.05, 0.01  # of the loss, and in its unit, in the last half of the epochs: still learning
 ROSE, ROSE_BY = 0.10, 0.02  # the same, from its lowest point to the end: over-fitted
@@ -28,6 +29,7 @@ def cautions(results: Results) -> list[str]:
     return [
         *balance.cautions(results),
         *(sentence for sentence in (_too_short(results), _behind(results), _too_long(results)) if sentence),
+        *lucky_seeds(results),
         *named_often(results),
     ]
 
