@@ -182,7 +182,6 @@ def test_what_the_reader_had_to_find_is_on_the_terminal_and_the_page(
 
 
 def test_a_cell_that_is_no_number_is_named(tmp_path: Path):
-    with pytest.raises(
-        DataError, match=r"column 'prob_cat' holds 'k.A.' in row 61, which is no number \(1 of 61 rows\)"
-    ):
+    said = r"column 'prob_cat' holds 'k.A.' in row 61, which is no number \(1 of 61 rows\)"
+    with pytest.raises(DataError, match=said):
         read(european(tmp_path, "1;k.A.;0,5;0,5"))
