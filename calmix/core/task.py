@@ -8,7 +8,7 @@ they have the same gradient. `PerRow` and `Dense` mix losses. In `MultiTask` eac
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from calmix.core import require
 from calmix.core.mix import Shares
 from calmix.core.tree import leaves, map_leaves
 from calmix.errors import SettingError, ShapeError, UnknownNameError
+from calmix.reprs import shown
 
 
 class Task(Protocol):
@@ -97,8 +98,7 @@ class Classification:
                 require.at_least("each weight", weight, 0)
 
     def __repr__(self) -> str:
-        given = [f for f in fields(self) if getattr(self, f.name) != f.default]
-        return f"Classification({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in given)})"
+        return shown(self)
 
     def target(self, y: Tensor) -> Tensor:
         if not isinstance(y, Tensor) or y.is_floating_point():

@@ -5,7 +5,7 @@ A source is passed around instead of a data set's name; its repr tells whether t
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard
@@ -22,6 +22,7 @@ from calmix.data.rows import Field, GivenRows
 from calmix.data.splits import About, Draw, Fold, Split, Splits, check_classes, cut_train, draw_parts, listed
 from calmix.data.table.format import DETECTED, TableFormat
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
+from calmix.reprs import shown
 from calmix.threads import using_threads
 
 _keep_last = lru_cache(maxsize=1)  # the last splits of each kind of source stay in memory
@@ -79,9 +80,7 @@ class TableFile:
 
     def __repr__(self) -> str:
         """Without a format and columns to drop where there are none, so that texts of runs stay as they were."""
-        said = {"drop": bool(self.drop), "format": self.format != DETECTED}
-        shown = [field.name for field in fields(self) if said.get(field.name, True)]
-        return f"TableFile({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+        return shown(self, unless_default={"drop", "format"})
 
     def splits(self, seed: Draw) -> Splits:
         return self._splits(seed, self.path.stat().st_mtime_ns if self.path.exists() else 0)

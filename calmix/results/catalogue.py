@@ -108,7 +108,7 @@ class Column:
     def sized(self, largest: float) -> "Column":
         """The power of ten and the digits in which numbers as large as `largest`, in stored units, show four digits."""
         power = power_of(largest)
-        return replace(self.with_digits(max(0, 3 - _exponent(largest) + power)), power=power)
+        return replace(self.with_digits(digits_of(largest, power)), power=power)
 
 
 _LARGE = 10_000_000  # and more is shown in powers of ten, unless it is a count
@@ -161,6 +161,15 @@ def power_of(largest: float) -> int:
     """
     exponent = _exponent(largest)
     return 0 if -3 <= exponent < 6 else 3 * (exponent // 3)
+
+
+def digits_of(largest: float, power: int = 0) -> int:
+    """Digits after the point with which numbers as large as `largest`, shown in a power of ten, have four that count.
+
+    >>> digits_of(2.9), digits_of(12345.0), digits_of(0.0004), digits_of(3e8, 6)
+    (3, 0, 7, 1)
+    """
+    return max(0, 3 - _exponent(largest) + power)
 
 
 def powered(label: str, power: int) -> str:

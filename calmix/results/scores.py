@@ -140,6 +140,15 @@ class Scores:
         """
         return paired_difference(*self._pairs(method, other, metric, condition), self.level, self.overlap)
 
+    def by_seed(self, method: str, other: str, metric: str, condition: str = PLAIN) -> dict[int, float]:
+        """`method` minus `other` by seed, of those where both have the score."""
+        found = self._by_seed.get((condition, metric), {})
+        return {
+            seed: found[method, seed] - found[other, seed]
+            for seed in self.seeds_of(method)
+            if {(method, seed), (other, seed)} <= found.keys()
+        }
+
     def evidence(self, method: str, other: str, metric: str, condition: str = PLAIN) -> Difference:
         """`method` minus `other`, seed by seed, as every test sees it."""
         return difference(*self._pairs(method, other, metric, condition), self.comparisons, self.overlap)

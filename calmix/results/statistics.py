@@ -83,6 +83,27 @@ def interval(values: Sequence[float], level: float = LEVEL, overlap: float = 0.0
     return Interval(mean, mean - half, mean + half, count)
 
 
+def stands_out(values: Sequence[float], level: float = LEVEL) -> int | None:
+    """The place of the value that is too far from the others to be one of them; None where there is none, or S < 3.
+
+    Grubbs' test: it lies outside the interval in which the S - 1 others expect the next one, their mean +- t sd
+    sqrt(1 + 1 / (S - 1)), t the quantile of Student's distribution with S - 2 degrees of freedom at
+    1 - (1 - level) / (2 S). Of S normal values one stands out in a share 1 - level of all cases.
+
+    >>> stands_out([0.1, 0.0, 0.1, 0.9, 0.0]), stands_out([0.1, 0.0, 0.1, 0.3, 0.0])
+    (3, None)
+    """
+    array = np.round(np.asarray(values, dtype=float), _ROUNDED)
+    count = len(array)
+    if count < 3:
+        return None
+    place = int(np.abs(array - array.mean()).argmax())
+    others = np.delete(array, place)
+    t = float(stats.t.ppf(1 - (1 - level) / (2 * count), count - 2))
+    widest = t * others.std(ddof=1) * np.sqrt(1 + 1 / (count - 1))
+    return place if abs(array[place] - others.mean()) > widest else None
+
+
 def paired_difference(
     values: Sequence[float], reference: Sequence[float], level: float = LEVEL, overlap: float = 0.0
 ) -> Interval:

@@ -1,12 +1,13 @@
 """How a network is trained: one frozen value."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 
 from calmix.core import require
 from calmix.core.batch_norm import BATCH_NORM
 from calmix.errors import SettingError, UnknownNameError
+from calmix.reprs import shown
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "one_cycle", "constant")
@@ -85,9 +86,7 @@ class TrainingSettings:
 
     def __repr__(self) -> str:
         """Settings that runs of calmix 0.1.0 did not have stand in it only where they change something."""
-        later = {"class_weight", "sampler"}
-        given = [f for f in fields(self) if f.name not in later or getattr(self, f.name) != f.default]
-        return f"TrainingSettings({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in given)})"
+        return shown(self, unless_default={"class_weight", "sampler"})
 
     @property
     def accelerator(self) -> str:

@@ -168,7 +168,18 @@ class Style:
     last_end: bool = True
 
 
+@dataclass(frozen=True)
+class Measure:
+    """A number with what stands before and after it."""
+
+    number: float
+    before: str
+    after: str
+
+
 def cell_of(value: Any, style: Style) -> str:
+    if isinstance(value, Measure):
+        return f"{value.before}{cell_of(value.number, style)}{value.after}"
     if value is None or value != value:
         return style.missing
     if isinstance(value, bool | np.bool_):
@@ -256,6 +267,7 @@ def cases(only: Collection[str] = ()) -> Iterator[Case]:
         yield from _packed(name, frame)
         yield from _typed(name, frame)
         yield from _surrounded(name, frame)
+        yield from _with_units(name, frame)
     yield from _foreign()
     yield from _ambiguous()
     yield from _broken()
@@ -386,6 +398,24 @@ def _surrounded(name: str, frame: pd.DataFrame) -> Iterator[Case]:
     indexed = frame.copy()
     indexed.insert(0, "Unnamed: 0", np.arange(len(frame)))
     yield Case("around the table", f"{name}, an index", f"{name}.csv", frame.to_csv().encode(), indexed)
+
+
+def _with_units(name: str, frame: pd.DataFrame) -> Iterator[Case]:
+    """Each column of fractions with a unit or a currency; its cells come as text, written plainly."""
+    measured = [column for column, values in frame.items() if values.dtype.kind == "f"]
+    if not measured:
+        return
+    shown = frame.astype(object)
+    for place, column in enumerate(measured):
+        before, after = (("", " %"), ("€ ", ""), ("", "kg"), ("", " m²"))[place % 4]
+        shown[column] = [None if value != value else Measure(value, before, after) for value in frame[column]]
+    plain = shown.map(lambda cell: cell_of(cell, Style()) if isinstance(cell, Measure) else cell)
+    expected = plain.astype({column: frame[column].dtype for column in frame if column not in measured})
+    ways = (",", ".", ""), (";", ",", ""), (",", ",", ""), ("\t", ",", "."), (";", ",", " "), (",", ".", ",")
+    for sep, decimal, mark in (*ways, (";", ".", "'")):
+        style = Style(sep, decimal, mark)
+        yield Case("units", f"{name}, {sep!r} {decimal!r} {mark!r}", f"{name}.csv", written(shown, style), expected,
+                   must_tell=decimal == ",", style=style)  # fmt: skip
 
 
 def _foreign() -> Iterator[Case]:

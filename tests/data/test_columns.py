@@ -13,8 +13,9 @@ from sklearn.preprocessing import TargetEncoder
 from calmix.column_use import ColumnUse
 from calmix.data import Noisy, Splits, Symmetric, load, split_rows, split_sizes
 from calmix.data.sources import Frame
-from calmix.data.table.columns import numbers_the_rows, sentinel
+from calmix.data.table.columns import Taken, numbers_the_rows, sentinel
 from calmix.data.table.frames import table_splits
+from calmix.data.table.leaks import leaks
 from calmix.data.table.levels import PRIOR_ROWS, fit_level_means
 from calmix.errors import DataError, SettingError, UnknownNameError
 
@@ -24,9 +25,17 @@ NOISE = RNG.normal(size=N)
 CLASSES = np.array(list("abc"))[RNG.integers(0, 3, N)]
 
 
-def splits_of(target: str = "y", keep: tuple[str, ...] = (), drop: tuple[str, ...] = (), **columns: object) -> Splits:
+def splits_of(
+    target: str = "y",
+    keep: tuple[str, ...] = (),
+    drop: tuple[str, ...] = (),
+    seed: int = 0,
+    train_size: int | None = None,
+    **columns: object,
+) -> Splits:
     frame = pd.DataFrame({"noise": NOISE, "y": CLASSES, **columns})
-    return table_splits(frame, target, name="t", source="a test", keep=keep, drop=drop)
+    options: Any = {"keep": keep, "drop": drop, "seed": seed, "train_size": train_size}
+    return table_splits(frame, target, name="t", source="a test", **options)
 
 
 def use_of(splits: Splits, name: str) -> ColumnUse:
@@ -150,6 +159,24 @@ def test_a_column_that_tells_the_number_is_named(leak: str):
     splits = splits_of("price", price=price, known_later=column)
     assert "all but perfectly: 'known_later'" in notices(splits)
     assert "perfectly" not in notices(splits_of("price", price=price, hint=price + 20 * RNG.normal(size=N)))
+
+
+def test_leaks_are_judged_on_all_rows_and_alike_for_every_seed():
+    """Seven rows are of the rare class; a train split has four or five, too few to judge by."""
+    rare = np.where(np.arange(N) % 43 == 0, "yes", "no")
+    assert (rare == "yes").sum() == 7
+    told = {notices(splits_of("bad", seed=seed, bad=rare, known_later=rare)) for seed in range(3)}
+    assert len(told) == 1
+    assert "all but perfectly: 'known_later'" in told.pop()
+    assert "all but perfectly: 'known_later'" in notices(splits_of(known_later=CLASSES, train_size=20))
+
+
+def test_rows_in_order_of_the_target_are_judged_as_others_are():
+    """More than are looked at: the first 10,000 are of one class."""
+    goal = np.repeat([0, 1], [15_000, 5_000])
+    use = ColumnUse("x", "number", 0, 2)
+    told, hint = (Taken(name, pd.Series(values), use) for name, values in (("x", goal * 2.0), ("y", goal * 0 + 1.0)))
+    assert leaks([told, hint], goal) == ["x"]
 
 
 def test_strong_columns_are_no_leaks():

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from calmix.data import TableFormat, load, read_source
+from calmix.data.table.cells import numbers_of, tidy
 from calmix.data.table.files import read_table
-from calmix.data.table.marks import is_number
+from calmix.data.table.marks import is_measured, is_number
 from calmix.data.table.text import first_row_is_data
 from calmix.errors import CalmixError, DataError, SettingError
 from tests.data.corpus import bases, cases, outcome
@@ -305,3 +306,78 @@ def test_numbers_in_text_are_numbers_in_every_type(tmp_path: Path):
         found = read_table(tmp_path / name)
         assert found.frame["a"].tolist() == [1.5, 2.25]
         assert found.notices == (f"{name} was read with decimal commas.",)
+
+
+# ------------------------------------------------------------------------------------------- numbers with units
+
+
+def cells_of(folder: Path, cells: list[str], sep: str = ";", others: str = "x", **format: str) -> list[object]:
+    """The cells of a column as a table learns from them; the file has a second column."""
+    mark = '"' if sep == "," else ""
+    rows = "".join(f"{mark}{cell}{mark}{sep}{others}\n" for cell in cells)
+    found = read_table(table(folder, f"a{sep}b\n{rows}"), TableFormat(**format)).frame["a"]
+    return numbers_of(tidy(found)).column.tolist()
+
+
+@pytest.mark.parametrize(
+    ("cells", "numbers"),
+    [
+        (["12,5 %", "7,25 %", "80 %"], [12.5, 7.25, 80.0]),
+        (["1.234,5 kg", "7,5 kg", "12 kg"], [1234.5, 7.5, 12.0]),
+        (["1 234,50 €", "12,30 €"], [1234.5, 12.3]),
+        (["€ 1.234,50", "€ 12,30"], [1234.5, 12.3]),
+        (["$1,234.50", "$12.30"], [1234.5, 12.3]),
+        (["-12,5%", "\u22127,5%", "+3%"], [-12.5, -7.5, 3.0]),
+        (["12.5 %", "7.25 %"], [12.5, 7.25]),
+        (["1.234.567 m", "12 m"], [1234567.0, 12.0]),
+        (["1,5e-05 mol", "2,5 mol"], [1.5e-5, 2.5]),
+        (["12,5 %", "n/a", "7,5 %"] * 4, [12.5, None, 7.5] * 4),
+    ],
+)
+@pytest.mark.parametrize("sep", [",", ";", "\t"])
+def test_numbers_with_units_are_numbers_in_either_convention(
+    tmp_path: Path, cells: list[str], numbers: list[float | None], sep: str
+):
+    found = cells_of(tmp_path, cells, sep)
+    assert [None if cell != cell else cell for cell in found] == numbers
+
+
+def test_other_columns_decide_what_a_unit_s_column_leaves_open(tmp_path: Path):
+    cells = ["1.500 kg", "2.750 kg"]
+    assert cells_of(tmp_path, cells, others="0,5") == [1500.0, 2750.0]
+    assert cells_of(tmp_path, cells, others="0.5") == [1.5, 2.75]
+    assert cells_of(tmp_path, cells, thousands=".") == [1500.0, 2750.0]
+    told = read_table(table(tmp_path, "a;b\n1.500 kg;x\n2.750 kg;x\n")).notices
+    assert "'1.500' is taken as 1.5; if points stand between thousands, say --thousands '.'." in told[-1]
+
+
+@pytest.mark.parametrize(
+    ("cells", "format"),
+    [
+        (["1,500 kg", "2,750 kg"], {}),  # 1.5 or 1500
+        (["1.500 kg", "950 kg"], {}),
+        (["12,5 %", "7,5 %"], {"decimal": "."}),
+        (["12.5 %", "7.5 %"], {"decimal": ","}),
+    ],
+)
+def test_a_unit_s_column_that_is_doubtful_is_refused(tmp_path: Path, cells: list[str], format: dict[str, str]):
+    with pytest.raises(DataError, match="column 'a'"):
+        cells_of(tmp_path, cells, **format)
+
+
+def test_cells_of_other_units_stay_as_they_were_written(tmp_path: Path):
+    cells = [f"{kilos},5 kg" for kilos in range(30)] + ["3,5 lb"]
+    frame = read_table(table(tmp_path, "a;b\n" + "".join(f"{cell};x\n" for cell in cells))).frame
+    assert frame["a"].tolist() == [f"{kilos}.5 kg" for kilos in range(30)] + ["3,5 lb"]
+    assert numbers_of(frame["a"]).notice.startswith(
+        "column 'a': 1 of 31 cells are no numbers and count as missing: '3,5"
+    )
+
+
+@pytest.mark.parametrize(
+    "cell", ["Str. 5,5", "12, Main Street", "1,5A2", "12.05.2024", "3,5 %, or so, of all the cells"]
+)
+def test_what_only_looks_like_a_number_with_a_unit_stays_text(tmp_path: Path, cell: str):
+    assert not is_measured(cell)
+    frame = read_table(table(tmp_path, f"a;b\n{cell};x\n{cell};y\n")).frame
+    assert frame["a"].tolist() == [cell, cell]

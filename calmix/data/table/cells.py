@@ -7,18 +7,13 @@ from dataclasses import dataclass
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
+from calmix.data.table.marks import CURRENCY, MARKERS, UNIT
 from calmix.errors import DataError
 
 MISSING = ["?", "", "NA", "N/A", "NaN", "nan", "null", "None"]  # in any column
-MARKERS = {  # in columns of numbers, in small letters; a column of text may mean them as words
-    *("", "?", "??", ".", "..", "-", "--", "---", "*", "n/a", "na", "n.a.", "n/a?", "#n/a", "#na", "<na>", "n/d", "nd"),
-    *("nan", "null", "none", "nil", "missing", "unknown", "unknown?", "not available", "not applicable", "no data"),
-    *("#value!", "#div/0!", "#ref!", "#null!", "#num!"),
-}
-CURRENCY = r"US\$|[$€£¥₹]|EUR|USD|GBP|CHF|JPY|CNY|INR"
 NUMBER = re.compile(
     rf"(?P<before>(?:{CURRENCY}) ?)?(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
-    r"(?P<after>,\d[\d,.]*\D{0,15}| ?(?:[^\W\d_]|[%‰°$€£¥₹])(?:[^\W\d_]|[/²³%°$€£¥₹. -]){0,14})?"
+    rf"(?P<after>,\d[\d,.]*\D{{0,15}}| ?{UNIT})?"
 )
 FEW = 20  # levels that a column of numbers and words may have to be taken as categories
 

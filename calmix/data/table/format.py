@@ -1,9 +1,10 @@
 """How a table is written, as far as a user has to say it."""
 
 import codecs
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from calmix.errors import SettingError
+from calmix.reprs import shown
 
 SEPARATORS = {",": "commas", ";": "';'", "\t": "tabs", "|": "'|'", " ": "spaces"}
 DECIMALS = (".", ",")
@@ -56,10 +57,7 @@ class TableFormat:
                 raise SettingError(f"encoding is {self.encoding!r}; give one such as utf-8, cp1252 or utf-16.")
 
     def __repr__(self) -> str:
-        given = [
-            f"{field.name}={value!r}" for field in fields(self) if (value := getattr(self, field.name)) is not None
-        ]
-        return f"TableFormat({', '.join(given)})"
+        return shown(self)
 
 
 DETECTED = TableFormat()  # all as the file shows it

@@ -90,7 +90,7 @@ def table_splits(
     ys, mean, std = _targets(goal, labels, parts)
     numbers = floats(goal) if labels is None else labels
     made = encoded(used, parts, numbers)
-    if telling := leaks(used, numbers, train):
+    if telling := leaks(used, numbers):
         notices.append(
             f"alone, each of these columns predicts {target!r} all but perfectly: {listed(telling)}; leave out with "
             "--drop what is not known before the target is."

@@ -1,6 +1,7 @@
 """Decimal commas, and marks between thousands: how a table's numbers are written, by the evidence of all columns."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,6 +23,8 @@ class Reading(NamedTuple):
 
 PLAIN = Reading(".", "")
 READINGS = (PLAIN, *(Reading(".", mark) for mark in ",' "), Reading(",", ""), *(Reading(",", mark) for mark in ".' "))
+CURRENCY = r"US\$|[$€£¥₹]|EUR|USD|GBP|CHF|JPY|CNY|INR"
+UNIT = r"(?:[^\W\d_]|[%‰°$€£¥₹])(?:[^\W\d_]|[/²³%°$€£¥₹. -]){0,14}"
 SAME = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "’": "'", "−": "-"})
 
 
@@ -36,6 +39,15 @@ def _pattern(reading: Reading) -> re.Pattern[str]:
 PATTERNS: Mapping[Reading, re.Pattern[str]] = {reading: _pattern(reading) for reading in READINGS}
 _ANY = re.compile("|".join(pattern.pattern for pattern in PATTERNS.values()))
 _MARKED = re.compile(r"\d.*[,' ].*\d|[,]\d|\d[,]|\d\.\d+\.\d")
+_MEASURED = re.compile(
+    rf"(?P<before>(?:{CURRENCY}) ?)?(?P<number>[-+]?[.,]?\d(?:[\d.,' ]*\d)?(?:[eE][-+]?\d+)?)(?P<after> ?{UNIT})?"
+)
+MARKERS = {  # of missing cells in columns of numbers, in small letters; a column of text may mean them as words
+    *("", "?", "??", ".", "..", "-", "--", "---", "*", "n/a", "na", "n.a.", "n/a?", "#n/a", "#na", "<na>", "n/d", "nd"),
+    *("nan", "null", "none", "nil", "missing", "unknown", "unknown?", "not available", "not applicable", "no data"),
+    *("#value!", "#div/0!", "#ref!", "#null!", "#num!"),
+}
+AGREE = 0.8  # of the cells of a column must have its unit
 
 
 def is_number(cell: str) -> bool:
@@ -46,6 +58,59 @@ def is_number(cell: str) -> bool:
     """
     cell = cell.strip()
     return _ANY.fullmatch(cell if cell.isascii() else cell.translate(SAME)) is not None
+
+
+def is_measured(cell: str) -> bool:
+    """Whether a cell is a number, however written, with a unit or a currency or without.
+
+    >>> [is_measured(cell) for cell in ("12,5 %", "€ 1.234,50", "1 234,5 kg", "12.05.2024", "12, Main Street")]
+    [True, True, True, False, False]
+    """
+    return is_number(cell) or _measured(cell.strip().translate(SAME)) is not None
+
+
+class Measured(NamedTuple):
+    """A cell that is a number with a unit or a currency."""
+
+    before: str
+    number: str
+    after: str
+
+    @property
+    def unit(self) -> tuple[str, str]:
+        return self.before.strip(), self.after.strip()
+
+    @property
+    def text(self) -> str:
+        return "".join(self)
+
+
+def _measured(text: str) -> Measured | None:
+    found = _MEASURED.fullmatch(text)
+    if found is None or not is_number(found["number"]) or not (found["before"] or found["after"]):
+        return None
+    return Measured(found["before"] or "", found["number"], found["after"] or "")
+
+
+def _unit_of(counts: Mapping[str, int]) -> tuple[str, str] | None:
+    """What stands before and after the numbers of a column of text, if four cells in five have it; else None."""
+    found: Counter[tuple[str, str]] = Counter()
+    known = {cell: count for cell, count in counts.items() if cell.casefold() not in MARKERS}
+    for cell, count in known.items():
+        if (measured := _measured(cell)) is not None:
+            found[measured.unit] += count
+    unit, most = found.most_common(1)[0] if found else (("", ""), 0)
+    return unit if most and most >= AGREE * sum(known.values()) else None
+
+
+def _without_unit(counts: Mapping[str, int], unit: tuple[str, str]) -> dict[str, int]:
+    """How often each number of this unit occurs."""
+    numbers: Counter[str] = Counter()
+    for cell, count in counts.items():
+        measured = _measured(cell)
+        if measured is not None and measured.unit == unit:
+            numbers[measured.number] += count
+    return dict(numbers)
 
 
 @dataclass(frozen=True)
@@ -79,6 +144,8 @@ def _has_marks(column: pd.Series) -> bool:
     if not (is_object_dtype(column) or is_string_dtype(column)) or isinstance(column.dtype, pd.CategoricalDtype):
         return False
     counts = _counts(column)
+    if (unit := _unit_of(counts)) is not None:
+        return any(re.search(r"[.,' ]", number) for number in _without_unit(counts, unit))
     marked = [cell for cell in counts if _MARKED.search(cell) and is_number(cell)]
     return bool(marked) and sum(counts[cell] for cell in counts if is_number(cell)) * 2 >= sum(counts.values())
 
@@ -104,6 +171,8 @@ def read_marks(texts: pd.DataFrame, frame: pd.DataFrame, format: TableFormat, wh
     """
     columns: dict[str, pd.Series] = {str(name): column for name, column in texts.items()}
     counts = {name: _counts(column) for name, column in columns.items()}
+    units = {name: unit for name, cells in counts.items() if (unit := _unit_of(cells)) is not None}
+    counts |= {name: _without_unit(counts[name], unit) for name, unit in units.items()}
     allowed = [reading for reading in READINGS if _allows(format, reading)]
     possible = {name: found for name, cells in counts.items() if (found := _possible(cells, allowed))}
     common = set(allowed).intersection(*possible.values())
@@ -125,13 +194,13 @@ def read_marks(texts: pd.DataFrame, frame: pd.DataFrame, format: TableFormat, wh
                 f"{mark!r} or --thousands {mark!r}."
             )
         if any(_value(cell, chosen) != _value(cell, PLAIN) for cell in cells):
-            changed[name] = _numbers(columns[name], chosen)
+            changed[name] = _numbers(columns[name], chosen, units.get(name, ("", "")))
             mark = chosen.thousands if any(chosen.thousands in cell for cell in cells) else ""
             used.add(Reading(chosen.decimal, mark))
     if format.decimal or format.thousands:
         for name, column in frame.items():
             name = str(name)
-            if column.dtype.kind == "f" and counts[name] and name not in possible:
+            if (column.dtype.kind == "f" or name in units) and counts[name] and name not in possible:
                 cell = next(iter(counts[name]))
                 raise DataError(
                     f"{where}: column {name!r} holds {cell!r}, which is no number of the decimal and thousands given; "
@@ -175,15 +244,22 @@ def _value(cell: str, reading: Reading) -> float | None:
     return float(_plain(cell, reading)) if PATTERNS[reading].fullmatch(cell) else None
 
 
-def _numbers(column: pd.Series, reading: Reading) -> pd.Series:
-    """Numbers; or, where some cells are none, text in which the others are written plainly."""
-    pattern = PATTERNS[reading]
+def _numbers(column: pd.Series, reading: Reading, unit: tuple[str, str]) -> pd.Series:
+    """Numbers; or, where some cells are none or have a unit, text in which the numbers are written plainly."""
     known: dict[object, object] = {}
     for cell in column.dropna().unique():
-        text = cell.strip().translate(SAME) if isinstance(cell, str) else cell
-        known[cell] = _plain(text, reading) if isinstance(text, str) and pattern.fullmatch(text) else cell
+        known[cell] = _plainly(cell, reading, unit) if isinstance(cell, str) else cell
     plain = column.map(known, na_action="ignore")
     try:
         return pd.Series(pd.to_numeric(plain))
     except (ValueError, TypeError, OverflowError):
         return plain
+
+
+def _plainly(cell: str, reading: Reading, unit: tuple[str, str]) -> str:
+    """A cell whose number is written plainly; as it is where it is no such number, or of another unit."""
+    text = cell.strip().translate(SAME)
+    measured = (_measured(text) if any(unit) else None) or Measured("", text, "")
+    if measured.unit != unit or not PATTERNS[reading].fullmatch(measured.number):
+        return cell
+    return measured._replace(number=_plain(measured.number, reading)).text

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from calmix.data.splits import listed
 from calmix.data.table.format import SEPARATORS, TableFormat
-from calmix.data.table.marks import Reading, is_number, needs_marks, read_marks
+from calmix.data.table.marks import Reading, is_measured, is_number, needs_marks, read_marks
 from calmix.errors import CalmixError, DataError
 from calmix.reading import reading
 
@@ -183,7 +183,7 @@ def _score(rows: list[list[str]], sep: str) -> float:
         return 0.0
     others = [mark for mark in ",;\t|" if mark != sep]
     cells = [cell for row in rows if len(row) == width for cell in row]
-    fit = sum(is_number(cell) or not any(mark in cell for mark in others) for cell in cells)
+    fit = sum(not any(mark in cell for mark in others) or is_measured(cell) for cell in cells)
     return count / len(rows) * fit / len(cells)
 
 

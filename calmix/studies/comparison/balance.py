@@ -6,30 +6,20 @@ K  classes
 from collections.abc import Sequence
 
 from calmix.report.sentences import called, joined
-from calmix.results.catalogue import ACCURACY, COST, ECE, METRICS, SCALED_ECE, Column, number
+from calmix.results.catalogue import ACCURACY, COST, ECE, METRICS, Column, number
 from calmix.results.store import Results
 from calmix.studies.comparison.choice import choose, contenders, side
+from calmix.studies.comparison.goals import BALANCED, goals_of, unequal
 
-UNEQUAL = 3  # the most frequent class has so many times the training rows of the rarest, or more
-BALANCED = Column(METRICS["balanced_accuracy"])
-SKILL = Column(METRICS["nll_skill"])
-_ALIKE = (BALANCED, *(Column(METRICS[key]) for key in ("macro_f1", "macro_auroc", "macro_auprc")), SKILL)
-
-
-def unequal(results: Results) -> bool:
-    """Whether classes are so unequal that right answers alone say little.
-
-    Of two classes one then holds three quarters or more; of many, one is three times as frequent as another, which
-    accuracy may pass over. Never where the rows of each class are not known, as of calmix 0.1.0.
-    """
-    rows = results.facts.data.class_rows
-    return len(rows) > 1 and max(rows) >= UNEQUAL * min(rows)
+_ALIKE = tuple(Column(METRICS[key]) for key in ("balanced_accuracy", "macro_f1", "macro_auroc", "macro_auprc"))
 
 
 def columns_of_unequal(results: Results) -> list[Column]:
-    """What a comparison of unequal classes is judged by, the most telling first."""
+    """What a comparison of unequal classes is judged by, the goals of the choice first."""
     alike = [column for column in _ALIKE if results.scores.has(column.key)]
-    return [ACCURACY, *alike, ECE, SCALED_ECE, COST]
+    goals = goals_of(results)
+    first = [goal for goal in (goals.right, goals.honest, goals.scaled) if goal is not None]
+    return [*dict.fromkeys([*first, *alike, ACCURACY, ECE, COST])]
 
 
 def notes(results: Results) -> list[str]:
@@ -64,9 +54,7 @@ def headline(results: Results, said: str) -> str:
     """The headline, where networks say but one class: that comes first, and they are not to be taken."""
     alone = single_answers(results)
     if not alone:
-        better = _better_balanced(results)
-        verb = "is" if len(better) == 1 else "are"
-        return f"{said} By balanced accuracy, {joined(list(map(called, better)))} {verb} better." if better else said
+        return said
     answers = joined([repr(answer) for answer in dict.fromkeys(alone.values())])
     right = number(100 * _mean(results, next(iter(alone)), "accuracy"), 1)
     rate = f", which alone is right in {right} of 100 test rows"
@@ -86,7 +74,7 @@ def cautions(results: Results) -> list[str]:
     said = []
     alone = single_answers(results)
     if unequal(results) and results.scores.has(BALANCED.key):
-        said += [_rarest(results), *_by_balance(results)]
+        said += [_rarest(results), *_more_right(results)]
     weighed = {results.facts.settings.get("class_weight"), results.facts.settings.get("sampler")}
     if alone or (unequal(results) and said):
         tried = "balanced" in weighed
@@ -110,21 +98,19 @@ def _rarest(results: Results) -> str:
     return f"{rows}: of 100 rows of {data.classes[place]!r}, the rarest, {finds}."
 
 
-def _by_balance(results: Results) -> list[str]:
-    better = _better_balanced(results)
-    if not better:
+def _more_right(results: Results) -> list[str]:
+    """Of unequal classes, who gives more right answers, beyond chance, than the method to take."""
+    if results.seeds < 2 or len(results.methods) < 2:
         return []
     chosen = choose(results).method
-    values = joined([f"{called(method)} {_shown(results, method)}" for method in better])
-    return [f"By balanced accuracy better than {called(chosen)} ({_shown(results, chosen)}), beyond chance: {values}."]
-
-
-def _better_balanced(results: Results) -> list[str]:
-    """Of unequal classes, who is better by balanced accuracy, beyond chance, than the method to take."""
-    if results.seeds < 2 or len(results.methods) < 2 or not unequal(results) or not results.scores.has(BALANCED.key):
+    more = [method for method in contenders(results) if side(results, method, chosen, ACCURACY) == 1]
+    if not more:
         return []
-    chosen = choose(results).method
-    return [method for method in contenders(results) if side(results, method, chosen, BALANCED) == 1]
+    values = joined([f"{called(method)} {_right(results, method)}" for method in more])
+    return [
+        f"The verdict counts every class alike. Of 100 test rows, {called(chosen)} is right in "
+        f"{_right(results, chosen)}, and beyond chance in more are: {values}."
+    ]
 
 
 def _only_answer(results: Results, method: str, seed: int) -> str | None:
@@ -154,5 +140,5 @@ def _mean(results: Results, method: str, metric: str, condition: str = "plain") 
     return results.scores.interval(method, metric, condition).mean
 
 
-def _shown(results: Results, method: str) -> str:
-    return number(100 * _mean(results, method, BALANCED.key), 1)
+def _right(results: Results, method: str) -> str:
+    return number(100 * _mean(results, method, ACCURACY.key), 1)

@@ -1,16 +1,17 @@
 """Which method of a comparison to take, by a rule that is said before the numbers are seen.
 
 Right answers first, then honest confidence, then cost; and the simpler method keeps its place, plain training first and
-plain Mixup next, until another beats it beyond chance.
+plain Mixup next, until another beats it beyond chance. What right and honest are measured by is said in `goals`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from calmix.results.catalogue import ACCURACY, ECE, RMSE, SCALED_ECE, SCALED_NLL, Column, Mark
+from calmix.results.catalogue import RMSE, SCALED_NLL, Column, Mark
 from calmix.results.statistics import fewest_told
 from calmix.results.store import PLAIN_MIXUP, PLAIN_TRAINING, Results, is_control
+from calmix.studies.comparison.goals import counted, goals_of
 
 MARGIN = 0.01  # a smaller gain is none: a right answer in a hundred, a point of ECE, a hundredth of the RMSE
 Standing = Literal["beaten", "less honest", "no gain", "open"]
@@ -26,7 +27,7 @@ class Choice:
     @property
     def scaled(self) -> bool:
         """Whether honesty was compared after temperature scaling, which the method then needs."""
-        return SCALED_ECE in self.goals
+        return self.goals[-1].condition == "scaled"
 
 
 def choose(results: Results) -> Choice:
@@ -42,13 +43,14 @@ def choose(results: Results) -> Choice:
 
     That plain training stays does not say that mixing does not pay: see `standing`.
     """
-    goals = (RMSE,) if results.regression else (ACCURACY, ECE)
-    method = _choose(results, goals)
-    plain = PLAIN_TRAINING in contenders(results) and not results.regression
-    if plain and side(results, method, PLAIN_TRAINING, ECE) == -1:
-        goals = (ACCURACY, SCALED_ECE)
-        method = _choose(results, goals)
-    return Choice(method, goals)
+    goals = goals_of(results)
+    choice = Choice(_choose(results, goals.trained), goals.trained)
+    if goals.honest is None or goals.scaled is None or PLAIN_TRAINING not in contenders(results):
+        return choice
+    if side(results, choice.method, PLAIN_TRAINING, goals.honest) != -1:
+        return choice
+    scaled = (goals.right, goals.scaled)
+    return Choice(_choose(results, scaled), scaled)
 
 
 def beats(results: Results, method: str, other: str, goals: Sequence[Column]) -> bool:
@@ -80,25 +82,26 @@ def standing(results: Results, method: str, choice: Choice) -> Standing:
 
 def better_once_scaled(results: Results, method: str, other: str) -> bool:
     """Whether a method is the more honest after temperature scaling of both, at no price beyond chance."""
-    price = (side(results, method, other, column) for column in (ACCURACY, SCALED_NLL))
-    return side(results, method, other, SCALED_ECE) == 1 and -1 not in price
+    goals = goals_of(results)
+    if goals.scaled is None:
+        return False
+    price = (side(results, method, other, column) for column in (goals.right, SCALED_NLL))
+    return side(results, method, other, goals.scaled) == 1 and -1 not in price
 
 
-def tested(results: Results) -> int:
-    """How many rows are tested: those of the test split, or of all folds."""
-    sizes, folds = results.facts.data.sizes, results.facts.data.folds
-    every = sizes["test"] * max(folds, 1)
-    return min(every, sum(sizes.values())) if every - sum(sizes.values()) < folds else every  # train may have been cut
+def margin(results: Results, other: str, column: Column) -> float:
+    """MARGIN in the stored unit of a column; of the RMSE a share of that of `other`."""
+    return MARGIN * results.scores.interval(other, column.key).mean if column.key == RMSE.key else MARGIN
 
 
 def _no_gain(results: Results, method: str, other: str, column: Column) -> bool:
     """Whether a gain of MARGIN is ruled out: by the interval, and by as many test rows as could show such a gain."""
-    if not results.regression and fewest_told(results.scores.level) > MARGIN * tested(results):
+    rows = counted(results, goals_of(results).right)
+    if not results.regression and fewest_told(results.scores.level) > MARGIN * rows:
         return False
     found = results.scores.difference(method, other, column.key, column.condition)
     most = found.high if column.better == 1 else -found.low
-    margin = MARGIN * results.scores.interval(other, column.key).mean if column.key == RMSE.key else MARGIN
-    return found.count > 1 and most < margin
+    return found.count > 1 and most < margin(results, other, column)
 
 
 def contenders(results: Results) -> list[str]:

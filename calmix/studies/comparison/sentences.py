@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from calmix.report.sentences import ENOUGH_ANSWERS, Advice, called, in_a_hundred, joined, listed
-from calmix.results.catalogue import ACCURACY, COST, ECE, RMSE, SCALED_ECE, SCALED_NLL, Column, number
+from calmix.results.catalogue import ACCURACY, COST, ECE, NLL, SCALED_NLL, Column, digits_of, number
 from calmix.results.statistics import Interval, fewest_told
 from calmix.results.store import PLAIN_MIXUP, PLAIN_TRAINING, Results
 from calmix.studies.comparison.balance import headline
@@ -18,12 +18,49 @@ from calmix.studies.comparison.choice import (
     contenders,
     side,
     standing,
-    tested,
 )
+from calmix.studies.comparison.goals import BALANCED, SKILL, counted, goals_of, tested, tested_of_rarest
 from calmix.studies.comparison.wording import of_the_difference, one_round, rounds
 
 ENOUGH_SEEDS = 10  # advised before a claim
 FEW_ROWS = 100  # tested, below which the headline warns
+
+
+@dataclass(frozen=True)
+class Words:
+    """How the goals of a comparison are said."""
+
+    right_answers: str  # no difference in ...
+    right: str  # Take it: ... than plain training
+    honest: str  # the same
+    less_honest: str  # though ...
+    is_honest: str  # with a name before it and `than` after it
+    is_more_honest: str  # with a name before it
+    after_scaling: str  # how the goal after temperature scaling is said, with its mean
+
+
+ROWS_ALIKE = Words(
+    "right answers",
+    "right more often",
+    "more honest",
+    "less honest",
+    "is more honest",
+    "is the more honest",
+    "it is off by {} points and plain training by {}",
+)
+CLASSES_ALIKE = Words(
+    "right answers (each class counts alike)",
+    "right more often (each class counts alike)",
+    "with better probabilities",
+    "with worse probabilities",
+    "has better probabilities",
+    "has the better probabilities",
+    "its log-loss is {} and that of plain training {}",
+)
+
+
+def words_of(results: Results) -> Words:
+    return CLASSES_ALIKE if goals_of(results).right == BALANCED else ROWS_ALIKE
 
 
 def advice(results: Results) -> Advice:
@@ -73,33 +110,36 @@ def _headline(results: Results, choice: Choice) -> str:
     base = next((plain for plain in (PLAIN_TRAINING, PLAIN_MIXUP) if plain in others), None)
     if base is None or chosen == PLAIN_TRAINING:
         return _kept(results, choice)
-    if results.regression:
+    goals, words = goals_of(results), words_of(results)
+    if goals.scaled is None:
         return f"{take}: closer to the truth than {called(base)}."
     right, honest = (side(results, chosen, base, goal) for goal in choice.goals)
     if honest == -1 and base == PLAIN_TRAINING:
-        return f"{take} only if right answers are all that counts: plain training is the more honest."
+        return f"{take} only if {words.right_answers} are all that counts: plain training {words.is_more_honest}."
     if right == 0 and base == PLAIN_TRAINING and not choice.scaled:
-        scaled, likely = (side(results, chosen, base, column) for column in (SCALED_ECE, SCALED_NLL))
+        scaled, likely = (side(results, chosen, base, column) for column in (goals.scaled, SCALED_NLL))
         if scaled == -1 or likely == -1:
             return f"{take} only where you cannot fit a temperature: with temperature scaling plain training is better."
         if scaled == 0:
             return (
-                f"{take} only where you cannot fit a temperature: it is more honest than plain training, but no "
+                f"{take} only where you cannot fit a temperature: it {words.is_honest} than plain training, but no "
                 "difference could be told after temperature scaling."
             )
-    gains = [gain for gain, told in (("right more often", right), ("more honest", honest)) if told == 1]
-    loss = ", though less honest" if honest == -1 else ""
+    gains = [gain for gain, told in ((words.right, right), (words.honest, honest)) if told == 1]
+    loss = f", though {words.less_honest}" if honest == -1 else ""
     scaling = ", with temperature scaling" if choice.scaled else ""
     return f"{take}{scaling}: {' and '.join(gains)} than {called(base)}{loss}."
 
 
 def _few(results: Results) -> str:
     """A warning where few rows are tested, with what they can show at best."""
-    rows = tested(results)
+    right = goals_of(results).right
+    rows, needed = counted(results, right), fewest_told(results.scores.level)
     if rows >= FEW_ROWS:
         return ""
+    if right == BALANCED:
+        return _few_of_rarest(results, rows)
     warning = f" But {rows} test rows are few"
-    needed = fewest_told(results.scores.level)
     if results.regression:
         return f"{warning}."
     if needed > rows:
@@ -107,17 +147,27 @@ def _few(results: Results) -> str:
     return f"{warning}: no gain of less than {number(100 * needed / rows, 0)} right answers in a hundred could show."
 
 
+def _few_of_rarest(results: Results, rows: int) -> str:
+    data = results.facts.data
+    name = data.classes[min(range(len(data.class_rows)), key=lambda k: data.class_rows[k])]
+    if not rows:
+        return f" But hardly a test row is of {name!r}, the rarest class."
+    few, share = tested_of_rarest(results), number(100 / rows, 1)
+    return f" But about {few} test rows of {name!r}, the rarest class, are few: each is {share} % of balanced accuracy."
+
+
 def _kept(results: Results, choice: Choice) -> str:
     """Of a method that no other unseated: because others are worse or no better, or because nothing could be told."""
     chosen, others = choice.method, _others(results, choice)
-    take = f"Take {called(chosen)}"
+    take, words = f"Take {called(chosen)}", words_of(results)
     if any(beats(results, other, chosen, choice.goals) for other in others):
         return f"{take}."
-    if chosen == PLAIN_TRAINING and not results.regression:
+    if chosen == PLAIN_TRAINING:
         scaled = [other for other in others if better_once_scaled(results, other, chosen)]
         if scaled:
             first = called(scaled[0])
-            return f"{take} as it is, or {first} with temperature scaling: after scaling, {first} is the more honest."
+            better = f"{first} {words.is_more_honest}"
+            return f"{take} as it is, or {first} with temperature scaling: after scaling, {better}."
     standings = {other: standing(results, other, choice) for other in others}
     untold = [called(other) for other, found in standings.items() if found == "open"]
     if untold:
@@ -129,16 +179,21 @@ def _kept(results: Results, choice: Choice) -> str:
         )
     less = [other for other, found in standings.items() if found == "less honest"]
     if less:
-        still = all(side(results, chosen, other, SCALED_ECE) == 1 for other in less)
+        after = goals_of(results).scaled
+        still = after is None or all(side(results, chosen, other, after) == 1 for other in less)
         return (
-            f"{take}: it is more honest{'' if still or choice.scaled else ' as trained'} than "
-            f"{_some([called(other) for other in less])}, and no difference in right answers could be told."
+            f"{take}: it {words.is_honest}{'' if still or choice.scaled else ' as trained'} than "
+            f"{_some([called(other) for other in less])}, and no difference in {words.right_answers} could be told."
         )
     if chosen != PLAIN_TRAINING:
         return f"{take}: no other method does better."
     equal = "no gain" in standings.values()
-    margin = "one hundredth of its error" if results.regression else "one point, in right answers or honesty,"
+    point = "one point, in balanced accuracy or log-loss skill," if words is CLASSES_ALIKE else _POINT
+    margin = "one hundredth of its error" if results.regression else point
     return f"{take}: mixup does not pay on this data{f' (a gain of {margin} is ruled out)' if equal else ''}."
+
+
+_POINT = "one point, in right answers or honesty,"
 
 
 def _some(names: Sequence[str], most: int = 4) -> str:
@@ -150,14 +205,12 @@ def _some(names: Sequence[str], most: int = 4) -> str:
 
 
 def _reasons(results: Results, choice: Choice) -> list[str]:
-    chosen, rivals = choice.method, _rivals(results, choice)
-    if results.regression:
-        said = [_gap(results, choice.goals[0], chosen, rivals)]
-    else:
-        honest = _gap(results, ECE, chosen, rivals)
-        said = [
-            _gap(results, ACCURACY, chosen, rivals),
-            honest.replace("The", "Without temperature scaling the", 1) if choice.scaled else honest,
+    chosen, rivals, goals = choice.method, _rivals(results, choice), goals_of(results)
+    said = [_gap(results, goals.right, chosen, rivals)]
+    if goals.honest is not None:
+        honest = _gap(results, goals.honest, chosen, rivals)
+        said += [
+            f"Without temperature scaling {honest[0].lower()}{honest[1:]}" if choice.scaled else honest,
             _claims(results, [chosen, *rivals]),
             _temperature(results, choice),
             _exchanges(results, choice),
@@ -182,12 +235,13 @@ def _rivals(results: Results, choice: Choice) -> list[str]:
 def _gap(results: Results, goal: Column, method: str, rivals: Sequence[str]) -> str:
     """What a method reaches, and how far that is from its rivals."""
     value = number(_mean(results, method, goal), _digits(results, goal))
-    if goal is ACCURACY:
-        reached = f"It is right {value} times in a hundred"
-    elif goal is ECE:
-        reached = f"The confidence it states is off by {value} points on average"
-    else:
-        reached = f"Its predictions are off by {value} (root mean square, in the unit of the target)"
+    reached = {
+        ACCURACY.key: f"It is right {value} times in a hundred",
+        ECE.key: f"The confidence it states is off by {value} points on average",
+        BALANCED.key: f"Of 100 rows of a class it finds {value}, on average over the classes",
+        SKILL.key: f"Its probabilities take {value} % off the log-loss of always saying how frequent the classes are",
+        NLL.key: f"The log-loss of its probabilities is {value}",
+    }.get(goal.key, f"Its predictions are off by {value} (root mean square, in the unit of the target)")
     gaps = joined([_apart(results, goal, method, rival) for rival in rivals])
     return f"{reached}: {gaps}." if gaps else f"{reached}."
 
@@ -197,8 +251,8 @@ def _apart(results: Results, goal: Column, method: str, rival: str) -> str:
     chance = _chance(found.side)
     size = _size(found, _digits(results, goal))
     if size is None:
-        return f"as {'often' if goal is ACCURACY else 'much'} as {called(rival)} ({chance})"
-    less = "fewer" if goal is ACCURACY else "less"
+        return f"as {'often' if goal == ACCURACY else 'much'} as {called(rival)} ({chance})"
+    less = "fewer" if goal in (ACCURACY, BALANCED) else "less"
     return f"{size} {'more' if found.mean > 0 else less} than {called(rival)} ({chance})"
 
 
@@ -222,31 +276,40 @@ def _claims(results: Results, methods: Sequence[str]) -> str:
 
 def _temperature(results: Results, choice: Choice) -> str:
     """What is left of a difference in honesty from plain training when both are scaled."""
-    chosen = choice.method
-    if PLAIN_TRAINING not in _others(results, choice) or side(results, chosen, PLAIN_TRAINING, ECE) == 0:
+    chosen, goals = choice.method, goals_of(results)
+    if goals.honest is None or goals.scaled is None or PLAIN_TRAINING not in _others(results, choice):
         return ""
-    after, likely = (side(results, chosen, PLAIN_TRAINING, column) for column in (SCALED_ECE, SCALED_NLL))
-    ours, plain = (number(_mean(results, method, SCALED_ECE), 1) for method in (chosen, PLAIN_TRAINING))
+    if side(results, chosen, PLAIN_TRAINING, goals.honest) == 0:
+        return ""
+    after, likely = (side(results, chosen, PLAIN_TRAINING, column) for column in (goals.scaled, SCALED_NLL))
+    means = [
+        number(_mean(results, method, goals.scaled), _digits(results, goals.scaled))
+        for method in (chosen, PLAIN_TRAINING)
+    ]
     said = (
-        f"After temperature scaling, which fits one number on held-out rows, it is off by {ours} points and plain "
-        f"training by {plain} ({_chance(after)})"
+        "After temperature scaling, which fits one number on held-out rows, "
+        f"{words_of(results).after_scaling.format(*means)} ({_chance(after)})"
     )
     better = "; but plain training then gives the right answers more probability (beyond chance)"
-    return f"{said}{better if likely == -1 else ''}."
+    return f"{said}{better if likely == -1 and goals.scaled != SCALED_NLL else ''}."
 
 
 def _exchanges(results: Results, choice: Choice) -> str:
     """Methods that are more honest, as trained, at the price of right answers."""
-    if choice.scaled:
+    goals = goals_of(results)
+    if choice.scaled or goals.honest is None:
         return ""
     found = [
         called(method)
         for method in _others(results, choice)
         if method != PLAIN_TRAINING
-        and side(results, method, choice.method, ACCURACY) == -1
-        and side(results, method, choice.method, ECE) == 1
+        and side(results, method, choice.method, goals.right) == -1
+        and side(results, method, choice.method, goals.honest) == 1
     ]
-    return f"More honest but right less often, both beyond chance: {joined(found)}." if found else ""
+    honest = words_of(results).honest
+    if not found:
+        return ""
+    return f"{honest[0].upper()}{honest[1:]} but right less often, both beyond chance: {joined(found)}."
 
 
 def _cost(results: Results, method: str) -> str:
@@ -270,9 +333,8 @@ def _cautions(results: Results, choice: Choice) -> list[str]:
     if choice.method == PLAIN_TRAINING or PLAIN_TRAINING not in contenders(results):
         said += _least_gain(results, choice)
     said += _absent(results)
-    if not results.regression and _mean(results, choice.method, ACCURACY) < 100 * _learnt(
-        len(results.facts.data.classes)
-    ):
+    learnt = 100 * _learnt(len(results.facts.data.classes))
+    if not results.regression and _mean(results, choice.method, goals_of(results).right) < learnt:
         said.append("The networks have hardly learnt: train longer, or look at the data, before you choose.")
     if unsure := _untold(results):
         said.append(unsure)
@@ -287,10 +349,13 @@ def _least_gain(results: Results, choice: Choice) -> list[str]:
     """The smallest gain that could show: by the interval over seeds, and by what a paired test of the rows can find."""
     goal, rival = choice.goals[0], _rivals(results, choice)[-1]
     half = goal.shown(_difference(results, rival, choice.method, goal)).half_width
-    if goal is not ACCURACY:
+    if goal != ACCURACY:
         digits = _digits(results, goal)
         places = next((more for more in range(digits, digits + 6) if round(half, more) > 0), None)
-        return [] if places is None else [f"A gain of less than about {number(half, places)} would not show here."]
+        unit = " points of balanced accuracy" if goal == BALANCED else ""
+        if places is None:
+            return []
+        return [f"A gain of less than about {number(half, places)}{unit} would not show here."]
     rows, needed = tested(results), fewest_told(results.scores.level)
     if needed > rows:
         return [f"No gain could show here: to be told apart, two methods must differ on {needed} rows or more."]
@@ -349,21 +414,20 @@ def _chance(side: int) -> str:
 
 def _alone(results: Results) -> list[str]:
     method = results.methods[0]
-    if results.regression:
-        return [_gap(results, RMSE, method, [])]
-    said = [_gap(results, goal, method, []) for goal in (ACCURACY, ECE)]
-    return [sentence for sentence in [*said, _claims(results, [method])] if sentence]
+    said = [_gap(results, goal, method, []) for goal in goals_of(results).trained]
+    return [sentence for sentence in [*said, *([] if results.regression else [_claims(results, [method])])] if sentence]
 
 
 def _leaders(results: Results) -> list[str]:
     """Who was ahead in the only seed, without any claim."""
-    if results.regression:
-        praised = {RMSE: "had the smallest error, {}"}
-    else:
-        praised = {
-            ACCURACY: "was right most often, {} times in a hundred",
-            ECE: "stated the most honest confidence, off by {} points on average",
-        }
+    praises = {
+        ACCURACY.key: "was right most often, {} times in a hundred",
+        ECE.key: "stated the most honest confidence, off by {} points on average",
+        BALANCED.key: "found most of each class, {} of 100 rows on average over the classes",
+        SKILL.key: "had the best probabilities, with a log-loss skill of {} %",
+        NLL.key: "had the best probabilities, with a log-loss of {}",
+    }
+    praised = {goal: praises.get(goal.key, "had the smallest error, {}") for goal in goals_of(results).trained}
     said = []
     for goal, praise in praised.items():
         best = max(contenders(results), key=lambda method: goal.better * _mean(results, method, goal))
@@ -406,13 +470,7 @@ def _digits(results: Results, goal: Column) -> int:
         return 1
     if goal.metric.digits is not None:
         return goal.digits
-    return target_digits(results)
-
-
-def target_digits(results: Results) -> int:
-    """Digits after the point with which the largest error of a regression has four that count."""
-    largest = max(results.scores.interval(method, "rmse").mean for method in results.methods)
-    return max(0, 3 - math.floor(math.log10(largest))) if largest > 0 else 3
+    return digits_of(max(results.scores.interval(method, goal.key).mean for method in results.methods))
 
 
 def _mean(results: Results, method: str, column: Column) -> float:

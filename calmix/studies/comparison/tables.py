@@ -20,8 +20,9 @@ from calmix.results.catalogue import (
 from calmix.results.scores import Scores
 from calmix.results.statistics import Difference
 from calmix.results.store import Results
-from calmix.studies.comparison.balance import columns_of_unequal, unequal
+from calmix.studies.comparison.balance import columns_of_unequal
 from calmix.studies.comparison.balance import notes as balance_notes
+from calmix.studies.comparison.goals import unequal
 from calmix.studies.comparison.wording import of_the_difference, of_the_mean, one_round
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype, is_object_dtype, is_string_dtype
@@ -184,6 +185,8 @@ def _table(path: Path, given: Columns) -> _File:
         held = frame[name]
         if not (is_numeric_dtype(held) or is_object_dtype(held) or is_string_dtype(held)):
             raise DataError(f"{path}: column {name!r} is {held.dtype}; cells must be numbers or text.")
+        if kind != "labels" and not is_numeric_dtype(held):
+            _refuse_words(path, name, held)
         wide.setdefault(prefix + kind, {})[column] = held.to_numpy()
     for kind, columns in wide.items():
         if "" in columns and len(columns) > 1:
@@ -194,6 +197,16 @@ def _table(path: Path, given: Columns) -> _File:
     named = {kind: tuple(columns) for kind, columns in wide.items() if "" not in columns}
     notices = (*table.notices, ignored(others, path)) if others else table.notices
     return _File(path, arrays, named, notices)
+
+
+def _refuse_words(path: Path, name: str, column: pd.Series) -> None:
+    """Raise DataError that names the cells of a column of numbers that are none."""
+    odd = column[pd.Series(pd.to_numeric(column, errors="coerce")).isna() & column.notna()]
+    if len(odd):
+        raise DataError(
+            f"{path}: column {name!r} holds {str(odd.iloc[0])[:30]!r} in row {odd.index[0] + 1}, which is no number "
+            f"({len(odd)} of {len(column)} rows); mend or remove these rows."
+        )
 
 
 def _parsed(name: str, path: Path) -> tuple[str, str, str] | None:

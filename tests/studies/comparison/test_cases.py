@@ -1,5 +1,22 @@
 """Designed cases: what a reader must be told of each, in the words that matter.
 
+| case | told |
+|---|---|
+| no difference | that none could be told |
+| equal within a point | that a gain is ruled out |
+| clearly better; clearly worse | so |
+| one worse, one not told apart | both |
+| one lucky seed | nothing is recommended, and the seed is named |
+| less honest, right answers not told apart | the more honest one |
+| better only before temperature | only where no temperature can be fitted |
+| better only after temperature; worse before it | only with temperature scaling |
+| few test rows; too few for any gain | so, in the headline |
+| folds that share rows | a gain needs more than of seeds |
+| a split without a class | which |
+| unequal classes, one answer for all; the rarest found by one alone | `test_cautions.py` |
+| under-trained; over-fitted; one method not yet learnt | `test_cautions.py` |
+| options chosen among on the test split | `test_cautions.py` |
+
 n  a number a seed, or a fold
 """
 
@@ -69,6 +86,49 @@ def test_one_lucky_seed_takes_nobody_s_place(made: Callable, lucky: int):
     verdict = advice(made({"accuracy": {"erm": accuracy, "mixup": better}}))
     assert verdict.headline.startswith("No difference could be told between plain training and plain Mixup")
     assert "2.0 fewer than plain Mixup (within chance)" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize("lucky", range(10))
+def test_one_lucky_seed_of_ten_is_named(made: Callable, lucky: int):
+    """Nine seeds are equal, and in one plain Mixup is right in 10 of 100 more."""
+    accuracy = around(0.80, 0, 0.2)
+    better = [value + 0.1 * (seed == lucky) for seed, value in enumerate(around(0.80, 1, 0.2))]
+    verdict = advice(made({"accuracy": {"erm": accuracy, "mixup": better, "sk_mixup": around(0.80, 2, 0.2)}}))
+    assert verdict.headline.startswith("No difference could be told between plain training and plain Mixup")
+    [named] = [caution for caution in verdict.cautions if "alone" in caution]
+    assert named.startswith(
+        f"Seed {lucky} alone makes the lead of plain Mixup over plain training in right answers: with it 1.0 points "
+        "(within chance), without it 0."
+    )
+
+
+def test_a_seed_of_ten_that_hides_a_lead_is_named(made: Callable):
+    better = around(0.83, 1, 0.2)
+    verdict = advice(made({"accuracy": {"erm": around(0.80, 0, 0.2), "mixup": [*better[:9], better[9] - 0.2]}}))
+    assert verdict.headline.startswith("No difference could be told")
+    assert any(
+        "Seed 9 alone hides the lead of plain Mixup over plain training in right answers: with it 1.0 points (within "
+        "chance), without it 3." in caution
+        for caution in verdict.cautions
+    )
+
+
+def test_where_no_seed_decides_none_is_named(made: Callable):
+    for results in (
+        case(made, erm=(0.80, 0.05), mixup=(0.80, 0.05)),
+        case(made, erm=(0.70, 0.15), mixup=(0.80, 0.05)),
+        case(made, seeds=4, erm=(0.80, 0.05), mixup=(0.80, 0.05)),
+    ):
+        assert "alone" not in said(results)
+
+
+def test_better_only_after_temperature(made: Callable):
+    """As trained nothing is told."""
+    headline = advice(case(made, erm=(0.80, 0.05, 0.15), mixup=(0.80, 0.05, 0.05))).headline
+    assert headline == (
+        "Take plain training as it is, or plain Mixup with temperature scaling: after scaling, plain Mixup is the more "
+        "honest."
+    )
 
 
 def test_clearly_better(made: Callable):

@@ -12,8 +12,9 @@ from calmix.cli import main
 from calmix.results.catalogue import ACCURACY
 from calmix.results.records import Epoch, Record
 from calmix.results.store import Results, read_results
-from calmix.studies.comparison.balance import single_answers, unequal
+from calmix.studies.comparison.balance import single_answers
 from calmix.studies.comparison.cautions import cautions, course_of, rose_long_ago, still_falls
+from calmix.studies.comparison.goals import unequal
 from calmix.studies.comparison.sentences import advice
 from calmix.studies.comparison.tables import columns_of, summary_table
 
@@ -28,19 +29,28 @@ def around(mean: float, shift: int = 0) -> list[float]:
 # ------------------------------------------------------------------------------------------------ unequal classes
 
 
-def rare(made: Made, answered: Mapping[str, Sequence[float]], balanced: Mapping[str, float] | None = None) -> Results:
+def rare(
+    made: Made,
+    answered: Mapping[str, Sequence[float]],
+    balanced: Mapping[str, float] | None = None,
+    skill: Mapping[str, float] | None = None,
+    scaled_nll: Mapping[str, float] | None = None,
+    test: int = 10_000,
+) -> Results:
     """Two classes, 99 to 1. answered: by method and seed, which share is said to be the frequent one."""
     shift = {method: place for place, method in enumerate(answered)}
     metrics: dict[str, dict[str, list[float]]] = {
         "accuracy": {method: list(0.99 * np.array(shares)) for method, shares in answered.items()},
         "balanced_accuracy": {m: around((balanced or {}).get(m, 0.5), shift[m]) for m in answered},
+        "nll_skill": {m: around((skill or {}).get(m, 0.2), shift[m] + 2) for m in answered},
+        "scaled/nll": {m: around((scaled_nll or {}).get(m, 0.05), shift[m] + 3) for m in answered},
         "base_rate": {method: [0.99] * 5 for method in answered},
         "most_answered": {method: [max(share, 1 - share) for share in shares] for method, shares in answered.items()},
         "by_class/0/answered": {method: list(shares) for method, shares in answered.items()},
         "by_class/1/answered": {method: [1 - share for share in shares] for method, shares in answered.items()},
         "by_class/1/recall": {method: [20 * (1 - share) for share in shares] for method, shares in answered.items()},
     }
-    results = made(metrics)
+    results = made(metrics, test=test)
     data = replace(results.facts.data, classes=("no", "yes"), class_rows=(1782, 18))
     return replace(results, facts=replace(results.facts, data=data))
 
@@ -61,27 +71,23 @@ def test_always_the_majority_is_not_praised(made: Made):
 
 
 def test_a_method_that_always_says_the_majority_is_not_taken(made: Made):
-    """It has the most right answers, and is the method to take by the rule."""
-    results = rare(made, {"erm": ALWAYS, "mixup": MOSTLY}, {"erm": 0.5, "mixup": 0.7})
-    said = advice(results)
-    assert said.headline.startswith("Plain training only ever answers 'no', which alone is right in 99.0 of 100")
-    assert "Take plain training" not in said.headline
-    assert "do not take it for its right answers" in said.headline
+    """It has the most right answers, but no more balanced accuracy than one answer has."""
+    said = advice(rare(made, {"erm": ALWAYS, "mixup": MOSTLY}, {"erm": 0.5, "mixup": 0.7}))
+    assert said.headline == (
+        "Plain training only ever answers 'no', which alone is right in 99.0 of 100 test rows. Take plain Mixup: right "
+        "more often (each class counts alike) than plain training."
+    )
+    untold = advice(rare(made, {"erm": ALWAYS, "mixup": MOSTLY}))
+    assert "Take plain training" not in untold.headline
+    assert "do not take it for its right answers" in untold.headline
 
 
 def test_another_method_that_does_is_named_first(made: Made):
-    results = rare(made, {"erm": MOSTLY, "mixup": ALWAYS})
-    results = replace(results, records=[replace_accuracy(record, "erm", 0.995) for record in results.records])
+    results = rare(made, {"erm": MOSTLY, "mixup": ALWAYS}, {"erm": 0.7})
     headline = advice(results).headline
     assert headline.startswith(
         "Plain Mixup only ever answers 'no', which alone is right in 99.0 of 100 test rows. Take"
     )
-
-
-def replace_accuracy(record: Record, method: str, accuracy: float) -> Record:
-    if record.method != method:
-        return record
-    return replace(record, metrics={**record.metrics, "plain": {**record.metrics["plain"], "accuracy": accuracy}})
 
 
 def test_most_seeds_decide_whether_an_answer_is_the_only_one(made: Made):
@@ -89,13 +95,95 @@ def test_most_seeds_decide_whether_an_answer_is_the_only_one(made: Made):
     assert single_answers(rare(made, of_seeds)) == {"erm": "no"}
 
 
-def test_balanced_accuracy_contradicts_right_answers_in_the_headline(made: Made):
+def test_of_unequal_classes_the_choice_counts_each_class_alike(made: Made):
+    """Plain training has more right answers, plain Mixup more balanced accuracy: table, choice and words go by it."""
+    results = rare(made, {"erm": [0.995] * 5, "mixup": MOSTLY}, {"erm": 0.6, "mixup": 0.8}, {"erm": 0.3, "mixup": 0.2})
+    said = advice(replace(results, facts=replace(results.facts, settings={"class_weight": "balanced"})))
+    assert said.headline == (
+        "Take plain Mixup, with temperature scaling: right more often (each class counts alike) than plain training."
+    )
+    assert said.reasons[0] == (
+        "Of 100 rows of a class it finds 80.0, on average over the classes: 20.0 more than plain training (beyond "
+        "chance)."
+    )
+    assert said.reasons[1] == (
+        "Without temperature scaling its probabilities take 20.0 % off the log-loss of always saying how frequent the "
+        "classes are: 10.0 less than plain training (beyond chance)."
+    )
+    assert said.reasons[2].endswith("its log-loss is 0.050 and that of plain training 0.050 (within chance).")
+    assert said.cautions[-1] == (
+        "The verdict counts every class alike. Of 100 test rows, plain Mixup is right in 97.0, and beyond chance in "
+        "more are: plain training 98.5."
+    )
+    table = summary_table(results)
+    assert [heading.split(",")[0] for heading in table.headings[:3]] == [
+        "Balanced accuracy",
+        "Log-loss skill",
+        "NLL after temperature\u00a0↓",
+    ]
+
+
+def test_of_unequal_classes_probabilities_decide_where_balanced_accuracy_tells_nothing(made: Made):
+    better = rare(made, {"erm": MOSTLY, "mixup": MOSTLY}, skill={"erm": 0.2, "mixup": 0.4}, scaled_nll={"mixup": 0.03})
+    said = advice(better)
+    assert said.headline == "Take plain Mixup: with better probabilities than plain training."
+    only_trained = advice(rare(made, {"erm": MOSTLY, "mixup": MOSTLY}, skill={"erm": 0.2, "mixup": 0.4}))
+    assert only_trained.headline == (
+        "Take plain Mixup only where you cannot fit a temperature: it has better probabilities than plain training, "
+        "but no difference could be told after temperature scaling."
+    )
+    worse = advice(rare(made, {"erm": MOSTLY, "mixup": MOSTLY}, skill={"erm": 0.4}, scaled_nll={"mixup": 0.08}))
+    assert worse.headline.startswith("Take plain training: it has better probabilities than plain Mixup, and no")
+    scaled = advice(rare(made, {"erm": MOSTLY, "mixup": MOSTLY}, scaled_nll={"mixup": 0.03}))
+    assert scaled.headline == (
+        "Take plain training as it is, or plain Mixup with temperature scaling: after scaling, plain Mixup has the "
+        "better probabilities."
+    )
+
+
+def test_the_right_answers_of_equal_classes_are_judged_as_ever(made: Made):
+    """The same numbers, and classes of 50 to 50: right answers decide."""
     results = rare(made, {"erm": [0.995] * 5, "mixup": MOSTLY}, {"erm": 0.6, "mixup": 0.8})
-    said = advice(results)
-    assert said.headline.endswith("By balanced accuracy, plain Mixup is better.")
-    assert any("better than plain training (60.0), beyond chance: plain Mixup 80.0." in c for c in said.cautions)
-    same = advice(rare(made, {"erm": [0.995] * 5, "mixup": MOSTLY}, {"erm": 0.7, "mixup": 0.7}))
-    assert "balanced" not in same.headline
+    equal = replace(results.facts.data, class_rows=(900, 900))
+    said = advice(replace(results, facts=replace(results.facts, data=equal)))
+    assert said.headline == "Take plain training: mixup does not pay on this data."
+    assert said.reasons[0].startswith("It is right 98.5 times in a hundred")
+
+
+@pytest.mark.parametrize(
+    ("test", "warning"),
+    [
+        (10_000, ""),
+        (1000, " But about 10 test rows of 'yes', the rarest class, are few: each is 5.0 % of balanced accuracy."),
+        (40, " But hardly a test row is of 'yes', the rarest class."),
+    ],
+)
+def test_few_rows_of_the_rarest_class_are_in_the_headline(made: Made, test: int, warning: str):
+    said = advice(rare(made, {"erm": MOSTLY, "mixup": MOSTLY}, {"mixup": 0.8}, test=test))
+    right = "Take plain Mixup: right more often (each class counts alike) than plain training."
+    assert said.headline == f"{right}{warning}"
+
+
+def test_a_gain_of_a_point_that_few_rare_rows_cannot_show_is_not_ruled_out(made: Made):
+    """All runs agree, but a point of balanced accuracy is a fifth of one of ten rare rows."""
+    few, many = (
+        advice(rare(made, {"erm": MOSTLY, "mixup": MOSTLY}, {"mixup": 0.5001}, test=test)) for test in (1000, 40_000)
+    )
+    assert few.headline.startswith("No difference could be told between plain training and plain Mixup")
+    assert "(a gain of one point, in balanced accuracy or log-loss skill, is ruled out)" in many.headline
+
+
+def test_where_a_class_was_never_trained_on_the_log_loss_decides(made: Made):
+    results = rare(made, {"erm": MOSTLY, "mixup": MOSTLY})
+    nll = {"erm": 0.2, "mixup": 0.1}
+
+    def without_skill(record: Record) -> Record:
+        plain = {key: value for key, value in record.metrics["plain"].items() if key != "nll_skill"}
+        shift = {"nll": nll[record.method] + NOISE[(record.seed + len(record.method)) % 5]}
+        return replace(record, metrics={**record.metrics, "plain": {**plain, **shift}})
+
+    said = advice(replace(results, records=[without_skill(record) for record in results.records]))
+    assert said.reasons[1].startswith("The log-loss of its probabilities is 0.101: ")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +205,7 @@ def test_what_is_unequal(made: Made, rows: tuple[int, ...], expected: bool):
 
 def test_the_table_chooses_its_columns(made: Made):
     results = rare(made, {"erm": ALWAYS, "mixup": MOSTLY})
-    assert [column.key for column in columns_of(results)][:2] == ["accuracy", "balanced_accuracy"]
+    assert [column.key for column in columns_of(results)][:2] == ["balanced_accuracy", "nll_skill"]
     assert any("always answering 'no' is right in 99.0 % of the test rows" in n for n in summary_table(results).notes)
     equal = made({"accuracy": {"erm": around(0.8)}})
     assert "balanced_accuracy" not in [column.key for column in columns_of(equal)]

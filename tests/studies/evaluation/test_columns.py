@@ -153,3 +153,35 @@ def test_the_command_takes_them(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "Rows in the worst bin" in said
     assert "mostly chance" in said
     assert "Notices" in (tmp_path / "out" / "report.html").read_text()
+
+
+def european(folder: Path, *extra: str) -> Path:
+    """A table of predictions as a spreadsheet of a German program writes it."""
+    rows = [
+        ";".join([str(label), *(f"{value:.5f}".replace(".", ",") for value in row)])
+        for label, row in zip(LABELS, PROBS, strict=True)
+    ]
+    path = folder / "test.csv"
+    path.write_text("\n".join(["label;prob_cat;prob_dog;prob_eel", *rows, *extra]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_what_the_reader_had_to_find_is_on_the_terminal_and_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    main(["evaluate", str(european(tmp_path, "Summe;20,1;19,8;20,1")), "--out", str(tmp_path / "out")])
+    shown = capsys.readouterr().err
+    page = (tmp_path / "out" / "report.html").read_text()
+    for notice in (
+        "test.csv was read with ';' between cells, decimal commas.",
+        "the last row looks like totals and is left out: 'Summe', '20,1', '19,8', '20,1'.",
+    ):
+        assert notice in shown
+        assert notice.replace("'", "&#39;") in page
+    assert "<dd>60</dd>" in page  # rows
+
+
+def test_a_cell_that_is_no_number_is_named(tmp_path: Path):
+    said = r"column 'prob_cat' holds 'k.A.' in row 61, which is no number \(1 of 61 rows\)"
+    with pytest.raises(DataError, match=said):
+        read(european(tmp_path, "1;k.A.;0,5;0,5"))
