@@ -29,8 +29,8 @@ CLASSES_CAPTION = (
     "most frequent class, {frequent}, is right {base} % of the time: that is the base rate."
 )
 MATRIX_CAPTION = (
-    "A row is what is there, a column what the network says, in per cent of the row, {mean}: what is off "
-    "the diagonal is taken for something else."
+    "A row is what is there, a column what the network says, in per cent of the row{mean}: what is off the "
+    "diagonal is taken for something else."
 )
 
 

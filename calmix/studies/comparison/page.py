@@ -286,7 +286,7 @@ def _by_class(results: Results, confusions: Sequence[Confusion]) -> list[Section
     drawings = [confusion_drawing(_name("confusion", one.method), one) for one in confusions[:MOST_MATRICES]]
     return [
         Section("Class by class", caption, tables=[shown]),
-        Section("What is taken for what", MATRIX_CAPTION.format(mean=mean), drawings, folded=True),
+        Section("What is taken for what", MATRIX_CAPTION.format(mean=f", {mean}"), drawings, folded=True),
     ]
 
 
