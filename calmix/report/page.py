@@ -112,8 +112,12 @@ def _drawn(folder: Path, drawing: Drawing, files: dict[Path, bytes]) -> dict[str
         "alt": drawing.alt,
         "width": f"{96 * drawing.width:.0f}",
         "height": f"{96 * drawing.height:.0f}",
-        "size": "small" if drawing.width < SMALL else "wide" if drawing.width > WIDE else "",
+        "looks": f"{_size(drawing)} {'photo' if drawing.photo else ''}".strip(),
     }
+
+
+def _size(drawing: Drawing) -> str:
+    return "small" if drawing.width < SMALL else "wide" if drawing.width > WIDE else ""
 
 
 def _csv(drawing: Drawing) -> bytes:

@@ -42,8 +42,8 @@ _WRONG_CAPTION = (
 )
 _LAM_CAPTION = (
     "The mixes that each method was trained on. All pairs are sorted by distance and cut into parts of equal size: "
-    "each column is one part, the nearest pairs on the left. The darker a cell, the more mixes of its part give the "
-    "smaller parent that share (0: not mixed, 1/2: half and half). The line is the mean."
+    "each column is one part, the nearest pairs on the left. The stronger a cell's colour, the more mixes of its part "
+    "give the smaller parent that share (0: not mixed, 1/2: half and half). The line is the mean."
 )
 _CONTROL_CAPTION = (
     "An oracle, which learnt other rows without mixing, says what a mixed row is. Filled circle: the labels of a "

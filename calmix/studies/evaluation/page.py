@@ -123,7 +123,7 @@ def evaluation_page(name: str, evaluation: Evaluation, command: Sequence[str] = 
 
 def _summary(evaluation: Evaluation) -> PageTable:
     table = summary_table(evaluation.measured, evaluation.task == "regression")
-    return PageTable("Summary", table, corner="Predictions", note=" ".join(table.notes))
+    return PageTable("Summary", table, corner="Predictions", note=" ".join(table.notes), stacked=True)
 
 
 def _all_metrics(evaluation: Evaluation) -> Section:
