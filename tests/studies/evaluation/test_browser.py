@@ -46,7 +46,7 @@ def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         given = Given(test, held, {"noise": torch.zeros(50, 3)}, torch.ones(300, 3))
     else:
         given = Given(labels()) if request.param == "labels" else Given(numbers(0), numbers(1))
-    return evaluate(given).write_report(tmp_path_factory.mktemp("page") / "out")
+    return evaluate(given).write_report(tmp_path_factory.mktemp("page") / request.param)
 
 
 def test_the_page_is_whole_everywhere(browser: Browser, page: Path):
@@ -58,7 +58,7 @@ def test_the_dark_page_is_dark_and_the_printed_one_is_not(browser: Browser, page
 
 
 def test_on_a_phone_diagrams_keep_their_size_and_tables_say_that_they_scroll(browser: Browser, page: Path):
-    keeps_diagrams_and_scrolls_tables_on_a_phone(browser, page)
+    keeps_diagrams_and_scrolls_tables_on_a_phone(browser, page, wide=page.parent.name != "labels")
 
 
 def test_cards_beside_each_other_are_of_equal_height(browser: Browser, page: Path):

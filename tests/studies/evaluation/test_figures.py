@@ -69,7 +69,7 @@ def test_a_residual_is_true_minus_predicted_and_the_line_its_mean_over_equal_par
     draw_residuals(ax, data, STYLE)
     points = np.asarray(ax.collections[0].get_offsets())
     np.testing.assert_array_equal(points, np.stack([predicted, data.residual], 1))
-    line = ax.lines[-1].get_xydata()
+    line = np.asarray(ax.lines[-1].get_xydata())
     np.testing.assert_allclose(line, np.stack([np.arange(0.5, 20, 2), [1] * 5 + [-3] * 5], 1))
     rows = list(data.rows())
     assert [row["kind"] for row in rows].count("mean") == 10
@@ -175,7 +175,7 @@ def test_classes_stand_in_the_order_of_their_errors_in_the_figure_and_in_the_tab
     assert shown[0].bins.count.sum() == 600
     table = classes_table(evaluation.measured, test.classes, order)
     assert table.headings[:2] == ["ECE as given, %", "ECE after temperature, %"]
-    recalls = recall_score(test.labels, test.outputs.argmax(1), average=None)
+    recalls = recall_score(test.labels, test.outputs.argmax(1), average=None)  # pyright: ignore
     for k, row in zip(order, table.rows, strict=True):
         cells = [cell.value for cell in row.cells]
         assert row.method == f"class {k}"
