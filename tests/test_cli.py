@@ -336,7 +336,7 @@ def test_predictions_alone_are_evaluated(predictions: Path, tmp_path: Path, caps
     pd.read_csv(predictions).iloc[::-1].to_csv(held, index=False)
     main(["evaluate", str(predictions), "--calibration", str(held), "--ood", str(held), "--out", str(out)])
     printed = capsys.readouterr().out
-    assert "times in a hundred" in printed
+    assert "of 100 answers are right" in printed
     assert "Smooth ECE" in printed
     numbers = json.loads((out / "metrics.json").read_text())
     assert {"accuracy", "nll", "brier", "ece", "scaled", "temperature", "conformal"} <= set(numbers)

@@ -83,8 +83,16 @@ class ClassBins:
 
     def expected_error(self, norm: float = 1.0) -> float:
         """The mean over classes of each class's calibration error; see `calmix.metrics.classwise_ece`."""
+        return float(self.expected_errors(norm).mean())
+
+    def expected_errors(self, norm: float = 1.0) -> Tensor:
+        """(K,): the calibration error of each class against the rest.
+
+        >>> class_bins(torch.tensor([[0.75, 0.25], [1.0, 0.0]]), torch.tensor([0, 1]), bins=2).expected_errors()
+        tensor([0.3750, 0.3750], dtype=torch.float64)
+        """
         gaps = (self.claimed - self.observed).abs() / self.count.clamp(min=1)  # (K, B)
-        return float(power_mean(gaps, self.count, norm).mean())
+        return power_mean(gaps, self.count, norm)
 
     def brier_parts(self) -> BrierParts:
         """See `calmix.metrics.brier_parts`."""

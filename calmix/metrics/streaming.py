@@ -61,15 +61,20 @@ class ClassificationMetrics:
         self._rows = [concat_rows(self._rows)]
         return self._rows[0]
 
+    @property
+    def table(self) -> ClassBins:
+        """Classes by bins, of all rows so far. Raises SettingError if there was no batch yet."""
+        if self._table is None:
+            raise SettingError("there is nothing to compute, expected at least one batch; call update first.")
+        return self._table
+
     def compute(self) -> dict[str, float]:
         """All metrics of all rows so far, by name.
 
         Raises:
             SettingError: there was no batch yet.
         """
-        rows = self.rows
-        assert self._table is not None
-        return _metrics(rows, self._table, self.bins)
+        return _metrics(self.rows, self.table, self.bins)
 
 
 def classification_metrics(probs: Array, labels: Array, bins: int = 15) -> dict[str, float]:

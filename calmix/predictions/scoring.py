@@ -40,6 +40,7 @@ class ClassScores(NamedTuple):
 
     scores: Scored
     rows: dict[str, m.RowScores]  # of the test rows: `plain`, and after each correction
+    tables: dict[str, m.ClassBins]  # the same of each class against the rest
     corrections: dict[str, Calibrator]
     temperature: float | None  # that of `scaled`
 
@@ -112,7 +113,8 @@ def class_scores(
     if held is not None and temperatures:
         for end, value in zip(("low", "high"), posthoc.temperature_interval(held), strict=True):
             scores[f"intervals/{end}"]["temperature"] = value
-    return ClassScores(scores, rows, corrections, temperatures[-1] if temperatures else None)
+    tables = {name: stage.table for name, stage in stages.items()}
+    return ClassScores(scores, rows, tables, corrections, temperatures[-1] if temperatures else None)
 
 
 def _unequal(test: ClassPredictions, counts: m.ClassCounts, nll: float, shares: Tensor | None) -> dict[str, float]:
@@ -159,8 +161,19 @@ def ood_scores(test: ClassPredictions, outside: Tensor) -> Scored:
 
 
 def multilabel_scores(test: MultilabelPredictions, bins: int = 15) -> Scored:
-    """The metrics of any number of labels a row."""
-    return {"plain": dict(m.multilabel_metrics(test.probs, test.labels, bins))}
+    """The metrics of any number of labels a row.
+
+    Conditions: `plain`; `by_label/0`, `by_label/1`, ..., of at most 100 labels: share of the rows that have it, the
+    calibration error of its probability, and its AUROC where there are rows of both kinds.
+    """
+    scores: Scored = {"plain": dict(m.multilabel_metrics(test.probs, test.labels, bins))}
+    labels = test.probs.shape[1]
+    for number in range(labels if labels <= MOST_CLASSES else 0):
+        p, y = test.probs[:, number], test.labels[:, number]
+        share = float(y.double().mean())
+        ranked = {"auroc": m.auroc(p, y)} if 0 < share < 1 else {}
+        scores[f"by_label/{number}"] = {"share": share, "positive_ece": m.positive_ece(p, y, bins), **ranked}
+    return scores
 
 
 def regression_scores(

@@ -40,7 +40,10 @@ class Shown(Protocol):
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure that can be drawn: its file name, what it shows in words, its data and its painter."""
+    """A figure that can be drawn: its file name, what it shows in words, its data and its painter.
+
+    photo: it holds pictures, whose colours stay as they are where the page is dark.
+    """
 
     name: str
     alt: str
@@ -48,7 +51,7 @@ class Drawing:
     height: float  # inches
     paint: Callable[[Figure], object]
     width: float = WIDTH
-    photographs: bool = False  # images that are shown as they are, also in the dark
+    photo: bool = False
 
     def save(self, *formats: str) -> list[bytes]:
         """The figure as files of these formats, `svg` or `png`; the same data give the same bytes."""

@@ -106,15 +106,18 @@ def _drawn(folder: Path, drawing: Drawing, files: dict[Path, bytes]) -> dict[str
         path = folder / f"{drawing.name}.{suffix}"
         assert path not in files, f"two figures are named {drawing.name!r}"
         files[path] = content
-    size = "small" if drawing.width < SMALL else "wide" if drawing.width > WIDE else ""
     return {
         "name": drawing.name,
         "uri": f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}",
         "alt": drawing.alt,
         "width": f"{96 * drawing.width:.0f}",
         "height": f"{96 * drawing.height:.0f}",
-        "classes": " ".join(["photographs"] * drawing.photographs + [size] * bool(size)),
+        "looks": f"{_size(drawing)} {'photo' if drawing.photo else ''}".strip(),
     }
+
+
+def _size(drawing: Drawing) -> str:
+    return "small" if drawing.width < SMALL else "wide" if drawing.width > WIDE else ""
 
 
 def _csv(drawing: Drawing) -> bytes:

@@ -28,7 +28,7 @@ from calmix.metrics import (
 from calmix.metrics.row_scores import concat_rows
 from calmix.metrics.smooth import POINTS
 from calmix.metrics.tensors import Array
-from calmix.report.drawing import CsvRow, Drawing, wrapped
+from calmix.report.drawing import TITLE, CsvRow, Drawing, panels, panels_height, wrapped
 from calmix.report.style import Style, darker
 
 FEW = 0.01  # the share of rows below which a bar is pale
@@ -117,14 +117,22 @@ def _supported(smooth: SmoothReliability, rows: int) -> NDArray[np.bool_]:
     return weights >= min(ENOUGH, rows)
 
 
-def prepare_positive(method: str, stage: str, p: Array, labels: Array, bins: int = 15) -> Reliability:
-    """Of P(y = 1), (n,), and labels 0 or 1, (n,)."""
-    found, smooth = positive_reliability(p, labels, bins), positive_smooth_reliability(p, labels)
+def prepare_positive(
+    method: str, stage: str, p: Array, labels: Array, bins: int = 15, bandwidth: float | None = None
+) -> Reliability:
+    """Of P(y = 1), (n,), and labels 0 or 1, (n,). bandwidth: of the smooth curve; None looks for its own."""
+    found, smooth = positive_reliability(p, labels, bins), positive_smooth_reliability(p, labels, bandwidth)
     said = found.expected_error(), _band([], smooth.bandwidth)
     return Reliability(method, stage, found, smooth, *said, claimed="P(y = 1)", observed="share of ones")
 
 
 def draw_reliability(ax: Axes, data: Reliability, style: Style) -> None:
+    """`draw_bars` under the stage and its error."""
+    draw_bars(ax, data, style)
+    ax.set_title(f"{data.stage}\nECE {100 * data.error:.2f} %".strip())
+
+
+def draw_bars(ax: Axes, data: Reliability, style: Style) -> None:
     """A bar a bin, its accuracy, pale where few rows stand behind it; the hatched gap ends at its confidence.
 
     The line is the smooth curve, the band that of the seeds.
@@ -138,7 +146,7 @@ def draw_reliability(ax: Axes, data: Reliability, style: Style) -> None:
     _bars(ax, left, width, gap, observed[full], facecolors="none", edgecolors="#888888", hatch="/////")
     ax.plot([0, 1], [0, 1], color="#222222", linewidth=0.9, linestyle=(0, (4, 2)))
     draw_smooth(ax, data, style)
-    ax.set(xlim=(0, 1), ylim=(0, 1), title=f"{data.stage}\nECE {100 * data.error:.2f} %".strip())
+    ax.set(xlim=(0, 1), ylim=(0, 1))
 
 
 def draw_smooth(ax: Axes, data: Reliability, style: Style) -> None:
@@ -189,3 +197,23 @@ def reliability_drawing(name: str, stages: Sequence[Reliability], style: Style) 
 
     errors = ", ".join(f"{100 * stage.error:.2f} % {stage.stage}".strip() for stage in stages)
     return Drawing(name, f"Reliability of {method}: ECE {errors}.", stages, height=3.7, paint=paint)
+
+
+def small_drawing(name: str, alt: str, shown: Sequence[Reliability], style: Style) -> Drawing:
+    """A small diagram a `method`, which here is a class or a label, under its name and its error."""
+    names = [f"{_short(data.method)} ({100 * data.error:.1f} %)" for data in shown]
+
+    def paint(figure: Figure) -> None:
+        for ax, data in zip(panels(figure, names), shown, strict=True):
+            draw_bars(ax, data, style)
+            for axis in (ax.xaxis, ax.yaxis):
+                axis.set_ticks((0, 0.5, 1), ("0", "0.5", "1"))
+        figure.supxlabel(shown[0].claimed)
+        figure.supylabel(shown[0].observed)
+
+    return Drawing(name, f"{alt}: {', '.join(names)}.", shown, panels_height(names) + 0.1, paint)
+
+
+def _short(name: str) -> str:
+    """So that the error fits beside it."""
+    return name if len(name) <= TITLE - 9 else f"{name[: TITLE - 10]}…"

@@ -208,7 +208,7 @@ def _drawing(mistakes: Mistakes, pictures: Sequence[Picture]) -> Drawing:
         draw_pictures(figure, shown)
 
     alt = f"The {len(pictures)} images of the table below."
-    return Drawing("mistakes", alt, [shown], 0.1 + 1.45 * lines, paint, photographs=True)
+    return Drawing("mistakes", alt, [shown], 0.1 + 1.45 * lines, paint, photo=True)
 
 
 def draw_pictures(figure: Figure, shown: Shown) -> None:

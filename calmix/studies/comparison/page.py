@@ -10,6 +10,18 @@ from numpy.typing import NDArray
 from calmix.data.corruptions import CORRUPTED_ROWS
 from calmix.report.columns import columns_section
 from calmix.report.drawing import AFTER, BEFORE, TOGETHER, Drawing
+from calmix.report.figures.by_class import (
+    CLASSES_CAPTION,
+    COUNTED,
+    MATRIX_CAPTION,
+    MOST_MATRICES,
+    Confusion,
+    base_rate,
+    class_table,
+    confusion_drawing,
+    counts_of,
+    prepare_confusion,
+)
 from calmix.report.figures.confidence import (
     CONFIDENCE_CAPTION,
     confidence_drawing,
@@ -34,18 +46,6 @@ from calmix.results.records import Record
 from calmix.results.scores import Scores
 from calmix.results.store import Results
 from calmix.studies.comparison.answers import Answers, answers_of
-from calmix.studies.comparison.by_class import (
-    CLASSES_CAPTION,
-    COUNTED,
-    MATRIX_CAPTION,
-    MOST_MATRICES,
-    Confusion,
-    base_rate,
-    class_table,
-    confusion_drawing,
-    counts_of,
-    prepare_confusion,
-)
 from calmix.studies.comparison.curves import (
     CORRUPTED_ACCURACY,
     CORRUPTED_ECE,
@@ -289,7 +289,7 @@ def _by_class(results: Results, confusions: Sequence[Confusion]) -> list[Section
     drawings = [confusion_drawing(_name("confusion", one.method), one) for one in confusions[:MOST_MATRICES]]
     return [
         Section("Class by class", caption, tables=[shown]),
-        Section("What is taken for what", MATRIX_CAPTION.format(mean=mean), drawings, folded=True),
+        Section("What is taken for what", MATRIX_CAPTION.format(mean=f", {mean}"), drawings, folded=True),
     ]
 
 

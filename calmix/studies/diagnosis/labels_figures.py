@@ -231,14 +231,16 @@ def wrong_drawing(name: str, data: Sequence[Wrong], styles: Mapping[str, Style])
             ax.grid(visible=False, axis="y")
         axes[0].set_yticks(range(len(methods)), [wrapped(method, TITLE) for method in methods])
         axes[0].set_ylim(len(methods) - 0.4, -0.6)
+        figure.suptitle(f"oracle: {ORACLES[data[0].oracle]}", fontweight="bold", fontsize=9.5)
         handles = [
             Line2D([], [], color="#555555", linestyle="", marker=marker, markerfacecolor=_face(control))
             for control, marker in _CONTROL_MARKERS.items()
         ]
         figure.legend(handles, list(CONTROLS.values()), loc="outside lower center", ncols=1)
 
-    alt = f"How wrong the labels of {', '.join(methods)} are, and those of the same lams on random pairs."
-    return Drawing(name, alt, data, 1.4 + 0.55 * len(methods), paint)
+    said = f"By {ORACLES[data[0].oracle]}: how wrong the labels of {', '.join(methods)} are"
+    alt = f"{said}, and those of the same lams on random pairs."
+    return Drawing(name, alt, data, 1.6 + 0.55 * len(methods), paint)
 
 
 def _face(control: str, color: str = "#555555") -> str:

@@ -84,7 +84,7 @@ def mixes_drawing(name: str, data: Mixes) -> Drawing:
 
     strength = "" if data.batch.tau is None else ", tau"
     alt = f"Mixes of {data.method} with their parents, the nearest pair first, with distance{strength} and lam."
-    return Drawing(name, alt, [data], 3.5 if images else 3.6, paint)
+    return Drawing(name, alt, [data], 3.5 if images else 3.6, paint, photo=images)
 
 
 def draw_images(figure: Figure, data: Mixes) -> None:

@@ -35,24 +35,28 @@ from calmix.studies.diagnosis.surface import read_surface
 from calmix.studies.diagnosis.surface_figures import Plane, surface_drawing
 
 _WRONG_CAPTION = (
-    "Random pairs of training rows were mixed and shown to an oracle that learnt other rows of the set without mixing. "
+    "Random pairs of training rows were mixed and shown to an oracle, which learnt other rows without mixing. "
     "Pairs stand in bins with equally many of them, by the squared distance of the parents; bars are 95 % intervals. "
-    "Rows of the same class are near by themselves, so the right-hand panels show pairs of different classes alone. "
-    "At a share of 1 nothing is mixed: that line is the oracle's own disagreement with the labels."
+    "Rows of the same class are near each other anyway, so the right-hand panels show pairs of different classes "
+    "alone. At a share of 1 nothing is mixed: that line is the oracle's own disagreement with the labels."
 )
 _LAM_CAPTION = (
-    "Mixes that each method was really trained on. Each column is one bin of distance; the darker, the more of its "
-    "mixes give the smaller parent that share (0: not mixed, 1/2: half and half). The line is the mean."
+    "The mixes that each method was trained on. All pairs are sorted by distance and cut into parts of equal size: "
+    "each column is one part, the nearest pairs on the left. The stronger a cell's colour, the more mixes of its part "
+    "give the smaller parent that share (0: not mixed, 1/2: half and half). The line is the mean."
 )
 _CONTROL_CAPTION = (
-    "Filled: the labels of a sample of the mixes that the method trained on. Square: the very same lams on random "
-    "pairs, so that as much is mixed, whatever the distance. Diamond: the same lams on random pairs of the same kind, "
-    "same class or not, which takes out what merely knowing the classes would give. Avoidable error is what is wrong "
-    "beyond what any label of two different classes must be; bars are 95 % intervals over seeds."
+    "An oracle, which learnt other rows without mixing, says what a mixed row is. Filled circle: the labels of a "
+    "sample of the mixes that the method trained on. Square: the same lams on random pairs, so that as much is mixed, "
+    "whatever the distance. Diamond: the same lams on random pairs of the same kind (same class or not), which takes "
+    "out what knowing the classes alone would give. Mass off the oracle's answer: the part of the label's probability "
+    "that would have to move to match the oracle. Avoidable error: what is wrong beyond what any label of two "
+    "different classes must be. Bars are 95 % intervals over seeds."
 )
 _MIXES_CAPTION = (
-    "From one batch under the trained network, the nearest pair first. d: squared distance over the batch's mean, "
-    "where the method measures it; tau: the kernel's, the larger the closer to half and half; lam: the anchor's share."
+    "From one batch under the trained network, the nearest pair first. d: squared distance over the batch's mean, in "
+    "the space where the method measures it; tau: that of the kernel, the larger the closer to half and half; lam: the "
+    "anchor's share."
 )
 _EXPANSION_CAPTION = (
     "Mixup's loss is the loss on clean rows plus a sum of derivatives along the way from each row to its partner, one "
@@ -63,7 +67,7 @@ _EXPANSION_CAPTION = (
     "it does not converge at the partners."
 )
 _SURFACE_CAPTION = (
-    "The network of the first seed, asked at every point of the plane: coloured where it is sure of a class, white "
+    "What the network of the first seed says at every point of the plane: coloured where it is sure of a class, white "
     "where it is not. Accuracy and ECE are those of the test split"
 )
 
@@ -85,10 +89,9 @@ def diagnosis_page(folder: Path, results: DiagnosisResults) -> Page:
         lead=[said.headline, *said.reasons],
         cautions=" ".join(said.cautions),
         sections=[
-            Section("", tables=[_method_table(scores)]),
-            Section("What is mixed how strongly", _LAM_CAPTION, _lams(scores)),
+            Section("How strongly near and far pairs are mixed", _LAM_CAPTION, _lams(scores)),
             *_surface_section(folder, results),
-            Section("How wrong each method's labels are", _CONTROL_CAPTION, _wrongs(scores)),
+            Section("How wrong each method's labels are", _CONTROL_CAPTION, _wrongs(scores), [_method_table(scores)]),
             Section(
                 "Wrong labels against distance",
                 _WRONG_CAPTION,
@@ -101,6 +104,8 @@ def diagnosis_page(folder: Path, results: DiagnosisResults) -> Page:
         ],
         facts=_facts(results),
         command=results.facts.command,
+        date=results.facts.date,
+        files=("diagnosis.json", "scores.csv", "figures/"),
     )
 
 
@@ -123,8 +128,9 @@ def _method_table(scores: Scores) -> PageTable:
         rows.append(Row(method, cells))
     note = (
         "Mixing: the mean share of the smaller parent; label mixing: the same, counting only parents of different "
-        "classes. Wrong mass: what the label gives to other than the oracle's answer. Cut: how much of that comes off "
-        "against the same lams on random pairs, and on random pairs of the same kind (same class or not)."
+        "classes. Wrong mass: the part of the label's probability that would have to move to match the oracle's "
+        "answer, as the method mixes and with the same lams on random pairs. Cut: how much less that is than on random "
+        "pairs, and than on random pairs of the same kind (same class or not)."
     )
     headings = [column.label for column, _ in (*means, *cuts)]
     return PageTable("What each method does", Table(headings, rows, []), note=note + _spread_note(scores))
@@ -270,15 +276,15 @@ def _facts(results: DiagnosisResults) -> dict[str, str]:
     data = facts.data
     return {
         "Data": f"{data.name}: {data.source}",
-        "Rows": ", ".join(f"{part} {size}" for part, size in data.sizes.items()),
+        "Rows": ", ".join(f"{part} {size:,}" for part, size in data.sizes.items()),
         "Classes": f"{len(data.classes)}: {listed(data.classes)}",
         **({"Notices": " ".join(data.notices)} if data.notices else {}),
         "Seeds": f"{seeds(results.seeds)}, counted from 0; each draws its splits, pairs, oracle and networks",
         "Oracle": (
-            f"{facts.model}, {oracle.epochs} epochs without mixing on {oracle.rows} rows that the training split "
+            f"{facts.model}, {oracle.epochs} epochs without mixing on {oracle.rows:,} rows that the training split "
             f"lacks; {oracle.neighbours} nearest of these rows vote as the second opinion"
         ),
-        "Pairs": f"{results.pairs} random pairs of training rows a seed, in {results.bins} bins of distance",
+        "Pairs": f"{results.pairs:,} random pairs of training rows a seed, in {results.bins} bins of distance",
         "Controls": f"{CONTROLS['shuffled']}; {CONTROLS['shuffled_within']}",
         "Network": facts.model,
         "Training": ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.settings.items()),

@@ -66,18 +66,18 @@ def _rise_sentence(scores: Scores, classes: int, space: str) -> str:
     told = {
         1: "labels are wrong more often far apart than near by",
         -1: "labels are wrong less often far apart than near by",
-        0: "near and far were not told apart" if len(scores.seeds) > 1 else "of one seed",
+        0: "near and far pairs were not told apart" if len(scores.seeds) > 1 else "one seed shows this",
     }[found.side]
-    what = (
-        "the oracle sees neither parent's class in"
+    what, of, at = (
+        ("the oracle sees neither of their classes in", " of the mixes", "in ")
         if measure == "neither"
-        else "the label's avoidable error, by the oracle, is"
+        else ("the label's avoidable error, by the oracle, is", "", "")
     )
     mixed = "half and half" if share == 0.5 else f"{100 * share:.0f} to {100 * (1 - share):.0f}"
     return (
-        f"By distance of the {SPACES[space]}, {told}. Of parents of different classes, mixed {mixed}, {what} "
-        f"{_percent(near.mean)} for the nearest of {len(bins)} equal parts and {_percent(far.mean)} for the "
-        f"farthest ({_points(found)})."
+        f"By distance of the {SPACES[space]}, {told}. When two rows of different classes are mixed {mixed}, {what} "
+        f"{_percent(near.mean)}{of} in the nearest of {len(bins)} equal parts of the pairs, and {at}"
+        f"{_percent(far.mean)} in the farthest ({_points(found)})."
     )
 
 
@@ -85,7 +85,7 @@ def _cut_sentence(scores: Scores, method: str) -> str:
     own, shuffled = (
         scores.interval(method, "mass", f"labels/{MAIN_ORACLE}/{control}").mean for control in ("none", "shuffled")
     )
-    start = f"{method}: {_percent(own)} of the labels' mass is off the oracle's answer"
+    start = f"{method}: {_percent(own)} of the labels' probability would have to move to match the oracle"
     found, within = (cut(scores, method, MAIN_ORACLE, control) for control in ("shuffled", "shuffled_within"))
     if found is None or within is None:
         return f"{start}."
@@ -108,13 +108,13 @@ def _cut_sentence(scores: Scores, method: str) -> str:
 def _cautions(scores: Scores) -> list[str]:
     right = [_percent(scores.interval(NO_METHOD, "accuracy", f"oracle/{oracle}").mean) for oracle in ORACLES]
     told = [
-        f"An oracle is a stand-in for the truth: as a network it is right on {right[0]} of the test rows, as nearest "
-        f"neighbours in its embedding on {right[1]}.",
+        f"An oracle, which learnt rows that the methods do not train on, stands in for the truth: as a network it is "
+        f"right on {right[0]} of the test rows, as nearest neighbours in its embedding on {right[1]}.",
         "Mixed rows do not exist in nature, so what the oracle says of them is an opinion.",
     ]
     learnt = int(scores.values(NO_METHOD, "count", "oracle")[0])
     if learnt < _FEW_ROWS:
-        told.append(f"It learnt only {learnt} rows; --train-size leaves it those that are not trained on.")
+        told.append(f"The oracle learnt only {learnt:,} rows; a smaller --train-size leaves it more.")
     if len(scores.seeds) == 1:
         told.append("One seed: intervals are over its pairs, and methods cannot be told apart beyond chance.")
     return told

@@ -100,7 +100,7 @@ def surface_drawing(name: str, planes: Sequence[Plane]) -> Drawing:
     each = (f"{plane.method} {100 * plane.accuracy.mean:.1f} % and {100 * plane.ece.mean:.1f} %" for plane in planes)
     over = f" over {seeds(count)}" if count > 1 else ""
     alt = f"Decision surfaces, with test accuracy and ECE{over}: {', '.join(each)}."
-    return Drawing(name, alt, planes, 0.65 + lines * (0.48 + 4.6 / columns * high / wide), paint)
+    return Drawing(name, alt, planes, 0.65 + lines * (0.48 + 4.0 / columns * high / wide), paint)
 
 
 def _percent(column: Column, interval: Interval) -> str:

@@ -18,10 +18,10 @@ from calmix.report.style import Style
 from calmix.results.catalogue import power_of, powered
 
 SPREAD_CAPTION = (
-    "Left: rows with similar standard deviations, and how far off they really are; on the dashed line errors are as "
-    "large as was claimed, above it larger (over-confident). Right: how often the truth lies below the predicted "
-    "quantile; on the dashed line, as often as was claimed. A curve flatter than the line means intervals too narrow, "
-    "a steeper one too wide."
+    "Left: rows with similar standard deviations, and how large their errors are. On the dashed line errors are as "
+    "large as the predictions claim, above it larger (over-confident). Right: how often the truth lies below the "
+    "predicted quantile. On the dashed line it does so as often as the prediction claims. A curve that is flatter than "
+    "the line means intervals that are too narrow, a steeper one intervals that are too wide."
 )
 
 
@@ -59,7 +59,7 @@ def draw_spread(ax: Axes, data: Spread, style: Style, power: int = 0) -> None:
     ax.plot(claimed, observed, color=style.color, marker=marker, markeredgecolor="white", mew=0.4)
 
 
-def spread_drawing(name: str, deviation: Spread, quantile: Spread, style: Style) -> Drawing:
+def spread_drawing(name: str, deviation: Spread, quantile: Spread, style: Style, stage: str = "") -> Drawing:
     highest = float(max(deviation.claimed.max(), deviation.observed.max()))
     power = power_of(highest)
 
@@ -72,6 +72,9 @@ def spread_drawing(name: str, deviation: Spread, quantile: Spread, style: Style)
         left.set_ylabel(powered("root mean squared error", power))
         draw_spread(right, quantile, style)
         right.set(xlim=(0, 1), ylim=(0, 1), xlabel="level of the quantile", ylabel="share of targets below")
+        for axis in (right.xaxis, right.yaxis):
+            axis.set_ticks((0, 0.5, 1), ("0", "0.5", "1"))
+        figure.suptitle(stage, fontweight="bold", fontsize=9.5)
 
-    alt = "Claimed standard deviations against errors, and levels of quantiles against shares of targets below."
-    return Drawing(name, alt, [deviation, quantile], 2.5, paint)
+    alt = f"Claimed standard deviations {stage} against errors, and quantiles against shares of targets below."
+    return Drawing(name, alt, [deviation, quantile], 2.7, paint)

@@ -1,6 +1,6 @@
 """Files of predictions, from any framework, as what one evaluation is given.
 
-An .npz file holds arrays, a .csv, .csv.gz or .parquet file columns:
+An .npz file holds arrays, a table of any type that `read_table` reads columns:
 
     probs or logits, and labels    (n, K) and class ids (n,); or (n,), of the second of two classes
                                    (n, K) and labels (n, K) of 0 and 1, any number of them a row
@@ -151,7 +151,7 @@ def _read(path: Path, columns: Columns | None = None) -> _File:
 
 def _npz(path: Path) -> _File:
     if not path.is_file():
-        raise DataError(f"file not found: {path}; give the path of an .npz, .csv or .parquet file.")
+        raise DataError(f"file not found: {path}; give the path of an .npz file or a {TYPES}.")
     arrays: dict[str, NDArray] = {}
     others: list[str] = []
     for name, array in read_arrays(path, "save arrays of numbers or text with numpy.savez").items():

@@ -14,9 +14,11 @@ from math import nan
 from pathlib import Path
 
 import pandas as pd
+from torch import Tensor
 
 from calmix.errors import DataError, SettingError
 from calmix.metrics import RowScores, human_label_metrics
+from calmix.posthoc import CalibrationGaussian, fit_variance_scaling
 from calmix.predictions import (
     CALIBRATORS,
     ClassPredictions,
@@ -31,7 +33,7 @@ from calmix.predictions import (
 from calmix.predictions.scoring import Calibrator
 from calmix.report.sentences import Advice
 from calmix.results.catalogue import Column
-from calmix.results.scores import Measured, Scores, nested
+from calmix.results.scores import PLAIN, Measured, Scores, nested
 from calmix.studies.evaluation.given import Given, Values, given_of
 from calmix.studies.evaluation.sentences import class_verdict, multilabel_verdict, regression_verdict
 from calmix.studies.evaluation.tables import headings, metrics_table, rows_of
@@ -46,9 +48,11 @@ class Evaluation:
 
     scores: of the method "predictions" and seed 0. Conditions of class predictions: `plain`, as given; `scaled`,
     `vector`, `matrix` and `isotonic`, after each correction; `intervals/low` and `intervals/high`; `positive`, of the
-    second of two classes; `sure`; `conformal`; `ood/NAME/SCORE`; `human_labels`. rows: of class predictions, what is
-    known of each test row, `plain` and after each correction. corrections: from logits (n, K) to corrected ones, by the
-    name of their condition. temperature: that of `scaled`. Without a calibration split there are neither.
+    second of two classes; `sure`; `conformal`; `ood/NAME/SCORE`; `human_labels`; `by_class/0`, ..., of each class, and
+    `by_class/0/scaled`, ..., after each correction. Of labels: `plain`, `by_label/0`, .... rows: of class predictions,
+    what is known of each test row, `plain` and after each correction. corrections: from logits (n, K) to corrected
+    ones, by the name of their condition. temperature: that of `scaled`. Without a calibration split there are neither.
+    deviations: of a regression, the standard deviations, `plain` and `scaled`, as far as there are any.
     """
 
     given: Given
@@ -57,6 +61,7 @@ class Evaluation:
     rows: Mapping[str, RowScores] = field(default_factory=dict)
     corrections: Mapping[str, Calibrator] = field(default_factory=dict)
     temperature: float | None = None
+    deviations: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -179,7 +184,8 @@ def evaluate(
         return Evaluation(given, bins, _scores(multilabel_scores(given.test, bins)))
     if isinstance(given.test, RegressionPredictions):
         held = given.calibration if isinstance(given.calibration, RegressionPredictions) else None
-        return Evaluation(given, bins, _scores(regression_scores(given.test, held, bins)))
+        scores = _scores(regression_scores(given.test, held, bins))
+        return Evaluation(given, bins, scores, deviations=_deviations(given.test, held))
     return _of_classes(given, given.test, bins)
 
 
@@ -189,12 +195,29 @@ def _of_classes(given: Given, test: ClassPredictions, bins: int) -> Evaluation:
     calibration = given.calibration if isinstance(given.calibration, ClassPredictions) else None
     found = class_scores(test, calibration, bins, calibrators)
     measured = dict(found.scores)
+    for stage, table in found.tables.items():
+        for number, error in enumerate(table.expected_errors().tolist()):
+            condition = f"by_class/{number}"
+            if condition in measured:
+                numbers = measured.setdefault(condition if stage == PLAIN else f"{condition}/{stage}", {})
+                numbers["classwise_ece"] = error
     for name, logits in given.ood.items():
         for score, numbers in ood_scores(test, logits).items():
             measured[f"ood/{name}/{score}"] = numbers
     if given.human_labels is not None:
         measured["human_labels"] = human_label_metrics(test.probs, given.human_labels)
     return Evaluation(given, bins, _scores(measured), found.rows, found.corrections, found.temperature)
+
+
+def _deviations(test: RegressionPredictions, held: RegressionPredictions | None) -> dict[str, Tensor]:
+    """Those that were given, and after variance scaling; the same factor as `regression_scores` fits."""
+    if test.std is None:
+        return {}
+    std = test.std.double()
+    if held is None or held.std is None:
+        return {PLAIN: std}
+    scaling = fit_variance_scaling(CalibrationGaussian(held.mean, held.std, held.targets))
+    return {PLAIN: std, "scaled": scaling(std)}
 
 
 def _scores(measured: Measured) -> Scores:

@@ -326,7 +326,7 @@ def test_pictures_stand_on_the_page_and_in_files(tmp_path: Path):
     kept(tmp_path, *told(source, {"erm": {row: ((row + 1) % 2, 0.95) for row in range(60)}}))
     page = read_comparison(tmp_path).write_report(tmp_path)
     section = section_of(page)
-    assert 'class="photographs"' in section
+    assert 'class="photo"' in section
     assert "<b>=1" not in section
     assert "&lt;b&gt;=1+1" in section
     with (tmp_path / "figures" / "mistakes.csv").open(newline="", encoding="utf-8") as file:

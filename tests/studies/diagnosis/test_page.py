@@ -62,7 +62,7 @@ def test_the_page_holds_the_findings_the_figures_and_the_way_to_make_it_again(ma
 
 
 def test_tables_have_the_numbers_that_were_measured(made: Made, tmp_path: Path):
-    first, _, _, wrong, *_ = diagnosis_page(tmp_path, made()).sections
+    _, first, wrong, *_ = diagnosis_page(tmp_path, made()).sections
     assert wrong.folded
     (table,), (rises,) = first.tables, wrong.tables
     assert table.table.headings == [
@@ -80,7 +80,7 @@ def test_tables_have_the_numbers_that_were_measured(made: Made, tmp_path: Path):
 
 
 def test_one_seed_has_no_spreads(made: Made, tmp_path: Path):
-    first, _, _, wrong, *_ = diagnosis_page(tmp_path, made([0.1], [0.3])).sections
+    _, first, wrong, *_ = diagnosis_page(tmp_path, made([0.1], [0.3])).sections
     assert all(not cell.spread for part in (first, wrong) for row in part.tables[0].table.rows for cell in row.cells)
     assert "interval over" not in first.tables[0].note
 

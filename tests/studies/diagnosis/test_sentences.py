@@ -24,20 +24,21 @@ def test_the_verdict_in_full(made: Made):
     said = made([0.1, 0.12, 0.11], [0.3, 0.28, 0.29], methods=["sk_mixup"]).verdict
     assert said.headline == "Wrong labels grow with distance here, by inputs as well as by embedding."
     assert said.reasons == [
-        "By distance of the inputs, labels are wrong more often far apart than near by. Of parents of different "
-        "classes, mixed half and half, the oracle sees neither parent's class in 20.0 % for the nearest of 2 equal "
-        "parts and 31.0 % for the farthest (+11.0 points [+8.5, +13.5]).",
-        "By distance of the oracle's embedding, labels are wrong more often far apart than near by. Of parents of "
-        "different classes, mixed half and half, the oracle sees neither parent's class in 20.0 % for the nearest of 2 "
-        "equal parts and 31.0 % for the farthest (+11.0 points [+8.5, +13.5]).",
-        "sk_mixup: 21.3 % of the labels' mass is off the oracle's answer, 29 % [27, 31] less than with the same lams "
-        "on random pairs (30.0 %). Against random pairs of the same kind (same class or not) it is 29 % [27, 31] less.",
+        "By distance of the inputs, labels are wrong more often far apart than near by. When two rows of different "
+        "classes are mixed half and half, the oracle sees neither of their classes in 20.0 % of the mixes in the "
+        "nearest of 2 equal parts of the pairs, and in 31.0 % in the farthest (+11.0 points [+8.5, +13.5]).",
+        "By distance of the oracle's embedding, labels are wrong more often far apart than near by. When two rows of "
+        "different classes are mixed half and half, the oracle sees neither of their classes in 20.0 % of the mixes in "
+        "the nearest of 2 equal parts of the pairs, and in 31.0 % in the farthest (+11.0 points [+8.5, +13.5]).",
+        "sk_mixup: 21.3 % of the labels' probability would have to move to match the oracle, 29 % [27, 31] less than "
+        "with the same lams on random pairs (30.0 %). Against random pairs of the same kind (same class or not) it is "
+        "29 % [27, 31] less.",
     ]
     assert said.cautions == [
-        "An oracle is a stand-in for the truth: as a network it is right on 90.0 % of the test rows, as nearest "
-        "neighbours in its embedding on 90.0 %.",
+        "An oracle, which learnt rows that the methods do not train on, stands in for the truth: as a network it is "
+        "right on 90.0 % of the test rows, as nearest neighbours in its embedding on 90.0 %.",
         "Mixed rows do not exist in nature, so what the oracle says of them is an opinion.",
-        "It learnt only 900 rows; --train-size leaves it those that are not trained on.",
+        "The oracle learnt only 900 rows; a smaller --train-size leaves it more.",
     ]
 
 
@@ -91,4 +92,6 @@ def test_labels_that_are_never_wrong_leave_nothing_to_cut(made: Made):
     results = made()
     frame = results.scores.frame
     frame = frame.assign(value=frame["value"].where(~frame["condition"].str.startswith("labels/"), 0.0))
-    assert verdict(Scores(frame), 3).reasons[2] == "sk_mixup: 0.0 % of the labels' mass is off the oracle's answer."
+    assert verdict(Scores(frame), 3).reasons[2] == (
+        "sk_mixup: 0.0 % of the labels' probability would have to move to match the oracle."
+    )

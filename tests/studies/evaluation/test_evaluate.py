@@ -111,9 +111,15 @@ def test_probabilities_have_no_energy():
 
 def test_several_labels_a_row():
     probs = TRUE.sigmoid()
-    done = evaluate(MultilabelPredictions(probs, (probs > 0.5).double()))
+    truth = (probs > 0.5).double()
+    done = evaluate(MultilabelPredictions(probs, truth))
     assert done.task == "multilabel"
-    assert done.measured == {"plain": metrics.multilabel_metrics(probs, probs > 0.5)}
+    assert done.measured["plain"] == metrics.multilabel_metrics(probs, probs > 0.5)
+    labels = [done.measured[f"by_label/{k}"] for k in range(probs.shape[1])]
+    errors = [found["positive_ece"] for found in labels]
+    assert sum(errors) / len(errors) == pytest.approx(done.value("labelwise_ece"))
+    assert [found["share"] for found in labels] == pytest.approx(truth.mean(0).tolist())
+    assert all(found["auroc"] == 1 for found in labels)  # every one has a higher probability than every zero
 
 
 def test_numbers_with_deviations():
@@ -305,7 +311,7 @@ def test_a_notebook_shows_the_verdict_and_the_table():
     shown = done._repr_html_()
     assert done.verdict.headline in shown
     assert f"{100 * done.value('accuracy'):.1f}" in shown
-    assert "It is less sure of a row of x than of a test row in 50 of 100 pairs." in str(done.verdict)
+    assert "A row of x has a lower confidence than a test row in 50 of 100 pairs." in str(done.verdict)
 
 
 def test_it_prints_and_writes_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

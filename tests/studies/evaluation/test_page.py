@@ -108,12 +108,15 @@ def test_no_cell_is_bold_as_nothing_tells_corrections_from_chance():
 @pytest.mark.parametrize("kind", GIVEN)
 def test_errors_of_different_norms_stand_in_different_tables_and_nothing_is_lost(kind: str):
     evaluation = evaluate(GIVEN[kind])
-    tables = evaluation_page("x", evaluation).sections[0].tables
+    tables = evaluation_page("x", evaluation).sections[-1].tables
     shown = {row.method.split(",")[0]: table.label for table in tables for row in table.table.rows}
     whole = [row.method for row in table_of(evaluation, meanings=True).rows]
     assert sorted(row.method for table in tables for row in table.table.rows) == sorted(whole)
     if kind == "classes":
         assert shown["ECE"] == shown["Smooth ECE"] != shown["RMS ECE"] == shown["Debiased ECE"]
+        assert shown["Maximum CE"] == shown["Rows in the worst bin"] == shown["RMS ECE"]
+    measured_after = [table for table in tables if len(table.table.headings) > 2]
+    assert all(cell.value for table in measured_after for row in table.table.rows for cell in row.cells)  # no holes
 
 
 def test_every_correction_has_a_diagram():
@@ -124,7 +127,7 @@ def test_every_correction_has_a_diagram():
     assert errors == pytest.approx([evaluation.value("ece", condition) for condition in conditions])
 
 
-@pytest.mark.parametrize(("sharpness", "said"), [(3.0, "too sure of itself"), (0.3, "too unsure of itself")])
+@pytest.mark.parametrize(("sharpness", "said"), [(3.0, "points too high"), (0.3, "points too low")])
 def test_who_is_too_sure_is_told_so(sharpness: float, said: str):
     assert said in evaluate(Given(classified(4000, sharpness))).verdict.headline
 
@@ -132,14 +135,14 @@ def test_who_is_too_sure_is_told_so(sharpness: float, said: str):
 def test_honest_predictions_are_called_honest():
     headline = evaluate(Given(classified(500))).verdict.headline
     assert "too" not in headline
-    assert "cannot be told from honest" in headline
+    assert "no error of their confidence can be told from chance" in headline
 
 
 def test_what_is_said_of_ninety_per_cent_is_what_happened():
     probs = torch.tensor([[0.9, 0.1]]).repeat(1000, 1)
     labels = (torch.arange(1000) % 10 >= 6).long()  # six in ten are class 0
     said = " ".join(evaluate(ClassPredictions(probs.log(), labels)).verdict.reasons)
-    assert "When it says about 90 %, it is right 60 times in a hundred." in said
+    assert "Of the answers that are about 90 % sure, 60 of 100 are right." in said
 
 
 def test_coverage_is_told_before_and_after_scaling():
@@ -152,7 +155,7 @@ def test_coverage_is_told_before_and_after_scaling():
 
 def test_the_page_draws_and_lists_what_was_measured():
     evaluation = evaluate(GIVEN["classes"])
-    _, reliability, confidence, ood, people = evaluation_page("x", evaluation).sections
+    _, reliability, _, confidence, ood, people, _ = evaluation_page("x", evaluation).sections
     errors = [stage.bins.expected_error() for stage in reliability.drawings[0].data]  # pyright: ignore
     assert errors == pytest.approx([evaluation.value("ece"), evaluation.value("ece", "scaled")])
     assert [drawing.name for drawing in confidence.drawings] == ["confidence", "risk-coverage"]
@@ -196,7 +199,7 @@ def test_a_split_that_cannot_tell_the_temperature_is_named(rows: int, sharpness:
     low, high = (evaluation.value("temperature", f"intervals/{end}") for end in ("low", "high"))
     assert (low <= 1 <= high) is not told
     sentence = (
-        f"{rows} calibration rows cannot tell the temperature from 1, which is no correction (95 % interval: "
+        f"{rows:,} calibration rows cannot tell the temperature from 1, which is no correction (95 % interval: "
         f"{low:.2f} to {high:.2f})."
     )
     assert (sentence in evaluation.verdict.cautions) is not told

@@ -1,4 +1,4 @@
-"""What a comparison says of each class: how many rows, how many are found, and what is taken for what.
+"""How many rows of each class there are, how many of them are found, and what is taken for what.
 
 n  test rows
 K  classes
@@ -29,8 +29,8 @@ CLASSES_CAPTION = (
     "most frequent class, {frequent}, is right {base} % of the time: that is the base rate."
 )
 MATRIX_CAPTION = (
-    "A row is what is there, a column what the network says, in per cent of the row, {mean}: what is off "
-    "the diagonal is taken for something else."
+    "A row is what is there, a column what the network says, in per cent of the row{mean}: what is off the "
+    "diagonal is taken for something else."
 )
 
 
@@ -59,9 +59,17 @@ class Confusion:
 
 def counts_of(predictions: NamedArrays) -> NDArray[np.int64]:
     """(K, K) of a run: rows of a class (first index) that were called another (second)."""
-    k = predictions["probs"].shape[1]
-    pairs = k * predictions["labels"].astype(np.int64) + predictions["probs"].argmax(1)
-    return np.bincount(pairs, minlength=k * k).reshape(k, k)
+    answers = predictions["probs"].argmax(1)
+    return count_pairs(predictions["labels"].astype(np.int64), answers, predictions["probs"].shape[1])
+
+
+def count_pairs(labels: NDArray[np.int64], answers: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """(K, K) of labels and answers, both (n,): rows of a class (first index) that were called another (second).
+
+    >>> count_pairs(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
+    [[1, 1], [0, 1]]
+    """
+    return np.bincount(classes * labels + answers, minlength=classes**2).reshape(classes, classes)
 
 
 def prepare_confusion(method: str, classes: Sequence[str], counts: Sequence[NDArray[np.int64]]) -> Confusion:

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from calmix.studies.comparison.by_class import (
+from calmix.report.figures.by_class import (
     MOST_CLASSES,
     base_rate,
     class_table,
