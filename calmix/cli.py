@@ -485,7 +485,7 @@ def _report_options(parser: "OptionParser") -> None:
         known=_known_methods(),
         help="of one comparison: compare the others to this method (default: as it was)",
     )
-    _add_results(parser, "calmix-runs/ranks, of several comparisons; a report is in its DIR")
+    _add_results(parser, "calmix-runs/ranks", what="ranks over several comparisons")
 
 
 def _report(arguments: list[str]) -> None:
@@ -731,9 +731,11 @@ def _add_training(parser: "OptionParser") -> None:
         vars(action)["known"] = CHOICES.get(action.dest) or vars(action)["known"]
 
 
-def _add_results(parser: "OptionParser", out: str, resumes: str | None = None) -> "ArgumentGroup":
+def _add_results(
+    parser: "OptionParser", out: str, resumes: str | None = None, what: str = "results"
+) -> "ArgumentGroup":
     results = parser.add_argument_group("output")
-    results.add_argument("--out", type=Path, help=f"folder for results (default: {out})")
+    results.add_argument("--out", type=Path, help=f"folder for {what} (default: {out})")
     if resumes is not None:
         results.add_argument("--resume", action="store_true", help=f"go on where a stopped {resumes} was")
     results.add_argument("--quiet", action="store_true", help="print warnings and where results are, and nothing else")

@@ -40,8 +40,7 @@ def _copy(actions: Sequence[argparse.Action], to: argparse.ArgumentParser) -> No
         if action.nargs == 0:
             to.add_argument(*names, action="store_true", help=text)
             continue
-        many = "+" if action.nargs in ("*", "+") else None
-        copied: Any = to.add_argument(*names, nargs=many, metavar=action.metavar, help=text)
+        copied: Any = to.add_argument(*names, nargs=action.nargs, metavar=action.metavar, help=text)
         words = tuple(getattr(action, "known", ()) or action.choices or ())
         if action.metavar == "DATA":
             copied.complete = _word_or_file(words)

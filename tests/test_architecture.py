@@ -25,6 +25,7 @@ LAYERS = {
     "train": 4,
     "report": 5, "engines": 5,
     "studies": 6,
+    "options": 6.5, "completion": 6.5,
     "cli": 7,
 }  # fmt: skip
 ALONE = {"results": {"errors", "reading", "column_use"}}  # rooms that may import less than what is below them
@@ -153,7 +154,17 @@ SURFACE = [
 def test_the_surface_is_a_list():
     assert sorted(vars(calmix)["__all__"]) == SURFACE
     files = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    private = {"__init__", "cli", "column_use", "listing", "probabilities", "reading", "threads"}
+    private = {
+        "__init__",
+        "cli",
+        "column_use",
+        "completion",
+        "listing",
+        "options",
+        "probabilities",
+        "reading",
+        "threads",
+    }
     assert dir(calmix) == sorted({*SURFACE, *files} - private)
     assert all(getattr(calmix, name) is not None for name in dir(calmix))
     with pytest.raises(AttributeError, match="has no attribute 'mixupp'"):
