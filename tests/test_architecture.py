@@ -122,7 +122,12 @@ EXTRAS = ["lightning", "sklearn", "scipy", "pandas", "matplotlib", "jsonargparse
         ),
         ("import calmix; calmix.metrics.ece, calmix.posthoc.Temperature, calmix.parts.Beta, calmix.models", EXTRAS),
         ("import calmix.results.store, calmix.results.files", ["torch", "lightning", "sklearn", "matplotlib"]),
-        ("import calmix.report.page, calmix.report.terminal", ["torch", "lightning", "sklearn"]),
+        ("import calmix.report.page, calmix.report.terminal", ["torch", "lightning", "sklearn", "scipy.stats"]),
+        (
+            "import calmix.studies.evaluation.page, calmix.studies.evaluation.files",
+            ["lightning", "sklearn", "scipy.stats"],
+        ),
+        ("import calmix.studies.comparison.compared", ["lightning", "sklearn", "scipy.stats"]),
         ("import calmix.cli", ["torch", "numpy", *EXTRAS]),
         ("import calmix.train", ["lightning", "matplotlib", "rich"]),
     ],
