@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from calmix.errors import CalmixError, DataError, SettingError, UnknownNameError
-from calmix.listing import first_lines
+from calmix.listing import first_lines, names_in
 
 if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser
+    from jsonargparse._core import ArgumentGroup
 
     from calmix.core.method import Method, Scheduled
     from calmix.data import DataSource, TableFormat
     from calmix.models import ModelFactory
+    from calmix.options import OptionParser
     from calmix.train import Robustness, TrainingSettings
 
 RUNS = Path("calmix-runs")
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _heed_sigterm()
         _check_text(arguments)
         chosen = _top_parser().parse_args(arguments)
+        if chosen.print_completion is not None:
+            return _print_completion(chosen.print_completion)
         if chosen.command is None:
             raise SettingError(f"no command was given; name one: {', '.join(COMMANDS)} (see: calmix --help).")
         if chosen.command not in COMMANDS:
@@ -144,6 +147,7 @@ class _TopParser(argparse.ArgumentParser):
 
 def _top_parser() -> argparse.ArgumentParser:
     from calmix import __version__
+    from calmix.completion import SHELLS
 
     width = max(map(len, COMMANDS))
     listed = "\n".join(f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items())
@@ -152,84 +156,125 @@ def _top_parser() -> argparse.ArgumentParser:
         description="Calibrated mixup: accuracy, and probabilities that mean what they say.",
         epilog=f"commands:\n{listed}\n\ncalmix COMMAND --help tells more of each.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="calmix [-h] [--version] COMMAND ...",
+        usage="calmix [-h] [--version] [--print-completion SHELL] COMMAND ...",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"calmix {__version__}")
+    parser.add_argument("--version", action="version", version=f"calmix {__version__}", help="print the version")
+    parser.add_argument(
+        "--print-completion",
+        choices=SHELLS,
+        metavar="SHELL",
+        help="print the completion for bash, zsh or fish",
+    )
     parser.add_argument("command", metavar="COMMAND", nargs="?", help="what to do, see below")
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
 
 
-def _parser(name: str) -> "ArgumentParser":
-    """A command's parser, whose options may come from dataclasses and functions."""
+def _parser(name: str) -> "OptionParser":
+    """A command's parser, with its options."""
     try:
-        from jsonargparse import ArgumentParser
+        from calmix.options import OptionParser
     except ModuleNotFoundError:
         _fail("the command needs more than the library; install it with: pip install 'calmix[train]'")
 
-    from calmix.reading import reason_of
-
-    class Parser(ArgumentParser):
-        def add_argument(self, *names: str, **options: Any) -> Any:  # pyright: ignore
-            """Options are spelled with hyphens; yes or no is a flag."""
-            names = tuple(name.replace("_", "-") if name.startswith("--") else name for name in names)
-            if options.get("type") is bool:
-                options = {"action": "store_true", "help": options.get("help")}
-            return super().add_argument(*names, **options)
-
-        def parse_args(self, *given: Any, **options: Any) -> Any:  # pyright: ignore
-            try:
-                return super().parse_args(*given, **options)
-            except (RuntimeError, LookupError, AttributeError, ArithmeticError) as error:  # of what it did not foresee
-                self.error(f"the options cannot be read ({reason_of(error)})")
-
-        def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # pyright: ignore
-            _fail(f"{' '.join(str(message).split())} (see: calmix {name} --help)")
-
-    parser = Parser(prog=f"calmix {name}", description=COMMANDS[name].summary, allow_abbrev=False)
-    parser.add_argument(
-        "--quiet", action="store_true", help="no progress and no tables: warnings, and where results are"
-    )
+    command = COMMANDS[name]
+    parser = OptionParser(name, command.summary, command.usage, command.epilog, _fail)
+    command.add_options(parser)
     return parser
+
+
+def _print_completion(shell: str) -> None:
+    from calmix.completion import completion
+
+    parsers = {name: _parser(name) for name in COMMANDS}
+    print(completion(shell, _top_parser(), parsers))
 
 
 # ---------------------------------------------------------------------------------------------- commands
 
 
 class Command:
-    """A command: its summary for the list, and the function that carries it out, given its arguments as text."""
+    """A command.
 
-    def __init__(self, summary: str, run: Callable[[list[str]], None]) -> None:
+    summary: for the list. run: carries it out, given its arguments as text. usage: what follows its name.
+    add_options: adds its options to a parser. examples: what each does, and the line to type.
+    """
+
+    def __init__(
+        self,
+        summary: str,
+        run: Callable[[list[str]], None],
+        examples: Mapping[str, str],
+        usage: str = "",
+        add_options: "Callable[[OptionParser], None]" = lambda parser: None,
+    ) -> None:
         self.summary = summary
         self.run = run
+        self.examples = examples
+        self.usage = usage
+        self.add_options = add_options
+
+    @property
+    def epilog(self) -> str:
+        """The examples as they stand at the end of the command's page."""
+        return "examples:\n" + "\n".join(f"  # {what}\n  {line}" for what, line in self.examples.items())
+
+
+def _compare_options(parser: "OptionParser") -> None:
+    from calmix.studies.comparison.defaults import DEFAULT_FOLDS, DEFAULT_METHODS, DEFAULT_REPEATS, DEFAULT_SEEDS
+    from calmix.studies.comparison.defaults import FEW_TEST_ROWS as FEW
+
+    _add_data(parser)
+    comparison = parser.add_argument_group("comparison")
+    comparison.add_argument(
+        "--methods",
+        nargs="+",
+        type=str,
+        default=list(DEFAULT_METHODS),
+        metavar="METHOD",
+        known=("ALL", *_known_methods()),
+        help=f"what to compare, or ALL (default: {' '.join(DEFAULT_METHODS)})",
+    )
+    _add_set(comparison)
+    folds = f"{DEFAULT_FOLDS} folds {_TIMES[DEFAULT_REPEATS]} where the test split is small"
+    comparison.add_argument(
+        "--seeds", type=int, help=f"runs of each method (default: {DEFAULT_SEEDS} seeds, or {folds})"
+    )
+    comparison.add_argument(
+        "--folds",
+        type=int,
+        help=f"instead of seeds, test every row in so many folds (default: {DEFAULT_FOLDS} for under {FEW} test rows)",
+    )
+    comparison.add_argument(
+        "--repeats", type=int, help=f"how often the rows are cut into folds (default: {_TIMES[DEFAULT_REPEATS]})"
+    )
+    comparison.add_argument(
+        "--reference",
+        type=str,
+        metavar="METHOD",
+        known=_known_methods(),
+        help="compare the others to this one (default: mixup, or erm where mixup is missing)",
+    )
+    _add_training(parser)
+    _add_robustness(parser)
+    results = _add_results(parser, "calmix-runs/DATA", "comparison")
+    results.add_argument(
+        "--workers", type=int, help="runs at a time (default: one a CPU core, at most 8; one on a GPU)"
+    )
 
 
 def _compare(arguments: list[str]) -> None:
-    from calmix.studies.comparison.study import DEFAULT_METHODS, FEW_TEST_ROWS, Comparison, carry_out_comparison, plan
+    options = _parser("compare").parse_args(arguments)
+    asked, settings = _asked_methods(options.methods, options.set), _settings(options)
+    _check_data(options)
 
-    parser = _parser("compare")
-    _add_data_and_training(parser)
-    _add_robustness(parser)
-    parser.add_argument("--methods", nargs="+", type=str, default=list(DEFAULT_METHODS), metavar="METHOD")
-    parser.add_argument(
-        "--seeds",
-        type=int,
-        help="how many seeds (0, 1, ...); runs of a seed are paired (default: 5; --folds 5 for a table with fewer than "
-        f"{FEW_TEST_ROWS} test rows)",
-    )
-    parser.add_argument("--folds", type=int, help="cross-validation in place of seeds: every row is tested")
-    parser.add_argument("--repeats", type=int, help="how often rows are cut into folds (default: 2)")
-    parser.add_argument(
-        "--reference", type=str, metavar="METHOD", help="what marks refer to (default: mixup, else erm)"
-    )
-    parser.add_argument("--resume", action="store_true", help="go on where a stopped comparison was")
-    parser.add_argument("--workers", type=int, help="runs at a time (default: one a CPU core; one on a GPU)")
-    options = parser.parse_args(arguments)
-    methods, source = _methods(options.methods, options.set), _source(options)
+    from calmix.studies.comparison.study import FEW_TEST_ROWS, Comparison, carry_out_comparison, plan
+
+    methods, source = _methods(asked), _source(options)
     if options.describe:
         return _describe(source)
-    model, settings, robustness = _model(options), _settings(options), _robustness(options)
+    model, robustness = _model(options), _robustness(options)
     data, seeds = plan(source, options.seeds, options.folds, options.repeats)
     comparison = Comparison(data, methods, model, settings, seeds, options.reference, robustness)
     _print_notices(data, quiet=options.quiet)
@@ -253,25 +298,41 @@ def _compare(arguments: list[str]) -> None:
         sys.exit(1)
 
 
+def _train_options(parser: "OptionParser") -> None:
+    _add_data(parser)
+    method = parser.add_argument_group("method")
+    method.add_argument(
+        "--method",
+        type=str,
+        default="sk_mixup",
+        metavar="METHOD",
+        known=_known_methods(),
+        help="how to mix; calmix methods lists them",
+    )
+    _add_set(method)
+    method.add_argument("--seed", type=int, default=0, help="draws the splits, the first weights and the mixes")
+    _add_training(parser)
+    _add_robustness(parser)
+    _add_results(parser, "calmix-runs/DATA-METHOD-seedN")
+
+
 def _train(arguments: list[str]) -> None:
-    from calmix.methods.read import method_name
+    options = _parser("train").parse_args(arguments)
+    asked, settings = _asked_methods([options.method], options.set), _settings(options)
+    _check_data(options)
+
+    from calmix.methods.asked import method_name
     from calmix.studies.comparison.kept import train_and_keep
     from calmix.train import Recipe
 
-    parser = _parser("train")
-    _add_data_and_training(parser)
-    _add_robustness(parser)
-    parser.add_argument("--method", type=str, default="sk_mixup", metavar="METHOD")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    methods = _methods([options.method], options.set)
+    methods = _methods(asked)
     if len(methods) > 1:
         raise SettingError(f"train trains one method; got {options.method!r}: name one, or use calmix compare.")
     [(label, method)] = methods.items()
     if options.describe:
         return _describe(_source(options), options.seed)
     given = options.seed, _robustness(options)
-    recipe = Recipe(_source(options), label, method, _model(options), _settings(options), *given)
+    recipe = Recipe(_source(options), label, method, _model(options), settings, *given)
     name = f"{Path(options.data).name.split('.')[0]}-{method_name(label)}-seed{recipe.seed}"
     out = options.out or _default_out(name)
     _print_notices(recipe.data, recipe.seed, options.quiet)
@@ -284,61 +345,87 @@ def _train(arguments: list[str]) -> None:
     print(f"report: {page}\nnetwork: {out} (for calmix predict)")
 
 
+def _predict_options(parser: "OptionParser") -> None:
+    given = parser.add_argument_group("network and rows")
+    given.add_argument("network", type=Path, metavar="DIR", help="the folder that calmix train left")
+    given.add_argument("data", type=Path, metavar="TABLE", help="a table with the columns that it was trained on")
+    _add_format(parser.add_argument_group("how the table is written"))
+    results = parser.add_argument_group("output")
+    results.add_argument("--alpha", type=float, default=0.1, help="how often a set or an interval may miss the truth")
+    results.add_argument(
+        "--out", type=Path, metavar="FILE", help=".csv or .parquet file (default: TABLE-predictions.csv)"
+    )
+
+
 def _predict(arguments: list[str]) -> None:
+    options = _parser("predict").parse_args(arguments)
+    out = options.out or Path(f"{options.data.name.split('.')[0]}-predictions.csv")
+    if out.suffix not in (".csv", ".parquet"):
+        raise SettingError(f"--out is {out}; give a file that ends in .csv or .parquet.")
+
     from calmix.data.table.files import read_table
     from calmix.results.files import write_csv, write_parquet
     from calmix.train.saved import load, prediction_table
 
-    parser = _parser("predict")
-    parser.add_argument("network", type=Path, help="the folder that calmix train left")
-    parser.add_argument("data", type=Path, help="a table with the columns that the network was trained on")
-    parser.add_argument("--alpha", type=float, default=0.1, help="how often a set or an interval may miss the truth")
-    parser.add_argument("--out", type=Path, help="a .csv or .parquet file (default: DATA-predictions.csv)")
-    _add_format(parser)
-    options = parser.parse_args(arguments)
-    out = options.out or Path(f"{Path(options.data).name.split('.')[0]}-predictions.csv")
-    write = {".csv": write_csv, ".parquet": write_parquet}.get(out.suffix)
-    if write is None:
-        raise SettingError(f"--out is {out}; give a file that ends in .csv or .parquet.")
     predictor, table = load(options.network), read_table(options.data, _format(options))
     found, notices = prediction_table(predictor, table.frame, options.alpha)
     for notice in (*table.notices, *notices):
         print(notice, file=sys.stderr)
-    write(out, found)
+    (write_csv if out.suffix == ".csv" else write_parquet)(out, found)
     print(f"predictions: {out}")
 
 
+def _evaluate_options(parser: "OptionParser") -> None:
+    given = parser.add_argument_group("predictions")
+    given.add_argument(
+        "predictions", type=Path, metavar="FILE", help=".npz, .csv or .parquet: probs and labels, or mean and targets"
+    )
+    given.add_argument(
+        "--calibration", type=Path, metavar="FILE", help="predictions of other rows, to fit corrections (default: none)"
+    )
+    given.add_argument(
+        "--ood",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="predictions of rows that are of no class (default: none)",
+    )
+    given.add_argument(
+        "--human-labels", type=Path, metavar="FILE", help=".npy: how often people chose each class (default: none)"
+    )
+    given.add_argument("--logits", action="store_true", help="what the files call probabilities are logits")
+    table = parser.add_argument_group("columns of a table")
+    table.add_argument(
+        "--prob-columns",
+        nargs="+",
+        type=str,
+        default=[],
+        metavar="COLUMN",
+        help="the probabilities, a column a class (default: those called probs_CLASS)",
+    )
+    table.add_argument("--label-column", type=str, metavar="COLUMN", help="the true class (default: labels)")
+    table.add_argument(
+        "--positive",
+        type=str,
+        metavar="CLASS",
+        help="of two classes: which P(y = 1) is said of (default: the second)",
+    )
+    _add_results(parser, "calmix-runs/PREDICTIONS-evaluation").add_argument(
+        "--bins", type=int, default=15, help="bins of calibration errors and reliability diagrams"
+    )
+
+
 def _evaluate(arguments: list[str]) -> None:
+    options = _parser("evaluate").parse_args(arguments)
+    _check_files([options.predictions, options.calibration, *options.ood, options.human_labels])
+
     from calmix.results.files import refuse_finished
     from calmix.studies.evaluation.columns import Columns
     from calmix.studies.evaluation.files import read_given
     from calmix.studies.evaluation.page import print_evaluation, write_evaluation
     from calmix.studies.evaluation.study import evaluate
 
-    parser = _parser("evaluate")
-    parser.add_argument(
-        "predictions",
-        type=Path,
-        help="an .npz, .csv or .parquet file: probs or logits and labels; or mean, std and targets",
-    )
-    parser.add_argument(
-        "--calibration", type=Path, metavar="FILE", help="predictions of other rows, to fit temperature and its kin on"
-    )
-    parser.add_argument(
-        "--prob-columns", nargs="+", type=str, default=[], metavar="COLUMN", help="of tables: a column a class"
-    )
-    parser.add_argument("--label-column", type=str, metavar="COLUMN", help="of tables: the true class")
-    parser.add_argument("--positive", type=str, metavar="CLASS", help="of two classes: which P(y = 1) is said of")
-    parser.add_argument("--logits", action="store_true", help="what the files call probabilities are logits")
-    parser.add_argument(
-        "--ood", nargs="+", type=Path, default=[], metavar="FILE", help="predictions for rows that are of no class"
-    )
-    parser.add_argument(
-        "--human-labels", type=Path, metavar="FILE.npy", help="how often people chose each class, by row"
-    )
-    parser.add_argument("--bins", type=int, default=15)
-    parser.add_argument("--out", type=Path, help="where results go (default: calmix-runs/PREDICTIONS-evaluation)")
-    options = parser.parse_args(arguments)
     out = options.out or Path(f"{_default_out(str(options.predictions))}-evaluation")
     refuse_finished(out, "give another --out")
     files = options.predictions, options.calibration, options.ood, options.human_labels
@@ -353,23 +440,43 @@ def _evaluate(arguments: list[str]) -> None:
     print(f"metrics: {out / 'metrics.json'}\nreport: {page}")
 
 
+def _diagnose_options(parser: "OptionParser") -> None:
+    _add_data(parser)
+    diagnosis = parser.add_argument_group("diagnosis")
+    diagnosis.add_argument(
+        "--methods",
+        nargs="+",
+        type=str,
+        default=["mixup", "sk_mixup"],
+        metavar="METHOD",
+        known=_known_methods(),
+        help="whose mixes to judge (default: mixup sk_mixup)",
+    )
+    _add_set(diagnosis)
+    diagnosis.add_argument("--seeds", type=int, default=3, help="how many seeds (default: 3; claims need ten)")
+    diagnosis.add_argument("--pairs", type=int, default=3000, help="random pairs of training rows a seed")
+    diagnosis.add_argument(
+        "--oracle-rows", type=int, default=20_000, help="rows for the oracle, at most (default: 20,000)"
+    )
+    diagnosis.add_argument(
+        "--oracle-epochs", type=int, help="epochs of the oracle (default: 100,000 rows' worth, from 5 to 100)"
+    )
+    diagnosis.add_argument("--labels-only", action="store_true", help="leave out the derivatives, which train more")
+    _add_training(parser)
+    _add_results(parser, "calmix-runs/DATA-diagnosis", "diagnosis")
+
+
 def _diagnose(arguments: list[str]) -> None:
+    options = _parser("diagnose").parse_args(arguments)
+    asked, settings = _asked_methods(options.methods, options.set), _settings(options)
+    _check_data(options)
+
     from calmix.studies.diagnosis.oracle import OracleSettings
     from calmix.studies.diagnosis.page import write_diagnosis
     from calmix.studies.diagnosis.study import Diagnosis, diagnose
 
-    parser = _parser("diagnose")
-    _add_data_and_training(parser)
-    parser.add_argument("--methods", nargs="+", type=str, default=["mixup", "sk_mixup"], metavar="METHOD")
-    parser.add_argument("--seeds", type=int, default=3, help="how many seeds (0, 1, ...); claims need ten")
-    parser.add_argument("--pairs", type=int, default=3000, help="random pairs of training rows a seed")
-    parser.add_argument("--oracle-rows", type=int, default=OracleSettings.rows, help="rows that teach it, at most")
-    parser.add_argument("--oracle-epochs", type=int, help="(default: as many as make 100,000 rows, 5 to 100)")
-    parser.add_argument("--labels-only", action="store_true", help="leave out the derivatives, which train more")
-    parser.add_argument("--resume", action="store_true", help="go on where a stopped diagnosis was")
-    options = parser.parse_args(arguments)
-    methods, oracle = _methods(options.methods, options.set), OracleSettings(options.oracle_rows, options.oracle_epochs)
-    source, settings = _source(options), _settings(options)
+    methods, oracle = _methods(asked), OracleSettings(options.oracle_rows, options.oracle_epochs)
+    source = _source(options)
     if options.describe:
         return _describe(source)
     diagnosis = Diagnosis(
@@ -392,28 +499,41 @@ def _diagnose(arguments: list[str]) -> None:
     print(f"report: {page}")
 
 
-def _report(arguments: list[str]) -> None:
-    from calmix.results.files import hold_folder
-    from calmix.results.store import write_results
-    from calmix.studies.comparison.compared import read_comparison
-
-    parser = _parser("report")
-    parser.add_argument(
+def _report_options(parser: "OptionParser") -> None:
+    given = parser.add_argument_group("folders")
+    given.add_argument(
         "folders",
         nargs="+",
         type=Path,
         metavar="DIR",
-        help="the folder that `calmix compare` or `calmix diagnose` wrote; several comparisons: ranks over their data",
+        help="what compare or diagnose wrote; of several comparisons: ranks over their data",
     )
-    parser.add_argument("--reference", type=str, metavar="METHOD", help="of one folder: mark against another method")
-    parser.add_argument("--out", type=Path, help="of several folders: where ranks go (default: calmix-runs/ranks)")
-    options = parser.parse_args(arguments)
+    given.add_argument(
+        "--reference",
+        type=str,
+        metavar="METHOD",
+        known=_known_methods(),
+        help="of one comparison: compare the others to this method (default: as it was)",
+    )
+    _add_results(parser, "calmix-runs/ranks", what="ranks over several comparisons")
+
+
+def _report(arguments: list[str]) -> None:
+    from calmix.results.asked import results_path
+
+    options = _parser("report").parse_args(arguments)
     if len(options.folders) > 1:
         _ranks(options.folders, options.reference, options.out or RUNS / "ranks", arguments, options.quiet)
         return
     if options.out is not None:
         raise SettingError("--out is where ranks over several folders go; one folder's report is written in it.")
     [folder] = options.folders
+    results_path(folder)
+
+    from calmix.results.files import hold_folder
+    from calmix.results.store import write_results
+    from calmix.studies.comparison.compared import read_comparison
+
     if (folder / "diagnosis.json").exists():
         from calmix.studies.diagnosis.page import write_diagnosis
 
@@ -456,8 +576,16 @@ def _datasets_list(arguments: list[str]) -> None:
 
 
 def _no_options(name: str, arguments: list[str]) -> None:
-    summary = COMMANDS[name].summary
-    _TopParser(prog=f"calmix {name}", description=summary, allow_abbrev=False).parse_args(arguments)
+    command = COMMANDS[name]
+    form = argparse.RawDescriptionHelpFormatter
+    parser = _TopParser(
+        prog=f"calmix {name}",
+        description=command.summary,
+        epilog=command.epilog,
+        formatter_class=form,
+        allow_abbrev=False,
+    )
+    parser.parse_args(arguments)
 
 
 def _print_list(lines: Mapping[str, str]) -> None:
@@ -467,69 +595,205 @@ def _print_list(lines: Mapping[str, str]) -> None:
 
 
 COMMANDS: Mapping[str, Command] = {
-    "compare": Command("the main job: methods side by side, with error bars", _compare),
-    "train": Command("train one network, and keep its metrics and its weights", _train),
-    "predict": Command(
-        "what a trained network says of new rows: calibrated probabilities, and sets that hold the truth", _predict
+    "compare": Command(
+        "the main job: methods side by side, with error bars",
+        _compare,
+        {
+            "five methods and five seeds on 1,797 handwritten digits": "calmix compare digits",
+            "two methods on a small table, in 5 folds": (
+                "calmix compare wine --methods erm mixup --folds 5 --epochs 10"
+            ),
+            "one method with two settings": ("calmix compare two_moons --methods erm sk_mixup 'sk_mixup(tau_max=0.3)'"),
+        },
+        "DATA [--target COLUMN] [options]",
+        _compare_options,
     ),
-    "evaluate": Command("every metric and a report for predictions of any model", _evaluate),
-    "diagnose": Command("do wrong labels grow with distance, and what does each method do about it?", _diagnose),
-    "report": Command("draw a report again, or rank methods over several comparisons", _report),
-    "methods": Command("list the methods", _methods_list),
-    "datasets": Command("list the data sets", _datasets_list),
+    "train": Command(
+        "train one network, and keep its metrics and its weights",
+        _train,
+        {
+            "Similarity Kernel Mixup on 1,797 handwritten digits": "calmix train digits",
+            "plain Mixup on a small table, with another seed": "calmix train wine --method mixup --epochs 50 --seed 1",
+            "a regression, with another optimizer": ("calmix train diabetes --method c_mixup --optimizer adamw"),
+        },
+        "DATA [--target COLUMN] [options]",
+        _train_options,
+    ),
+    "predict": Command(
+        "what a trained network says of new rows of its table: probabilities, sets, intervals",
+        _predict,
+        {
+            "a network for a table of yours": "calmix train flights.csv --target late --out late",
+            "what it says of new rows": "calmix predict late tomorrow.csv",
+            "sets that miss one row in twenty": "calmix predict late tomorrow.csv --alpha 0.05 --out said.parquet",
+        },
+        "DIR TABLE [options]",
+        _predict_options,
+    ),
+    "evaluate": Command(
+        "every metric and a report for predictions of any model",
+        _evaluate,
+        {
+            "predictions to evaluate": "calmix train wine --method erm --out mine",
+            "every metric of them": "calmix evaluate mine/predictions/erm-seed0.npz",
+            "fewer bins, in another folder": (
+                "calmix evaluate mine/predictions/erm-seed0.npz --bins 10 --out ten-bins"
+            ),
+        },
+        "FILE [options]",
+        _evaluate_options,
+    ),
+    "diagnose": Command(
+        "do wrong labels grow with distance, and what does each method do about it?",
+        _diagnose,
+        {
+            "Mixup and Similarity Kernel Mixup on two half moons": "calmix diagnose two_moons",
+            "what mixing does to labels, and no derivatives": (
+                "calmix diagnose wine --methods mixup far_mixup --labels-only"
+            ),
+            "a quick look at handwritten digits": "calmix diagnose digits --train-size 300 --seeds 1 --epochs 5",
+        },
+        "DATA [--target COLUMN] [options]",
+        _diagnose_options,
+    ),
+    "report": Command(
+        "draw a report again, or rank methods over several comparisons",
+        _report,
+        {
+            "a comparison": "calmix compare wine --methods erm mixup --out first",
+            "another one, on other data": "calmix compare breast_cancer --methods erm mixup --out second",
+            "draw a report again, and compare to plain training": "calmix report first --reference erm",
+            "rank the methods over both data sets": "calmix report first second",
+        },
+        "DIR [DIR ...] [options]",
+        _report_options,
+    ),
+    "methods": Command(
+        "list the methods",
+        _methods_list,
+        {
+            "every method, in a line": "calmix methods",
+            "try every method that the data allow": "calmix compare wine --methods ALL --epochs 2 --out all",
+            "one method, with an option of its own": "calmix train wine --method 'sk_mixup(tau_max=0.3)' --out own",
+        },
+    ),
+    "datasets": Command(
+        "list the data sets",
+        _datasets_list,
+        {
+            "every data set, in a line": "calmix datasets",
+            "train on one": "calmix train breast_cancer",
+            "train on a part of one": "calmix train breast_cancer --train-size 50 --out few",
+        },
+    ),
 }
 
 
-# --------------------------------------------------------------------------------- from strings to things
+# ------------------------------------------------------------------------------------------ groups of options
 
 
-def _add_data_and_training(parser: "ArgumentParser") -> None:
-    from calmix.data import read_source
-    from calmix.models import MODELS
-    from calmix.train import TrainingSettings
+_TIMES = {1: "once", 2: "twice", 3: "three times"}
 
-    parser.add_function_arguments(read_source, as_group=False, as_positional=True, skip={"keep", "drop", "format"})
-    parser.add_argument(
+
+def _add_data(parser: "OptionParser") -> None:
+    from calmix.data import TASKS
+
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "data",
+        type=str,
+        metavar="DATA",
+        known=names_in("data.registry", "DATASETS"),
+        help="a data set, see calmix datasets; or a table file: .csv, .xlsx, .parquet and others",
+    )
+    data.add_argument(
+        "--task", type=str, known=TASKS, help=f"{TASKS[0]}, {TASKS[1]} or {TASKS[2]} (default: as the target shows)"
+    )
+    data.add_argument("--train-size", type=int, help="rows to train on, drawn by class (default: all)")
+    data.add_argument("--data-dir", type=Path, help="folder of a data set's files (default: the folder in CALMIX_DATA)")
+    data.add_argument(
+        "--label-noise",
+        type=str,
+        metavar="SPEC",
+        help="wrong training labels: symmetric:RATE, or human:KIND of cifar10 (default: none)",
+    )
+    table = parser.add_argument_group("a table of your own")
+    table.add_argument("--target", type=str, metavar="COLUMN", help="the column to predict (no default)")
+    table.add_argument(
         "--keep",
         nargs="+",
         type=str,
         default=[],
         metavar="COLUMN",
-        help="columns of a table to use although they look like identifiers or free text",
+        help="columns to use although they look like identifiers or free text (default: none)",
     )
+    table.add_argument(
+        "--drop", nargs="+", type=str, default=[], metavar="COLUMN", help="columns to leave out (default: none)"
+    )
+    table.add_argument("--describe", action="store_true", help="print what each column is taken for, and train nothing")
+    _add_format(table)
+
+
+def _add_set(group: "ArgumentGroup") -> None:
+    group.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        type=str,
+        default=[],
+        metavar="METHOD.OPTION=VALUE",
+        help="options of methods, such as sk_mixup.tau_max=0.3 (default: each method's own)",
+    )
+
+
+def _add_training(parser: "OptionParser") -> None:
+    from calmix.train import TrainingSettings
+    from calmix.train.settings import CHOICES
+
+    MODELS = names_in("models.table", "MODELS")
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--model", type=str, known=MODELS, help=f"{', '.join(MODELS)} (default: resnet for images, mlp for tables)"
+    )
+    training.add_class_arguments(TrainingSettings, as_group=False)
     parser.add_argument(
-        "--drop", nargs="+", type=str, default=[], metavar="COLUMN", help="columns of a table to leave out"
+        "--config",
+        action=_config_action(),
+        metavar="FILE",
+        help="read any of these options from a YAML file (default: none)",
     )
-    parser.add_argument(
-        "--describe", action="store_true", help="print what each column of a table is taken for, and train nothing"
-    )
-    _add_format(parser)
-    parser.add_argument(
-        "--label-noise", type=str, metavar="SPEC", help="wrong training labels: symmetric:RATE, or human:KIND (cifar10)"
-    )
-    parser.add_argument("--model", type=str, help=f"{', '.join(MODELS)} (default: resnet for images, mlp for tables)")
-    parser.add_class_arguments(TrainingSettings, as_group=False)
-    parser.add_argument("--set", nargs="+", action="extend", type=str, default=[], metavar="METHOD.OPTION=VALUE")
-    parser.add_argument("--out", type=Path, help="where results go (default: calmix-runs/DATA)")
-    parser.add_argument("--config", action=_config_action(), help="a YAML file with any of these options")
+    shown = parser._option_string_actions["--print-config"]
+    shown.help, shown.metavar = "print the options as such a file, and train nothing", ""
+    for action in training._group_actions:
+        vars(action)["known"] = CHOICES.get(action.dest) or vars(action)["known"]
+
+
+def _add_results(
+    parser: "OptionParser", out: str, resumes: str | None = None, what: str = "results"
+) -> "ArgumentGroup":
+    results = parser.add_argument_group("output")
+    results.add_argument("--out", type=Path, help=f"folder for {what} (default: {out})")
+    if resumes is not None:
+        results.add_argument("--resume", action="store_true", help=f"go on where a stopped {resumes} was")
+    results.add_argument("--quiet", action="store_true", help="print warnings and where results are, and nothing else")
+    return results
 
 
 _WRITTEN = {
-    "sep": "what stands between the cells of a table: a character, tab or space",
-    "decimal": "what stands before the decimals of a table: . or ,",
-    "thousands": "what stands between thousands in a table: , . ' or space",
-    "encoding": "how letters are stored in a table, such as utf-8 or cp1252",
+    "sep": "what stands between cells: a character, tab or space",
+    "decimal": "what stands before decimals: . or ,",
+    "thousands": "what stands between thousands: , . ' or space",
+    "encoding": "how letters are stored, such as utf-8 or cp1252",
     "sheet": "the sheet of an .xlsx file",
 }
 
 
-def _add_format(parser: "ArgumentParser") -> None:
+def _add_format(table: "ArgumentGroup") -> None:
     for name, text in _WRITTEN.items():  # as text: YAML has meanings of its own for '#' and '~'
-        parser.add_argument(f"--{name}", type=str, help=f"{text} (default: as the file shows)")
-    parser.add_argument(
-        "--no-header", type=bool, help="the table begins with a row; name the columns column1, column2, ..."
-    )
-    parser.add_argument("--header", type=bool, help="the table begins with its header, although that looks like a row")
+        sign = "NAME" if name in ("encoding", "sheet") else "MARK"
+        table.add_argument(f"--{name}", type=str, metavar=sign, help=f"{text} (default: as the file shows)")
+    table.add_argument("--header", type=bool, help="the first row is the header, although it looks like the others")
+    table.add_argument("--no-header", type=bool, help="there is no header; name the columns column1, column2, ...")
 
 
 def _config_action() -> Any:
@@ -558,27 +822,87 @@ def _check_config(path: Path) -> None:
         raise DataError(f"{path}: {error}") from None
 
 
-def _add_robustness(parser: "ArgumentParser") -> None:
-    from calmix.data import CORRUPTIONS, OOD_SETS
-
-    known = ", ".join(OOD_SETS)
-    parser.add_argument(
-        "--ood", nargs="+", type=str, default=[], metavar="NAME", help=f"also measure on images of no class: {known}"
+def _add_robustness(parser: "OptionParser") -> None:
+    sets, families = names_in("data.ood", "OOD_SETS"), names_in("data.corruptions", "CORRUPTIONS")
+    images = parser.add_argument_group(
+        "further measurements of images", f"FAMILY is one of {', '.join(families)}, or ALL."
     )
-    parser.add_argument(
+    images.add_argument(
+        "--ood",
+        nargs="+",
+        type=str,
+        default=[],
+        metavar="NAME",
+        known=sets,
+        help=f"images of no class: {', '.join(sets)} (default: none)",
+    )
+    images.add_argument(
         "--corruptions",
         nargs="*",
         type=str,
         metavar="FAMILY",
-        help=f"also measure on corrupted images: ALL, or {', '.join(CORRUPTIONS)}",
+        known=("ALL", *families),
+        help="images that are corrupted in these ways; no FAMILY: all (default: none)",
     )
+
+
+# ------------------------------------------------------------------------------- what is refused without PyTorch
+
+
+def _known_methods() -> tuple[str, ...]:
+    return names_in("methods.table", "METHODS")
+
+
+def _asked_methods(texts: Sequence[str], settings: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The options in --set by method, every method by the text that names it."""
+    from calmix.methods.asked import check_name, method_name
+
+    known = _known_methods()
+    texts = [name for text in texts for name in (known if text == "ALL" else [text.strip()])]
+    options: dict[str, dict[str, str]] = {}
+    for setting in settings:
+        place, equals, value = setting.partition("=")
+        name, dot, option = place.partition(".")
+        if not (equals and dot and name and option and value):
+            raise SettingError(f"cannot read --set {setting!r}; write METHOD.OPTION=VALUE, e.g. sk_mixup.tau_max=0.3.")
+        if name not in map(method_name, texts):
+            raise UnknownNameError("method in --set", name, map(method_name, texts))
+        options.setdefault(name, {})[option] = value
+    for text in texts:
+        check_name(text, [*known, *names_in("methods.wrappers", "WRAPPERS")])
+        if texts.count(text) > 1:
+            raise SettingError(f"the method {text!r} is named twice; name each once, or with different options.")
+    return {text: options.get(method_name(text), {}) for text in texts}
+
+
+def _check_data(options: Any) -> None:
+    """Raise what reading the data would: for a name or a file that is not there, or for the target."""
+    from calmix.data.asked import check_task, path_of, target_of
+
+    path = path_of(options.data, names_in("data.registry", "DATASETS"))
+    check_task(options.task)
+    if path is not None:
+        from calmix.data.table.files import read_table  # pandas takes its time
+
+        columns = list(read_table(path, _format(options)).frame)  # kept for when it is needed
+        target_of(columns, options.target, options.drop, path.name.removesuffix(".gz").removesuffix(path.suffix))
+
+
+def _check_files(paths: Sequence[Path | None]) -> None:
+    for path in paths:
+        if path is not None and not path.exists():
+            raise DataError(f"file not found: {path}; give the path of an .npz, .csv or .parquet file.")
+
+
+# --------------------------------------------------------------------------------- from strings to things
 
 
 def _source(options: Any) -> "DataSource":
     from calmix.data import Noisy, read_label_noise, read_source
 
+    format = _format(options)
     names = ("target", "task", "train_size", "data_dir", "keep", "drop")
-    source = read_source(options.data, **{name: options[name] for name in names}, format=_format(options))
+    source = read_source(options.data, **{name: options[name] for name in names}, format=format)
     return Noisy(source, read_label_noise(options.label_noise), options.data_dir) if options.label_noise else source
 
 
@@ -615,25 +939,11 @@ def _robustness(options: Any) -> "Robustness":
     return Robustness(ood, tuple(CORRUPTIONS if everything else families or ()), options.data_dir)
 
 
-def _methods(texts: Sequence[str], settings: Sequence[str]) -> "dict[str, Method | Scheduled]":
+def _methods(asked: Mapping[str, Mapping[str, str]]) -> "dict[str, Method | Scheduled]":
     """Methods by label: the text that names them."""
-    from calmix.methods.read import method_name, read_method
-    from calmix.methods.table import METHODS
+    from calmix.methods.read import read_method
 
-    texts = [name for text in texts for name in (METHODS if text == "ALL" else [text.strip()])]
-    options: dict[str, dict[str, str]] = {}
-    for setting in settings:
-        place, equals, value = setting.partition("=")
-        name, dot, option = place.partition(".")
-        if not (equals and dot and name and option and value):
-            raise SettingError(f"cannot read --set {setting!r}; write METHOD.OPTION=VALUE, e.g. sk_mixup.tau_max=0.3.")
-        if name not in map(method_name, texts):
-            raise UnknownNameError("method in --set", name, map(method_name, texts))
-        options.setdefault(name, {})[option] = value
-    for text in texts:
-        if texts.count(text) > 1:
-            raise SettingError(f"the method {text!r} is named twice; name each once, or with different options.")
-    return {text: read_method(text, options.get(method_name(text))) for text in texts}
+    return {text: read_method(text, options) for text, options in asked.items()}
 
 
 def _default_out(data: str) -> Path:

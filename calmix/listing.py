@@ -1,9 +1,42 @@
-"""What the entries of a table are, in one line each: read from the source, so that nothing heavy is imported for it."""
+"""What a module holds, read from its source: nothing heavy is imported to list names, or before a name is used."""
 
 import ast
+import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent
+
+
+def loads_when_used(package: str) -> Callable[[str], Any]:
+    """The `__getattr__` of a package that imports its names under TYPE_CHECKING alone.
+
+    A name's module is loaded when the name is first used, so that settings and tables do not wait for PyTorch.
+    """
+
+    def load(name: str) -> Any:
+        block = next(node for node in _parsed(package).body if isinstance(node, ast.If))
+        origins = _origins(block.body)
+        if any(f"{origin}.".startswith(f"{package}.{name}.") for origin in origins.values()):
+            return import_module(f"{package}.{name}")
+        if name not in origins:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(import_module(origins[name]), name)
+        setattr(sys.modules[package], name, value)  # asked once
+        return value
+
+    return load
+
+
+def names_in(module: str, table: str) -> tuple[str, ...]:
+    """The keys of a table `TABLE = {"name": ..., ...}`.
+
+    >>> names_in("models.table", "MODELS")
+    ('mlp', 'smooth_mlp', 'resnet')
+    """
+    return tuple(str(key.value) for key in _table(module, table).keys if isinstance(key, ast.Constant))
 
 
 def first_lines(module: str, table: str) -> dict[str, str]:
@@ -14,18 +47,24 @@ def first_lines(module: str, table: str) -> dict[str, str]:
     >>> first_lines("methods.table", "METHODS")["erm"]
     'Plain training: nothing is mixed.'
     """
-    tree = _parsed(f"calmix.{module}")
-    origins = {
-        alias.name: str(node.module) for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
-    }
-    for node in tree.body:
+    origins = _origins(_parsed(f"calmix.{module}").body)
+    named = _table(module, table)
+    functions = [value.id for value in named.values if isinstance(value, ast.Name)]
+    return dict(zip(names_in(module, table), [_first_line(origins[name], name) for name in functions], strict=True))
+
+
+def _table(module: str, table: str) -> ast.Dict:
+    for node in _parsed(f"calmix.{module}").body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         value = getattr(node, "value", None)
         if isinstance(value, ast.Dict) and any(isinstance(t, ast.Name) and t.id == table for t in targets):
-            named = zip(value.keys, value.values, strict=True)
-            names = {k.value: v.id for k, v in named if isinstance(k, ast.Constant) and isinstance(v, ast.Name)}
-            return {str(name): _first_line(origins[function], function) for name, function in names.items()}
+            return value
     raise AssertionError(f"calmix.{module} has no table {table}")
+
+
+def _origins(body: list[ast.stmt]) -> dict[str, str]:
+    """The module that each name is imported from."""
+    return {alias.name: str(node.module) for node in body if isinstance(node, ast.ImportFrom) for alias in node.names}
 
 
 def _first_line(module: str, function: str) -> str:

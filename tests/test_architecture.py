@@ -25,6 +25,7 @@ LAYERS = {
     "train": 4,
     "report": 5, "engines": 5,
     "studies": 6,
+    "options": 6.5, "completion": 6.5,
     "cli": 7,
 }  # fmt: skip
 ALONE = {"results": {"errors", "reading", "column_use"}}  # rooms that may import less than what is below them
@@ -121,7 +122,12 @@ EXTRAS = ["lightning", "sklearn", "scipy", "pandas", "matplotlib", "jsonargparse
         ),
         ("import calmix; calmix.metrics.ece, calmix.posthoc.Temperature, calmix.parts.Beta, calmix.models", EXTRAS),
         ("import calmix.results.store, calmix.results.files", ["torch", "lightning", "sklearn", "matplotlib"]),
-        ("import calmix.report.page, calmix.report.terminal", ["torch", "lightning", "sklearn"]),
+        ("import calmix.report.page, calmix.report.terminal", ["torch", "lightning", "sklearn", "scipy.stats"]),
+        (
+            "import calmix.studies.evaluation.page, calmix.studies.evaluation.files",
+            ["lightning", "sklearn", "scipy.stats"],
+        ),
+        ("import calmix.studies.comparison.compared", ["lightning", "sklearn", "scipy.stats"]),
         ("import calmix.cli", ["torch", "numpy", *EXTRAS]),
         ("import calmix.train", ["lightning", "matplotlib", "rich"]),
     ],
@@ -153,7 +159,18 @@ SURFACE = [
 def test_the_surface_is_a_list():
     assert sorted(vars(calmix)["__all__"]) == SURFACE
     files = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    private = {"__init__", "cli", "column_use", "listing", "probabilities", "reading", "reprs", "threads"}
+    private = {
+        "__init__",
+        "cli",
+        "column_use",
+        "completion",
+        "listing",
+        "options",
+        "probabilities",
+        "reading",
+        "reprs",
+        "threads",
+    }
     assert dir(calmix) == sorted({*SURFACE, *files} - private)
     assert all(getattr(calmix, name) is not None for name in dir(calmix))
     with pytest.raises(AttributeError, match="has no attribute 'mixupp'"):

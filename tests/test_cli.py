@@ -377,7 +377,7 @@ def test_help_names_every_command_and_every_setting(capsys: pytest.CaptureFixtur
     ]
     options += ["--methods", "--set", "--reference", "--resume", "--workers", "--out", "--config", "--model"]
     assert [option for option in options if option not in text] == []
-    assert "Passes over the training split" in text  # its meaning comes from the docstring
+    assert "passes over the training split (default: 30)" in text  # its meaning comes from the docstring
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["methods"], ["datasets"], []])

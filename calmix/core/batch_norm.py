@@ -15,8 +15,6 @@ from calmix.core.hooks import again_when_recomputed, run_eagerly
 from calmix.core.tree import map_leaves
 from calmix.errors import SettingError
 
-BATCH_NORM = ("mixed", "clean", "both")  # which passes of a step move the running statistics
-
 
 def has_batch_norm(model: Any) -> bool:
     """Whether the model has running statistics; of a function that calls modules it is not known, so it may have."""

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from calmix.core.batch_norm import BATCH_NORM, has_batch_norm
+from calmix.core.batch_norm import has_batch_norm
 from calmix.core.memory import Memory
 from calmix.core.method import Method, Outcome, Scheduled
 from calmix.core.mix import Batch, Mix
 from calmix.core.pairing import SelfPairs
+from calmix.core.passes import BATCH_NORM
 from calmix.core.task import Task
 from calmix.core.training_set import TrainingSet
 from calmix.core.tree import leaves, map_leaves

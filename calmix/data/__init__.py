@@ -1,29 +1,36 @@
 """Data sets as four splits: one function a data set, and `load` for a name or a path."""
 
-from calmix.data.bundled import breast_cancer, diabetes, wine
-from calmix.data.corruptions import CORRUPTIONS, SEVERITIES, corrupted
-from calmix.data.human_labels import load_human_labels
-from calmix.data.images import cifar10, digits, fashion_mnist
-from calmix.data.noise import HumanNoise, LabelNoise, Symmetric, read_label_noise
-from calmix.data.ood import OOD_SETS, OODSet, load_ood, notmnist, tiny_imagenet_ood
-from calmix.data.registry import DATASETS
-from calmix.data.series import exchange_rate, exchange_rate_max
-from calmix.data.sources import (
-    Arrays,
-    DataSource,
-    Fixed,
-    Folds,
-    Frame,
-    NamedSet,
-    Noisy,
-    TableFile,
-    as_source,
-    load,
-    read_source,
-)
-from calmix.data.splits import TASKS, About, Split, Splits, cut_train, split_rows, split_sizes
-from calmix.data.table.format import TableFormat
-from calmix.data.toys import circles, two_moons
+from typing import TYPE_CHECKING
+
+from calmix.listing import loads_when_used
+
+if TYPE_CHECKING:
+    from calmix.data.bundled import breast_cancer, diabetes, wine
+    from calmix.data.corruptions import CORRUPTIONS, SEVERITIES, corrupted
+    from calmix.data.human_labels import load_human_labels
+    from calmix.data.images import cifar10, digits, fashion_mnist
+    from calmix.data.noise import HumanNoise, LabelNoise, Symmetric, read_label_noise
+    from calmix.data.ood import OOD_SETS, OODSet, load_ood, notmnist, tiny_imagenet_ood
+    from calmix.data.registry import DATASETS
+    from calmix.data.series import exchange_rate, exchange_rate_max
+    from calmix.data.sources import (
+        Arrays,
+        DataSource,
+        Fixed,
+        Folds,
+        Frame,
+        NamedSet,
+        Noisy,
+        TableFile,
+        as_source,
+        load,
+        read_source,
+    )
+    from calmix.data.splits import TASKS, About, Split, Splits, cut_train, split_rows, split_sizes
+    from calmix.data.table.format import TableFormat
+    from calmix.data.toys import circles, two_moons
+else:
+    __getattr__ = loads_when_used(__name__)
 
 __all__ = [
     "CORRUPTIONS",

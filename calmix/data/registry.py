@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from calmix.data.asked import check_task
 from calmix.data.bundled import breast_cancer, diabetes, wine
 from calmix.data.folders import digest_of_files
 from calmix.data.images import cifar10, digits, fashion_mnist
 from calmix.data.series import exchange_rate, exchange_rate_max
-from calmix.data.splits import TASKS, Draw, Splits
+from calmix.data.splits import Draw, Splits
 from calmix.data.table.format import DETECTED, TableFormat
 from calmix.data.toys import circles, two_moons
 from calmix.errors import DataError, SettingError, UnknownNameError
@@ -45,7 +46,7 @@ def path_splits(
     from calmix.data.table.files import read_table  # pandas takes its time
     from calmix.data.table.frames import table_splits
 
-    _check_task(task)
+    check_task(task)
     name = path.name.removesuffix(".gz").removesuffix(path.suffix)
     table = read_table(path, format)
     options = {"task": task, "seed": seed, "train_size": train_size, "keep": keep, "drop": drop}
@@ -60,7 +61,7 @@ def path_splits(
 
 def named_splits(name: str, seed: Draw, train_size: int | None, task: str | None, data_dir: Path | None) -> Splits:
     """The splits of a set in DATASETS."""
-    _check_task(task)
+    check_task(task)
     if name not in DATASETS:
         raise UnknownNameError("data set", name, DATASETS)
     make = DATASETS[name]
@@ -75,8 +76,3 @@ def named_splits(name: str, seed: Draw, train_size: int | None, task: str | None
         return replace(splits, about=replace(about, task="binary"))
     kind = f"{about.task} with {len(about.classes)} classes" if about.classes else about.task
     raise DataError(f"task {task!r} was asked for, but {name} is {kind}; leave the task out.")
-
-
-def _check_task(task: str | None) -> None:
-    if task is not None and task not in TASKS:
-        raise UnknownNameError("task", task, TASKS)

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calmix.column_use import TARGET_ENCODING
+from calmix.data.asked import path_of
 from calmix.data.noise import LabelNoise
 from calmix.data.registry import DATASETS, FOLDABLE, named_splits, path_splits
 from calmix.data.rows import Field, GivenRows
 from calmix.data.splits import About, Draw, Fold, Split, Splits, check_classes, cut_train, draw_parts, listed
 from calmix.data.table.format import DETECTED, TableFormat
-from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
+from calmix.errors import DataError, SettingError, ShapeError
 from calmix.reprs import shown
 from calmix.threads import using_threads
 
@@ -433,7 +434,8 @@ def read_source(
     Raises:
         UnknownNameError: no such data set. SettingError: an option that would be ignored.
     """
-    if data in DATASETS:
+    path = path_of(data, DATASETS)
+    if path is None:
         if target is not None or keep or drop:
             raise SettingError(
                 f"target, keep and drop are for tables of your own; {data} has its columns set: leave them out."
@@ -441,9 +443,6 @@ def read_source(
         if format != DETECTED:
             raise SettingError(f"{format!r} is for tables of your own, and {data} is none: leave it out.")
         return NamedSet(data, train_size, task, data_dir)
-    path = Path(data).expanduser()
-    if not path.suffix and len(path.parts) == 1:
-        raise UnknownNameError("data set", data, [*DATASETS, "path/to/table.csv"])
     if data_dir is not None:
         raise SettingError(
             f"data_dir is for sets that have names and files; {data!r} is not one of them: leave it out."

@@ -5,16 +5,18 @@ n rows, K classes, S parts. Row indices are int64 arrays into the whole table (o
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from calmix.column_use import ColumnUse
 from calmix.data.rows import GivenRows
 from calmix.errors import DataError, SettingError
 from calmix.reading import visible
+
+if TYPE_CHECKING:  # a table's file is read without PyTorch
+    from torch import Tensor
 
 RowIds = NDArray[np.int64]
 
@@ -26,8 +28,8 @@ SHARES = (6, 1, 1, 2)  # tenths of the rows for train, validation, calibration, 
 class Split:
     """One part of a data set."""
 
-    x: Tensor  # (n, d) float32 for tables; (n, C, H, W) float32 for images; (n, t, d) float32 for series
-    y: Tensor  # (n,) int64 class ids; (n, 1) or (n, targets) float32 standardised targets for regression
+    x: "Tensor"  # (n, d) float32 for tables; (n, C, H, W) float32 for images; (n, t, d) float32 for series
+    y: "Tensor"  # (n,) int64 class ids; (n, 1) or (n, targets) float32 standardised targets for regression
 
     def __len__(self) -> int:
         return len(self.y)

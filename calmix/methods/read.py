@@ -9,6 +9,8 @@ from typing import Any, Protocol, get_args, get_origin
 from calmix import parts
 from calmix.core.method import Method, Scheduled
 from calmix.errors import SettingError, UnknownNameError
+from calmix.methods.asked import method_name as method_name
+from calmix.methods.asked import parsed
 from calmix.methods.table import METHODS
 from calmix.methods.wrappers import WRAPPERS
 
@@ -56,25 +58,11 @@ def read_method(text: str, options: Mapping[str, str] | None = None) -> Method |
     >>> read_method("sk_mixup(tau_max=0.3, space=Inputs())").coefficient
     SimilarityKernel(tau_max=0.3, tau_std=0.25, alpha=1.0, space=Inputs())
     """
-    node = _parse(text)
+    node = parsed(text)
     call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
-    extra = [ast.keyword(name, _parse(value)) for name, value in (options or {}).items()]
+    extra = [ast.keyword(name, parsed(value)) for name, value in (options or {}).items()]
     given = [keyword for keyword in call.keywords if keyword.arg not in (options or {})]
     return _call(ast.Call(call.func, call.args, given + extra), WHOLE, "method", text)
-
-
-def method_name(text: str) -> str:
-    """The name in `name` or `name(...)`."""
-    return text.split("(", 1)[0].strip()
-
-
-def _parse(text: str) -> ast.expr:
-    try:
-        return ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise SettingError(
-            f"cannot read {text!r}; write name or name(option=value, ...), e.g. 'sk_mixup(tau_max=0.3)'."
-        ) from None
 
 
 def _call(node: ast.Call, known: Mapping[str, Maker], kind: str, text: str) -> Any:

@@ -1,18 +1,16 @@
 """What became of the columns of a table: as a table for the page and the screen."""
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from calmix.column_use import ColumnUse
 from calmix.report.page import PageTable, Section
 from calmix.report.tables import Cell, Row, Table
-from calmix.report.terminal import encodable
+from calmix.report.terminal import printing
 
 MOST = 30  # columns that are shown one by one
 
@@ -56,15 +54,12 @@ def print_columns(columns: Sequence[ColumnUse], to_stderr: bool = False) -> None
         shown.add_column(heading, justify="right" if number else "left", no_wrap=number, overflow="fold")
     for row in table.rows:
         shown.add_row(Text(row.method), *(Text(cell.value) for cell in row.cells))
-    console = Console(stderr=to_stderr, highlight=False)
-    if not console.is_terminal:
-        console = Console(stderr=to_stderr, highlight=False, width=140)
-    with console.capture() as captured:
+    with printing(to_stderr) as console:
+        if not console.is_terminal:
+            console.width = 140
         console.print(shown)
         for note in table.notes:
             console.print(Text(note), soft_wrap=True)
-    stream = sys.stderr if to_stderr else sys.stdout
-    stream.write(encodable(captured.get(), console.encoding))
 
 
 def _numbers(column: ColumnUse) -> list[str]:

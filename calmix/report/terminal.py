@@ -2,7 +2,8 @@
 
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich import box
@@ -31,17 +32,26 @@ class Sheet:
 def print_sheets(sheets: Sequence[Sheet], said: Advice) -> None:
     """Sheets, and the verdict below. Where the terminal is too narrow for a table, a line a number."""
     wide = [_wide(sheet.table, sheet.corner) for sheet in sheets]
-    console = Console(highlight=False)
-    needed = [Console(width=10_000).measure(table).maximum for table in wide]
-    if not console.is_terminal:
-        console = Console(highlight=False, width=max(160, *needed))
-    with console.capture() as captured:
+    with printing() as console:
+        unbounded = console.options.update(width=10_000)
+        needed = [console.measure(table, options=unbounded).maximum for table in wide]
+        if not console.is_terminal:
+            console.width = max(160, *needed)
         for sheet, table, width in zip(sheets, wide, needed, strict=True):
             console.print(Text(sheet.title, "bold"))
             console.print(table if width <= console.width else _narrow(sheet.table))
             console.print(Text("\n".join(sheet.notes) + ("" if sheet is sheets[-1] else "\n")))
         _print_advice(console, said)
-    sys.stdout.write(encodable(captured.get(), console.encoding))
+
+
+@contextmanager
+def printing(to_stderr: bool = False) -> Iterator[Console]:
+    """A console whose text is written when the block ends, in signs that the stream knows."""
+    console = Console(stderr=to_stderr, highlight=False)
+    with console.capture() as captured:
+        yield console
+    stream = sys.stderr if to_stderr else sys.stdout
+    stream.write(encodable(captured.get(), console.encoding))
 
 
 def _print_advice(console: Console, said: Advice) -> None:

@@ -4,7 +4,7 @@
     N  data sets
     k  methods
 
-Every test and distribution is scipy's.
+Every test and distribution is scipy's. `scipy.stats` takes its time, and is loaded where it is used.
 """
 
 import math
@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from calmix.errors import SettingError
 
@@ -79,7 +79,7 @@ def interval(values: Sequence[float], level: float = LEVEL, overlap: float = 0.0
     mean, count = float(array.mean()), len(array)
     if count < 2:
         return Interval(mean, mean, mean, count)
-    half = float(stats.t.ppf((1 + level) / 2, count - 1) * array.std(ddof=1) * np.sqrt(1 / count + overlap))
+    half = float(special.stdtrit(count - 1, (1 + level) / 2) * array.std(ddof=1) * np.sqrt(1 / count + overlap))
     return Interval(mean, mean - half, mean + half, count)
 
 
@@ -99,7 +99,7 @@ def stands_out(values: Sequence[float], level: float = LEVEL) -> int | None:
         return None
     place = int(np.abs(array - array.mean()).argmax())
     others = np.delete(array, place)
-    t = float(stats.t.ppf(1 - (1 - level) / (2 * count), count - 2))
+    t = float(special.stdtrit(count - 2, 1 - (1 - level) / (2 * count)))
     widest = t * others.std(ddof=1) * np.sqrt(1 + 1 / (count - 1))
     return place if abs(array[place] - others.mean()) > widest else None
 
@@ -123,6 +123,8 @@ def difference(
     >>> round(found.t.mean, 3), round(found.wilcoxon, 3), round(found.effect, 3)
     (0.02, 0.25, 2.0)
     """
+    from scipy import stats
+
     paired = _paired(values, reference)
     level, p = widened(comparisons), min(1.0, max(comparisons, 1) * _wilcoxon(paired))
     t = interval(paired, level, overlap)
@@ -170,6 +172,8 @@ def _wilcoxon(differences: Sequence[float]) -> float:
     """The two-sided p-value; 1 where all differences are zero, of which scipy warns."""
     if not any(differences):
         return 1.0
+    from scipy import stats
+
     found: Any = stats.wilcoxon(differences)
     return float(found.pvalue)
 
@@ -235,6 +239,8 @@ def rank(scores: NDArray[np.float64], better: Literal[-1, 1], methods: Sequence[
     >>> found.mean.tolist(), round(found.critical, 3), found.alike
     ([1.0, 2.25, 2.75], 2.344, True)
     """
+    from scipy import stats
+
     count, k = scores.shape
     if k < 2 or count < 2:
         raise SettingError(f"ranks compare two methods or more on two data sets or more; got {k} on {count}.")

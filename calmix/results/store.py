@@ -13,6 +13,7 @@ from typing import Any, Literal
 from calmix.column_use import ColumnUse
 from calmix.errors import CalmixError, DataError, UnknownNameError
 from calmix.reading import known, read_json, typed
+from calmix.results.asked import results_path
 from calmix.results.catalogue import (
     ACCURACY,
     BRIER,
@@ -216,9 +217,7 @@ def read_results(folder: Path, reference: str | None = None) -> Results:
         DataError: `folder` holds no results.json, or one that is damaged.
         UnknownNameError: the reference takes no part.
     """
-    path = folder / "results.json"
-    if not path.exists():
-        raise DataError(f"{folder} holds no results.json; make one with `calmix compare DATA --out {folder}`.")
+    path = results_path(folder)
     try:
         results = results_from_json(read_json(path))
     except CalmixError as error:

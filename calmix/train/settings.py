@@ -1,11 +1,9 @@
-"""How a network is trained: one frozen value."""
+"""How a network is trained: one frozen value. PyTorch is loaded only to ask whether there is a GPU."""
 
 from dataclasses import dataclass
 
-import torch
-
 from calmix.core import require
-from calmix.core.batch_norm import BATCH_NORM
+from calmix.core.passes import BATCH_NORM
 from calmix.errors import SettingError, UnknownNameError
 from calmix.reprs import shown
 
@@ -16,6 +14,16 @@ DEVICES = ("auto", "cpu", "cuda")
 CLASS_WEIGHTS = ("none", "balanced")
 SAMPLERS = ("shuffled", "balanced")
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+CHOICES = {
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "batch_norm": BATCH_NORM,
+    "select": SELECTIONS,
+    "device": DEVICES,
+    "precision": tuple(PRECISIONS),
+    "class_weight": CLASS_WEIGHTS,
+    "sampler": SAMPLERS,
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,16 +35,16 @@ class TrainingSettings:
         batch_size: At most this many rows a batch; batches are nearly equal.
         optimizer: `sgd` (Nesterov momentum 0.9) or `adamw`.
         schedule: `cosine` to zero, `one_cycle` or `constant`.
-        learning_rate: The largest of the schedule; None is 0.1 for sgd and 0.002 for adamw.
+        learning_rate: The largest of the schedule (default: 0.1 for sgd, 0.002 for adamw).
         weight_decay: Strength of the weight decay, at least 0.
-        batch_norm: Which passes of a step move the running statistics: `mixed`, `clean` or `both` (`TrainingLoss`).
-        refresh_batch_norm: Re-estimate the running statistics on the clean training rows after training.
-        select: `last` keeps the last epoch, `best` that of the lowest validation loss; the test split never chooses.
+        batch_norm: Which passes move the running statistics: `mixed`, `clean` or `both`.
+        refresh_batch_norm: Re-estimate the running statistics on clean training rows after training.
+        select: The epoch to keep: the `last`, or the `best` by the loss on validation rows.
         device: `auto` (a GPU where there is one), `cpu` or `cuda`.
         precision: `32`, or mixed precision: `bf16` or `16`.
-        class_weight: `none`, or `balanced`: in the loss each class weighs n / (K n_k), whatever the method.
-        sampler: `shuffled`: every row once an epoch; `balanced`: as many, drawn so that classes come equally often.
-        threads: CPU threads of a run. Another number rounds sums in another order, and ends in other weights.
+        class_weight: `none`, or `balanced`: each class weighs n / (K n_k) in the loss.
+        sampler: `shuffled`: every row once an epoch; `balanced`: classes equally often.
+        threads: CPU threads of a run; another number rounds otherwise, to other weights.
 
     Raises:
         SettingError, UnknownNameError: a value out of range, or that is not known.
@@ -66,20 +74,10 @@ class TrainingSettings:
         require.at_least("weight_decay", self.weight_decay, 0)
         if self.weight_decay:
             require.positive("weight_decay", self.weight_decay)
-        choices = {
-            "optimizer": OPTIMIZERS,
-            "schedule": SCHEDULES,
-            "batch_norm": BATCH_NORM,
-            "select": SELECTIONS,
-            "device": DEVICES,
-            "precision": tuple(PRECISIONS),
-            "class_weight": CLASS_WEIGHTS,
-            "sampler": SAMPLERS,
-        }
-        for name, known in choices.items():
+        for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise UnknownNameError(name, getattr(self, name), known)
-        if self.device == "cuda" and not torch.cuda.is_available():
+        if self.device == "cuda" and not _has_gpu():
             raise SettingError("device 'cuda' was asked for, but PyTorch sees no GPU here; use --device cpu or auto.")
         if self.precision == "16" and self.accelerator == "cpu":
             raise SettingError("precision '16' needs a GPU; use 'bf16' or '32' on the CPU.")
@@ -92,7 +90,7 @@ class TrainingSettings:
     def accelerator(self) -> str:
         """cpu or cuda: what `device` comes to here."""
         if self.device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
+            return "cuda" if _has_gpu() else "cpu"
         return self.device
 
     @property
@@ -101,3 +99,9 @@ class TrainingSettings:
         if self.learning_rate is not None:
             return self.learning_rate
         return 0.1 if self.optimizer == "sgd" else 0.002
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pandas.api.types import is_datetime64_any_dtype
 
 from calmix.column_use import ColumnUse
+from calmix.data.asked import target_of
 from calmix.data.rows import Field, GivenRows
 from calmix.data.splits import About, Draw, RowIds, Split, Splits, check_classes, cut_train, draw_parts, listed
 from calmix.data.table.cells import numbers_of, tidy
@@ -21,7 +22,7 @@ from calmix.data.table.columns import LARGEST, Taken, examined, floats, is_numbe
 from calmix.data.table.encoding import encoded
 from calmix.data.table.leaks import leaks
 from calmix.data.table.new_rows import encoding_of
-from calmix.errors import DataError, SettingError, UnknownNameError
+from calmix.errors import DataError
 
 MAX_INTEGER_CLASSES = 30  # more distinct integers than this are a regression target
 
@@ -52,15 +53,8 @@ def table_splits(
     >>> table_splits(frame, "ill", name="ill", source="an example").about.features
     ('age', 'sex_f', 'sex_m')
     """
-    if target is None:
-        raise DataError(
-            f"no target column was given for {name}; name one with --target: {listed(map(str, frame.columns))}."
-        )
     columns = {str(name): column for name, column in frame.items()}
-    if target not in columns:
-        raise UnknownNameError("target column", target, columns)
-    if target in drop:
-        raise SettingError(f"{target!r} is the target, and cannot be dropped; leave it out of --drop.")
+    target = target_of(list(columns), target, drop, name)
     order = list(columns)
     goal, notices = _read_target(tidy(columns.pop(target)), task)
     rows, given = np.flatnonzero(goal.notna()), len(goal)  # that have a target

@@ -27,6 +27,13 @@ from calmix.results.files import NamedArrays, check_labels, hold_folder, refuse_
 from calmix.results.records import Failure, Record, read_predictions, read_record, save_record, write_record
 from calmix.results.store import PLAIN_TRAINING, Results, references, write_results
 from calmix.studies.comparison.compared import Compared
+from calmix.studies.comparison.defaults import (
+    DEFAULT_FOLDS,
+    DEFAULT_METHODS,
+    DEFAULT_REPEATS,
+    DEFAULT_SEEDS,
+    FEW_TEST_ROWS,
+)
 from calmix.studies.comparison.mistakes import find_mistakes, write_mistakes
 from calmix.train import Recipe, Robustness, TrainingSettings
 from calmix.train.cost import cost_of
@@ -34,9 +41,6 @@ from calmix.train.recipe import facts_of
 from calmix.train.running import misfits, try_step
 
 Methods = Mapping[str, Method | Scheduled]  # by label
-DEFAULT_METHODS = ("erm", "mixup", "sk_mixup", "mixup_e", "sk_mixup_e")
-DEFAULT_SEEDS, DEFAULT_FOLDS, DEFAULT_REPEATS = 5, 5, 2
-FEW_TEST_ROWS = 200  # of a table, below which folds test every row where neither seeds nor folds are given
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,92 @@
+"""How soon the command answers: what a page, a list or a mistyped word needs is loaded, and PyTorch is not."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from calmix.cli import COMMANDS
+
+WITHOUT_TORCH = [
+    *([name, "--help"] for name in COMMANDS),
+    ["--help"],
+    ["methods"],
+    ["datasets"],
+    ["--print-completion", "bash"],
+]
+REFUSED = [
+    (["compair", "digits"], "unknown command 'compair'"),
+    (["compare", "digits", "--epocs", "3"], "--epocs"),
+    (["evaluate", "x.npz", "--binz", "3"], "--binz"),
+    (["compare", "digits", "--epochs", "many"], "epochs"),
+    (["compare", "digits", "--epochs", "0"], "epochs must be at least 1"),
+    (["train", "digits", "--optimizer", "sdg"], "unknown optimizer 'sdg'"),
+    (["compare", "digit"], "unknown data set 'digit'"),
+    (["diagnose", "digit"], "unknown data set 'digit'"),
+    (["compare", "digits", "--task", "regresion"], "unknown task 'regresion'"),
+    (["compare", "digits", "--methods", "erm", "mixap(alpha=1.0)"], "unknown method 'mixap'; did you mean 'mixup'?"),
+    (["train", "digits", "--method", "sometime(mixup, p=0.5)"], "unknown method 'sometime'; did you mean 'sometimes'?"),
+    (["diagnose", "digits", "--methods", "mixup(", "erm"], "cannot read 'mixup('"),
+    (["compare", "digits", "--set", "mixap.alpha=1"], "unknown method in --set 'mixap'"),
+    (["compare", "missing.csv", "--target", "y"], "file not found: missing.csv"),
+    (["train", "own.csv", "--target", "knd"], "unknown target column 'knd'; did you mean 'kind'?"),
+    (["compare", "own.csv"], "no target column was given for own; name one with --target: 'height', 'kind'."),
+    (["diagnose", "own.csv", "--target", "kind", "--drop", "kind"], "'kind' is the target, and cannot be dropped"),
+    (["evaluate", "missing.csv"], "file not found: missing.csv"),
+    (["evaluate", "own.csv", "--ood", "missing.npz"], "file not found: missing.npz"),
+    (["report", "missing"], "missing holds no results.json"),
+]
+
+ANSWERS = """
+import contextlib, io, json, sys
+from calmix.cli import main
+
+for arguments in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
+        try:
+            main(arguments)
+        except SystemExit:
+            pass
+    loaded = [name for name in ("torch", "scipy", "sklearn", "matplotlib", "rich") if name in sys.modules]
+    print(json.dumps([said.getvalue(), loaded]))
+"""
+
+
+def answers(commands: list[list[str]], folder: Path) -> list[tuple[str, list[str]]]:
+    """What each command says on stderr, and what is loaded after it, all in one new process."""
+    (folder / "own.csv").write_text("height,kind\n" + "1.5,a\n2.5,b\n" * 30)
+    asked = [sys.executable, "-c", ANSWERS, json.dumps(commands)]
+    result = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=folder)
+    return [tuple(json.loads(line)) for line in result.stdout.splitlines()]
+
+
+def test_pages_and_lists_do_not_load_pytorch(tmp_path: Path):
+    for command, (said, loaded) in zip(WITHOUT_TORCH, answers(WITHOUT_TORCH, tmp_path), strict=True):
+        assert (said, loaded) == ("", []), command
+
+
+def test_what_is_mistyped_is_refused_before_pytorch_is_loaded(tmp_path: Path):
+    found = answers([arguments for arguments, _ in REFUSED], tmp_path)
+    for (arguments, message), (said, loaded) in zip(REFUSED, found, strict=True):
+        assert message in said, arguments
+        assert loaded == [], arguments
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from calmix.train import TrainingSettings; TrainingSettings(precision='bf16')",
+        "from calmix.data import TASKS, TableFormat; from calmix.data.table.files import read_table",
+        "import calmix; calmix.TrainingSettings()",
+    ],
+)
+def test_settings_and_tables_do_not_load_pytorch(code: str):
+    result = subprocess.run(
+        [sys.executable, "-c", f"import sys; {code}; print('torch' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (result.stdout, result.stderr) == ("False\n", "")
