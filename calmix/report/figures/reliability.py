@@ -117,9 +117,11 @@ def _supported(smooth: SmoothReliability, rows: int) -> NDArray[np.bool_]:
     return weights >= min(ENOUGH, rows)
 
 
-def prepare_positive(method: str, stage: str, p: Array, labels: Array, bins: int = 15) -> Reliability:
-    """Of P(y = 1), (n,), and labels 0 or 1, (n,)."""
-    found, smooth = positive_reliability(p, labels, bins), positive_smooth_reliability(p, labels)
+def prepare_positive(
+    method: str, stage: str, p: Array, labels: Array, bins: int = 15, bandwidth: float | None = None
+) -> Reliability:
+    """Of P(y = 1), (n,), and labels 0 or 1, (n,). bandwidth: of the smooth curve; None looks for its own."""
+    found, smooth = positive_reliability(p, labels, bins), positive_smooth_reliability(p, labels, bandwidth)
     said = found.expected_error(), _band([], smooth.bandwidth)
     return Reliability(method, stage, found, smooth, *said, claimed="P(y = 1)", observed="share of ones")
 

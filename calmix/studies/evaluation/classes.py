@@ -17,11 +17,13 @@ from calmix.results.scores import PLAIN, Measured
 from calmix.studies.evaluation.tables import columns_of, stage
 
 DRAWN = 12  # classes or labels, at most
+BANDWIDTH = 0.05  # of every curve: to look for each one's own would take most of the time
 LISTED = 20  # rows of a table that is shown unfolded
 
 CLASSES_CAPTION = (
-    "Each class against all others: a bar is the share of the rows in a bin of its probability that are of the class. "
-    "Above it stands its calibration error (ECE). Of a class with few rows, a part of the error is chance."
+    "Each class against all others: a bar is the share of the rows in a bin of its probability that are of the class, "
+    "and the line the same without bins. Above it stands its calibration error (ECE). Of a class with few rows, a part "
+    "of the error is chance."
 )
 COLUMNS_CAPTION = (
     "In the table, recall says how many rows of a class are answered with it, answered how many of all rows are "
@@ -75,7 +77,7 @@ def label_diagrams(test: MultilabelPredictions, order: Sequence[int], bins: int)
 
 
 def _diagram(name: str, p: Tensor, held: Tensor, bins: int, what: str) -> Reliability:
-    found = prepare_positive(name, "", p, held, bins)
+    found = prepare_positive(name, "", p, held, bins, BANDWIDTH)
     return replace(found, claimed=f"probability of the {what}", observed=f"share of rows with the {what}")
 
 
