@@ -136,6 +136,13 @@ def test_real_tables_lose_no_column_but_one_that_numbers_its_rows(real_data):
     assert lost == [("churn.csv.gz", "phone number")]
 
 
+def test_numbers_with_many_gaps_are_a_measurement():
+    """Of 60 rows: gaps of a third of the range, and of a fifteenth."""
+    values = np.arange(60.0)
+    assert not numbers_the_rows("height", values + values // 2)
+    assert numbers_the_rows("height", values + values // 15)
+
+
 # ------------------------------------------------------------------------------------------------------ leaks
 
 
@@ -177,6 +184,13 @@ def test_rows_in_order_of_the_target_are_judged_as_others_are():
     use = ColumnUse("x", "number", 0, 2)
     told, hint = (Taken(name, pd.Series(values), use) for name, values in (("x", goal * 2.0), ("y", goal * 0 + 1.0)))
     assert leaks([told, hint], goal) == ["x"]
+
+
+def test_a_close_measurement_is_no_leak():
+    price = RNG.normal(size=N)
+    close = price + 0.1 * RNG.normal(size=N)
+    assert 0.98 < np.corrcoef(price, close)[0, 1] < 0.999
+    assert "perfectly" not in notices(splits_of("price", price=price, close=close))
 
 
 def test_strong_columns_are_no_leaks():

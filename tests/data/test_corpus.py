@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -311,11 +312,11 @@ def test_numbers_in_text_are_numbers_in_every_type(tmp_path: Path):
 # ------------------------------------------------------------------------------------------- numbers with units
 
 
-def cells_of(folder: Path, cells: list[str], sep: str = ";", others: str = "x", **format: str) -> list[object]:
+def cells_of(folder: Path, cells: list[str], sep: str = ";", others: str = "x", **format: Any) -> list[object]:
     """The cells of a column as a table learns from them; the file has a second column."""
     mark = '"' if sep == "," else ""
     rows = "".join(f"{mark}{cell}{mark}{sep}{others}\n" for cell in cells)
-    found = read_table(table(folder, f"a{sep}b\n{rows}"), TableFormat(**format)).frame["a"]
+    found: Any = read_table(table(folder, f"a{sep}b\n{rows}"), TableFormat(**format)).frame["a"]
     return numbers_of(tidy(found)).column.tolist()
 
 
@@ -368,10 +369,9 @@ def test_a_unit_s_column_that_is_doubtful_is_refused(tmp_path: Path, cells: list
 def test_cells_of_other_units_stay_as_they_were_written(tmp_path: Path):
     cells = [f"{kilos},5 kg" for kilos in range(30)] + ["3,5 lb"]
     frame = read_table(table(tmp_path, "a;b\n" + "".join(f"{cell};x\n" for cell in cells))).frame
-    assert frame["a"].tolist() == [f"{kilos}.5 kg" for kilos in range(30)] + ["3,5 lb"]
-    assert numbers_of(frame["a"]).notice.startswith(
-        "column 'a': 1 of 31 cells are no numbers and count as missing: '3,5"
-    )
+    column: Any = frame["a"]
+    assert column.tolist() == [f"{kilos}.5 kg" for kilos in range(30)] + ["3,5 lb"]
+    assert numbers_of(column).notice.startswith("column 'a': 1 of 31 cells are no numbers and count as missing: '3,5")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -199,9 +199,10 @@ def _table(path: Path, given: Columns) -> _File:
     return _File(path, arrays, named, notices)
 
 
-def _refuse_words(path: Path, name: str, column: pd.Series) -> None:
+def _refuse_words(path: Path, name: str, column: Any) -> None:
     """Raise DataError that names the cells of a column of numbers that are none."""
-    odd = column[pd.Series(pd.to_numeric(column, errors="coerce")).isna() & column.notna()]
+    numbers: Any = pd.to_numeric(column, errors="coerce")
+    odd = column[numbers.isna() & column.notna()]
     if len(odd):
         raise DataError(
             f"{path}: column {name!r} holds {str(odd.iloc[0])[:30]!r} in row {odd.index[0] + 1}, which is no number "

@@ -206,11 +206,24 @@ def test_a_regression_s_smallest_gain_is_never_nothing(made: Callable):
     assert "A gain of less than about 4×10⁻⁷ would not show here." in words
 
 
+def same(results: Results) -> Results:
+    """With as many right answers in each run, so that the number of rows limits what could show."""
+    plain = [{**record.metrics["plain"], "accuracy": 0.8} for record in results.records]
+    metrics = [{**record.metrics, "plain": found} for record, found in zip(results.records, plain, strict=True)]
+    records = [replace(record, metrics=found) for record, found in zip(results.records, metrics, strict=True)]
+    return replace(results, records=records)
+
+
 def test_folds_count_all_rows_and_say_how_they_are_corrected(made: Callable):
     results = case(made, erm=(0.80, 0.05), mixup=(0.80, 0.05), test=24, folds=5)
     sized = replace(results.facts.data, sizes={"train": 72, "validation": 12, "calibration": 12, "test": 24})
     words = said(replace(results, facts=replace(results.facts, data=sized)))
     assert "test rows are few" not in words  # 120 are tested
+    assert "that is 6 of 120 test rows" in said(replace(same(results), facts=replace(results.facts, data=sized)))
+    fewer = replace(sized, sizes={"train": 71, "validation": 12, "calibration": 12, "test": 24})  # folds of 24 and 23
+    assert "that is 6 of 119 test rows" in said(replace(same(results), facts=replace(results.facts, data=fewer)))
+    cut = replace(sized, sizes={"train": 20, "validation": 12, "calibration": 12, "test": 24})  # --train-size 20
+    assert "that is 6 of 120 test rows" in said(replace(same(results), facts=replace(results.facts, data=cut)))
     assert "2 × 5 folds, each judged on about 24 test rows." in words
     assert "paired by fold, corrected for rows that folds share (Nadeau and Bengio, 2003)" in words
     assert "The interval speaks of other rows of this kind." in words
