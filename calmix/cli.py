@@ -378,7 +378,7 @@ def _predict(arguments: list[str]) -> None:
 def _evaluate_options(parser: "OptionParser") -> None:
     given = parser.add_argument_group("predictions")
     given.add_argument(
-        "predictions", type=Path, metavar="FILE", help=".npz, .csv or .parquet: probs and labels, or mean and targets"
+        "predictions", type=Path, metavar="FILE", help=".npz or a table: probs and labels, or mean and targets"
     )
     given.add_argument(
         "--calibration", type=Path, metavar="FILE", help="predictions of other rows, to fit corrections (default: none)"
@@ -411,6 +411,7 @@ def _evaluate_options(parser: "OptionParser") -> None:
         metavar="CLASS",
         help="of two classes: which P(y = 1) is said of (default: the second)",
     )
+    _add_format(parser.add_argument_group("how the tables are written"))
     _add_results(parser, "calmix-runs/PREDICTIONS-evaluation").add_argument(
         "--bins", type=int, default=15, help="bins of calibration errors and reliability diagrams"
     )
@@ -430,7 +431,7 @@ def _evaluate(arguments: list[str]) -> None:
     refuse_finished(out, "give another --out")
     files = options.predictions, options.calibration, options.ood, options.human_labels
     columns = Columns(tuple(options.prob_columns), options.label_column, options.positive)
-    given = read_given(*files, options.logits, columns)
+    given = read_given(*files, options.logits, columns, _format(options))
     for notice in given.notices:
         print(notice, file=sys.stderr)
     evaluation = evaluate(given, bins=options.bins)

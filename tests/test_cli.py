@@ -108,7 +108,7 @@ def test_describe_prints_the_columns_and_trains_nothing(
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages without their figures, where a test is of something else: they take most of a command's time."""
     monkeypatch.setattr(
-        pages, "_drawn", lambda *given: {"name": "x", "uri": "", "alt": "", "width": "1", "height": "1", "size": ""}
+        pages, "_drawn", lambda *given: {"name": "x", "uri": "", "alt": "", "width": "1", "height": "1", "looks": ""}
     )
 
 

@@ -139,8 +139,9 @@ def test_real_tables_lose_no_column_but_one_that_numbers_its_rows(real_data):
 def test_numbers_with_many_gaps_are_a_measurement():
     """Of 60 rows: gaps of a third of the range, and of a fifteenth."""
     values = np.arange(60.0)
-    assert not numbers_the_rows("height", values + values // 2)
-    assert numbers_the_rows("height", values + values // 15)
+    many, few = values + values // 2, values + values // 15
+    assert not numbers_the_rows("height", many, many)
+    assert numbers_the_rows("height", few, few)
 
 
 # ------------------------------------------------------------------------------------------------------ leaks

@@ -455,7 +455,8 @@ def test_features_are_those_of_scikit_learn(seed: int):
     scale = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
     one_hot = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(sparse_output=False))
     cells, text = frame[["n0", "n1", "n2", "nearly", "noise"]], frame[["text"]].to_numpy(object)
-    scale.fit(cells.iloc[parts[0]]), one_hot.fit(text[parts[0]])
+    scale.fit(cells.iloc[parts[0]])
+    one_hot.fit(text[parts[0]])
     names = [str(name) for made in (scale, one_hot) for name in made.get_feature_names_out()]  # pyright: ignore
     names = [name.replace("x0_", "text_") for name in names]
     assert set(splits.about.features) == set(names)

@@ -120,7 +120,7 @@ class dry:
 
         def unpainted(folder: Path, drawing: object, files: dict[Path, bytes]) -> dict[str, str]:
             files[folder / f"{drawing.name}.csv"] = page._csv(drawing)  # pyright: ignore
-            return {"name": drawing.name, "uri": "", "alt": drawing.alt, "width": "1", "height": "1", "size": ""}  # pyright: ignore
+            return {"name": drawing.name, "uri": "", "alt": drawing.alt, "width": "1", "height": "1", "looks": ""}  # pyright: ignore
 
         self.before = []
         for module, name, stub in (

@@ -27,7 +27,8 @@ TEST, HELD = ClassPredictions(2 * TRUE[:200], LABELS[:200]), ClassPredictions(2 
 
 
 def test_class_scores_are_those_of_the_metrics():
-    scores, rows, corrections, temperature = class_scores(TEST, HELD, bins=10)
+    scores, rows, tables, corrections, temperature = class_scores(TEST, HELD, bins=10)
+    assert list(tables) == list(rows)
     assert list(corrections) == list(CALIBRATORS)
     assert list(rows) == ["plain", *CALIBRATORS]
     unequal = metrics.imbalance_metrics(TEST.probs, TEST.labels)

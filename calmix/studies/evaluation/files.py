@@ -31,6 +31,7 @@ from pandas.api.types import is_numeric_dtype, is_object_dtype, is_string_dtype
 from torch import Tensor
 
 from calmix.data.table.files import KNOWN, OLD, TYPES, read_table
+from calmix.data.table.format import DETECTED, TableFormat
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
 from calmix.metrics import gaussian_of_samples
 from calmix.predictions import ClassPredictions, Predictions, RegressionPredictions
@@ -69,12 +70,13 @@ def read_given(
     human_labels: Path | None = None,
     logits: bool = False,
     columns: Columns | None = None,
+    format: TableFormat = DETECTED,
 ) -> Given:
     """The predictions in `path` and what goes with them, from further files or from the same one.
 
     ood: files of predictions for rows of no class, each named by its file. human_labels: a .npy file (n, K). logits:
     numbers that the files call probabilities are logits. columns: what the columns of all tables hold, where their
-    names do not say so. What is no prediction by its name is ignored, and `Given.notices` says so.
+    names do not say so. format: how all tables are written, where the files do not show it. What is no prediction by its name is ignored, and `Given.notices` says so.
 
     Raises:
         DataError: a file that cannot be read, numbers that cannot be such predictions, or a calibration file that is
@@ -83,12 +85,12 @@ def read_given(
         SettingError: what is for classes only, with other predictions.
         UnknownNameError: an array or column that is nearly one of those above, or a named one that is not there.
     """
-    file = _read(path, columns)
+    file = _read(path, format, columns)
     test = _predictions(file, logits)
     if isinstance(test, RegressionPredictions) and logits:
         raise SettingError(f"{path} holds numbers, and --logits is for classes; leave it out.")
     classes = () if isinstance(test, RegressionPredictions) else test.classes
-    held = file.part(CALIBRATION) if calibration is None else _read(calibration, columns)
+    held = file.part(CALIBRATION) if calibration is None else _read(calibration, format, columns)
     notices = (*file.notices, *(held.notices if calibration is not None else ()))
     other = _predictions(held, logits, classes) if held.arrays else None
     if not isinstance(test, ClassPredictions):
@@ -100,7 +102,7 @@ def read_given(
     shown: dict[str, Tensor] = {}
     parts = [(name, file.part(f"{OOD}{name}_")) for name in file.ood_names()]
     without_truth = None if columns is None else replace(columns, label=None, positive=None)
-    for name, part in (*parts, *((one.name.split(".")[0], _read(one, without_truth)) for one in ood)):
+    for name, part in (*parts, *((one.name.split(".")[0], _read(one, format, without_truth)) for one in ood)):
         notices += part.notices
         if name in shown:
             raise DataError(f"two OOD sets are named {name!r}; give one of the files another name.")
@@ -141,11 +143,13 @@ class _File:
         raise DataError(f"{self.path} holds {held}: {what} are missing; add {' or '.join(names)}.")
 
 
-def _read(path: Path, columns: Columns | None = None) -> _File:
+def _read(path: Path, format: TableFormat, columns: Columns | None) -> _File:
     if path.suffix.lower() != ".npz":
-        return _table(path, columns or Columns())
+        return _table(path, format, columns or Columns())
     if columns is not None and columns.any:
         raise SettingError(f"--prob-columns, --label-column and --positive are for tables, and {path.name} is none.")
+    if format != DETECTED:
+        raise SettingError(f"how a table is written was said, and {path.name} is none; leave {format!r} out.")
     return _npz(path)
 
 
@@ -168,10 +172,10 @@ def _npz(path: Path) -> _File:
     return _File(path, arrays, {}, (ignored(others, path),) if others else ())
 
 
-def _table(path: Path, given: Columns) -> _File:
+def _table(path: Path, format: TableFormat, given: Columns) -> _File:
     if path.suffix.lower() not in (*KNOWN, *OLD):
         raise DataError(f"{path} is of an unknown type; give an .npz file or a {TYPES}.")
-    table = read_table(path)
+    table = read_table(path, format)
     frame, others = renamed(table.frame, given, path)
     wide: dict[str, dict[str, NDArray]] = {}
     for name in map(str, frame.columns):

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.stats import binom, norm
+from scipy.special import ndtr, ndtri
 
 from calmix.metrics import Bins, equal_mass
 from calmix.metrics.tensors import Array, cpu_tensor
@@ -108,6 +108,8 @@ class Standardised:
     @property
     def band(self) -> tuple[float, float]:
         """Between which shares 95 of 100 bars lie if Phi(z) is uniform."""
+        from scipy.stats import binom  # takes its time
+
         low, high = binom.ppf((0.025, 0.975), self.count, 1 / PIT_BINS) / self.count
         return float(low), float(high)
 
@@ -118,8 +120,8 @@ def prepare_standardised(stage: str, mean: Array, std: Array, targets: Array) ->
     z = np.sort((truth - means) / stds)
     count = len(z)
     some = np.unique(np.linspace(0, count - 1, min(count, MOST_POINTS)).round().astype(int))
-    shares = np.histogram(norm.cdf(z), PIT_BINS, (0, 1))[0] / count
-    return Standardised(stage, norm.ppf((some + 0.5) / count), z[some], shares, count)
+    shares = np.histogram(ndtr(z), PIT_BINS, (0, 1))[0] / count
+    return Standardised(stage, ndtri((some + 0.5) / count), z[some], shares, count)
 
 
 def draw_quantiles(ax: Axes, data: Standardised, style: Style) -> None:

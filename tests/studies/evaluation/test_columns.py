@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from calmix.cli import main
+from calmix.data import TableFormat
 from calmix.errors import DataError, SettingError, UnknownNameError
 from calmix.predictions import ClassPredictions
 from calmix.studies.evaluation.columns import Columns
@@ -185,3 +186,15 @@ def test_a_cell_that_is_no_number_is_named(tmp_path: Path):
     said = r"column 'prob_cat' holds 'k.A.' in row 61, which is no number \(1 of 61 rows\)"
     with pytest.raises(DataError, match=said):
         read(european(tmp_path, "1;k.A.;0,5;0,5"))
+
+
+def test_how_a_table_is_written_can_be_said(tmp_path: Path):
+    """Two rows of 0,5;0,5 show neither what parts cells nor what stands before decimals."""
+    path = tmp_path / "p.txt"
+    path.write_text("probs_a~probs_b~label\n" + "0,75~0,25~a\n0,5~0,5~b\n" * 10)
+    given = read_given(path, format=TableFormat(sep="~", decimal=","))
+    assert isinstance(given.test, ClassPredictions)
+    assert given.test.probs[0].tolist() == [0.75, 0.25]
+    np.savez(tmp_path / "p.npz", probs=given.test.probs.numpy(), labels=given.test.labels.numpy())
+    with pytest.raises(SettingError, match=r"how a table is written was said, and p\.npz is none"):
+        read_given(tmp_path / "p.npz", format=TableFormat(sep="~"))
