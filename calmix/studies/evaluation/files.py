@@ -76,7 +76,8 @@ def read_given(
 
     ood: files of predictions for rows of no class, each named by its file. human_labels: a .npy file (n, K). logits:
     numbers that the files call probabilities are logits. columns: what the columns of all tables hold, where their
-    names do not say so. format: how all tables are written, where the files do not show it. What is no prediction by its name is ignored, and `Given.notices` says so.
+    names do not say so. format: how all tables are written, where the files do not show it. What is no prediction by
+    its name is ignored, and `Given.notices` says so.
 
     Raises:
         DataError: a file that cannot be read, numbers that cannot be such predictions, or a calibration file that is

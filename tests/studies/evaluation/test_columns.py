@@ -194,7 +194,7 @@ def test_how_a_table_is_written_can_be_said(tmp_path: Path):
     path.write_text("probs_a~probs_b~label\n" + "0,75~0,25~a\n0,5~0,5~b\n" * 10)
     given = read_given(path, format=TableFormat(sep="~", decimal=","))
     assert isinstance(given.test, ClassPredictions)
-    assert given.test.probs[0].tolist() == [0.75, 0.25]
+    assert given.test.probs[0].tolist() == pytest.approx([0.75, 0.25])
     np.savez(tmp_path / "p.npz", probs=given.test.probs.numpy(), labels=given.test.labels.numpy())
     with pytest.raises(SettingError, match=r"how a table is written was said, and p\.npz is none"):
         read_given(tmp_path / "p.npz", format=TableFormat(sep="~"))
