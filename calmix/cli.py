@@ -485,7 +485,15 @@ def _add_data_and_training(parser: "ArgumentParser") -> None:
     parser.add_argument(
         "--label-noise", type=str, metavar="SPEC", help="wrong training labels: symmetric:RATE, or human:KIND (cifar10)"
     )
-    parser.add_argument("--model", type=str, help=f"{', '.join(MODELS)} (default: resnet for images, mlp for tables)")
+    parser.add_argument(
+        "--model",
+        type=str,
+        help=f"{', '.join(MODELS)}, with options such as 'mlp(width=64)'; or a function of your own that returns a "
+        "network: path/to/nets.py:wide, package.module:wide (default: resnet for images, mlp for other rows)",
+    )
+    parser.add_argument(
+        "--output", type=str, metavar="NAME", help="of a network that returns a dict or a tuple: the key, or the place"
+    )
     parser.add_class_arguments(TrainingSettings, as_group=False)
     parser.add_argument("--set", nargs="+", action="extend", type=str, default=[], metavar="METHOD.OPTION=VALUE")
     parser.add_argument("--out", type=Path, help="where results go (default: calmix-runs/DATA)")
@@ -556,9 +564,15 @@ def _source(options: Any) -> "DataSource":
 
 
 def _model(options: Any) -> "ModelFactory | None":
-    from calmix.models import read_model
+    from calmix.models import read_model, with_output
 
-    return None if options.model is None else read_model(options.model)
+    output = options.output
+    if options.model is None:
+        if output is not None:
+            raise SettingError("--output chooses from what a network of your own returns; give --model, too.")
+        return None
+    model = read_model(options.model)
+    return model if output is None else with_output(model, int(output) if output.isdecimal() else output)
 
 
 def _settings(options: Any) -> "TrainingSettings":
