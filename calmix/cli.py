@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise SettingError(f"no command was given; name one: {', '.join(COMMANDS)} (see: calmix --help).")
         if chosen.command not in COMMANDS:
             raise UnknownNameError("command", chosen.command, COMMANDS)
-        if chosen.command not in ("methods", "datasets"):
+        if chosen.command not in ("methods", "models", "datasets"):
             _check_memory()
         COMMANDS[chosen.command].run(chosen.rest)
         sys.stdout.flush()  # a disk that is full says so here
@@ -425,6 +425,12 @@ def _methods_list(arguments: list[str]) -> None:
     _print_list(first_lines("methods.table", "METHODS"))
 
 
+def _models_list(arguments: list[str]) -> None:
+    _no_options("models", arguments)
+    _print_list(first_lines("models.table", "MODELS"))
+    print("or a function of your own that returns a network, such as path/to/nets.py:wide or package.module:wide")
+
+
 def _datasets_list(arguments: list[str]) -> None:
     _no_options("datasets", arguments)
     _print_list(first_lines("data.registry", "DATASETS"))
@@ -449,6 +455,7 @@ COMMANDS: Mapping[str, Command] = {
     "diagnose": Command("do wrong labels grow with distance, and what does each method do about it?", _diagnose),
     "report": Command("draw a report again, or rank methods over several comparisons", _report),
     "methods": Command("list the methods", _methods_list),
+    "models": Command("list the networks that have names", _models_list),
     "datasets": Command("list the data sets", _datasets_list),
 }
 
@@ -458,7 +465,6 @@ COMMANDS: Mapping[str, Command] = {
 
 def _add_data_and_training(parser: "ArgumentParser") -> None:
     from calmix.data import read_source
-    from calmix.models import MODELS
     from calmix.train import TrainingSettings
 
     parser.add_function_arguments(read_source, as_group=False, as_positional=True, skip={"keep", "drop", "format"})
@@ -488,8 +494,10 @@ def _add_data_and_training(parser: "ArgumentParser") -> None:
     parser.add_argument(
         "--model",
         type=str,
-        help=f"{', '.join(MODELS)}, with options such as 'mlp(width=64)'; or a function of your own that returns a "
-        "network: path/to/nets.py:wide, package.module:wide (default: resnet for images, mlp for other rows)",
+        metavar="NETWORK",
+        help="a network that has a name (calmix models lists them), with options such as 'resnet18(stem=cifar)'; or a "
+        "function of your own that returns one: path/to/nets.py:wide, package.module:wide (default: resnet for images, "
+        "mlp for other rows)",
     )
     parser.add_argument(
         "--output", type=str, metavar="NAME", help="of a network that returns a dict or a tuple: the key, or the place"

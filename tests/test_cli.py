@@ -24,6 +24,7 @@ from calmix.cli import COMMANDS, main
 from calmix.data import CORRUPTIONS, DATASETS, NamedSet, Noisy, OODSet, Symmetric, TableFile, TableFormat
 from calmix.engines.processes import Finished
 from calmix.errors import CalmixError
+from calmix.models import MODELS
 from calmix.report import page as pages
 from calmix.results.records import Failure
 from calmix.studies.comparison import kept, study
@@ -368,6 +369,8 @@ def test_predictions_alone_are_evaluated(predictions: Path, tmp_path: Path, caps
 def test_lists_name_everything(capsys: pytest.CaptureFixture[str]):
     main(["methods"])
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(METHODS)
+    main(["models"])
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()][:-1] == list(MODELS)
     main(["datasets"])
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()][:-1] == list(DATASETS)
 
@@ -396,11 +399,12 @@ def test_help_names_every_command_and_every_setting(capsys: pytest.CaptureFixtur
         "--seeds",
     ]
     options += ["--methods", "--set", "--reference", "--resume", "--workers", "--out", "--config", "--model"]
+    options += ["--output"]
     assert [option for option in options if option not in text] == []
     assert "Passes over the training split" in text  # its meaning comes from the docstring
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["methods"], ["datasets"], []])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["methods"], ["models"], ["datasets"], []])
 def test_what_needs_no_network_loads_none(arguments: list[str]):
     code = (
         f"import sys\nfrom calmix.cli import main\ntry:\n    main({arguments})\nexcept SystemExit:\n    pass\n"
@@ -510,7 +514,10 @@ def test_the_installed_command_answers():
         (["compare", "wine", "--model", "resnet"], "use 'mlp'"),
         (["compare", "wine", "--model", "nets.py:wide"], "there is no file nets.py in the folder"),
         (["compare", "wine", "--output", "logits"], "--output chooses from what a network of your own returns"),
-        (["train", "wine", "--model", "torch.nn:Linear(in_features=9)"], "Linear needs out_features; for rows of the"),
+        (
+            ["train", "wine", "--model", "torch.nn:Linear(in_features=9)"],
+            "Linear(in_features=9) needs out_features; for rows of the",
+        ),
         (["diagnose", "wine", "--model", "mlp(width=0)"], "width must be at least 1; got 0"),
         (
             ["train", "wine", "--model", "torch.nn:Linear(in_features=13, out_features=2)"],

@@ -2,9 +2,29 @@
 
 from calmix.models.factory import ModelFactory, Shape
 from calmix.models.perceptron import mlp, smooth_mlp
+from calmix.models.preact import preact_resnet18, preact_resnet34, preact_resnet50, wide_resnet
 from calmix.models.residual import resnet
+from calmix.models.resnets import resnet18, resnet34, resnet50, resnet101
+from calmix.models.series import gru, lstm, tcn
+from calmix.models.transformer import vit
 
-MODELS: dict[str, ModelFactory] = {"mlp": mlp, "smooth_mlp": smooth_mlp, "resnet": resnet}
+MODELS: dict[str, ModelFactory] = {
+    "mlp": mlp,
+    "smooth_mlp": smooth_mlp,
+    "resnet": resnet,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "resnet101": resnet101,
+    "preact_resnet18": preact_resnet18,
+    "preact_resnet34": preact_resnet34,
+    "preact_resnet50": preact_resnet50,
+    "wide_resnet": wide_resnet,
+    "vit": vit,
+    "lstm": lstm,
+    "gru": gru,
+    "tcn": tcn,
+}
 
 
 def default_model(shape: Shape) -> ModelFactory:
