@@ -148,9 +148,11 @@ def advice(what: str) -> Iterator[None]:
     """Raise SettingError, with what the user's code says and its line, for whatever it raises in the block."""
     try:
         yield
-    except (CalmixError, MemoryError):
+    except (CalmixError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
+        if "allocate memory" in str(error):  # as torch says it of the CPU's
+            raise
         raise SettingError(f"{what}: {said(error)}") from error
 
 

@@ -13,7 +13,8 @@ from calmix.core.loss import TrainingLoss
 from calmix.data import About, Split, Splits
 from calmix.errors import CalmixError
 from calmix.metrics import accuracy, balanced_accuracy, ece, nll, regression_metrics
-from calmix.models import check_outputs
+from calmix.models import check_outputs, name_of
+from calmix.models.files import advice
 from calmix.predictions import ClassPredictions, RegressionPredictions, class_scores, regression_scores
 from calmix.predictions.scoring import TEMPERATURE, Scored
 from calmix.results.files import NamedArrays
@@ -157,8 +158,9 @@ def try_step(recipe: Recipe) -> None:
     loss = TrainingLoss(
         recipe.method, weighted_task(splits, settings), recipe.seed, settings.batch_norm, (train.x, train.y)
     )
-    with torch.random.fork_rng(devices=[]):
-        loss(network.train(), x, y, index)
+    what = f"{recipe.label} cannot train the network {name_of(recipe.factory)}"
+    with torch.random.fork_rng(devices=[]), advice(what):
+        loss(network.train(), x, y, index).backward()
 
 
 def misfits(recipes: Iterable[Recipe]) -> dict[str, str]:
