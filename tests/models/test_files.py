@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from calmix.errors import CalmixError, SettingError, UnknownNameError
-from calmix.models import build, digest_of, name_of, read_model
+from calmix.errors import CalmixError, SettingError, ShapeError, UnknownNameError
+from calmix.models import build, check_outputs, digest_of, name_of, read_model
 from calmix.models.files import NamedFactory, own_files
 
 NETS = """
@@ -146,6 +146,30 @@ def test_what_cannot_be_read_is_advice(folder: Path, text: str, message: str):
 def test_a_factory_that_fails_says_why_and_where(folder: Path, text: str, shape: tuple[int, ...], message: str):
     with pytest.raises(SettingError, match=message):
         build(read_model(text), shape, 7)
+
+
+def test_a_function_that_is_called_as_timm_s(folder: Path):
+    """`create_model(model_name, pretrained=False, **options)`: what it is to make stands among the options."""
+    code = """
+from torch import nn
+
+def create_model(model_name: str, pretrained: bool = False, checkpoint_path: str | None = None, **kwargs):
+    assert not pretrained and set(kwargs) <= {"num_classes", "in_chans"}, kwargs
+    classes, channels = kwargs.get("num_classes", 1000), kwargs.get("in_chans", 3)
+    return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes))
+"""
+    (folder / "timm_alike").mkdir()
+    (folder / "timm_alike" / "__init__.py").write_text("from .models import create_model")
+    (folder / "timm_alike" / "models.py").write_text(code)
+    x, shape = torch.zeros(2, 1, 8, 8), (1, 8, 8)
+    text = "timm_alike:create_model(model_name=resnet18, in_chans=1{})"
+    factory = read_model(text.format(", num_classes=10"))
+    check_outputs(build(factory, shape, 10), x, 10, factory)
+    without = read_model(text.format(""))
+    with pytest.raises(ShapeError, match=r"returns \(2, 1000\).*needs it as an option, num_classes=10\."):
+        check_outputs(build(without, shape, 10), x, 10, without)
+    for name in ("timm_alike", "timm_alike.models"):
+        del sys.modules[name]
 
 
 def test_the_recipe_knows_the_text_of_the_file_and_of_what_it_imports(folder: Path):

@@ -103,6 +103,7 @@ def test_the_choice_is_part_of_the_name_and_of_the_digest():
         (torch.zeros(2, 3, 1, 1), 3, r"returns \(2, 3, 1, 1\) for 2 rows"),
         (torch.zeros(2), 3, r"returns \(2,\) for 2 rows"),
         (torch.zeros(3, 2), 3, r"returns \(3, 2\) for 2 rows"),
+        (torch.zeros(8, 3), 3, r"returns \(8, 3\) for 2 rows; \(2, 3\) is needed"),
         (torch.zeros(2, 3, dtype=torch.int64), 3, r"returns \(2, 3\) of int64 for 2 rows"),
         (None, 3, "returns NoneType; say which"),
         (torch.zeros(2, 1), 1, None),
