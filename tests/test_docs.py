@@ -101,8 +101,7 @@ def test_links_lead_somewhere():
 
 
 def test_the_networks_of_the_document_are_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The transformer's only where transformers is installed."""
-    own, in_python, hugging = blocks("docs/networks.md")
+    own, in_python, _ = blocks("docs/networks.md")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nets.py").write_text(own)
     assert build(read_model("nets.py:small_vit(width=8)"), (1, 8, 8), 10)(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
@@ -115,7 +114,12 @@ def test_the_networks_of_the_document_are_networks(tmp_path: Path, monkeypatch: 
     exec(own, names)
     exec(in_python, names)
     assert len(names["found"].table()) == 5
+
+
+def test_the_transformer_of_the_document_is_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("transformers")
+    monkeypatch.chdir(tmp_path)
+    hugging = blocks("docs/networks.md")[2]
     (tmp_path / "hugging.py").write_text(hugging)
     net = build(with_output(read_model("hugging.py:tiny_vit"), "logits"), (1, 8, 8), 10)
     assert net(torch.zeros(2, 1, 8, 8)).shape == (2, 10)

@@ -11,7 +11,7 @@ import torch
 
 from calmix.errors import CalmixError, SettingError, ShapeError, UnknownNameError
 from calmix.models import build, check_outputs, digest_of, name_of, read_model
-from calmix.models.files import NamedFactory, own_files
+from calmix.models.files import NamedFactory, advice, own_files
 
 NETS = """
 import layers
@@ -170,6 +170,13 @@ def create_model(model_name: str, pretrained: bool = False, checkpoint_path: str
         check_outputs(build(without, shape, 10), x, 10, without)
     for name in ("timm_alike", "timm_alike.models"):
         del sys.modules[name]
+
+
+def test_a_lack_of_memory_is_no_fault_of_the_function():
+    for error in (MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")):
+        with pytest.raises(type(error)) as raised, advice("it fails"):
+            raise error
+        assert raised.value is error
 
 
 def test_the_recipe_knows_the_text_of_the_file_and_of_what_it_imports(folder: Path):
