@@ -82,10 +82,10 @@ def check_outputs(model: nn.Module, x: Tensor, outputs: int, factory: ModelFacto
 
     >>> import torch
     >>> from calmix.models import mlp
-    >>> check_outputs(mlp((4,), 7), torch.zeros(2, 4), 3, mlp)
+    >>> check_outputs(mlp((4,), 7), torch.zeros(2, 4), 3, mlp)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    calmix.errors.ShapeError: the network mlp returns (2, 7) for 2 rows; (2, 3) is needed: 3 outputs of each row. ...
+    calmix.errors.ShapeError: the network mlp returns (2, 7) for 2 rows; (2, 3) is needed: ...
     """
     name, n = name_of(factory), len(x)
     with advice(f"the network {name} cannot run rows of the shape {tuple(x.shape[1:])}"):

@@ -119,7 +119,7 @@ def test_a_function_in_a_module(folder: Path, monkeypatch: pytest.MonkeyPatch):
         ),
         ("broken:f", r"broken cannot be loaded: ModuleNotFoundError: .* 'no_such_library' \(broken\.py, line 2\)"),
         ("no_such.module:f", r"there is no module 'no_such\.module'.* install it, or give the path of a file"),
-        ("vit_huge", "known: mlp, .*, a function of your own, such as nets.py:wide"),
+        ("qqq", "known: mlp, .*, a function of your own, such as nets.py:wide"),
     ],
 )
 def test_what_cannot_be_read_is_advice(folder: Path, text: str, message: str):
