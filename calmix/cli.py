@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise SettingError(f"no command was given; name one: {', '.join(COMMANDS)} (see: calmix --help).")
         if chosen.command not in COMMANDS:
             raise UnknownNameError("command", chosen.command, COMMANDS)
-        if chosen.command not in ("methods", "datasets"):
+        if chosen.command not in ("methods", "models", "datasets"):
             _check_memory()
         COMMANDS[chosen.command].run(chosen.rest)
         sys.stdout.flush()  # a disk that is full says so here
@@ -349,6 +349,7 @@ def _predict_options(parser: "OptionParser") -> None:
     given = parser.add_argument_group("network and rows")
     given.add_argument("network", type=Path, metavar="DIR", help="the folder that calmix train left")
     given.add_argument("data", type=Path, metavar="TABLE", help="a table with the columns that it was trained on")
+    _add_model(given, "the one that was trained; a network of your own is named again")
     _add_format(parser.add_argument_group("how the table is written"))
     results = parser.add_argument_group("output")
     results.add_argument("--alpha", type=float, default=0.1, help="how often a set or an interval may miss the truth")
@@ -367,7 +368,8 @@ def _predict(arguments: list[str]) -> None:
     from calmix.results.files import write_csv, write_parquet
     from calmix.train.saved import load, prediction_table
 
-    predictor, table = load(options.network), read_table(options.data, _format(options))
+    predictor = load(options.network, _model(options))
+    table = read_table(options.data, _format(options))
     found, notices = prediction_table(predictor, table.frame, options.alpha)
     for notice in (*table.notices, *notices):
         print(notice, file=sys.stderr)
@@ -570,6 +572,12 @@ def _methods_list(arguments: list[str]) -> None:
     _print_list(first_lines("methods.table", "METHODS"))
 
 
+def _models_list(arguments: list[str]) -> None:
+    _no_options("models", arguments)
+    _print_list(first_lines("models.table", "MODELS"))
+    print("or a function of your own that returns a network, such as path/to/nets.py:wide or package.module:wide")
+
+
 def _datasets_list(arguments: list[str]) -> None:
     _no_options("datasets", arguments)
     _print_list(first_lines("data.registry", "DATASETS"))
@@ -678,6 +686,15 @@ COMMANDS: Mapping[str, Command] = {
             "one method, with an option of its own": "calmix train wine --method 'sk_mixup(tau_max=0.3)' --out own",
         },
     ),
+    "models": Command(
+        "list the networks that have names",
+        _models_list,
+        {
+            "every network, in a line": "calmix models",
+            "a ResNet made for small images": "calmix train digits --model 'resnet18(stem=cifar)' --epochs 1",
+            "a wider perceptron": "calmix train wine --model 'mlp(width=512)' --epochs 20 --out wider",
+        },
+    ),
     "datasets": Command(
         "list the data sets",
         _datasets_list,
@@ -751,11 +768,8 @@ def _add_training(parser: "OptionParser") -> None:
     from calmix.train import TrainingSettings
     from calmix.train.settings import CHOICES
 
-    MODELS = names_in("models.table", "MODELS")
     training = parser.add_argument_group("training")
-    training.add_argument(
-        "--model", type=str, known=MODELS, help=f"{', '.join(MODELS)} (default: resnet for images, mlp for tables)"
-    )
+    _add_model(training, "resnet for images, mlp for other rows")
     training.add_class_arguments(TrainingSettings, as_group=False)
     parser.add_argument(
         "--config",
@@ -767,6 +781,19 @@ def _add_training(parser: "OptionParser") -> None:
     shown.help, shown.metavar = "print the options as such a file, and train nothing", ""
     for action in training._group_actions:
         vars(action)["known"] = CHOICES.get(action.dest) or vars(action)["known"]
+
+
+def _add_model(group: "ArgumentGroup", default: str) -> None:
+    group.add_argument(
+        "--model",
+        type=str,
+        metavar="NETWORK",
+        known=names_in("models.table", "MODELS"),
+        help=f"a name (see calmix models) or nets.py:function, with options (default: {default})",
+    )
+    group.add_argument(
+        "--output", type=str, metavar="NAME", help="key or place, where a network returns several (default: none)"
+    )
 
 
 def _add_results(
@@ -917,9 +944,15 @@ def _format(options: Any) -> "TableFormat":
 
 
 def _model(options: Any) -> "ModelFactory | None":
-    from calmix.models import read_model
+    from calmix.models import read_model, with_output
 
-    return None if options.model is None else read_model(options.model)
+    output = options.output
+    if options.model is None:
+        if output is not None:
+            raise SettingError("--output chooses from what a network of your own returns; give --model, too.")
+        return None
+    model = read_model(options.model)
+    return model if output is None else with_output(model, int(output) if output.isdecimal() else output)
 
 
 def _settings(options: Any) -> "TrainingSettings":

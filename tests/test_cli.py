@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from calmix import METHODS
 from calmix.cli import COMMANDS, main
 from calmix.data import CORRUPTIONS, DATASETS, NamedSet, Noisy, OODSet, Symmetric, TableFile, TableFormat
 from calmix.engines.processes import Finished
 from calmix.errors import CalmixError
+from calmix.models import MODELS
 from calmix.report import page as pages
 from calmix.results.records import Failure
 from calmix.studies.comparison import kept, study
@@ -265,6 +267,60 @@ def test_few_test_rows_are_tested_in_folds_unless_seeds_are_named(tmp_path: Path
     assert "with other settings" in refused([*resumed[:-4], "--seeds", "2", "--resume"], capsys)
 
 
+NETS = """
+from torch import nn
+
+class Two(nn.Module):
+    def __init__(self, inputs, outputs, width):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(inputs, width), nn.ReLU())
+        self.head = nn.Linear(width, outputs)
+
+    def forward(self, x):
+        features = self.body(x)
+        return {"features": features, "logits": self.head(features)}
+
+def two(shape, outputs, width: int = 8):
+    return Two(shape[0], outputs, width)
+"""
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_network_of_one_s_own_in_processes_and_on_resume(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """Processes find it by its path; a changed file is another network."""
+    (tmp_path / "mine").mkdir()
+    nets = tmp_path / "mine" / "nets.py"
+    nets.write_text(NETS)
+    monkeypatch.chdir(tmp_path)
+    options = [
+        "--model",
+        "mine/nets.py:two(width=4)",
+        "--epochs",
+        "1",
+        "--train-size",
+        "30",
+        "--methods",
+        "erm",
+        "sk_mixup",
+    ]
+    command = ["compare", "wine", *options, "--seeds", "1", "--workers", "2", "--out", "out"]
+    assert "returns dict with 'features' (2, 4), 'logits' (2, 3)" in refused(command, capsys)
+    command += ["--output", "logits"]
+    main(command)
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert (results["model"], len(results["runs"]), results["failures"]) == (
+        "nets.py:two(width=4), output logits", 2, [],
+    )  # fmt: skip
+    main([*command, "--resume"])
+    nets.write_text(NETS + "# another thought\n")
+    assert "other settings, data or code" in refused([*command, "--resume"], discard(capsys))
+    main(["train", "wine", *options[:-3], "--method", "mixup", "--output", "logits", "--out", "kept"])
+    kept = torch.load(tmp_path / "kept" / "model.pt", weights_only=True)
+    assert kept["state_dict"]["network.head.weight"].shape == (3, 4)
+
+
 @pytest.mark.usefixtures("no_figures")
 def test_a_trained_network_predicts_new_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Of a table with semicolons and decimal commas, new rows in a plain one."""
@@ -348,6 +404,8 @@ def test_predictions_alone_are_evaluated(predictions: Path, tmp_path: Path, caps
 def test_lists_name_everything(capsys: pytest.CaptureFixture[str]):
     main(["methods"])
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(METHODS)
+    main(["models"])
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()][:-1] == list(MODELS)
     main(["datasets"])
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()][:-1] == list(DATASETS)
 
@@ -376,11 +434,12 @@ def test_help_names_every_command_and_every_setting(capsys: pytest.CaptureFixtur
         "--seeds",
     ]
     options += ["--methods", "--set", "--reference", "--resume", "--workers", "--out", "--config", "--model"]
+    options += ["--output"]
     assert [option for option in options if option not in text] == []
     assert "passes over the training split (default: 30)" in text  # its meaning comes from the docstring
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["methods"], ["datasets"], []])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["methods"], ["models"], ["datasets"], []])
 def test_what_needs_no_network_loads_none(arguments: list[str]):
     code = (
         f"import sys\nfrom calmix.cli import main\ntry:\n    main({arguments})\nexcept SystemExit:\n    pass\n"
@@ -488,6 +547,21 @@ def test_the_installed_command_answers():
         (["compare", "digits", "--set", "mixap.alpha=1"], "unknown method in --set 'mixap'; did you mean 'mixup'"),
         (["compare", "digits", "--model", "resnett"], "unknown model 'resnett'; did you mean 'resnet'"),
         (["compare", "wine", "--model", "resnet"], "use 'mlp'"),
+        (["compare", "wine", "--model", "nets.py:wide"], "there is no file nets.py in the folder"),
+        (["compare", "wine", "--output", "logits"], "--output chooses from what a network of your own returns"),
+        (
+            ["train", "wine", "--model", "torch.nn:Linear(in_features=9)"],
+            "Linear(in_features=9) needs out_features; for rows of the",
+        ),
+        (["diagnose", "wine", "--model", "mlp(width=0)"], "width must be at least 1; got 0"),
+        (
+            ["train", "wine", "--model", "torch.nn:Linear(in_features=13, out_features=2)"],
+            "returns (2, 2) for 2 rows; (2, 3) is needed",
+        ),
+        (
+            ["compare", "wine", "--methods", "ALL", "--model", "torch.nn:Linear(in_features=9, out_features=3)"],
+            "cannot run rows of the shape (13,): RuntimeError: mat1 and mat2",
+        ),
         (["compare", "digits", "--epochs", "0"], "epochs must be at least 1; got 0"),
         (["compare", "digits", "--epochs", "many"], "epochs"),
         (["compare", "digits", "--seeds", "0"], "seeds must be at least 1; got 0"),

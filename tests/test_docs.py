@@ -1,5 +1,6 @@
 """The Python in the documents runs as it stands there."""
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from torch import nn
 
 import calmix
 from calmix.cli import main
+from calmix.errors import CalmixError
+from calmix.models import MODELS, build, read_model, with_output
 
 ROOT = Path(__file__).parents[1]
 
@@ -95,3 +98,39 @@ def test_links_lead_somewhere():
                 heads = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
                 slugs = {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
                 assert anchor in slugs, f"{document.name}: {link}"
+
+
+def test_the_networks_of_the_document_are_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    own, in_python, _ = blocks("docs/networks.md")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets.py").write_text(own)
+    assert build(read_model("nets.py:small_vit(width=8)"), (1, 8, 8), 10)(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+    text = (ROOT / "docs/networks.md").read_text(encoding="utf-8")
+    for options, message in (("(patch=3)", "patch must divide 8"), ("(patches=2)", "unknown option")):
+        with pytest.raises(CalmixError, match=message) as raised:
+            build(read_model(f"nets.py:small_vit{options}"), (1, 8, 8), 10)
+        assert f"calmix: {raised.value}\n" in text
+    names: dict[str, Any] = {}
+    exec(own, names)
+    exec(in_python, names)
+    assert len(names["found"].table()) == 5
+
+
+def test_the_transformer_of_the_document_is_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("transformers")
+    monkeypatch.chdir(tmp_path)
+    hugging = blocks("docs/networks.md")[2]
+    (tmp_path / "hugging.py").write_text(hugging)
+    net = build(with_output(read_model("hugging.py:tiny_vit"), "logits"), (1, 8, 8), 10)
+    assert net(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+
+
+def test_every_network_is_in_its_document_with_its_options():
+    text = (ROOT / "docs/networks.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"\| name \|.*?\n\n", text, re.DOTALL)
+    rows = [line.split(" | ") for line in table.splitlines()[2:] if line]
+    listed = {name: row[-1].strip(" |`") for row in rows for name in re.findall(r"`(\w+)`", row[0])}
+    assert list(listed) == list(MODELS)
+    for name, factory in MODELS.items():
+        parameters = list(inspect.signature(factory).parameters.values())[2:]
+        assert listed[name] == ", ".join(f"{each.name}={each.default}" for each in parameters)

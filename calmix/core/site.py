@@ -58,7 +58,8 @@ def check_sites(sites: Any) -> None:
 def stages(model: Any) -> tuple[str, ...]:
     """The names of the stages of a model, in the order of definition: its children that have parameters, but the last.
 
-    Norms are no stages. If there is only one child, or only one before the last, its own children are taken.
+    Norms are no stages, and an nn.ModuleList, which no forward calls, stands for its modules. If there is only one
+    child, or only one before the last, its own children are taken.
 
     >>> stages(nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3)))
     ('0', '2')
@@ -82,9 +83,11 @@ def _opened(model: nn.Module, names: list[str]) -> list[str]:
 
 
 def _parts(module: nn.Module, prefix: str) -> list[str]:
-    """The names of the children that have parameters and are no norms."""
-    return [
-        prefix + name
-        for name, child in module.named_children()
-        if not isinstance(child, _NORMS) and any(True for _ in child.parameters())
-    ]
+    """The names of the children that have parameters and are no norms; in place of a list of modules its modules."""
+    parts = []
+    for name, child in module.named_children():
+        if isinstance(child, nn.ModuleList | nn.ModuleDict):
+            parts += _parts(child, f"{prefix}{name}.")
+        elif not isinstance(child, _NORMS) and any(True for _ in child.parameters()):
+            parts.append(prefix + name)
+    return parts

@@ -4,13 +4,14 @@ import ast
 import inspect
 from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
-from typing import Any, Protocol, get_args, get_origin
+from typing import Any, Protocol, get_args
 
 from calmix import parts
+from calmix.calls import check_type, literal, options_of, parse
 from calmix.core.method import Method, Scheduled
 from calmix.errors import SettingError, UnknownNameError
+from calmix.methods.asked import EXAMPLE
 from calmix.methods.asked import method_name as method_name
-from calmix.methods.asked import parsed
 from calmix.methods.table import METHODS
 from calmix.methods.wrappers import WRAPPERS
 
@@ -58,26 +59,22 @@ def read_method(text: str, options: Mapping[str, str] | None = None) -> Method |
     >>> read_method("sk_mixup(tau_max=0.3, space=Inputs())").coefficient
     SimilarityKernel(tau_max=0.3, tau_std=0.25, alpha=1.0, space=Inputs())
     """
-    node = parsed(text)
+    node = parse(text, EXAMPLE)
     call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
-    extra = [ast.keyword(name, parsed(value)) for name, value in (options or {}).items()]
+    extra = [ast.keyword(name, parse(value, EXAMPLE)) for name, value in (options or {}).items()]
     given = [keyword for keyword in call.keywords if keyword.arg not in (options or {})]
     return _call(ast.Call(call.func, call.args, given + extra), WHOLE, "method", text)
 
 
 def _call(node: ast.Call, known: Mapping[str, Maker], kind: str, text: str) -> Any:
-    if not isinstance(node.func, ast.Name) or node.args or any(keyword.arg is None for keyword in node.keywords):
-        raise SettingError(f"cannot read {text!r}; write name or name(option=value, ...), options by name.")
-    name = node.func.id
+    options = options_of(node, text)
+    name = ast.unparse(node.func)
     if name not in known:
         raise UnknownNameError(kind, name, known)
     parameters = inspect.signature(known[name]).parameters
     arguments = {}
-    for keyword in node.keywords:
-        option = str(keyword.arg)
-        if option in arguments:
-            raise SettingError(f"{name}: {option} is given twice in {text!r}; give it once.")
-        value = _value(keyword.value, text)
+    for option, written in options.items():
+        value = _value(written, text)
         if option not in parameters:
             _refuse(name, option, value, list(parameters))
         arguments[option] = _typed(f"{name}: {option}", value, parameters[option])
@@ -98,14 +95,7 @@ def _refuse(name: str, option: str, value: Any, options: list[str]) -> None:
 
 
 def _value(node: ast.expr, text: str) -> Any:
-    if isinstance(node, ast.Name):  # a word without brackets: slope=Logit
-        return node.id
-    if isinstance(node, ast.Call):
-        return _call(node, PARTS, "part", text)
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError):
-        raise SettingError(f"cannot read a value in {text!r}; give numbers, words, True, False or None.") from None
+    return _call(node, PARTS, "part", text) if isinstance(node, ast.Call) else literal(node, text)
 
 
 def _typed(what: str, value: Any, parameter: inspect.Parameter) -> Any:
@@ -122,8 +112,5 @@ def _typed(what: str, value: Any, parameter: inspect.Parameter) -> Any:
             known = "the methods" if Method in classes else ", ".join(f"{each.__name__}()" for each in classes)
             raise SettingError(f"{what} must be one of {known}; got {value!r}.")
         return value
-    kind = get_origin(kinds[0]) or kinds[0]
-    allowed = (int, float) if kind is float else (kind,)
-    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-        raise SettingError(f"{what} must be a {kind.__name__}; got {value!r}.")
+    check_type(what, value, kinds[0])
     return value

@@ -1,9 +1,13 @@
 """A multilayer perceptron for tables."""
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
 from torch import Tensor, nn
+
+from calmix.models.factory import Shape
+from calmix.models.shapes import at_least_one
 
 
 class MLP(nn.Module):
@@ -23,6 +27,7 @@ class MLP(nn.Module):
         activation: Callable[[], nn.Module] = nn.ReLU,
     ) -> None:
         super().__init__()
+        at_least_one(width=width, depth=depth)
         sizes = [inputs] + [width] * depth
         hidden = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), activation())]
         self.body: nn.Sequential = nn.Sequential(nn.Flatten(), *hidden)
@@ -30,3 +35,13 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.body(x))
+
+
+def mlp(shape: Shape, outputs: int, width: int = 256, depth: int = 2) -> nn.Module:
+    """Multilayer perceptron: two hidden layers of 256, ReLU; for tables (images and series are flattened)."""
+    return MLP(math.prod(shape), outputs, width, depth)
+
+
+def smooth_mlp(shape: Shape, outputs: int, width: int = 256, depth: int = 2) -> nn.Module:
+    """The same perceptron with GELU for ReLU: it has derivatives of all orders, and no kinks between its rows."""
+    return MLP(math.prod(shape), outputs, width, depth, nn.GELU)

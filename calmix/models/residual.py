@@ -4,6 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from calmix.models.factory import Shape
+from calmix.models.shapes import at_least_one, image_shape
+
 
 class SmallResNet(nn.Module):
     """Images (n, C, H, W) of any size and channel count -> outputs (n, K).
@@ -18,6 +21,7 @@ class SmallResNet(nn.Module):
 
     def __init__(self, shape: tuple[int, int, int], outputs: int, width: int = 16) -> None:
         super().__init__()
+        at_least_one(width=width)
         channels, height, _ = shape
         stride = 2 if height > 64 else 1
         self.stem: nn.Sequential = nn.Sequential(
@@ -52,3 +56,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.skip(x) + self.body(x))
+
+
+def resnet(shape: Shape, outputs: int, width: int = 16) -> nn.Module:
+    """Small residual network with batch norm: 7 convolutions of width 16 to 64; for images of any size."""
+    return SmallResNet(image_shape("resnet", shape), outputs, width)

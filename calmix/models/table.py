@@ -1,40 +1,30 @@
-"""MODELS: the only table of names of networks."""
+"""MODELS: the only table of names of networks, in the order in which they are listed."""
 
-import math
-
-from torch import nn
-
-from calmix.errors import SettingError, UnknownNameError
 from calmix.models.factory import ModelFactory, Shape
-from calmix.models.perceptron import MLP
-from calmix.models.residual import SmallResNet
+from calmix.models.perceptron import mlp, smooth_mlp
+from calmix.models.preact import preact_resnet18, preact_resnet34, preact_resnet50, wide_resnet
+from calmix.models.residual import resnet
+from calmix.models.resnets import resnet18, resnet34, resnet50, resnet101
+from calmix.models.series import gru, lstm, tcn
+from calmix.models.transformer import vit
 
-
-def mlp(shape: Shape, outputs: int) -> nn.Module:
-    """Multilayer perceptron: two hidden layers of 256, ReLU; for tables (images are flattened)."""
-    return MLP(math.prod(shape), outputs)
-
-
-def smooth_mlp(shape: Shape, outputs: int) -> nn.Module:
-    """The same perceptron with GELU for ReLU: it has derivatives of all orders, and no kinks between its rows."""
-    return MLP(math.prod(shape), outputs, activation=nn.GELU)
-
-
-def resnet(shape: Shape, outputs: int) -> nn.Module:
-    """Small residual network with batch norm: 7 convolutions of width 16 to 64; for images of any size."""
-    if len(shape) != 3:
-        raise SettingError(f"the model 'resnet' is for images (C, H, W); these rows have the shape {shape}: use 'mlp'.")
-    return SmallResNet((shape[0], shape[1], shape[2]), outputs)
-
-
-MODELS: dict[str, ModelFactory] = {"mlp": mlp, "smooth_mlp": smooth_mlp, "resnet": resnet}
-
-
-def read_model(name: str) -> ModelFactory:
-    """The factory in MODELS of that name. Raises UnknownNameError."""
-    if name not in MODELS:
-        raise UnknownNameError("model", name, MODELS)
-    return MODELS[name]
+MODELS: dict[str, ModelFactory] = {
+    "mlp": mlp,
+    "smooth_mlp": smooth_mlp,
+    "resnet": resnet,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "resnet101": resnet101,
+    "preact_resnet18": preact_resnet18,
+    "preact_resnet34": preact_resnet34,
+    "preact_resnet50": preact_resnet50,
+    "wide_resnet": wide_resnet,
+    "vit": vit,
+    "lstm": lstm,
+    "gru": gru,
+    "tcn": tcn,
+}
 
 
 def default_model(shape: Shape) -> ModelFactory:

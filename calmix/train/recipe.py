@@ -50,14 +50,14 @@ class Recipe:
     def text(self) -> str:
         """All that the run depends on: two recipes with the same text are the same run.
 
-        Files of data are told by a digest of their content; the network by one of its code and initial weights,
-        whatever made it.
+        Files of data are told by a digest of their content; the network by one of its code and initial weights, and of
+        the files that its factory was read from, if it was.
         """
         model = "default" if self.model is None else name_of(self.model)
         content = self.splits().about.digest
         return (
             f"Recipe(data={self.data!r} {content}, label={self.label!r}, method={self.method!r}, "
-            f"model={model} {digest_of(self.network())}, "
+            f"model={model} {digest_of(self.network(), self.model)}, "
             f"settings={self.settings!r}, seed={self.seed}, robustness={self.robustness!r}, "
             f"weights_seed={self.weights_seed})"
         )
@@ -65,13 +65,17 @@ class Recipe:
     def splits(self) -> Splits:
         return self.data.splits(self.seed)
 
+    @property
+    def factory(self) -> ModelFactory:
+        """What makes the network."""
+        return self.model or default_model(tuple(self.splits().train.x.shape[1:]))
+
     def network(self) -> nn.Module:
         """The untrained network: its weights depend on the seed alone."""
         splits = self.splits()
-        shape = tuple(splits.train.x.shape[1:])
         with torch.random.fork_rng(devices=[]), using_threads(self.settings.threads):
             torch.manual_seed(self.seed if self.weights_seed is None else self.weights_seed)
-            return build(self.model or default_model(shape), shape, outputs_of(splits.about))
+            return build(self.factory, tuple(splits.train.x.shape[1:]), outputs_of(splits.about))
 
 
 def task_of(about: About) -> Task:
@@ -138,7 +142,7 @@ def facts_of(recipe: Recipe, command: tuple[str, ...] = ()) -> RunFacts:
             absent=absent_classes(splits),
         ),
         task=about.task,
-        model=name_of(recipe.model or default_model(shape)),
+        model=name_of(recipe.factory),
         settings={**asdict(recipe.settings), "learning_rate": recipe.settings.peak_rate},
         environment=environment(recipe.settings),
         command=command,

@@ -13,6 +13,8 @@ from calmix.core.loss import TrainingLoss
 from calmix.data import About, Split, Splits
 from calmix.errors import CalmixError
 from calmix.metrics import accuracy, balanced_accuracy, ece, nll, regression_metrics
+from calmix.models import check_outputs, name_of
+from calmix.models.files import advice
 from calmix.predictions import ClassPredictions, RegressionPredictions, class_scores, regression_scores
 from calmix.predictions.scoring import TEMPERATURE, Scored
 from calmix.results.files import NamedArrays
@@ -20,7 +22,7 @@ from calmix.results.records import Record
 from calmix.threads import using_threads
 from calmix.train.batches import Batches
 from calmix.train.predicting import predict, predicted_logits
-from calmix.train.recipe import Recipe, class_rows, weighted_task
+from calmix.train.recipe import Recipe, class_rows, outputs_of, weighted_task
 from calmix.train.training import OnEpoch, train
 
 
@@ -138,22 +140,40 @@ def _values(model: nn.Module, about: About, split: Split) -> tuple[torch.Tensor,
     return predicted, true
 
 
+_TRIED_ROWS = 2
+
+
+def try_network(recipe: Recipe) -> nn.Module:
+    """The untrained network; a CalmixError where it cannot run the rows, or returns what the task cannot use."""
+    splits, network = recipe.splits(), recipe.network()
+    with torch.random.fork_rng(devices=[]):
+        rows = splits.train.x[:_TRIED_ROWS]
+        check_outputs(network, rows, outputs_of(splits.about), recipe.factory)
+    return network
+
+
 def try_step(recipe: Recipe) -> None:
     """One training step of an untrained network; a CalmixError where the method does not fit the data or network."""
-    splits, settings = recipe.splits(), recipe.settings
+    splits, settings, network = recipe.splits(), recipe.settings, try_network(recipe)
     train = splits.train
     x, y, index = next(iter(Batches(train, settings.batch_size)))
     loss = TrainingLoss(
         recipe.method, weighted_task(splits, settings), recipe.seed, settings.batch_norm, (train.x, train.y)
     )
-    with torch.random.fork_rng(devices=[]):
-        loss(recipe.network().train(), x, y, index)
+    what = f"{recipe.label} cannot train the network {name_of(recipe.factory)}"
+    with torch.random.fork_rng(devices=[]), advice(what):
+        loss(network.train(), x, y, index).backward()
 
 
 def misfits(recipes: Iterable[Recipe]) -> dict[str, str]:
-    """Why methods cannot be trained on their data, by label; those that can are not in it."""
+    """Why methods cannot be trained on their data, by label; those that can are not in it.
+
+    Raises a CalmixError where the network itself fits no method.
+    """
     reasons = {}
-    for recipe in recipes:
+    for number, recipe in enumerate(recipes):
+        if number == 0:
+            try_network(recipe)
         try:
             try_step(recipe)
         except CalmixError as error:

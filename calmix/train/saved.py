@@ -27,7 +27,6 @@ from calmix.data.table.frames import class_names
 from calmix.data.table.new_rows import TableEncoding, frame_of
 from calmix.errors import DataError, SettingError
 from calmix.models import MODELS, ModelFactory, build, name_of, read_model
-from calmix.models import default_model as default_of
 from calmix.posthoc.calibration import CalibrationLogits
 from calmix.posthoc.conformal import AdaptiveSets, ConformalIntervals, adaptive_scores, conformal_threshold
 from calmix.predictions import class_logits
@@ -74,7 +73,7 @@ def save_network(folder: Path, recipe: Recipe, model: nn.Module, temperature: fl
     targets = [column.name for column in about.columns if column.taken_for == "target"]
     saved = Saved(
         calmix=version("calmix"),
-        model=name_of(recipe.model or default_of(shape)),
+        model=name_of(recipe.factory),
         shape=shape,
         outputs=outputs_of(about),
         task=about.task,  # pyright: ignore[reportArgumentType]  # one of TASKS
@@ -230,9 +229,10 @@ def load(folder: Path | str, model: ModelFactory | None = None) -> Predictor:
         saved: Saved = typed(Saved, read_json(path, ANEW))
     except DataError as error:
         raise DataError(f"{path} is damaged ({str(error).rstrip('.')}); {ANEW}.") from None
-    if model is None and saved.model not in MODELS:
+    if model is None and saved.model.split("(")[0] not in MODELS:
         raise SettingError(
-            f"the network in {folder} was made by {saved.model}, which is none of calmix's own: give its factory again."
+            f"the network in {folder} was made by {saved.model}, which is none of calmix's own: name it again, with "
+            "--model, or from Python as load(folder, factory)."
         )
     network = build(model or read_model(saved.model), saved.shape, saved.outputs)
     weights, scores = (_tensors(folder / name) for name in (WEIGHTS, CALIBRATION))

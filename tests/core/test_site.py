@@ -32,6 +32,23 @@ class Branched(nn.Module):
         return self.head(self.left(h) + self.right(h))
 
 
+class Listed(nn.Module):
+    """Blocks in a list, as transformers has them: the list is never called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(4, 6)
+        self.blocks = nn.ModuleList([nn.Linear(6, 6), nn.LayerNorm(6), nn.Linear(6, 6)])
+        self.more = nn.ModuleDict({"last": nn.Linear(6, 6)})
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.more["last"](x))
+
+
 class Wrapped(nn.Module):
     """Everything in one part."""
 
@@ -61,6 +78,8 @@ def mlp(*norms: nn.Module) -> nn.Sequential:
         (nn.Sequential(nn.Sequential(mlp()), nn.Linear(3, 2)), "0.0.0 0.0.2 0.0.4"),
         (Wrapped(Branched()), "net.embed net.left net.right"),
         (Wrapped(Wrapped(mlp())), "net.net.0 net.net.2"),
+        (Listed(), "embed blocks.0 blocks.2 more.last"),
+        (Wrapped(Listed()), "net.embed net.blocks.0 net.blocks.2 net.more.last"),
         (nn.DataParallel(Branched()), "module.embed module.left module.right"),
         (nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), "1"),
         (SmallResNet((1, 8, 8), 3), "stem layer1 layer2 layer3"),

@@ -85,3 +85,31 @@ def test_a_network_is_told_by_its_code(tmp_path: Path, monkeypatch: pytest.Monke
         (tmp_path / f"nets{number}.py").write_text(code.format(factor))
         digests.add(digest_of(importlib.import_module(f"nets{number}").Twice()))
     assert len(digests) == 2
+
+
+def test_a_factory_may_ask_for_channels_and_features():
+    net = build(lambda in_channels, outputs: nn.Conv2d(in_channels, outputs, 1), (5, 8, 8), 7)
+    assert net(torch.zeros(2, 5, 8, 8)).shape == (2, 7, 8, 8)
+    net = build(lambda num_features, outputs: nn.Linear(num_features, outputs, bias=False), (5,), 7)
+    assert net(torch.zeros(2, 5)).shape == (2, 7)
+    with pytest.raises(
+        SettingError, match=r"needs in_channels; for rows of the shape \(8, 5\) a factory is given shape"
+    ):
+        build(lambda in_channels, outputs: nn.Linear(in_channels, outputs, bias=False), (8, 5), 7)
+
+
+def test_what_is_bound_stays():
+    assert build(partial(Net, num_classes=2), (4,), 7)(torch.zeros(1, 4)).shape == (1, 2)
+
+
+def test_lazy_layers_get_their_shapes_and_stay_as_they_were():
+    def lazy(outputs: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.LazyBatchNorm1d(), nn.Dropout(), nn.LazyLinear(outputs)).train()
+
+    torch.manual_seed(0)
+    first = build(lazy, (2, 3), 7)
+    torch.manual_seed(0)
+    assert digest_of(first) == digest_of(build(lazy, (2, 3), 7))
+    assert first.get_parameter("3.weight").shape == (7, 6)
+    assert all(module.training for module in first.modules())
+    assert torch.equal(first.get_buffer("1.running_mean"), torch.zeros(6))

@@ -13,7 +13,7 @@ from torch import nn
 
 import calmix
 from calmix.data import Arrays, NamedSet, Noisy, Symmetric, TableFile
-from calmix.errors import ShapeError
+from calmix.errors import SettingError, ShapeError
 from calmix.metrics import ece_interval
 from calmix.posthoc import CalibrationLogits, fit_temperature
 from calmix.results.files import NamedArrays
@@ -222,6 +222,34 @@ def test_a_step_is_tried_without_a_trace():
     assert torch.equal(before, torch.get_rng_state())
     with pytest.raises(ShapeError, match="cutmix pastes boxes"):
         try_step(replace(RECIPE, method=calmix.cutmix()))
+
+
+class OnceOnly(nn.Module):
+    """It has no second derivative, as torch's fused attention has none."""
+
+    def __init__(self, shape: tuple[int, ...], outputs: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(shape[0], outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = x[None, None]
+        return self.head(torch.nn.functional.scaled_dot_product_attention(rows, rows, rows)[0, 0])
+
+
+def test_a_method_that_a_network_cannot_take_is_named_before_anything_trains():
+    recipe = replace(RECIPE, model=OnceOnly)
+    try_step(recipe)
+    jacobian = replace(recipe, label="mine", method=calmix.mixup_e(slope=calmix.parts.Jacobian()))
+    with pytest.raises(
+        SettingError, match="mine cannot train the network OnceOnly: RuntimeError: derivative for aten::"
+    ):
+        try_step(jacobian)
+    assert list(misfits([recipe, jacobian])) == ["mine"]
+
+
+def test_a_network_that_fits_no_data_is_no_misfit_of_methods():
+    with pytest.raises(ShapeError, match=r"the network <lambda> returns \(2, 7\) for 2 rows"):
+        misfits([replace(RECIPE, model=lambda shape: nn.Linear(shape[0], 7))])
 
 
 def test_misfits_are_told_with_their_reasons():

@@ -13,7 +13,7 @@ from calmix.data import NamedSet
 from calmix.data.sources import Frame
 from calmix.data.splits import draw_parts
 from calmix.errors import DataError, SettingError
-from calmix.models import MLP
+from calmix.models import MLP, read_model
 from calmix.studies.comparison.kept import train_and_keep
 from calmix.train import Recipe, TrainingSettings, run
 from calmix.train.saved import CALIBRATION, FACTS, WEIGHTS, load, prediction_table, save_network
@@ -135,7 +135,7 @@ def own(shape: tuple[int, ...], outputs: int) -> nn.Module:
 
 def test_a_network_of_ones_own_needs_its_factory_again(tmp_path: Path):
     train_and_keep(recipe_of(FRAME, model=own), tmp_path)
-    with pytest.raises(SettingError, match="made by own, which is none of calmix's own: give its factory again"):
+    with pytest.raises(SettingError, match="made by own, which is none of calmix's own: name it again"):
         load(tmp_path)
     assert load(tmp_path, own).predict(FRAME).shape == (N,)
     with pytest.raises(SettingError, match="are not those of <lambda>"):
@@ -163,3 +163,9 @@ def test_saving_leaves_the_network_as_it_was(tmp_path: Path):
     save_network(tmp_path, recipe, model, 1.5)
     assert all((values == before[name]).all() for name, values in model.state_dict().items())
     assert load(tmp_path).saved.temperature == 1.5
+
+
+def test_a_named_network_with_options_is_made_again(tmp_path: Path):
+    train_and_keep(recipe_of(FRAME, model=read_model("mlp(width=7)")), tmp_path)
+    network = load(tmp_path).network
+    assert {tuple(values.shape) for values in network.parameters()} >= {(7, 7), (7,)}

@@ -107,10 +107,10 @@ class Diagnosis:
     @property
     def text(self) -> str:
         """All that a seed's scores depend on but the seed."""
-        network = next(self.recipe(label, seed=0).network() for label in self.methods)
+        network = next(digest_of(self.recipe(label, seed=0).network(), self.model) for label in self.methods)
         content = self.data.splits(0).about.digest
         return (
-            f"Diagnosis(data={self.data!r} {content}, methods={dict(self.methods)!r}, model={digest_of(network)}, "
+            f"Diagnosis(data={self.data!r} {content}, methods={dict(self.methods)!r}, model={network}, "
             f"settings={self.settings!r}, "
             f"oracle={self.oracle!r}, pairs={self.pairs}, bins={self.bins}, derivatives={self.derivatives})"
         )

@@ -500,7 +500,7 @@ def test_without_methods_it_is_those_of_the_papers():
         ({"target": "kind"}, "target= is for a DataFrame; got tuple"),
         ({"data": "digits"}, "data must be Splits, a source, .* got str"),
         ({"model": nn.Linear(4, 2)}, "model must be a factory, .* got Linear"),
-        ({"model": lambda width: nn.Linear(4, width)}, "needs width; a factory is called with shape, outputs"),
+        ({"model": lambda width: nn.Linear(4, width)}, "needs width; for rows .* a factory is given shape, outputs"),
         ({"model": lambda: 3}, "made int, not an nn.Module"),
         ({"data": (X, Y[:-1])}, "as many"),
         ({"data": (X, 2 * Y)}, "class ids must be 0 .. K - 1"),
