@@ -15,7 +15,8 @@ from tests.fuzz.laws import broken, carry_out, make_case
 CASES = {
     "evaluate": 280,
     "tables": 250,
-    "report": 250,
+    "predict": 60,
+    "report": 190,
     "config": 80,
     "flags": 80,
     "diagnosis": 20,

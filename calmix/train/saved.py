@@ -225,8 +225,9 @@ def load(folder: Path | str, model: ModelFactory | None = None) -> Predictor:
     path = folder / FACTS
     if not path.exists():
         raise DataError(f"{folder} holds no {FACTS}; make one with `calmix train DATA --out {folder}`.")
+    raw = read_json(path, ANEW)
     try:
-        saved: Saved = typed(Saved, read_json(path, ANEW))
+        saved: Saved = typed(Saved, raw)
     except DataError as error:
         raise DataError(f"{path} is damaged ({str(error).rstrip('.')}); {ANEW}.") from None
     if model is None and saved.model.split("(")[0] not in MODELS:

@@ -76,6 +76,24 @@ def tables(random: Random, corpus: Path, folder: Path) -> Case:
     return Case(["train", own.name, "--target", target, *more, *TINY, "--out", OUT])
 
 
+def predict(random: Random, corpus: Path, folder: Path) -> Case:
+    """A network, or the new rows."""
+    network, own = str(corpus / "net"), "t.csv"
+    (folder / own).write_bytes((corpus / "table.csv").read_bytes())
+    if random.random() < 0.5:
+        out = _copied(corpus / "net", folder)
+        _damage_one(random, out, ["model.json", "model.json", "*.safetensors"])
+        network = OUT
+    elif random.random() < 0.5:
+        (folder / own).write_bytes(damage.csv_of(random, (corpus / "table.csv").read_text()))
+    else:
+        own = "t.parquet"
+        frame = pd.read_parquet(corpus / "table.parquet")
+        (folder / own).write_bytes(damage.parquet_of(random, frame, folder))
+    more = random.choice(([], [], ["--alpha", "0.5"], ["--alpha", "0"], ["--model", "mlp(width=9)"], ["--sep", ","]))
+    return Case(["predict", network, own, *more, "--out", f"said.{random.choice(('csv', 'parquet'))}"])
+
+
 def report(random: Random, corpus: Path, folder: Path) -> Case:
     """A stored comparison, drawn again or ranked."""
     name = random.choice(("wine", "wine", "diabetes", "digits"))
@@ -314,9 +332,10 @@ def _png_of(width: int, height: int) -> bytes:
 
 
 KINDS: Mapping[str, tuple[Make, int]] = {  # and how many of a thousand
-    "evaluate": (evaluate, 320),
-    "tables": (tables, 310),
-    "report": (report, 230),
+    "evaluate": (evaluate, 300),
+    "tables": (tables, 290),
+    "predict": (predict, 50),
+    "report": (report, 220),
     "resume": (resume, 20),
     "diagnosis": (diagnosis, 25),
     "config": (config, 30),

@@ -16,7 +16,7 @@ FEW_IMAGES = 6_020  # of which 6,000 are held out
 
 
 def make_corpus(folder: Path) -> None:
-    """wine/, moons/ (a comparison and a diagnosis), and files to evaluate, train on and configure by."""
+    """wine/, moons/, net/ (a comparison, a diagnosis and a network), and files to evaluate, train on and configure by."""
     rng = np.random.default_rng(0)
     with dry(), chdir(folder):  # what they say of their own place is the same everywhere, so that cases are
         main(["compare", "wine", "--methods", "erm", "mixup", "--seeds", "2", "--workers", "1", *TINY,
@@ -27,6 +27,8 @@ def make_corpus(folder: Path) -> None:
               "--corruptions", "contrast", "--out", "digits"])  # fmt: skip
         main(["diagnose", "two_moons", "--methods", "sk_mixup", "--seeds", "1", *TINY, "--pairs", "60",
               "--oracle-rows", "40", "--oracle-epochs", "2", "--out", "moons"])  # fmt: skip
+        table(rng).to_csv("old.csv", index=False)
+        main(["train", "old.csv", "--target", "kind", *TINY, "--out", "net"])
     for name, held in (("classes.npz", True), ("plain.npz", False)):
         write_arrays(folder / name, class_arrays(rng, held))
     write_arrays(folder / "numbers.npz", number_arrays(rng))
