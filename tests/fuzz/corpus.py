@@ -16,7 +16,7 @@ FEW_IMAGES = 6_020  # of which 6,000 are held out
 
 
 def make_corpus(folder: Path) -> None:
-    """wine/, moons/, net/ (a comparison, a diagnosis and a network), and files to evaluate, train on and configure by."""
+    """A comparison, a diagnosis, a network, and files to evaluate, train on, predict and configure by."""
     rng = np.random.default_rng(0)
     with dry(), chdir(folder):  # what they say of their own place is the same everywhere, so that cases are
         main(["compare", "wine", "--methods", "erm", "mixup", "--seeds", "2", "--workers", "1", *TINY,
