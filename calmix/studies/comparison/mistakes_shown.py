@@ -53,11 +53,14 @@ def none_at_all(mistakes: Mistakes) -> str:
 
 
 def doubtful(mistakes: Mistakes) -> list[int]:
-    """The rows that two networks or more, all that were tested, called wrong with SURE confidence on average."""
+    """The rows that all networks called wrong, of two seeds or folds or more, with SURE confidence on average.
+
+    Networks of one seed have learnt the same rows, and err alike where these mislead.
+    """
     return [
         one.row
         for one in mistakes.answers
-        if one.all_wrong == one.all_tested > 1 and min(one.confidence, one.all_confidence) >= SURE
+        if one.tested > 1 and one.all_wrong == one.all_tested and min(one.confidence, one.all_confidence) >= SURE
     ]
 
 
@@ -69,10 +72,11 @@ def doubts(mistakes: Mistakes, methods: int) -> str:
     several = len(rows) > 1
     whose = f"the {len(rows)} rows below" if several and len(rows) == len(mistakes.answers) else ""
     whose = whose or f"{mistakes.unit}{'s' * several} {joined([str(row) for row in rows])}"
-    who = "every network of every method" if methods > 1 else "every network"
+    who = "all networks of every method" if methods > 1 else "all networks"
     return (
         f"The label{'s' * several} of {whose} may be wrong, so check {'them' if several else 'it'} first: {who} that "
-        f"was tested there said something else, with a mean confidence of {100 * SURE:.0f} % or more."
+        f"were tested there, two or more of a method, said something else, with a mean confidence of {100 * SURE:.0f} "
+        "% or more."
     )
 
 

@@ -366,9 +366,15 @@ def test_a_table_shows_its_rows_with_what_is_unusual_in_them_and_escapes_it(tmp_
 
 def test_labels_are_doubted_where_every_network_is_sure_of_something_else(tmp_path: Path):
     sure, less = wrong_lines(tmp_path, 0.97, 42), wrong_lines(tmp_path, 0.8, 50)
-    section = page_of(tmp_path, {"erm": {**sure, **less}, "mixup": {**sure, **less}})
+    said = {"erm": {**sure, **less}, "mixup": {**sure, **less}}
+    section = page_of(tmp_path, said, seeds=8)  # every row is tested twice
     assert "The label of line 42 may be wrong" in section
-    assert "every network of every method" in section
+    assert "all networks of every method" in section
+
+
+def test_networks_of_one_seed_are_one_witness(tmp_path: Path):
+    sure = wrong_lines(tmp_path, 0.97, 42)
+    assert "may be wrong" not in page_of(tmp_path, {"erm": sure, "mixup": sure}, seeds=4)  # every row is tested once
 
 
 def test_no_mistakes_are_a_sentence(tmp_path: Path):
@@ -446,11 +452,12 @@ def test_shares_and_confidences_are_never_rounded_to_all_or_none():
 
 
 def test_all_labels_are_doubted_in_few_words():
-    sure = [replace(ANSWER, row=row, all_wrong=2, all_tested=2, all_confidence=0.95, confidence=0.95) for row in (3, 4)]
+    many = {"wrong": 2, "tested": 2, "all_wrong": 2, "all_tested": 2, "all_confidence": 0.95, "confidence": 0.95}
+    sure = [replace(ANSWER, row=row, **many) for row in (3, 4)]
     contents = [Content(), Content()]
     both = Mistakes("erm", "row", "", 2, 9, sure, contents=contents)
     assert doubts(both, 1).startswith(
-        "The labels of the 2 rows below may be wrong, so check them first: every network that"
+        "The labels of the 2 rows below may be wrong, so check them first: all networks that"
     )
     some = Mistakes("erm", "row", "", 2, 9, [*sure, ANSWER], contents=[*contents, Content()])
     assert doubts(some, 2).startswith("The labels of rows 3 and 4 may be wrong")
