@@ -349,7 +349,7 @@ def _predict_options(parser: "OptionParser") -> None:
     given = parser.add_argument_group("network and rows")
     given.add_argument("network", type=Path, metavar="DIR", help="the folder that calmix train left")
     given.add_argument("data", type=Path, metavar="TABLE", help="a table with the columns that it was trained on")
-    _add_model(given, "the one that was trained; a network of your own is named again")
+    _add_model(given, "as trained, if it is calmix's")
     _add_format(parser.add_argument_group("how the table is written"))
     results = parser.add_argument_group("output")
     results.add_argument("--alpha", type=float, default=0.1, help="how often a set or an interval may miss the truth")
@@ -691,7 +691,7 @@ COMMANDS: Mapping[str, Command] = {
         _models_list,
         {
             "every network, in a line": "calmix models",
-            "a ResNet made for small images": "calmix train digits --model 'resnet18(stem=cifar)' --epochs 1",
+            "a narrow ResNet": "calmix train digits --model 'resnet18(width=8)' --out small",
             "a wider perceptron": "calmix train wine --model 'mlp(width=512)' --epochs 20 --out wider",
         },
     ),
@@ -769,7 +769,7 @@ def _add_training(parser: "OptionParser") -> None:
     from calmix.train.settings import CHOICES
 
     training = parser.add_argument_group("training")
-    _add_model(training, "resnet for images, mlp for other rows")
+    _add_model(training, "resnet for images, or else mlp")
     training.add_class_arguments(TrainingSettings, as_group=False)
     parser.add_argument(
         "--config",
@@ -789,7 +789,7 @@ def _add_model(group: "ArgumentGroup", default: str) -> None:
         type=str,
         metavar="NETWORK",
         known=names_in("models.table", "MODELS"),
-        help=f"a name (see calmix models) or nets.py:function, with options (default: {default})",
+        help=f"a name, see calmix models, or nets.py:function (default: {default})",
     )
     group.add_argument(
         "--output", type=str, metavar="NAME", help="key or place, where a network returns several (default: none)"

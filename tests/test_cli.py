@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from calmix import METHODS
 from calmix.cli import COMMANDS, main
@@ -317,8 +316,12 @@ def test_a_network_of_one_s_own_in_processes_and_on_resume(
     nets.write_text(NETS + "# another thought\n")
     assert "other settings, data or code" in refused([*command, "--resume"], discard(capsys))
     main(["train", "wine", *options[:-3], "--method", "mixup", "--output", "logits", "--out", "kept"])
-    kept = torch.load(tmp_path / "kept" / "model.pt", weights_only=True)
-    assert kept["state_dict"]["network.head.weight"].shape == (3, 4)
+    names = NamedSet("wine").splits(0).about.features
+    pd.DataFrame(np.zeros((178, 13)), columns=list(names)).to_csv("new.csv", index=False)
+    command = ["predict", "kept", "new.csv"]
+    assert "nets.py:two(width=4), output logits, which is none of calmix's own" in refused(command, discard(capsys))
+    main([*command, *options[:2], "--output", "logits"])
+    assert len(pd.read_csv("new-predictions.csv")) == 178
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -230,6 +230,8 @@ def load(folder: Path | str, model: ModelFactory | None = None) -> Predictor:
         saved: Saved = typed(Saved, raw)
     except DataError as error:
         raise DataError(f"{path} is damaged ({str(error).rstrip('.')}); {ANEW}.") from None
+    with reading(path, ANEW), np.errstate(all="ignore"):
+        _check(saved)
     if model is None and saved.model.split("(")[0] not in MODELS:
         raise SettingError(
             f"the network in {folder} was made by {saved.model}, which is none of calmix's own: name it again, with "
@@ -243,9 +245,31 @@ def load(folder: Path | str, model: ModelFactory | None = None) -> Predictor:
         reason = str(error).strip().splitlines()[-1].strip().rstrip(".")
         made = saved.model if model is None else name_of(model)
         raise SettingError(f"the weights in {folder} are not those of {made} ({reason}).") from None
-    if "scores" not in scores or not scores["scores"].is_floating_point():
-        raise DataError(f"{folder / CALIBRATION} is damaged (it holds no scores); {ANEW}.")
+    if "scores" not in scores or not scores["scores"].is_floating_point() or scores["scores"].ndim != _rank(saved):
+        raise DataError(f"{folder / CALIBRATION} is damaged (it holds no scores that fit); {ANEW}.")
     return Predictor(saved, network.eval(), scores["scores"])
+
+
+def _rank(saved: Saved) -> int:
+    return 2 if saved.task == "regression" and saved.outputs > 1 else 1
+
+
+def _check(saved: Saved) -> None:
+    """Raise ValueError where entries of model.json contradict each other."""
+    classes, outputs = {"classification": (saved.outputs, saved.outputs), "binary": (2, 1)}.get(
+        saved.task, (0, saved.outputs)
+    )
+    if (len(saved.classes), saved.outputs) != (classes, outputs):
+        raise ValueError(f"{len(saved.classes)} classes do not fit {saved.outputs} outputs")
+    if saved.task != "regression" and not (saved.temperature or 0) > 0:
+        raise ValueError("there is no temperature above 0")
+    scale = np.array([saved.target_mean, saved.target_std])
+    if not (scale[1] > 0).all() or scale[0].size not in (1, saved.outputs):
+        raise ValueError("the mean and the deviation of the target do not fit")
+    if saved.encoding is not None:
+        x, _ = saved.encoding(pd.DataFrame({name: [None] for name in saved.encoding.columns}))
+        if x.shape != (1, *saved.shape) or not np.isfinite(x).all():
+            raise ValueError("the encoding of the columns does not fit the network")
 
 
 def _tensors(path: Path) -> Mapping[str, Tensor]:

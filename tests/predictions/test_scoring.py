@@ -164,9 +164,14 @@ def test_ood_scores_know_the_energy_of_logits_only():
 
 def test_multilabel_scores_are_those_of_the_metrics():
     probs, labels = TRUE.sigmoid(), (TRUE > 1).long()
-    assert multilabel_scores(MultilabelPredictions(probs, labels), 7) == {
-        "plain": metrics.multilabel_metrics(probs, labels, 7)
-    }
+    found = multilabel_scores(MultilabelPredictions(probs, labels), 7)
+    assert found.pop("plain") == metrics.multilabel_metrics(probs, labels, 7)
+    assert list(found) == ["by_label/0", "by_label/1", "by_label/2"]
+    for number, of_label in enumerate(found.values()):
+        p, y = probs[:, number], labels[:, number]
+        assert of_label["share"] == pytest.approx(y.double().mean().item())
+        assert of_label["positive_ece"] == metrics.positive_ece(p, y, 7)
+        assert of_label["auroc"] == pytest.approx(1.0)  # labels follow from the probabilities
 
 
 def test_regression_scores_are_those_of_the_metrics():

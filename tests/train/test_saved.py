@@ -1,5 +1,7 @@
 """A network that was trained is used afterwards, from a folder without code."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -169,3 +171,25 @@ def test_a_named_network_with_options_is_made_again(tmp_path: Path):
     train_and_keep(recipe_of(FRAME, model=read_model("mlp(width=7)")), tmp_path)
     network = load(tmp_path).network
     assert {tuple(values.shape) for values in network.parameters()} >= {(7, 7), (7,)}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"classes": ["no", "yes"]}, "2 classes do not fit 3 outputs"),
+        ({"task": "regression"}, "3 classes do not fit 3 outputs"),
+        ({"temperature": 0.0}, "no temperature above 0"),
+        ({"temperature": None}, "no temperature above 0"),
+        ({"target_std": 0.0}, "the mean and the deviation of the target do not fit"),
+        ({"encoding": {"encoders": [], "dates": {}}}, "need at least one array"),
+        ({"encoding": {"encoders": [{"column": "x", "median": 0, "mean": 0, "std": 1}], "dates": {}}}, "does not fit"),
+    ],
+)
+def test_facts_that_contradict_each_other_are_damage(
+    classes: Path, change: dict[str, object], expected: str, tmp_path: Path
+):
+    shutil.copytree(classes, tmp_path / "net")
+    path = tmp_path / "net" / FACTS
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(DataError, match=expected):
+        load(tmp_path / "net")

@@ -234,7 +234,7 @@ def test_the_page_shows_what_was_measured_and_nothing_else(found: tuple, plane: 
     shown = [
         [section.title for section in diagnosis_page(out, results).sections] for out, results, *_ in (found, plane)
     ]
-    first = ["", "What is mixed how strongly"]
+    first = ["How strongly near and far pairs are mixed"]
     labels = ["How wrong each method's labels are", "Wrong labels against distance", "What the mixes look like"]
     assert shown[0] == [*first, *labels]
     assert shown[1] == [*first, "Decision surfaces", *labels, "Mixup as derivatives"]
