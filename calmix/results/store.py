@@ -283,15 +283,17 @@ def _check(results: Results) -> None:
         if not results.scores.has(column.key, column.condition):
             raise DataError(f"a run has no {column.title}.")
     data = results.facts.data
+    if any(data.sizes.get(part, 0) < 1 for part in ("train", "validation", "calibration", "test")):
+        raise DataError("sizes must hold the rows of the train, validation, calibration and test split.")
     if data.class_rows and (len(data.class_rows) != len(data.classes) or min(data.class_rows) < 0):
         raise DataError("class_rows must hold a number of rows for each class.")
     if not results.regression and any(record.temperature is None for record in results.records):
         raise DataError("a run has no temperature.")
     beyond = {
-        frozenset(path for path in record.metrics if path.startswith(("corruptions/", "ood/")))
+        frozenset((path, *found) for path, found in record.metrics.items() if path.startswith(("corruptions/", "ood/")))
         for record in results.records
     }
-    corrupted = [tuple(path.split("/")[1:]) for path in next(iter(beyond)) if path.startswith("corruptions/")]
+    corrupted = [tuple(path.split("/")[1:]) for path, *_ in next(iter(beyond)) if path.startswith("corruptions/")]
     families, severities = {path[0] for path in corrupted}, {path[1:] for path in corrupted}
     if len(beyond) > 1 or len(corrupted) != len(families) * len(severities):
         raise DataError("the runs were measured on different corruptions or OOD sets.")

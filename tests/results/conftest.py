@@ -46,7 +46,8 @@ def make_results(make_record: Callable[..., Record]) -> Callable[..., Results]:
     """make_results(["erm", "mixup"], seeds=3): a finished comparison."""
 
     def make(methods: list[str], seeds: int = 2, task: str = "classification", reference: str | None = None) -> Results:
-        data = DataFacts("wine", "made up", "table", ("a", "b"), ("x0",), (1,), {"train": 9, "test": 5}, ("few rows",))
+        sizes = {"train": 9, "validation": 2, "calibration": 2, "test": 5}
+        data = DataFacts("wine", "made up", "table", ("a", "b"), ("x0",), (1,), sizes, ("few rows",))
         facts = RunFacts(data, task, "mlp", {"epochs": 2, "learning_rate": 0.1}, {"torch": "2"}, ("calmix", "compare"))
         records = [make_record(method, seed, task) for seed in range(seeds) for method in methods]
         return Results(facts, records, reference or methods[0])

@@ -29,7 +29,7 @@ def test_results_go_to_disk_and_come_back(make_results: Make, tmp_path: Path, ta
     assert again.reference == "erm"
     assert again.facts.settings == results.facts.settings
     assert list(again.facts.command) == ["calmix", "compare"]
-    assert again.facts.data.sizes == {"train": 9, "test": 5}
+    assert again.facts.data.sizes == {"train": 9, "validation": 2, "calibration": 2, "test": 5}
     assert (again.methods, again.seeds) == (METHODS, 3)
 
 
@@ -98,6 +98,8 @@ DAMAGE: dict[str, tuple[Callable[[Any], None], str]] = {
     "no kind": (without("data", "kind"), "the entry kind is missing"),
     "a run without a seed": (without("runs", 1, "seed"), "seed"),
     "a run without its ECE": (without("runs", 1, "metrics", "scaled", "ece"), "a run has no ECE after temperature"),
+    "no calibration rows": (without("data", "sizes", "calibration"), "sizes must hold the rows of the train"),
+    "an AUROC of one run alone": (without("runs", 1, "metrics", "ood", "notmnist", "energy", "auroc"), "different"),
     "no runs": (with_entry("runs", []), "there are no runs"),
     "runs are a number": (with_entry("runs", 3), "the entry runs is 3, expected a list"),
     "a run is a text": (with_entry("runs", ["erm"]), "the entry runs.0 is 'erm', expected a mapping"),
