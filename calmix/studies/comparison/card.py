@@ -11,9 +11,9 @@ def model_card(results: Results, target: str) -> str:
     what = f"`{target}`" if target else "the value" if facts.regression else "the class"
     fitted = "Intervals were" if facts.regression else f"The temperature, {record.temperature:.3g}, and sets were"
     kind = "Values and intervals" if facts.regression else "Probabilities and sets"
-    made = f"method `{record.repr}`, network `{facts.model}`, seed {record.seed}"
+    made = f"method `{record.method}`, network `{facts.model}`, seed {record.seed}"
     sentences = [
-        f"Trained {f'on {facts.date} ' if facts.date else ''}on {data.source}: {made}.",
+        f"Trained {f'on {facts.date} ' if facts.date else ''}from {data.source}: {made}.",
         f"The classes are {', '.join(f'`{name}`' for name in data.classes)}." if data.classes else "",
         f"Rows: {', '.join(f'{size:,} {part}' for part, size in data.sizes.items())}.",
         f"It sees {len(data.features)} features." if data.features else "",
