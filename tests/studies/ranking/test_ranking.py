@@ -44,7 +44,8 @@ def finish(folder: Path, labels: Sequence[str], name: str = "wine", task: str = 
         for seed in range(3)
         for label in labels
     ]
-    data = DataFacts(name, "made up", "table", ("a", "b"), (), (2,), {"test": 80})
+    sizes = {"train": 240, "validation": 40, "calibration": 40, "test": 80}
+    data = DataFacts(name, "made up", "table", ("a", "b"), (), (2,), sizes)
     facts = RunFacts(data, task, "mlp", {}, {}, ("calmix", "compare", name))
     write_results(folder, Results(facts, records, labels[0]))
 
