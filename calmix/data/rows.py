@@ -4,7 +4,7 @@ N rows of a data set, n of them test rows.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -59,6 +59,10 @@ class GivenRows:
     def tested(self) -> NDArray[np.int64]:
         """(n,): the numbers of the test rows."""
         return self.numbers[self.test]
+
+    def of_test(self) -> "GivenRows":
+        """The test rows alone, without their fields: as much as a run needs to number its predictions."""
+        return replace(self, numbers=self.tested, test=np.arange(len(self.test)), fields=())
 
     def unusual(self, numbers: Sequence[int], most: int = 3) -> list[list[Unusual]]:
         """Of the rows with these numbers, the values that the fewest rows have, at most `most` of each.

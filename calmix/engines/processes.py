@@ -156,7 +156,7 @@ class _Sender:
 def _shared(splits: Splits) -> Splits:
     """The same splits in shared memory. Raise RuntimeError where there is no room."""
     names = ("train", "validation", "calibration", "test")
-    given = splits.given and replace(splits.given, fields=())  # whose cells no run looks at
+    given = splits.given and splits.given.of_test()
     parts = {name: getattr(splits, name) for name in names}
     return replace(
         splits,

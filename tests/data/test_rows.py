@@ -245,3 +245,9 @@ def test_rows_are_looked_up_by_their_numbers(tmp_path: Path):
     [line] = [number for number in given.numbers if cells_of_text(tmp_path / "t.csv", int(number)).startswith("1000")]
     [found] = given.unusual([int(line)])
     assert found[0] == Unusual("a", "1000", "number", 1, 56 / 57)
+
+
+def test_the_test_rows_alone_keep_their_numbers():
+    given = GivenRows(np.array([3, 5, 8, 13]), np.array([2, 0]), "row", "", [Field("x", "number", np.zeros(4))])
+    assert given.of_test().tested.tolist() == given.tested.tolist() == [8, 3]
+    assert not given.of_test().fields
