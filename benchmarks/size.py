@@ -50,7 +50,7 @@ def main() -> None:
         del logits
         _measure("evaluate, probabilities", "evaluate", folder / "probs.npz", "--out", folder / "probs")
         _measure("evaluate, logits and calibration", "evaluate", folder / "logits.npz", "--out", folder / "logits")
-        _table(folder / "table.parquet")
+        write_table(folder / "table.parquet")
         options = ["--target", "y", "--epochs", 1, "--batch-size", 8192, "--out", folder / "trained"]
         _measure("train on a table", "train", folder / "table.parquet", *options)
         _run("compare", "digits", "--methods", *METHODS, "--seeds", 1, "--epochs", 2, "--out", folder / "runs")
@@ -71,7 +71,8 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return probs / probs.sum(1, keepdims=True)
 
 
-def _table(path: Path) -> None:
+def write_table(path: Path) -> None:
+    """A million rows of 50 columns, and two classes that depend on five of them."""
     x = RNG.standard_normal((ROWS, COLUMNS), dtype=np.float32)
     frame = pd.DataFrame(x, columns=[f"column{i}" for i in range(COLUMNS)])
     frame.assign(y=np.where(x[:, :5].sum(1) > 0, "yes", "no")).to_parquet(path)
