@@ -363,13 +363,17 @@ def _predict(arguments: list[str]) -> None:
     out = options.out or Path(f"{options.data.name.split('.')[0]}-predictions.csv")
     if out.suffix not in (".csv", ".parquet"):
         raise SettingError(f"--out is {out}; give a file that ends in .csv or .parquet.")
+    if out.resolve() == options.data.resolve():
+        raise SettingError(f"--out is {out}, the table that is read; give another file.")
 
     from calmix.data.table.files import read_table
+
+    table = read_table(options.data, _format(options))
+
     from calmix.results.files import write_csv, write_parquet
     from calmix.train.saved import load, prediction_table
 
     predictor = load(options.network, _model(options))
-    table = read_table(options.data, _format(options))
     found, notices = prediction_table(predictor, table.frame, options.alpha)
     for notice in (*table.notices, *notices):
         print(notice, file=sys.stderr)

@@ -36,6 +36,8 @@ REFUSED = [
     (["diagnose", "own.csv", "--target", "kind", "--drop", "kind"], "'kind' is the target, and cannot be dropped"),
     (["evaluate", "missing.csv"], "file not found: missing.csv"),
     (["evaluate", "own.csv", "--ood", "missing.npz"], "file not found: missing.npz"),
+    (["predict", "net", "missing.csv"], "file not found: missing.csv"),
+    (["predict", "net", "own.csv", "--out", "./own.csv"], "--out is own.csv, the table that is read"),
     (["report", "missing"], "missing holds no results.json"),
 ]
 

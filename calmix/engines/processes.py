@@ -154,13 +154,14 @@ class _Sender:
 
 
 def _shared(splits: Splits) -> Splits:
-    """The same splits in shared memory. Raise RuntimeError where there is no room."""
+    """What a run needs of the splits, in shared memory. Raise RuntimeError where there is no room."""
     names = ("train", "validation", "calibration", "test")
     given = splits.given and splits.given.of_test()
     parts = {name: getattr(splits, name) for name in names}
     return replace(
         splits,
         given=given,
+        encoding=None,
         **{name: Split(part.x.clone().share_memory_(), part.y.clone().share_memory_()) for name, part in parts.items()},
     )
 

@@ -11,7 +11,6 @@ K  classes, d targets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from calmix import __version__
 from calmix.data import Split
 from calmix.data.table.cells import numbers_of, tidy
 from calmix.data.table.frames import class_names
@@ -72,7 +72,7 @@ def save_network(folder: Path, recipe: Recipe, model: nn.Module, temperature: fl
     about, shape = splits.about, tuple(splits.train.x.shape[1:])
     targets = [column.name for column in about.columns if column.taken_for == "target"]
     saved = Saved(
-        calmix=version("calmix"),
+        calmix=__version__,
         model=name_of(recipe.factory),
         shape=shape,
         outputs=outputs_of(about),
@@ -256,10 +256,8 @@ def _rank(saved: Saved) -> int:
 
 def _check(saved: Saved) -> None:
     """Raise ValueError where entries of model.json contradict each other."""
-    classes, outputs = {"classification": (saved.outputs, saved.outputs), "binary": (2, 1)}.get(
-        saved.task, (0, saved.outputs)
-    )
-    if (len(saved.classes), saved.outputs) != (classes, outputs):
+    classes = {"classification": saved.outputs, "binary": 2, "regression": 0}[saved.task]
+    if len(saved.classes) != classes or (saved.task == "binary" and saved.outputs != 1):
         raise ValueError(f"{len(saved.classes)} classes do not fit {saved.outputs} outputs")
     if saved.task != "regression" and not (saved.temperature or 0) > 0:
         raise ValueError("there is no temperature above 0")
