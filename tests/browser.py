@@ -181,3 +181,12 @@ def has_cards_of_equal_height(browser: Browser, page: Path) -> None:
         rows.setdefault(top, set()).add(round(height))
     assert len(rows) < len(cards) or len(cards) < 3
     assert all(len(heights) == 1 for heights in rows.values())
+
+
+LAWS = (
+    is_whole_everywhere,
+    is_dark_in_the_dark_and_not_on_paper,
+    opens_what_is_folded_on_paper,
+    keeps_diagrams_and_scrolls_tables_on_a_phone,
+    has_cards_of_equal_height,
+)

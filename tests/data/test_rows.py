@@ -156,7 +156,7 @@ def test_an_official_test_set_keeps_its_order_and_other_splits_are_counted(real_
         pytest.skip(str(error))
     assert numbers(splits) == list(range(10_000))
     assert numbers(as_source(replace(splits, given=None)).splits(0)) == list(range(10_000))
-    assert exchange_rate().given is None  # a row is a window of days
+    assert exchange_rate(data_dir=real_data / "timeseries").given is None  # a row is a window of days
 
 
 def test_points_that_are_drawn_afresh_have_no_numbers():

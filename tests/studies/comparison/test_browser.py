@@ -10,14 +10,7 @@ import pytest
 from calmix.data.rows import Unusual
 from calmix.studies.comparison.compared import read_comparison
 from calmix.studies.comparison.mistakes import Content, Mistakes, Picture, WrongAnswer
-from tests.browser import (
-    Browser,
-    has_cards_of_equal_height,
-    is_dark_in_the_dark_and_not_on_paper,
-    is_whole_everywhere,
-    keeps_diagrams_and_scrolls_tables_on_a_phone,
-    opens_what_is_folded_on_paper,
-)
+from tests.browser import LAWS, Browser
 
 
 @pytest.fixture(scope="module", params=["classification", "regression"])
@@ -39,21 +32,6 @@ def mistakes() -> Mistakes:
     return Mistakes("erm", "image", "Images are counted from 0.", 3, 99, answers, contents=[content] * len(answers))
 
 
-def test_the_page_is_whole_everywhere(browser: Browser, page: Path):
-    is_whole_everywhere(browser, page)
-
-
-def test_the_dark_page_is_dark_and_the_printed_one_is_not(browser: Browser, page: Path):
-    is_dark_in_the_dark_and_not_on_paper(browser, page)
-
-
-def test_on_a_phone_diagrams_keep_their_size_and_tables_say_that_they_scroll(browser: Browser, page: Path):
-    keeps_diagrams_and_scrolls_tables_on_a_phone(browser, page)
-
-
-def test_cards_beside_each_other_are_of_equal_height(browser: Browser, page: Path):
-    has_cards_of_equal_height(browser, page)
-
-
-def test_what_is_folded_is_open_on_paper(browser: Browser, page: Path):
-    opens_what_is_folded_on_paper(browser, page)
+@pytest.mark.parametrize("law", LAWS)
+def test_the_page_keeps_the_laws_of_all_pages(browser: Browser, page: Path, law: Callable[[Browser, Path], None]):
+    law(browser, page)

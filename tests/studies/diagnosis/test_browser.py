@@ -9,14 +9,7 @@ import torch
 from calmix.studies.diagnosis.mixes import MixedRows, write_batch
 from calmix.studies.diagnosis.page import write_diagnosis
 from calmix.studies.diagnosis.results import write_results
-from tests.browser import (
-    Browser,
-    has_cards_of_equal_height,
-    is_dark_in_the_dark_and_not_on_paper,
-    is_whole_everywhere,
-    keeps_diagrams_and_scrolls_tables_on_a_phone,
-    opens_what_is_folded_on_paper,
-)
+from tests.browser import LAWS, Browser
 
 LABELS = ["mixup", "sk_mixup", *(f"sk_mixup(tau_max={i}.25, remember=True)" for i in range(2)), "x" * 90]
 
@@ -32,24 +25,9 @@ def page(made: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_diagnosis(folder)
 
 
-def test_the_page_is_whole_everywhere(browser: Browser, page: Path):
-    is_whole_everywhere(browser, page)
-
-
-def test_the_dark_page_is_dark_and_the_printed_one_is_not(browser: Browser, page: Path):
-    is_dark_in_the_dark_and_not_on_paper(browser, page)
-
-
-def test_on_a_phone_diagrams_keep_their_size_and_tables_say_that_they_scroll(browser: Browser, page: Path):
-    keeps_diagrams_and_scrolls_tables_on_a_phone(browser, page)
-
-
-def test_cards_beside_each_other_are_of_equal_height(browser: Browser, page: Path):
-    has_cards_of_equal_height(browser, page)
-
-
-def test_what_is_folded_is_open_on_paper(browser: Browser, page: Path):
-    opens_what_is_folded_on_paper(browser, page)
+@pytest.mark.parametrize("law", LAWS)
+def test_the_page_keeps_the_laws_of_all_pages(browser: Browser, page: Path, law: Callable[[Browser, Path], None]):
+    law(browser, page)
 
 
 def test_pictures_keep_their_colours_in_the_dark(browser: Browser, page: Path):
