@@ -366,16 +366,16 @@ def _predict(arguments: list[str]) -> None:
     if out.resolve() == options.data.resolve():
         raise SettingError(f"--out is {out}, the table that is read; give another file.")
 
-    from calmix.data.table.files import read_table
-
-    table = read_table(options.data, _format(options))
+    if not options.data.exists():
+        raise DataError(f"file not found: {options.data}; give the rows to predict, as they were given in training.")
 
     from calmix.results.files import write_csv, write_parquet
     from calmix.train.saved import load, prediction_table
 
     predictor = load(options.network, _model(options))
-    found, notices = prediction_table(predictor, table.frame, options.alpha)
-    for notice in (*table.notices, *notices):
+    rows = predictor.encoding.read(options.data, _format(options))
+    found = prediction_table(predictor, rows, options.alpha)
+    for notice in rows.notices:
         print(notice, file=sys.stderr)
     (write_csv if out.suffix == ".csv" else write_parquet)(out, found)
     print(f"predictions: {out}")

@@ -15,7 +15,7 @@ import calmix
 
 ROOT = Path(calmix.__file__).parent
 LAYERS = {
-    "errors": 0, "listing": 0, "probabilities": 0, "reprs": 0, "threads": 0,
+    "errors": 0, "rows": 0, "listing": 0, "probabilities": 0, "reprs": 0, "threads": 0,
     "calls": 0.5, "reading": 0.5,
     "column_use": 0.75,
     "core": 1, "metrics": 1, "posthoc": 1, "data": 1, "models": 1,
@@ -170,6 +170,7 @@ def test_the_surface_is_a_list():
         "probabilities",
         "reading",
         "reprs",
+        "rows",
         "threads",
     }
     assert dir(calmix) == sorted({*SURFACE, *files} - private)

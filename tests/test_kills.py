@@ -67,7 +67,7 @@ def records(out: Path) -> dict[str, object]:
     return found
 
 
-TIMES = ("train_seconds", "relative_cost")
+TIMES = ("train_seconds", "waited_seconds", "relative_cost")
 
 
 def killed_again_and_again(folder: Path, kills: int, seed: int, longest: float) -> dict[str, int]:

@@ -10,6 +10,7 @@ from calmix.core.mix import Batch
 from calmix.core.task import Task
 from calmix.core.tree import cat_rows, leaves, map_leaves
 from calmix.errors import SettingError, ShapeError
+from calmix.rows import Rows
 
 
 class IndexedDataset(Dataset[tuple[Any, ...]]):
@@ -32,7 +33,10 @@ class IndexedDataset(Dataset[tuple[Any, ...]]):
 
 
 class TrainingSet:
-    """A training set of N rows, fetched by position: (x, y) as tensors (or trees of them), or a map-style data set."""
+    """A training set of N rows, fetched by position: (x, y) as tensors (or trees of them), or a map-style data set.
+
+    x may be `Rows`, which are not in memory: those that are fetched are read.
+    """
 
     def __init__(self, data: Any) -> None:
         self.data = data
@@ -41,7 +45,7 @@ class TrainingSet:
             raise SettingError(
                 f"data must be the training set, as (x, y) tensors or with len() and [i]; got {type(data).__name__}."
             )
-        lengths = {leaf.shape[:1] for leaf in leaves(data)} if self._tensors else {(1,)}
+        lengths = {tuple(leaf.shape[:1]) for part in data for leaf in _leaves(part)} if self._tensors else {(1,)}
         if len(lengths) != 1 or () in lengths:
             raise SettingError("data=(x, y): x and y must have the same number of rows.")
         if len(self) == 0:
@@ -63,7 +67,7 @@ class TrainingSet:
     def fetch(self, index: Tensor) -> Batch:
         """The rows at the positions `index` (m,), on its device."""
         if self._tensors:
-            x, y = map_leaves(lambda leaf: leaf[index.to(leaf.device)].to(index.device), self.data)
+            x, y = (_taken(part, index) for part in self.data)
         else:
             rows = default_collate([self._row(i) for i in index.tolist()])
             x, y = map_leaves(lambda leaf: leaf.to(index.device), rows)
@@ -74,6 +78,17 @@ class TrainingSet:
         if not isinstance(row, tuple | list) or len(row) < 2:
             raise SettingError(f"data must have rows (x, y); got {type(row).__name__}.")
         return row[0], row[1]
+
+
+def _leaves(part: Any) -> list[Any]:
+    return [part] if isinstance(part, Rows) else leaves(part)
+
+
+def _taken(part: Any, index: Tensor) -> Any:
+    """Rows of a tree, or of what is not in memory, on the device of the index."""
+    if isinstance(part, Rows):
+        return part[index.cpu()].to(index.device)
+    return map_leaves(lambda leaf: leaf[index.to(leaf.device)].to(index.device), part)
 
 
 def concat_batches(batch: Batch, others: Batch) -> Batch:

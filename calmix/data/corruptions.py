@@ -177,8 +177,9 @@ def corrupted(name: str, severity: int, split: Split, about: About, seed: int) -
     mean, std = (torch.tensor(values)[:, None, None] for values in (about.pixel_mean, about.pixel_std))
     stream = np.random.SeedSequence([seed, list(CORRUPTIONS).index(name), severity]).generate_state(1)
     generator = torch.Generator().manual_seed(int(stream[0]))
-    few = (CORRUPTIONS[name]((x * std + mean).clamp_(0, 1), severity, generator) for x in split.x.split(FEW))
-    return replace(split, x=torch.cat(list(few)).sub_(mean).div_(std))
+    few = (split.rows[start : start + FEW] for start in range(0, len(split), FEW))
+    changed = [CORRUPTIONS[name]((x * std + mean).clamp_(0, 1), severity, generator) for x in few]
+    return replace(split, rows=torch.cat(changed).sub_(mean).div_(std))
 
 
 def _level(severity: int, *levels: float) -> float:

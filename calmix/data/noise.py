@@ -131,4 +131,4 @@ def _with_labels(splits: Splits, labels: NDArray[np.int64]) -> Splits:
     share = (labels != splits.train.y.numpy()).mean()
     notice = f"{100 * share:.1f} % of the training labels are wrong, as asked; the other splits are clean."
     about = replace(splits.about, notices=(*splits.about.notices, notice))
-    return replace(splits, train=Split(splits.train.x, torch.from_numpy(labels)), about=about)
+    return replace(splits, train=Split(splits.train.rows, torch.from_numpy(labels)), about=about)

@@ -3,7 +3,7 @@
 n images of C channels, H x W pixels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +82,7 @@ def load_ood(name: str, splits: Splits, data_dir: Path | None = None) -> Tensor:
     if not about.pixel_mean:
         raise SettingError(f"OOD sets have pixels from 0 to 1; rescale those of {about.name}.")
     pixels = OOD_SETS[name](data_dir)
-    shape, expected = pixels.shape[1:], splits.train.x.shape[1:]
+    shape, expected = pixels.shape[1:], splits.train.shape
     if shape != expected:
         raise ShapeError(
             f"{name} has images of {_size(shape)}, and {about.name} of {_size(expected)}; "
@@ -96,5 +96,5 @@ def _folder(name: str, pattern: str, data_dir: Path | None) -> Path:
     return find_companion(name, pattern, data_dir, ADVICE.format(name=name))
 
 
-def _size(shape: torch.Size) -> str:
+def _size(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))

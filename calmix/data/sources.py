@@ -20,11 +20,11 @@ from calmix.data.asked import path_of
 from calmix.data.noise import LabelNoise
 from calmix.data.registry import DATASETS, FOLDABLE, named_splits, path_splits
 from calmix.data.rows import Field, GivenRows
-from calmix.data.splits import About, Draw, Fold, Split, Splits, check_classes, cut_train, draw_parts, listed
+from calmix.data.splits import About, Draw, Fold, Splits, listed
 from calmix.data.table.format import DETECTED, TableFormat
+from calmix.data.whole import Whole
 from calmix.errors import DataError, SettingError, ShapeError
 from calmix.reprs import shown
-from calmix.threads import using_threads
 
 _keep_last = lru_cache(maxsize=1)  # the last splits of each kind of source stay in memory
 
@@ -290,44 +290,32 @@ class Arrays:
     @_keep_last
     def splits(self, seed: Draw) -> Splits:
         regression = self.y.is_floating_point()
-        labels = None if regression else self.y.long().numpy()
-        classes, notices = self._classes(labels), []
-        if labels is not None:
-            notices = check_classes(labels, classes)
-        train, *others = draw_parts(labels, len(self.y), seed)
-        parts = [torch.from_numpy(rows) for rows in (cut_train(train, labels, self.train_size), *others)]
-        x, mean, std = _standardised(self.x.float(), parts[0])
-        y, of_mean, of_std = self.y if regression else self.y.long(), 0.0, 1.0
-        if regression:
-            y, of_mean, of_std = _standardised(y.reshape(len(y), -1).double(), parts[0])
-        pixels = self.x.ndim == 4 and self.x.min() >= 0 and self.x.max() <= 1
+        labels = self.y.long().numpy()
+        unit = "image" if self.x.ndim == 4 else "row"
         about = About(
             name=self.name,
             task="regression" if regression else "classification",
             kind={2: "table", 3: "series", 4: "image"}.get(self.x.ndim, "table"),
-            classes=classes,
+            classes=() if regression else self._classes(labels),
             features=tuple(f"x{column}" for column in range(self.x.shape[1])) if self.x.ndim == 2 else (),
             natural=False,
             source=f"arrays of {len(self.y)} rows",
-            targets=y.shape[1] if regression else 1,
-            target_mean=of_mean,
-            target_std=of_std,
-            notices=tuple(notices),
-            pixel_mean=mean if pixels else (),
-            pixel_std=std if pixels else (),
+            targets=self.y[0].numel() if regression else 1,
         )
-        unit = "image" if about.kind == "image" else "row"
-        note = f"{unit.capitalize()}s are counted from 0, as in the arrays that were given."
-        fields = [Field(name, "number", self.x[:, column].numpy()) for column, name in enumerate(about.features)]
-        given = GivenRows(np.arange(len(self.y)), others[-1], unit, note, fields)
-        return Splits(*(Split(x[rows], y[rows]) for rows in parts), about=about, given=given)
+        whole = Whole(
+            x=self.x.float(),
+            y=self.y.double().view(len(self.y), -1).numpy() if regression else labels,
+            about=about,
+            unit=unit,
+            note=f"{unit.capitalize()}s are counted from 0, as in the arrays that were given.",
+            fields=[Field(name, "number", self.x[:, column].numpy()) for column, name in enumerate(about.features)],
+        )
+        return whole.splits(seed, self.train_size)
 
     def whole(self) -> "Arrays":
         return replace(self, train_size=None)
 
-    def _classes(self, labels: NDArray | None) -> tuple[str, ...]:
-        if labels is None:
-            return ()
+    def _classes(self, labels: NDArray) -> tuple[str, ...]:
         count = int(labels.max()) + 1
         if labels.min() < 0 or len(set(labels.tolist())) < count:
             raise DataError(f"class ids must be 0 .. K - 1, each at least once; got {labels.min()} .. {count - 1}.")
@@ -486,15 +474,6 @@ def load(
     """
     options = {"train_size": train_size, "data_dir": data_dir, "keep": keep, "drop": drop, "format": format}
     return read_source(data, target=target, task=task, **options).splits(seed)
-
-
-def _standardised(x: Tensor, rows: Tensor) -> tuple[Tensor, tuple[float, ...], tuple[float, ...]]:
-    """x less its mean over its standard deviation, both over `rows`: of each column, or of each channel of images."""
-    over = [d for d in range(x.ndim) if d != (1 if x.ndim == 4 else x.ndim - 1)]
-    with using_threads(1):  # the sums are then the same on every machine alike
-        std, mean = torch.std_mean(x[rows].double(), dim=over, correction=0, keepdim=True)
-    std[std == 0] = 1
-    return ((x - mean) / std).float(), tuple(mean.flatten().tolist()), tuple(std.flatten().tolist())
 
 
 def _fingerprint(tensors: Sequence[Tensor], text: str) -> str:

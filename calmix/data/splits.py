@@ -3,17 +3,20 @@
 n rows, K classes, S parts. Row indices are int64 arrays into the whole table (or the official training part).
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calmix.column_use import ColumnUse
+from calmix.data.new_rows import RowEncoding
 from calmix.data.rows import GivenRows
 from calmix.errors import DataError, SettingError
 from calmix.reading import visible
+from calmix.rows import Rows
 
 if TYPE_CHECKING:  # a table's file is read without PyTorch
     from torch import Tensor
@@ -24,15 +27,45 @@ TASKS = ("classification", "binary", "regression")
 SHARES = (6, 1, 1, 2)  # tenths of the rows for train, validation, calibration, test, where no test set is official
 
 
+IN_MEMORY = 2**30  # bytes: rows that take more stay where they are, and are read a batch at a time
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """One part of a data set."""
 
-    x: "Tensor"  # (n, d) float32 for tables; (n, C, H, W) float32 for images; (n, t, d) float32 for series
+    rows: "Tensor | Rows"  # (n, d) float32 for tables; (n, C, H, W) float32 for images; (n, t, d) float32 for series
     y: "Tensor"  # (n,) int64 class ids; (n, 1) or (n, targets) float32 standardised targets for regression
 
     def __len__(self) -> int:
         return len(self.y)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a row."""
+        return tuple(self.rows.shape[1:])
+
+    @property
+    def x(self) -> "Tensor":
+        """All rows as one tensor. Rows that are not in memory are read; take `rows[places]` where some are enough.
+
+        Raises:
+            DataError: they are larger than `IN_MEMORY`.
+        """
+        if not isinstance(self.rows, Rows):
+            return self.rows
+        size = 4 * math.prod(self.rows.shape)
+        if size > IN_MEMORY:
+            raise DataError(
+                f"{len(self)} rows of {size / 1e9:.1f} GB would have to be in memory all at once; take fewer "
+                "(--train-size), or smaller ones (--image-size)."
+            )
+        return self.rows[:]
+
+    def part(self, places: "Tensor | slice") -> "Split":
+        """Some of the rows; of those that are not in memory, none is read."""
+        rows = self.rows.part(places) if isinstance(self.rows, Rows) else self.rows[places]
+        return Split(rows, self.y[places])
 
 
 @dataclass(frozen=True)
@@ -65,12 +98,6 @@ class About:
                 object.__setattr__(self, field_name, tuple(map(visible, value)))
 
 
-class RowEncoding(Protocol):
-    """How further rows of a table become features; see `calmix.data.table.new_rows.TableEncoding`."""
-
-    def __call__(self, frame: Any) -> tuple[NDArray[np.float32], list[str]]: ...
-
-
 @dataclass(frozen=True)
 class Splits:
     """A data set, ready for training: fit on train, choose on validation, calibrate on calibration, judge on test."""
@@ -81,7 +108,7 @@ class Splits:
     test: Split
     about: About
     train_rows: RowIds | None = field(default=None, compare=False)  # train's places in an official training part
-    encoding: "RowEncoding | None" = field(default=None, compare=False)  # of tables
+    encoding: RowEncoding | None = field(default=None, compare=False)  # None: new rows cannot be made from files
     given: GivenRows | None = field(default=None, compare=False)  # where test rows are found; None: nowhere
 
 

@@ -23,6 +23,7 @@ from calmix.data import Fixed, Split, Splits
 from calmix.errors import CalmixError, SettingError
 from calmix.results.files import NamedArrays
 from calmix.results.records import Failure, Record
+from calmix.rows import Rows
 from calmix.train import Recipe, TrainingSettings, run
 
 Tick = Callable[[str, int, int], object]  # told label, seed, epochs done
@@ -157,13 +158,13 @@ def _shared(splits: Splits) -> Splits:
     """What a run needs of the splits, in shared memory. Raise RuntimeError where there is no room."""
     names = ("train", "validation", "calibration", "test")
     given = splits.given and splits.given.of_test()
-    parts = {name: getattr(splits, name) for name in names}
-    return replace(
-        splits,
-        given=given,
-        encoding=None,
-        **{name: Split(part.x.clone().share_memory_(), part.y.clone().share_memory_()) for name, part in parts.items()},
-    )
+    parts = {name: _shared_split(getattr(splits, name)) for name in names}
+    return replace(splits, given=given, encoding=None, **parts)
+
+
+def _shared_split(split: Split) -> Split:
+    rows = split.rows  # those that are not in memory are read by each worker
+    return Split(rows if isinstance(rows, Rows) else rows.clone().share_memory_(), split.y.clone().share_memory_())
 
 
 class _Worker:

@@ -5,7 +5,7 @@ OUT/predictions/SLUG-seed0.npz  its test predictions, and those of the calibrati
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Record:
     epoch: int  # the one that was kept, from 1
     history: tuple[Epoch, ...]
     recipe: str  # the text of the recipe, which tells whether a stored run is the one asked for
+    waited_seconds: float | None = field(default=None, compare=False)  # of train_seconds, for rows to be read
 
     @property
     def train_loss(self) -> float | None:

@@ -41,10 +41,10 @@ def relative_cost(
         return 1.0
     device = torch.device(settings.accelerator)
     rows = min(settings.batch_size, len(train))
-    x, y, index = train.x[:rows].to(device), train.y[:rows].to(device), torch.arange(rows, device=device)
+    x, y, index = train.rows[:rows].to(device), train.y[:rows].to(device), torch.arange(rows, device=device)
 
     def stepper(method: Method | Scheduled) -> "_Stepper":
-        loss = TrainingLoss(method, task, batch_norm=settings.batch_norm, data=(train.x, train.y))
+        loss = TrainingLoss(method, task, batch_norm=settings.batch_norm, data=(train.rows, train.y))
         return _Stepper(copy.deepcopy(model).to(device).train(), loss, (x, y, index))
 
     ratios = []

@@ -68,14 +68,14 @@ class Recipe:
     @property
     def factory(self) -> ModelFactory:
         """What makes the network."""
-        return self.model or default_model(tuple(self.splits().train.x.shape[1:]))
+        return self.model or default_model(self.splits().train.shape)
 
     def network(self) -> nn.Module:
         """The untrained network: its weights depend on the seed alone."""
         splits = self.splits()
         with torch.random.fork_rng(devices=[]), using_threads(self.settings.threads):
             torch.manual_seed(self.seed if self.weights_seed is None else self.weights_seed)
-            return build(self.factory, tuple(splits.train.x.shape[1:]), outputs_of(splits.about))
+            return build(self.factory, splits.train.shape, outputs_of(splits.about))
 
 
 def task_of(about: About) -> Task:
@@ -125,7 +125,7 @@ def outputs_of(about: About) -> int:
 def facts_of(recipe: Recipe, command: tuple[str, ...] = ()) -> RunFacts:
     """The facts that all runs of a study share with this one."""
     splits = recipe.splits()
-    about, shape = splits.about, tuple(splits.train.x.shape[1:])
+    about, shape = splits.about, splits.train.shape
     return RunFacts(
         data=DataFacts(
             name=about.name,

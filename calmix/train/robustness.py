@@ -44,7 +44,7 @@ class Robustness:
             raise SettingError(
                 f"OOD sets and corruptions are for classes, and {splits.about.name} is regression; leave them out."
             )
-        few = Split(splits.test.x[:1], splits.test.y[:1])
+        few = splits.test.part(slice(1))
         for one in self.ood:
             one.images(splits)
         for name in self.corruptions:
@@ -68,7 +68,7 @@ class Robustness:
             for score, metrics in shift_metrics(test.logits.float(), logits).items():
                 scores[f"ood/{one.name}/{score}"] = metrics
             arrays[f"ood_{one.name}_logits"] = logits.float().numpy()
-        few = Split(splits.test.x[:CORRUPTED_ROWS], splits.test.y[:CORRUPTED_ROWS])
+        few = splits.test.part(slice(CORRUPTED_ROWS))
         labels = test.labels[:CORRUPTED_ROWS]
         for family in self.corruptions:
             for severity in SEVERITIES:

@@ -75,6 +75,7 @@ def _run(recipe: Recipe, on_epoch: OnEpoch) -> FinishedRun:
         metrics=scores,
         temperature=found.temperature,
         train_seconds=trained.seconds,
+        waited_seconds=trained.waited,
         relative_cost=None,
         epoch=trained.epoch,
         history=trained.history,
@@ -117,7 +118,7 @@ def elsewhere(model: nn.Module, splits: Splits, temperature: float | None) -> Sc
     as they are, neither mixed nor augmented. Of classes accuracy, NLL and ECE, and on the validation split balanced
     accuracy; of regressions the errors.
     """
-    few = Split(splits.train.x[:MOST_TRAINING_ROWS], splits.train.y[:MOST_TRAINING_ROWS])
+    few = splits.train.part(slice(MOST_TRAINING_ROWS))
     parts = {"validation": splits.validation, "training": few}
     if splits.about.task == "regression":
         return {name: dict(regression_metrics(*_values(model, splits.about, part))) for name, part in parts.items()}
@@ -147,7 +148,7 @@ def try_network(recipe: Recipe) -> nn.Module:
     """The untrained network; a CalmixError where it cannot run the rows, or returns what the task cannot use."""
     splits, network = recipe.splits(), recipe.network()
     with torch.random.fork_rng(devices=[]):
-        rows = splits.train.x[:_TRIED_ROWS]
+        rows = splits.train.rows[:_TRIED_ROWS]
         check_outputs(network, rows, outputs_of(splits.about), recipe.factory)
     return network
 
@@ -158,7 +159,7 @@ def try_step(recipe: Recipe) -> None:
     train = splits.train
     x, y, index = next(iter(Batches(train, settings.batch_size)))
     loss = TrainingLoss(
-        recipe.method, weighted_task(splits, settings), recipe.seed, settings.batch_norm, (train.x, train.y)
+        recipe.method, weighted_task(splits, settings), recipe.seed, settings.batch_norm, (train.rows, train.y)
     )
     what = f"{recipe.label} cannot train the network {name_of(recipe.factory)}"
     with torch.random.fork_rng(devices=[]), advice(what):

@@ -22,9 +22,8 @@ from torch import Tensor, nn
 
 from calmix import __version__
 from calmix.data import Split
-from calmix.data.table.cells import numbers_of, tidy
-from calmix.data.table.frames import class_names
-from calmix.data.table.new_rows import TableEncoding, frame_of
+from calmix.data.new_rows import NewRows, RowEncoding
+from calmix.data.table.new_rows import TableEncoding
 from calmix.errors import DataError, SettingError
 from calmix.models import MODELS, ModelFactory, build, name_of, read_model
 from calmix.posthoc.calibration import CalibrationLogits
@@ -39,6 +38,9 @@ WEIGHTS, CALIBRATION, FACTS = "model.safetensors", "calibration.safetensors", "m
 ANEW = "train the network anew with `calmix train`"
 
 
+AnyEncoding = TableEncoding  # of what data sources there are; model.json holds one
+
+
 @dataclass(frozen=True)
 class Saved:
     """What model.json says of a network: all but its numbers."""
@@ -50,11 +52,10 @@ class Saved:
     task: Literal["classification", "binary", "regression"]
     kind: str  # "table" | "image" | "series"
     classes: tuple[str, ...]  # () for regression
-    target: str  # the column that it predicts; "" where the data had no columns
     target_mean: float | tuple[float, ...]
     target_std: float | tuple[float, ...]
     temperature: float | None  # None for regression
-    encoding: TableEncoding | None  # of a table of one's own
+    encoding: AnyEncoding | None  # None: it takes no files of new rows
     recipe: str
     date: str
 
@@ -68,9 +69,8 @@ def save_network(folder: Path, recipe: Recipe, model: nn.Module, temperature: fl
     from safetensors.torch import save
 
     splits = recipe.splits()
-    assert isinstance(splits.encoding, TableEncoding | None)
-    about, shape = splits.about, tuple(splits.train.x.shape[1:])
-    targets = [column.name for column in about.columns if column.taken_for == "target"]
+    assert isinstance(splits.encoding, AnyEncoding | None)
+    about, shape = splits.about, splits.train.shape
     saved = Saved(
         calmix=__version__,
         model=name_of(recipe.factory),
@@ -79,7 +79,6 @@ def save_network(folder: Path, recipe: Recipe, model: nn.Module, temperature: fl
         task=about.task,  # pyright: ignore[reportArgumentType]  # one of TASKS
         kind=about.kind,
         classes=about.classes,
-        target=targets[0] if targets else "",
         target_mean=about.target_mean,
         target_std=about.target_std,
         temperature=temperature,
@@ -101,10 +100,10 @@ def save_network(folder: Path, recipe: Recipe, model: nn.Module, temperature: fl
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """A trained network that takes rows as they stand in a table, and says calibrated probabilities.
+    """A trained network that takes rows as they were in training, and says calibrated probabilities.
 
-    rows: a DataFrame with the columns that the network was trained on, or what pandas makes one of (a list of
-    mappings, a mapping of columns). Other columns are not looked at.
+    rows: of a table, a DataFrame with the columns that the network was trained on, or what pandas makes one of (a list
+    of mappings, a mapping of columns). Other columns are not looked at.
     """
 
     saved: Saved
@@ -118,11 +117,11 @@ class Predictor:
             SettingError: the network predicts numbers, not classes.
             DataError: a column is missing, or holds other things than in training.
         """
-        return self.probs(self.outputs(rows)[0], self.saved.temperature or 1.0).numpy()
+        return self.probs(self.outputs(self.encoding(rows)), self.saved.temperature or 1.0).numpy()
 
     def predict(self, rows: Any) -> NDArray[Any]:
         """(n,) names of the most probable classes; of a regression (n,) or (n, d) values in the unit of the target."""
-        outputs, _ = self.outputs(rows)
+        outputs = self.outputs(self.encoding(rows))
         if self.saved.task == "regression":
             return self.values(outputs).numpy()
         return np.array(self.saved.classes)[class_logits(outputs).argmax(1).numpy()]
@@ -133,24 +132,29 @@ class Predictor:
         Adaptive sets of the probabilities before temperature, which no calibration row has touched; see
         `calmix.posthoc.fit_adaptive_sets` for what is guaranteed.
         """
-        return self.sets(self.outputs(rows)[0], alpha)
+        return self.sets(self.outputs(self.encoding(rows)), alpha)
 
     def predict_interval(self, rows: Any, alpha: float = 0.1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Lower and upper ends of intervals that hold the true value with probability 1 - alpha, as `predict`."""
-        low, high = self.interval(self.outputs(rows)[0], alpha)
+        low, high = self.interval(self.outputs(self.encoding(rows)), alpha)
         return low.numpy(), high.numpy()
 
-    def outputs(self, rows: Any) -> tuple[Tensor, list[str]]:
-        """The network's outputs (n, outputs), and what the user should be told of the rows."""
+    @property
+    def encoding(self) -> RowEncoding:
+        """How rows become what the network sees. Raise DataError where the training data had no such rule."""
         if self.saved.encoding is None:
             raise DataError(
                 f"this network was trained on {self.saved.kind} data of shape {self.saved.shape}, and only networks "
-                "for tables of one's own take new rows yet; call its `network` with rows prepared as in training."
+                "for data of one's own take new rows; call its `network` with rows prepared as in training."
             )
-        x, notices = self.saved.encoding(frame_of(rows))
-        if not len(x):
-            raise DataError("the table has no rows; give one or more.")
-        return predict(self.network, Split(torch.from_numpy(x), torch.zeros(len(x)))), notices
+        return self.saved.encoding
+
+    def outputs(self, rows: NewRows) -> Tensor:
+        """The network's outputs (n, outputs)."""
+        count = rows.x.shape[0]
+        if count == 0:
+            raise DataError("there are no rows; give one or more.")
+        return predict(self.network, Split(rows.x, torch.zeros(count)))
 
     def sets(self, outputs: Tensor, alpha: float) -> list[tuple[str, ...]]:
         """`predict_set` of a network's outputs."""
@@ -184,16 +188,15 @@ class Predictor:
         return _squeezed(outputs.double() * std + mean)
 
 
-def prediction_table(predictor: Predictor, rows: pd.DataFrame, alpha: float) -> tuple[pd.DataFrame, list[str]]:
-    """What a network says of each row, as `calmix evaluate` reads it, and what the user should be told of the rows.
+def prediction_table(predictor: Predictor, rows: NewRows, alpha: float) -> pd.DataFrame:
+    """What a network says of each row, as `calmix evaluate` reads it.
 
     Of classes: probs_CLASS for each, the answer, and the set of classes that holds the true one with probability
-    1 - alpha. Of numbers: mean, and low and high of the interval that does. Where the rows have the column that is
-    predicted, it comes last, as label or target.
+    1 - alpha. Of numbers: mean, and low and high of the interval that does. What tells the rows apart comes first; the
+    truth, where it is known, last, as label or target.
     """
-    saved = predictor.saved
-    outputs, notices = predictor.outputs(rows)
-    columns: dict[str, Any] = {}
+    saved, outputs = predictor.saved, predictor.outputs(rows)
+    columns: dict[str, Any] = dict(rows.names)
     if saved.task == "regression":
         low, high = predictor.interval(outputs, alpha)
         columns |= {"mean": predictor.values(outputs).numpy(), "low": low.numpy(), "high": high.numpy()}
@@ -202,14 +205,9 @@ def prediction_table(predictor: Predictor, rows: pd.DataFrame, alpha: float) -> 
         columns |= {f"probs_{name}": probs[:, k] for k, name in enumerate(saved.classes)}
         columns["answer"] = np.array(saved.classes)[probs.argmax(1)]
         columns["set"] = ["; ".join(names) for names in predictor.sets(outputs, alpha)]
-    truth = {str(name): column for name, column in rows.items()}.get(saved.target)
-    if truth is None:
-        return pd.DataFrame(columns), notices
-    if saved.task == "regression":
-        columns["target"] = np.asarray(pd.to_numeric(numbers_of(tidy(truth)).column, errors="coerce"), np.float64)
-    else:
-        columns["label"] = class_names(tidy(truth))
-    return pd.DataFrame(columns), notices
+    if rows.truth is not None:
+        columns["target" if saved.task == "regression" else "label"] = rows.truth
+    return pd.DataFrame(columns)
 
 
 def load(folder: Path | str, model: ModelFactory | None = None) -> Predictor:
@@ -265,9 +263,7 @@ def _check(saved: Saved) -> None:
     if not (scale[1] > 0).all() or scale[0].size not in (1, saved.outputs):
         raise ValueError("the mean and the deviation of the target do not fit")
     if saved.encoding is not None:
-        x, _ = saved.encoding(pd.DataFrame({name: [None] for name in saved.encoding.columns}))
-        if x.shape != (1, *saved.shape) or not np.isfinite(x).all():
-            raise ValueError("the encoding of the columns does not fit the network")
+        saved.encoding.check(saved.shape)
 
 
 def _tensors(path: Path) -> Mapping[str, Tensor]:

@@ -30,7 +30,8 @@ _VALIDATED_ROWS = 1024  # at a time
 class Trained:
     """A trained network, in evaluation mode on the CPU, and how it came about.
 
-    epoch: the one that was kept, counted from 1. history: the learning curve. seconds: of the training.
+    epoch: the one that was kept, counted from 1. history: the learning curve. seconds: of the training; waited: of
+    these, for rows to be read.
     """
 
     model: nn.Module
@@ -39,6 +40,7 @@ class Trained:
     epoch: int
     history: tuple[Epoch, ...]
     seconds: float
+    waited: float
 
 
 OnEpoch = Callable[[int, nn.Module], object]  # told each finished epoch, counted from 1, and the network as it then is
@@ -70,7 +72,7 @@ def train(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Trai
     splits, settings, model = recipe.splits(), recipe.settings, recipe.network()
     task = weighted_task(splits, settings)
     of_order, of_mixes, of_augmentation, of_network = map(int, np.random.SeedSequence(recipe.seed).generate_state(4))
-    data = splits.train.x, splits.train.y
+    data = splits.train.rows, splits.train.y
     training_loss = TrainingLoss(recipe.method, task, of_mixes, settings.batch_norm, data)
     module = Module(model.train(), training_loss, settings, splits.about.natural, of_augmentation)
     every = 1 if settings.select == "best" else max(1, settings.epochs // _VALIDATIONS)
@@ -100,7 +102,7 @@ def train(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Trai
         if settings.refresh_batch_norm:
             refresh_batch_norm(model, Batches(splits.train, settings.batch_size))
     seconds = time.perf_counter() - start
-    return Trained(model.eval(), splits, task, keeper.epoch, tuple(module.history), seconds)
+    return Trained(model.eval(), splits, task, keeper.epoch, tuple(module.history), seconds, batches.waited)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from calmix.data import Splits
 from calmix.data.splits import draw_parts
-from calmix.data.table.files import read_table
+from calmix.data.table.format import DETECTED
 from calmix.data.table.frames import table_splits
 from calmix.data.table.new_rows import TableEncoding
 from calmix.errors import DataError
@@ -56,8 +57,12 @@ def encoding(splits: Splits = SPLITS) -> TableEncoding:
     return splits.encoding
 
 
+def features(rows: Any, of: TableEncoding | None = None) -> np.ndarray:
+    return (of or encoding())(rows).x[:].numpy()
+
+
 def test_the_rows_of_the_splits_are_encoded_as_they_were():
-    x, notices = encoding()(FRAME)
+    x, notices = features(FRAME), encoding()(FRAME).notices
     _, *parts = draw_parts((FRAME.y == "yes").to_numpy(int), N, 0)
     for rows, split in zip(parts, (SPLITS.validation, SPLITS.calibration, SPLITS.test), strict=True):
         np.testing.assert_array_equal(x[rows], split.x.numpy())
@@ -69,23 +74,23 @@ def test_training_rows_are_too_where_no_feature_is_made_of_labels():
     frame = FRAME.drop(columns="tail")
     splits = splits_of(frame)
     train, *_ = draw_parts((frame.y == "yes").to_numpy(int), N, 0)
-    np.testing.assert_array_equal(encoding(splits)(frame)[0][train], splits.train.x.numpy())
+    np.testing.assert_array_equal(features(frame, encoding(splits))[train], splits.train.x.numpy())
 
 
 def test_a_row_alone_is_encoded_as_among_others():
-    whole, _ = encoding()(FRAME)
+    whole = features(FRAME)
     for i in range(0, N, 7):
-        alone, _ = encoding()(FRAME.iloc[[i]])
+        alone = features(FRAME.iloc[[i]])
         np.testing.assert_array_equal(alone[0], whole[i])
 
 
 def test_a_row_from_a_file_of_its_own_is_the_same(tmp_path: Path):
     """A file of one row shows less than a whole one: 1 is a number there, and 3/4/2021 could be in March."""
-    whole, _ = encoding()(FRAME)
+    whole = features(FRAME)
     for i in (0, 5, 40, 41, 77):
         path = tmp_path / f"{i}.csv"
         FRAME.drop(columns="y").iloc[[i]].to_csv(path, index=False)
-        alone, _ = encoding()(read_table(path).frame)
+        alone = encoding().read(path, DETECTED).x[:].numpy()
         np.testing.assert_allclose(alone[0], whole[i], atol=1e-6)
 
 
@@ -107,16 +112,17 @@ def test_levels_of_any_letters_survive_json(levels: list[str]):
     except DataError:
         return  # such as markers of missing cells
     back = typed(TableEncoding, json.loads(json.dumps(asdict(encoding(splits)))))
-    np.testing.assert_array_equal(back(frame)[0], encoding(splits)(frame)[0])
+    np.testing.assert_array_equal(features(frame, back), features(frame, encoding(splits)))
 
 
 def test_columns_in_another_order_and_further_ones_change_nothing():
     other = FRAME[[*reversed(FRAME.columns)]].assign(more=1)
-    np.testing.assert_array_equal(encoding()(other)[0], encoding()(FRAME)[0])
+    np.testing.assert_array_equal(features(other), features(FRAME))
 
 
 def test_a_level_that_no_training_row_had_is_said_and_is_unknown():
-    x, [notice] = encoding()(FRAME.drop(columns="tail").assign(tail="N1", city="Paris"))
+    rows = encoding()(FRAME.drop(columns="tail").assign(tail="N1", city="Paris"))
+    x, [notice] = rows.x[:].numpy(), rows.notices
     assert "column 'city': 240 of 240 rows have values that no training row had" in notice
     assert "'Paris'" in notice
     places = [place for place, name in enumerate(SPLITS.about.features) if name.startswith("city_")]
@@ -125,8 +131,10 @@ def test_a_level_that_no_training_row_had_is_said_and_is_unknown():
 
 
 def test_missing_cells_everywhere_are_the_median_and_the_most_frequent_level():
-    x, notices = encoding()(pd.DataFrame({name: [None] for name in encoding().columns}))
-    assert not notices
+    rows = encoding()(pd.DataFrame({name: [None] for name in encoding().columns}))
+    x = rows.x[:].numpy()
+    assert not rows.notices
+    assert rows.truth is None
     assert np.isfinite(x).all()
     train, *_ = draw_parts((FRAME.y == "yes").to_numpy(int), N, 0)
     known = FRAME.number.iloc[train]
@@ -153,3 +161,12 @@ def test_other_things_than_in_training_are_refused(column: str, cell: object, ex
 def test_missing_columns_are_named():
     with pytest.raises(DataError, match="lacks columns that the network was trained on: 'at', 'city'; add them"):
         encoding()(FRAME.drop(columns=["at", "city"]))
+
+
+def test_the_truth_is_read_as_the_target_was():
+    assert encoding()(FRAME).truth.tolist() == FRAME.y.tolist()  # pyright: ignore[reportOptionalMemberAccess]
+    numbers = splits_of(FRAME.assign(y=np.arange(N) + 0.5))
+    texts = FRAME.assign(y=["1250.5", "n/a", *["7"] * (N - 2)])
+    truth = encoding(numbers)(texts).truth
+    assert truth is not None
+    np.testing.assert_array_equal(truth, [1250.5, np.nan, *[7.0] * (N - 2)])

@@ -118,7 +118,7 @@ class dry:
                 Epoch(number, {"loss": 1.0, "accuracy": 0.5}, {"loss": 1.0, "accuracy": 0.5}) for number in (1, 2)
             )
             splits = recipe.splits()
-            return Trained(recipe.network().eval(), splits, task_of(splits.about), 2, history, 0.1)
+            return Trained(recipe.network().eval(), splits, task_of(splits.about), 2, history, 0.1, 0.0)
 
         def unpainted(folder: Path, drawing: object, files: dict[Path, bytes]) -> dict[str, str]:
             files[folder / f"{drawing.name}.csv"] = page._csv(drawing)  # pyright: ignore

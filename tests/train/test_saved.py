@@ -97,17 +97,22 @@ def test_values_and_intervals_are_in_the_unit_of_the_target(numbers: Path):
             call(NUMBERS)
 
 
+def table_of(folder: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    predictor = load(folder)
+    return prediction_table(predictor, predictor.encoding(frame), 0.1)
+
+
 def test_the_table_of_predictions_is_what_evaluate_reads(classes: Path, numbers: Path, tmp_path: Path):
     from calmix.results.files import write_csv
     from calmix.studies.evaluation.files import read_given
 
-    found, _ = prediction_table(load(classes), FRAME, 0.1)
+    found = table_of(classes, FRAME)
     assert list(found.columns) == ["probs_maybe", "probs_no", "probs_yes", "answer", "set", "label"]
     write_csv(tmp_path / "p.csv", found)
     evaluation = calmix.evaluate(read_given(tmp_path / "p.csv"))
     assert evaluation.value("accuracy") == pytest.approx((found.answer == FRAME.y).mean())
-    assert "label" not in prediction_table(load(classes), FRAME.drop(columns="y"), 0.1)[0]
-    found, _ = prediction_table(load(numbers), NUMBERS, 0.1)
+    assert "label" not in table_of(classes, FRAME.drop(columns="y"))
+    found = table_of(numbers, NUMBERS)
     write_csv(tmp_path / "n.csv", found)
     off = found["mean"] - NUMBERS.y
     assert calmix.evaluate(read_given(tmp_path / "n.csv")).value("rmse") == pytest.approx(np.sqrt((off**2).mean()))
@@ -125,7 +130,9 @@ def test_rows_may_be_mappings(classes: Path):
 def test_a_network_of_other_data_says_what_it_cannot_do_yet(tmp_path: Path):
     recipe = Recipe(NamedSet("two_moons", train_size=50), "erm", calmix.erm(), settings=TrainingSettings(epochs=1))
     train_and_keep(recipe, tmp_path)
-    with pytest.raises(DataError, match=r"was trained on table data of shape \(2,\), and only networks for tables"):
+    with pytest.raises(
+        DataError, match=r"was trained on table data of shape \(2,\), and only networks for data of one's own"
+    ):
         load(tmp_path).predict(FRAME)
     splits = recipe.splits()
     assert load(tmp_path).network(splits.test.x).shape == (len(splits.test), 2)
@@ -173,6 +180,10 @@ def test_a_named_network_with_options_is_made_again(tmp_path: Path):
     assert {tuple(values.shape) for values in network.parameters()} >= {(7, 7), (7,)}
 
 
+OF_Y = {"target": "y", "regression": False}
+ONE = {"column": "x", "median": 0, "mean": 0, "std": 1}
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -181,8 +192,11 @@ def test_a_named_network_with_options_is_made_again(tmp_path: Path):
         ({"temperature": 0.0}, "no temperature above 0"),
         ({"temperature": None}, "no temperature above 0"),
         ({"target_std": 0.0}, "the mean and the deviation of the target do not fit"),
-        ({"encoding": {"encoders": [], "dates": {}}}, "need at least one array"),
-        ({"encoding": {"encoders": [{"column": "x", "median": 0, "mean": 0, "std": 1}], "dates": {}}}, "does not fit"),
+        ({"encoding": {"encoders": [], "dates": {}, **OF_Y}}, "need at least one array"),
+        (
+            {"encoding": {"encoders": [{"column": "x", "median": 0, "mean": 0, "std": 1}], "dates": {}, **OF_Y}},
+            "does not fit",
+        ),
     ],
 )
 def test_facts_that_contradict_each_other_are_damage(

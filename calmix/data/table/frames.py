@@ -5,7 +5,6 @@ n rows, K classes
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +20,7 @@ from calmix.data.table.cells import numbers_of, tidy
 from calmix.data.table.columns import LARGEST, Taken, examined, floats, is_number, notices_of, used_of
 from calmix.data.table.encoding import encoded
 from calmix.data.table.leaks import leaks
-from calmix.data.table.new_rows import encoding_of
+from calmix.data.table.new_rows import class_names, encoding_of
 from calmix.errors import DataError
 
 MAX_INTEGER_CLASSES = 30  # more distinct integers than this are a regression target
@@ -107,7 +106,7 @@ def table_splits(
     )
     note = f"Rows are counted from 0, as in {source}."
     given = GivenRows(rows, parts[-1], "row", note, [_field(column) for column in used])
-    return Splits(*splits, about=about, encoding=encoding_of(made, used), given=given)
+    return Splits(*splits, about=about, encoding=encoding_of(made, used, target, labels is None), given=given)
 
 
 def _field(column: Taken) -> Field:
@@ -167,14 +166,6 @@ def _class_ids(goal: pd.Series) -> tuple[RowIds, tuple[str, ...]]:
         return ids, tuple(class_names(pd.Series(numbers)))
     texts, ids = np.unique(class_names(goal).astype(str), return_inverse=True)
     return ids, tuple(texts.tolist())
-
-
-def class_names(goal: pd.Series) -> NDArray[Any]:
-    """(n,) what the classes of a target are called: whole numbers without a point; None where missing."""
-    if is_number(goal):
-        goal = goal.astype(np.float64).astype(object)
-    names = goal.astype(object).map(lambda cell: str(cell).removesuffix(".0") if isinstance(cell, float) else str(cell))
-    return np.where(goal.isna(), np.array(None), names.to_numpy(object))
 
 
 def _targets(goal: pd.Series, labels: RowIds | None, parts: Sequence[RowIds]) -> tuple[list[NDArray], float, float]:

@@ -4,17 +4,22 @@ n rows, d features
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
+from calmix.data.new_rows import NewRows
 from calmix.data.splits import listed
 from calmix.data.table.cells import numbers_of, tidy
 from calmix.data.table.columns import LARGEST, Taken, dates_of, floats, is_number
 from calmix.data.table.encoding import AnyEncoder, Cells, Encoded, OneHot, cells_of
+from calmix.data.table.files import read_table
+from calmix.data.table.format import TableFormat
 from calmix.data.table.levels import LevelMeans
 from calmix.errors import DataError
 from calmix.reading import visible
@@ -25,22 +30,28 @@ class TableEncoding:
     """How rows become features, as the training rows taught it: plain numbers and texts, no code.
 
     encoders: in the order of the features. dates: the columns of dates, and whether days come before months in them.
+    target: the column that is predicted; regression: whether it holds numbers.
     """
 
     encoders: tuple[AnyEncoder, ...]
     dates: Mapping[str, bool]
+    target: str
+    regression: bool
 
     @property
     def columns(self) -> list[str]:
         """The columns that are looked at."""
         return list(dict.fromkeys(encoder.column for encoder in self.encoders))
 
-    def __call__(self, frame: pd.DataFrame) -> tuple[NDArray[np.float32], list[str]]:
-        """Features (n, d) of the rows, and what the user should be told of them. Other columns are not looked at.
+    def __call__(self, rows: Any) -> NewRows:
+        """Features of a DataFrame, or of what pandas makes one of: a list of mappings, or a mapping of columns.
+
+        Other columns than those of the encoders and the target are not looked at.
 
         Raises:
             DataError: a column is missing, or holds other things than it did in training.
         """
+        frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
         given = {str(name): column for name, column in frame.items()}
         lacking = [name for name in self.columns if name not in given]
         if lacking:
@@ -54,7 +65,24 @@ class TableEncoding:
                 cells[name], told = self._cells(name, given[name], encoder)
                 notices += told
             parts.append(encoder(cells[name]).astype(np.float32))
-        return np.hstack(parts), notices
+        return NewRows(torch.from_numpy(np.hstack(parts)), truth=self._truth(given.get(self.target)), notices=notices)
+
+    def read(self, path: Path, format: TableFormat) -> NewRows:
+        table = read_table(path, format)
+        rows = self(table.frame)
+        return replace(rows, notices=(*table.notices, *rows.notices))
+
+    def check(self, shape: Sequence[int]) -> None:
+        x = self({name: [None] for name in self.columns}).x
+        if tuple(x.shape) != (1, *shape) or not x[:].isfinite().all():
+            raise ValueError("the encoding of the columns does not fit the network")
+
+    def _truth(self, column: pd.Series | None) -> NDArray[Any] | None:
+        if column is None:
+            return None
+        if self.regression:
+            return np.asarray(pd.to_numeric(numbers_of(tidy(column)).column, errors="coerce"), np.float64)
+        return class_names(tidy(column))
 
     def _cells(self, name: str, column: pd.Series, encoder: AnyEncoder) -> tuple[Cells, list[str]]:
         if name in self.dates:
@@ -64,9 +92,17 @@ class TableEncoding:
         return _numbers(name, tidy(column))
 
 
-def encoding_of(made: Encoded, used: Sequence[Taken]) -> TableEncoding:
+def encoding_of(made: Encoded, used: Sequence[Taken], target: str, regression: bool) -> TableEncoding:
     dates = {column.name: column.day_first for column in used if column.use.taken_for == "date"}
-    return TableEncoding(made.encoders, dates)
+    return TableEncoding(made.encoders, dates, target, regression)
+
+
+def class_names(goal: pd.Series) -> NDArray[Any]:
+    """(n,) what the classes of a target are called: whole numbers without a point; None where missing."""
+    if is_number(goal):
+        goal = goal.astype(np.float64).astype(object)
+    names = goal.astype(object).map(lambda cell: str(cell).removesuffix(".0") if isinstance(cell, float) else str(cell))
+    return np.where(goal.isna(), np.array(None), names.to_numpy(object))
 
 
 def _dates(name: str, column: pd.Series, day_first: bool) -> Cells:
@@ -104,8 +140,3 @@ def _texts(name: str, column: pd.Series, levels: Sequence[str | None]) -> tuple[
 
 def _some(column: pd.Series) -> str:
     return listed([visible(str(cell))[:30] for cell in column.dropna().unique()[:3].tolist()])
-
-
-def frame_of(rows: Any) -> pd.DataFrame:
-    """A DataFrame, or what pandas makes one of: a list of mappings, or a mapping of columns."""
-    return rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)

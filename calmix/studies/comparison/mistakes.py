@@ -249,7 +249,7 @@ def _pictures(tests: Judged, recipes: Sequence[Recipe]) -> Mapping[int, Picture]
             splits = by_seed[seed].splits()
             assert splits.given is not None
             places = {number: place for place, number in enumerate(splits.given.tested.tolist())}
-            pictures |= {row: picture_of(splits.test.x[places[row]], splits.about) for row in missing}
+            pictures |= {row: picture_of(splits.test.rows[places[row]], splits.about) for row in missing}
     return pictures
 
 

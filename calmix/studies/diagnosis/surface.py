@@ -81,7 +81,7 @@ def decision_surface(
 
 def is_plane(splits: Splits) -> bool:
     """Whether the rows are points of a plane with classes."""
-    return tuple(splits.train.x.shape[1:]) == (2,) and splits.about.task != "regression"
+    return splits.train.shape == (2,) and splits.about.task != "regression"
 
 
 @torch.no_grad()

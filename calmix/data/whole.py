@@ -1,0 +1,126 @@
+"""A data set before it is drawn into splits, and the drawing.
+
+N rows in all; a row is a vector (d,), a series (t, d) or an image (C, H, W)
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from calmix.data.new_rows import RowEncoding
+from calmix.data.rows import Field, GivenRows
+from calmix.data.splits import (
+    IN_MEMORY,
+    SHARES,
+    About,
+    Draw,
+    Fold,
+    RowIds,
+    Split,
+    Splits,
+    check_classes,
+    cut_train,
+    draw_parts,
+    split_rows,
+    split_sizes,
+)
+from calmix.data.stored import StoredRows
+from calmix.errors import SettingError
+from calmix.threads import using_threads
+
+Scale = tuple[float, ...]  # a number a column, or a channel
+
+
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """All rows of a data set.
+
+    x: (N, ...), not standardised. y: (N,) int64 class ids 0 .. K - 1, or (N, d) float64 values. about: what is known
+    before the splits are. given: the rows of parts that are given and not drawn: "test", or "test" and "validation".
+    unit, note, fields: see `GivenRows`. encoding: how further rows become x, once their mean and deviation are known.
+    """
+
+    x: Tensor | StoredRows
+    y: NDArray[np.int64] | NDArray[np.float64]
+    about: About
+    given: Mapping[str, RowIds] = field(default_factory=dict)
+    unit: str = "row"
+    note: str = ""
+    fields: Sequence[Field] = ()
+    encoding: Callable[[Scale, Scale], RowEncoding] | None = None
+
+    def splits(self, draw: Draw, train_size: int | None = None) -> Splits:
+        """Four splits, stratified by class; x, and values to regress, standardised by what the train split knows.
+
+        Vectors and series are standardised column by column, images channel by channel. Stored rows that fit into
+        memory are read.
+
+        Raises:
+            DataError, SettingError: rows that cannot be split so.
+        """
+        about = self.about
+        labels = None if about.task == "regression" else self.y.astype(np.int64)
+        if labels is not None:
+            about = replace(about, notices=(*about.notices, *check_classes(labels, about.classes)))
+        train, *others = self._parts(labels, draw)
+        parts = [cut_train(train, labels, train_size), *others]
+        x, mean, std = _standardised(self.x, parts[0])
+        y = torch.from_numpy(self.y)
+        if labels is None:
+            y, of_mean, of_std = _standardised_tensor(y.view(len(y), -1), parts[0])
+            about = replace(about, target_mean=of_mean, target_std=of_std)
+        return Splits(
+            *(_split(x, y, rows) for rows in parts),
+            about=replace(about, pixel_mean=mean, pixel_std=std) if self._has_pixels else about,
+            encoding=self.encoding and self.encoding(mean, std),
+            given=GivenRows(np.arange(len(y)), parts[-1], self.unit, self.note, self.fields),
+        )
+
+    @property
+    def _has_pixels(self) -> bool:
+        """Whether x are images of numbers from 0 to 1."""
+        if self.about.kind != "image":
+            return False
+        return bool(self.x.min() >= 0 and self.x.max() <= 1) if isinstance(self.x, Tensor) else self.x.dtype == "uint8"
+
+    def _parts(self, labels: RowIds | None, draw: Draw) -> list[RowIds]:
+        if not self.given:
+            return draw_parts(labels, len(self.y), draw)
+        if isinstance(draw, Fold):
+            raise SettingError(f"{self.about.name} has a test split of its own, and no rows to cut into folds.")
+        free = np.setdiff1d(np.arange(len(self.y)), np.concatenate(list(self.given.values())))
+        shares = [share for share, part in zip(SHARES, PARTS, strict=True) if part not in self.given]
+        sizes, rng = split_sizes(len(free), shares), np.random.default_rng(draw)
+        drawn = iter(split_rows(None if labels is None else labels[free], sizes, rng))
+        return [self.given[part] if part in self.given else free[next(drawn)] for part in PARTS]
+
+
+PARTS = ("train", "validation", "calibration", "test")
+
+
+def _split(x: Tensor | StoredRows, y: Tensor, rows: RowIds) -> Split:
+    places = torch.from_numpy(rows)
+    if isinstance(x, Tensor):
+        return Split(x[places], y[places])
+    part = x.part(places)
+    return Split(part[:] if x.size <= IN_MEMORY else part, y[places])
+
+
+def _standardised(x: Tensor | StoredRows, rows: RowIds) -> tuple[Tensor | StoredRows, Scale, Scale]:
+    if isinstance(x, Tensor):
+        return _standardised_tensor(x, rows)
+    x = x.standardised_by(rows)
+    return x, x.mean, x.std
+
+
+def _standardised_tensor(x: Tensor, rows: RowIds) -> tuple[Tensor, Scale, Scale]:
+    """x less its mean over its standard deviation, both over `rows`: of each column, or of each channel of images."""
+    over = [d for d in range(x.ndim) if d != (1 if x.ndim == 4 else x.ndim - 1)]
+    with using_threads(1):  # the sums are then the same on every machine alike
+        std, mean = torch.std_mean(x[torch.from_numpy(rows)].double(), dim=over, correction=0, keepdim=True)
+    std[std == 0] = 1
+    return ((x - mean) / std).float(), tuple(mean.flatten().tolist()), tuple(std.flatten().tolist())
