@@ -12,14 +12,13 @@ from torch import Tensor, nn
 from calmix.core.method import Method, Scheduled
 from calmix.core.task import Binary, Classification, Regression, Task
 from calmix.data import About, DataSource, Splits
+from calmix.data.splits import PARTS
 from calmix.errors import SettingError
 from calmix.models import ModelFactory, build, default_model, digest_of, name_of
 from calmix.results.store import DataFacts, RunFacts
 from calmix.threads import using_threads
 from calmix.train.robustness import Robustness
 from calmix.train.settings import TrainingSettings
-
-PARTS = ("train", "validation", "calibration", "test")
 
 
 @dataclass(frozen=True)

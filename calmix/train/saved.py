@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from calmix import __version__
 from calmix.data import Split
 from calmix.data.table.cells import numbers_of, tidy
-from calmix.data.table.frames import class_names
+from calmix.data.table.given import class_names
 from calmix.data.table.new_rows import TableEncoding, frame_of
 from calmix.errors import DataError, SettingError
 from calmix.models import MODELS, ModelFactory, build, name_of, read_model

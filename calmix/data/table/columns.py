@@ -40,6 +40,7 @@ class Taken:
     use: ColumnUse
     notice: str = ""
     day_first: bool = False  # whether days come before months in a date's text
+    unit: str = ""  # of numbers that have one in their cells
 
     def of_rows(self, rows: RowIds) -> "Taken":
         return replace(
@@ -132,7 +133,7 @@ def _examined(name: str, column: pd.Series, kept: bool) -> Taken:
         understood = numbers_of(column)
         note, notice = understood.note, understood.notice
         if is_number(understood.column):
-            return _number(name, understood.column, kept, note, notice)
+            return replace(_number(name, understood.column, kept, note, notice), unit=understood.unit)
         if _is_identifier(name, column):
             return taken("identifier", note="other text in each row")
         if _hardly_repeats(column):

@@ -4,7 +4,7 @@ n rows, d features
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,12 @@ class TableEncoding:
     """How rows become features, as the training rows taught it: plain numbers and texts, no code.
 
     encoders: in the order of the features. dates: the columns of dates, and whether days come before months in them.
+    units: of the columns of numbers that have one in their cells.
     """
 
     encoders: tuple[AnyEncoder, ...]
     dates: Mapping[str, bool]
+    units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[str]:
@@ -41,32 +43,40 @@ class TableEncoding:
         Raises:
             DataError: a column is missing, or holds other things than it did in training.
         """
+        cells, notices = self.cells(frame)
+        return self.features(cells), notices
+
+    def features(self, cells: Mapping[str, Cells]) -> NDArray[np.float32]:
+        """(n, d) of cells by column."""
+        return np.hstack([encoder(cells[encoder.column]).astype(np.float32) for encoder in self.encoders])
+
+    def cells(self, frame: pd.DataFrame) -> tuple[dict[str, Cells], list[str]]:
+        """The cells of the columns that are looked at, as the encoders take them, and what the user should be told."""
         given = {str(name): column for name, column in frame.items()}
         lacking = [name for name in self.columns if name not in given]
         if lacking:
             raise DataError(f"the table lacks columns that the network was trained on: {listed(lacking)}; add them.")
         notices: list[str] = []
         cells: dict[str, Cells] = {}
-        parts = []
         for encoder in self.encoders:
             name = encoder.column
             if name not in cells:
                 cells[name], told = self._cells(name, given[name], encoder)
                 notices += told
-            parts.append(encoder(cells[name]).astype(np.float32))
-        return np.hstack(parts), notices
+        return cells, notices
 
     def _cells(self, name: str, column: pd.Series, encoder: AnyEncoder) -> tuple[Cells, list[str]]:
         if name in self.dates:
             return _dates(name, tidy(column), self.dates[name]), []
         if isinstance(encoder, OneHot | LevelMeans):
             return _texts(name, tidy(column), encoder.levels)
-        return _numbers(name, tidy(column))
+        return _numbers(name, tidy(column), self.units.get(name, ""))
 
 
 def encoding_of(made: Encoded, used: Sequence[Taken]) -> TableEncoding:
     dates = {column.name: column.day_first for column in used if column.use.taken_for == "date"}
-    return TableEncoding(made.encoders, dates)
+    units = {column.name: column.unit for column in used if column.unit}
+    return TableEncoding(made.encoders, dates, units)
 
 
 def _dates(name: str, column: pd.Series, day_first: bool) -> Cells:
@@ -78,7 +88,7 @@ def _dates(name: str, column: pd.Series, day_first: bool) -> Cells:
     return dates.seconds
 
 
-def _numbers(name: str, column: pd.Series) -> tuple[Cells, list[str]]:
+def _numbers(name: str, column: pd.Series, unit: str) -> tuple[Cells, list[str]]:
     understood = numbers_of(column)
     if understood.column.isna().all():
         return np.full(len(column), np.nan), []
@@ -87,7 +97,15 @@ def _numbers(name: str, column: pd.Series) -> tuple[Cells, list[str]]:
     values = floats(understood.column)
     if (np.abs(values) > LARGEST).any():
         raise DataError(f"column {name!r} has values that are infinite or beyond float32; empty these cells.")
-    return values, [understood.notice] if understood.notice else []
+    notices = [understood.notice] if understood.notice else []
+    if unit and understood.unit and unit != understood.unit:
+        raise DataError(
+            f"column {name!r} was in {unit!r} in training, and is in {understood.unit!r} here; convert the numbers."
+        )
+    if unit != understood.unit:
+        had, has = (repr(one) if one else "no unit" for one in (unit, understood.unit))
+        notices.append(f"column {name!r} had {had} in training, and has {has} here: its numbers are taken as they are.")
+    return values, notices
 
 
 def _texts(name: str, column: pd.Series, levels: Sequence[str | None]) -> tuple[Cells, list[str]]:
