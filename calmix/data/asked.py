@@ -51,3 +51,9 @@ def check_ready(path: Path, ready: Mapping[str, Path]) -> None:
         other = known.setdefault(file.resolve(), f"the file of the {part} split")
         if other != f"the file of the {part} split":
             raise SettingError(f"--{part} is {file}, {other}; give a file of other rows.")
+
+
+def check_columns(name: str, columns: Collection[str], needed: Sequence[str]) -> None:
+    """Raise DataError where a ready-made part lacks a column. name: of its file."""
+    if lacking := [column for column in needed if column not in columns]:
+        raise DataError(f"{name} lacks the column {lacking[0]!r}, which the training file has; add it.")

@@ -232,7 +232,10 @@ class Fixed:
     @cached_property
     def _hash(self) -> str:
         parts = (self.given.train, self.given.validation, self.given.calibration, self.given.test)
-        return _fingerprint([tensor for part in parts for tensor in (part.x, part.y)], repr(self.given.about))
+        weights = [] if self.given.train_weights is None else [self.given.train_weights]
+        return _fingerprint(
+            [*(tensor for part in parts for tensor in (part.x, part.y)), *weights], repr(self.given.about)
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -308,9 +311,7 @@ def _unfoldable(source: TableFile | Frame) -> str:
     if ready:
         return f"{' and '.join(ready)} give splits that are ready-made, and folds draw them all; give seeds instead."
     if source.time is not None:
-        return (
-            "splits in the order of time are the same in every fold; give seeds instead, or --group in place of --time."
-        )
+        return "splits in the order of time are the same in every fold; give seeds, or --group in place of --time."
     return ""
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.util import hash_pandas_object
 
+from calmix.data.asked import check_columns
 from calmix.data.splits import PARTS, listed
 from calmix.data.table.cells import numbers_of, tidy
 from calmix.data.table.columns import LARGEST, floats, is_number
@@ -133,8 +134,7 @@ def read_part(table: TableRows, goal: Goal, encoding: TableEncoding, roles: Role
 
 def _read_part(table: TableRows, goal: Goal, encoding: TableEncoding, roles: Roles) -> ReadyPart:
     columns = {str(name): column for name, column in table.frame.items()}
-    if lacking := [name for name in (goal.target, *roles.splitting) if name not in columns]:
-        raise DataError(f"the table lacks the column {lacking[0]!r}, which the training file has; add it.")
+    check_columns("the table", columns, [goal.target, *roles.splitting])
     values = goal(columns[goal.target], table)
     places = np.flatnonzero(~np.isnan(values))
     if not len(places):
