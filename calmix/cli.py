@@ -960,7 +960,7 @@ def _source(options: Any) -> "DataSource":
     from calmix.data import Noisy, read_label_noise, read_source
 
     format = _format(options)
-    names = "target task train_size data_dir keep drop test validation group time weight".split()
+    names = "target", "task", "train_size", "data_dir", "keep", "drop", "test", "validation", "group", "time", "weight"
     source = read_source(options.data, **{name: options[name] for name in names}, format=format)
     return Noisy(source, read_label_noise(options.label_noise), options.data_dir) if options.label_noise else source
 

@@ -69,9 +69,9 @@ def weights_of(name: str, column: pd.Series, where: Where) -> NDArray[np.float64
     weights = _numbers(name, column, "weight", where, remedy)
     if (bad := weights < 0).any():
         first = int(bad.argmax())
+        example = f"{weights[first]:g} in {where(first)}"
         raise DataError(
-            f"column {name!r} holds weights below 0 in {bad.sum()} rows, such as {weights[first]:g} in {where(first)}; "
-            f"{remedy}."
+            f"column {name!r} holds weights below 0 in {bad.sum()} of {len(bad)} rows, such as {example}; {remedy}."
         )
     return weights
 
