@@ -752,6 +752,25 @@ def _add_data(parser: "OptionParser") -> None:
     table.add_argument(
         "--drop", nargs="+", type=str, default=[], metavar="COLUMN", help="columns to leave out (default: none)"
     )
+    for name in ("test", "validation"):
+        table.add_argument(
+            f"--{name}",
+            type=Path,
+            metavar="FILE",
+            help=f"a table that is the {name} split, whatever the seed (default: drawn)",
+        )
+    table.add_argument(
+        "--group",
+        type=str,
+        metavar="COLUMN",
+        help="rows of one value, such as a patient, stay in one split (default: none)",
+    )
+    table.add_argument(
+        "--time", type=str, metavar="COLUMN", help="train on what comes first, test on what comes last (default: none)"
+    )
+    table.add_argument(
+        "--weight", type=str, metavar="COLUMN", help="how often each training row is drawn (default: once an epoch)"
+    )
     table.add_argument("--describe", action="store_true", help="print what each column is taken for, and train nothing")
     _add_format(table)
 
@@ -908,16 +927,24 @@ def _asked_methods(texts: Sequence[str], settings: Sequence[str]) -> dict[str, d
 
 
 def _check_data(options: Any) -> None:
-    """Raise what reading the data would: for a name or a file that is not there, or for the target."""
-    from calmix.data.asked import check_task, path_of, target_of
+    """Raise what reading the data would: for a name or a file that is not there, for the target and other columns."""
+    from calmix.data.asked import check_columns, check_ready, check_task, path_of, target_of
 
     path = path_of(options.data, names_in("data.registry", "DATASETS"))
     check_task(options.task)
     if path is not None:
         from calmix.data.table.files import read_table  # pandas takes its time
+        from calmix.data.table.roles import Roles, check_roles
 
-        columns = list(read_table(path, _format(options)).frame)  # kept for when it is needed
-        target_of(columns, options.target, options.drop, path.name.removesuffix(".gz").removesuffix(path.suffix))
+        ready = {part: file for part in ("validation", "test") if (file := options[part]) is not None}
+        check_ready(path, ready)
+        columns, *others = (list(read_table(file, _format(options)).frame) for file in (path, *ready.values()))  # kept
+        name = path.name.removesuffix(".gz").removesuffix(path.suffix)
+        target = target_of(columns, options.target, options.drop, name)
+        roles = Roles(options.group, options.time, options.weight)
+        check_roles(roles, columns, target, options.keep, options.drop)
+        for file, names in zip(ready.values(), others, strict=True):
+            check_columns(file.name, names, [target, *roles.splitting])
 
 
 def _check_files(paths: Sequence[Path | None]) -> None:
@@ -933,7 +960,7 @@ def _source(options: Any) -> "DataSource":
     from calmix.data import Noisy, read_label_noise, read_source
 
     format = _format(options)
-    names = ("target", "task", "train_size", "data_dir", "keep", "drop")
+    names = "target", "task", "train_size", "data_dir", "keep", "drop", "test", "validation", "group", "time", "weight"
     source = read_source(options.data, **{name: options[name] for name in names}, format=format)
     return Noisy(source, read_label_noise(options.label_noise), options.data_dir) if options.label_noise else source
 

@@ -6,7 +6,7 @@ from typing import Literal
 from calmix.reading import visible
 
 NUMBER, DATE_PARTS, ONE_HOT, TARGET_ENCODING = "number", "date parts", "one-hot", "target encoding"
-TakenFor = Literal["number", "category", "date", "text", "identifier", "constant", "target"]
+TakenFor = Literal["number", "category", "date", "text", "identifier", "constant", "target", "group", "time", "weight"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,9 @@ class ColumnUse:
     taken_for: TakenFor
     missing: int = 0  # cells, of all rows
     levels: int = 0  # distinct values, of all rows
-    used_as: str = ""  # NUMBER, DATE_PARTS, ONE_HOT, TARGET_ENCODING, the task of a target; "" where left out
+    used_as: str = (
+        ""  # NUMBER, DATE_PARTS, ONE_HOT, TARGET_ENCODING, the task of a target, what a role is; "" where left out
+    )
     features: int = 0  # how many numbers a network sees of it
     note: str = ""  # why it is left out, or what was done to its cells
 

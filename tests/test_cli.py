@@ -27,6 +27,8 @@ from calmix.models import MODELS
 from calmix.report import page as pages
 from calmix.results.records import Failure
 from calmix.studies.comparison import kept, study
+from calmix.studies.comparison.compared import read_comparison
+from calmix.studies.comparison.goals import tested as rows_tested
 from calmix.studies.comparison.study import Comparison
 from calmix.train import Recipe, Robustness, TrainingSettings
 
@@ -709,6 +711,74 @@ def test_kept_columns_reach_the_source(table: Path, monkeypatch: pytest.MonkeyPa
         monkeypatch, str(table), "--target", "kind", "--keep", "id", "colour", "--seeds", "2", "--methods", "erm"
     )
     assert found.data == TableFile(table, "kind", keep=("id", "colour"))
+
+
+def test_parts_and_roles_reach_the_source(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    test = tmp_path / "test.csv"
+    pd.read_csv(table)[:40].assign(id=lambda frame: frame.id + 500, height=1.5).to_csv(test, index=False)
+    options = ["--target", "kind", "--seeds", "2", "--methods", "erm"]
+    found = asked_to_compare(monkeypatch, str(table), *options, "--test", str(test), "--group", "id")
+    assert found.data == TableFile(table, "kind", test=test, group="id")
+    found = asked_to_compare(monkeypatch, str(table), *options, "--validation", str(test), "--weight", "id")
+    assert found.data == TableFile(table, "kind", validation=test, weight="id")
+    found = asked_to_compare(monkeypatch, str(table), *options, "--time", "id")
+    assert found.data == TableFile(table, "kind", time="id")
+
+
+@pytest.mark.parametrize("role", ["group", "time"])
+def test_a_table_that_is_split_otherwise_goes_from_file_to_report_and_back(
+    role: str, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out, frame = tmp_path / "out", pd.read_csv(table)
+    frame.assign(visit=np.arange(120) // 4).to_csv(table, index=False)
+    command = ["compare", str(table), "--target", "kind", f"--{role}", "visit", "--out", str(out), *QUICK]
+    main(command)
+    said = {"group": "splits are by 'visit': all rows of a group", "time": "splits are in the order of 'visit'"}[role]
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert said in (out / "report.html").read_text().replace("&#39;", "'")
+    results = json.loads((out / "results.json").read_text())
+    assert {column["name"]: column["taken_for"] for column in results["data"]["columns"]}["visit"] == role
+    main([*command, "--resume"])  # nothing is trained again
+    assert [record["train_seconds"] for record in json.loads((out / "results.json").read_text())["runs"]] == [
+        record["train_seconds"] for record in results["runs"]
+    ]
+    main(["report", str(out)])
+
+
+def test_folds_of_groups_test_every_row_and_folds_of_ready_parts_are_refused(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    frame = pd.read_csv(table).assign(visit=np.arange(120) // 7)
+    frame.to_csv(table, index=False)
+    options = ["--target", "kind", "--folds", "4", "--methods", "erm", "--epochs", "1", "--workers", "1"]
+    main(["compare", str(table), *options, "--repeats", "1", "--group", "visit", "--out", str(tmp_path / "out")])
+    tested: list[int] = []
+    for seed in range(4):
+        with np.load(tmp_path / "out" / "predictions" / f"erm-seed{seed}.npz") as stored:
+            tested += stored["rows"].tolist()
+    assert sorted(tested) == list(range(2, 122))
+    assert rows_tested(read_comparison(tmp_path / "out").results) == 120
+    capsys.readouterr()
+    frame[:40].assign(height=1.5).to_csv(tmp_path / "test.csv", index=False)
+    sentence = refused(["compare", str(table), *options, "--test", str(tmp_path / "test.csv")], capsys)
+    assert "--test give splits that are ready-made, and folds draw them all; give seeds instead" in sentence
+
+
+def test_a_ready_made_test_split_is_described_and_new_rows_need_no_role(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    test, out = tmp_path / "test.csv", tmp_path / "out"
+    frame = pd.read_csv(table)
+    frame.assign(height=frame.height + 1).drop(columns="id").to_csv(test, index=False)
+    options = [str(table), "--target", "kind", "--test", str(test), "--weight", "id"]
+    main(["compare", *options, "--describe"])
+    printed = capsys.readouterr().out
+    assert "the test split is test.csv (120 rows), whatever the seed." in printed
+    assert re.search(r"id +weight +120 +weight of rows +not learned from", printed)
+    main(["train", *options, "--method", "erm", "--epochs", "1", "--out", str(out)])
+    main(["predict", str(out), str(test), "--out", str(tmp_path / "said.csv")])
+    assert len(pd.read_csv(tmp_path / "said.csv")) == 120
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,21 @@ def test_what_is_printed_of_columns_is_what_the_document_says(
     assert "\n".join(printed) in text
 
 
+def test_what_is_said_of_splits_is_what_the_document_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks("docs/splits.md")
+    exec(code, {})
+    text = (ROOT / "docs/splits.md").read_text(encoding="utf-8")
+    found = re.findall(r"```\n(calmix .*?)\n```\n\n```\n(.*?)\n```", text, re.DOTALL)
+    assert len(found) == 4
+    for command, said in found:
+        main(command.split()[1:])
+        printed = capsys.readouterr().out.splitlines()
+        assert [line for line in said.split("\n") if line not in printed] == [], (command, printed)
+
+
 def test_the_contributor_s_example_is_a_method():
     names: dict[str, Any] = {"__name__": "sharp_mixup"}
     (code,) = blocks("CONTRIBUTING.md")

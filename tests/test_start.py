@@ -34,6 +34,11 @@ REFUSED = [
     (["train", "own.csv", "--target", "knd"], "unknown target column 'knd'; did you mean 'kind'?"),
     (["compare", "own.csv"], "no target column was given for own; name one with --target: 'height', 'kind'."),
     (["diagnose", "own.csv", "--target", "kind", "--drop", "kind"], "'kind' is the target, and cannot be dropped"),
+    (["train", "own.csv", "--target", "kind", "--test", "missing.csv"], "file not found: missing.csv"),
+    (["train", "own.csv", "--target", "kind", "--test", "./own.csv"], "--test is own.csv, the training file"),
+    (["compare", "own.csv", "--target", "kind", "--validation", "few.csv"], "few.csv lacks the column 'kind'"),
+    (["compare", "own.csv", "--target", "kind", "--group", "hight"], "unknown group column 'hight'; did you mean"),
+    (["diagnose", "own.csv", "--target", "kind", "--time", "kind"], "'kind' is the target, and cannot be the time"),
     (["evaluate", "missing.csv"], "file not found: missing.csv"),
     (["evaluate", "own.csv", "--ood", "missing.npz"], "file not found: missing.npz"),
     (["predict", "net", "missing.csv"], "file not found: missing.csv"),
@@ -59,6 +64,7 @@ for arguments in json.loads(sys.argv[1]):
 def answers(commands: list[list[str]], folder: Path) -> list[tuple[str, list[str]]]:
     """What each command says on stderr, and what is loaded after it, all in one new process."""
     (folder / "own.csv").write_text("height,kind\n" + "1.5,a\n2.5,b\n" * 30)
+    (folder / "few.csv").write_text("height,size\n" + "1.5,a\n2.5,b\n" * 30)
     asked = [sys.executable, "-c", ANSWERS, json.dumps(commands)]
     result = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=folder)
     return [tuple(json.loads(line)) for line in result.stdout.splitlines()]

@@ -37,6 +37,8 @@ class TrainingLoss(nn.Module):
             without running statistics gets no pass for them.
         data: the training set, for methods that look beyond the batch: `(x, y)` as tensors, or a map-style data set
             of (x, y) rows. With it a method that remembers rows knows their number; other methods do not use it.
+        data_weights: (N,), how often each row of `data` is drawn as a partner, in proportion, by methods that draw
+            from all of it; as often as the loader draws it. None: alike.
 
     Attributes:
         terms: the last step's named terms, detached scalars.
@@ -66,7 +68,13 @@ class TrainingLoss(nn.Module):
     """
 
     def __init__(
-        self, method: Method | Scheduled, task: Task, seed: int = 0, batch_norm: str = "mixed", data: Any = None
+        self,
+        method: Method | Scheduled,
+        task: Task,
+        seed: int = 0,
+        batch_norm: str = "mixed",
+        data: Any = None,
+        data_weights: Tensor | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(method, Method | Scheduled):
@@ -82,7 +90,9 @@ class TrainingLoss(nn.Module):
         self.epoch: int = 0
         self.terms: dict[str, Tensor] = {}
         self.mix: Mix | None = None
-        self._training_set = None if data is None else TrainingSet(data)
+        if data is None and data_weights is not None:
+            raise SettingError("data_weights are of the rows of data, and no data were given; give data, too.")
+        self._training_set = None if data is None else TrainingSet(data, data_weights)
         self._memory = Memory(None if self._training_set is None else len(self._training_set))
         self._generator: torch.Generator | None = None
         self._saved_state: Tensor | None = None

@@ -31,12 +31,12 @@ class Shuffle:
 class WholeSet:
     """Every row once as anchor, in order, with a partner from the whole training set, each of its rows as likely.
 
-    The training loss must have the training set (`data`). A row can be its own partner, or two rows' partner.
+    The training loss must have the training set (`data`). A row can be its own partner, or two rows' partner. Where the
+    rows have weights (`data_weights`), they are likely in proportion.
     """
 
     def __call__(self, step: Step, generator: torch.Generator | None) -> Pairs:
-        known = len(training_set_of(step))
-        return pairs_with(step, torch.randint(known, (step.size,), generator=generator, device=step.device))
+        return pairs_with(step, training_set_of(step).draw(step.size, generator, step.device))
 
 
 def training_set_of(step: Step) -> TrainingSet:

@@ -35,11 +35,13 @@ class IndexedDataset(Dataset[tuple[Any, ...]]):
 class TrainingSet:
     """A training set of N rows, fetched by position: (x, y) as tensors (or trees of them), or a map-style data set.
 
-    x may be `Rows`, which are not in memory: those that are fetched are read.
+    x may be `Rows`, which are not in memory: those that are fetched are read. weights: (N,), how often each row is to
+    be drawn, in proportion; None: alike.
     """
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, weights: Tensor | None = None) -> None:
         self.data = data
+        self.weights = weights
         self._tensors = isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], Tensor | dict)
         if isinstance(data, dict) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
             raise SettingError(
@@ -52,6 +54,8 @@ class TrainingSet:
             raise SettingError("data must be the training set; got one without rows.")
         if isinstance(data, tuple | list) and len(data) == 2 and not self._tensors and not isinstance(data[0], tuple):
             raise SettingError("data must be the tuple (x, y) of tensors, or a data set with rows (x, y).")
+        if weights is not None:
+            _check_weights(weights, len(self))
         self._targets: Any = None
 
     def __len__(self) -> int:
@@ -63,6 +67,14 @@ class TrainingSet:
             y = self.data[1] if self._tensors else default_collate([self._row(i)[1] for i in range(len(self))])
             self._targets = task.target(map_leaves(lambda leaf: leaf.to(device), y))
         return self._targets
+
+    def draw(self, count: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
+        """Positions (count,), drawn with replacement."""
+        if self.weights is None:
+            return torch.randint(len(self), (count,), generator=generator, device=device)
+        ends = self.weights.to(device, torch.float64).cumsum(0)
+        places = torch.rand(count, generator=generator, device=device, dtype=torch.float64) * ends[-1]
+        return torch.searchsorted(ends, places, right=True).clamp(max=len(self) - 1)
 
     def fetch(self, index: Tensor) -> Batch:
         """The rows at the positions `index` (m,), on its device."""
@@ -89,6 +101,14 @@ def _taken(part: Any, index: Tensor) -> Any:
     if isinstance(part, Rows):
         return part[index.cpu()].to(index.device)
     return map_leaves(lambda leaf: leaf[index.to(leaf.device)].to(index.device), part)
+
+
+def _check_weights(weights: Tensor, count: int) -> None:
+    """Raise unless there is a finite weight of at least 0 for each of `count` rows, and one above 0."""
+    if weights.shape != (count,):
+        raise ShapeError(f"data_weights must be (n,), one for each of the {count} rows; got {tuple(weights.shape)}.")
+    if not weights.isfinite().all() or (weights < 0).any() or not weights.any():
+        raise SettingError("data_weights must be finite numbers of at least 0, and not all 0.")
 
 
 def concat_batches(batch: Batch, others: Batch) -> Batch:

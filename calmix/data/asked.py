@@ -1,6 +1,6 @@
 """What a user asks of data by name, answered before anything is loaded that takes its time."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from calmix.data.splits import TASKS, listed
@@ -42,3 +42,18 @@ def target_of(columns: Sequence[str], target: str | None, drop: Collection[str],
     if target in drop:
         raise SettingError(f"{target!r} is the target, and cannot be dropped; leave it out of --drop.")
     return target
+
+
+def check_ready(path: Path, ready: Mapping[str, Path]) -> None:
+    """Raise SettingError where the file of a ready-made part is that of another part. path: of the training file."""
+    known = {path.resolve(): "the training file"}
+    for part, file in ready.items():
+        other = known.setdefault(file.resolve(), f"the file of the {part} split")
+        if other != f"the file of the {part} split":
+            raise SettingError(f"--{part} is {file}, {other}; give a file of other rows.")
+
+
+def check_columns(name: str, columns: Collection[str], needed: Sequence[str]) -> None:
+    """Raise DataError where a ready-made part lacks a column. name: of its file."""
+    if lacking := [column for column in needed if column not in columns]:
+        raise DataError(f"{name} lacks the column {lacking[0]!r}, which the training file has; add it.")

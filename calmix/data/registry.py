@@ -1,20 +1,20 @@
 """DATASETS: the only table of names of data sets; and their splits, by name or by path."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from calmix.data.asked import check_task
+from calmix.data.asked import check_ready, check_task
 from calmix.data.bundled import breast_cancer, diabetes, wine
 from calmix.data.folders import digest_of_files
 from calmix.data.images import cifar10, digits, fashion_mnist
 from calmix.data.series import exchange_rate, exchange_rate_max
 from calmix.data.splits import Draw, Splits
 from calmix.data.table.format import DETECTED, TableFormat
+from calmix.data.table.roles import NO_ROLES, Roles
 from calmix.data.toys import circles, two_moons
 from calmix.errors import DataError, SettingError, UnknownNameError
-from calmix.reading import visible
 
 DATASETS: dict[str, Callable[..., Splits]] = {
     "digits": digits,
@@ -41,22 +41,28 @@ def path_splits(
     keep: Sequence[str],
     drop: Sequence[str] = (),
     format: TableFormat = DETECTED,
+    roles: Roles = NO_ROLES,
+    ready: Mapping[str, Path] | None = None,
 ) -> Splits:
-    """The splits of a table in a file."""
+    """The splits of a table in a file. ready: the files of ready-made splits, by name of PARTS."""
     from calmix.data.table.files import read_table  # pandas takes its time
     from calmix.data.table.frames import table_splits
+    from calmix.data.table.given import TableRows
 
     check_task(task)
+    check_ready(path, ready or {})
     name = path.name.removesuffix(".gz").removesuffix(path.suffix)
-    table = read_table(path, format)
-    options = {"task": task, "seed": seed, "train_size": train_size, "keep": keep, "drop": drop}
-    splits = table_splits(table.frame, target, name=name, source=str(path), **options)
-    notices = (*table.notices, *splits.about.notices)
-    assert splits.given is not None
-    note = f"{table.unit.capitalize()}s are those of {visible(path.name)}, counted from 1."
-    given = replace(splits.given, numbers=table.numbers[splits.given.numbers], unit=table.unit, note=note)
-    about = replace(splits.about, digest=digest_of_files([path]), notices=notices)
-    return replace(splits, about=about, given=given)
+    files = {"train": path, **(ready or {})}
+    tables = {part: read_table(file, format) for part, file in files.items()}
+    rows = {
+        part: TableRows(table.frame, str(files[part].name), table.numbers, table.unit) for part, table in tables.items()
+    }
+    options = {"task": task, "seed": seed, "train_size": train_size, "keep": keep, "drop": drop, "roles": roles}
+    training = rows.pop("train")
+    splits = table_splits(training.frame, target, name=name, source=str(path), **options, rows=training, ready=rows)
+    notices = (*(notice for table in tables.values() for notice in table.notices), *splits.about.notices)
+    about = replace(splits.about, digest=" ".join(digest_of_files([file]) for file in files.values()), notices=notices)
+    return replace(splits, about=about)
 
 
 def named_splits(name: str, seed: Draw, train_size: int | None, task: str | None, data_dir: Path | None) -> Splits:

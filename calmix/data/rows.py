@@ -38,7 +38,7 @@ class Field:
 
     name: str
     kind: Kind
-    values: Any  # (N,), an array or a pandas Series
+    values: Any  # (N or more,), an array or a pandas Series
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,8 @@ class GivenRows:
     """The rows of a data set as the user counts them.
 
     numbers: (N,) of all rows, ascending. test: (n,) the places of the test rows among them. unit: what is counted, in
-    the singular. note: a sentence that says from where. fields: the columns that are learned from, of tables.
+    the singular. note: a sentence that says from where. fields: the columns that
+    are learned from, of tables; of these rows and, after them, of others of the same data.
     """
 
     numbers: NDArray[np.int64]
@@ -101,7 +102,7 @@ def _numbers(field: Field, places: NDArray[np.int64]) -> list[_Judged]:
         larger = len(known) - int(np.searchsorted(known, value, "right"))
         side, inner = (1, smaller) if smaller >= larger else (-1, larger)
         far = abs(value - median) / (unit or 1.0)
-        text = _date(value) if field.kind == "date" else _number(field.values, place)
+        text = date_text(value) if field.kind == "date" else _number(field.values, place)
         return 2 * (len(known) - inner) / len(known), -float(far), _unusual(field, text, side, inner / len(known))
 
     return [judged(place) for place in places.tolist()]
@@ -141,7 +142,7 @@ def _number(values: Any, place: int) -> str:
     return text if len(text) <= 10 else f"{float(value):.6g}"
 
 
-def _date(seconds: float) -> str:
+def date_text(seconds: float) -> str:
     return str(np.datetime64(int(seconds), "s")).removesuffix("T00:00:00").replace("T", " ")
 
 

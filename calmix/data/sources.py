@@ -22,6 +22,7 @@ from calmix.data.registry import DATASETS, FOLDABLE, named_splits, path_splits
 from calmix.data.rows import Field, GivenRows
 from calmix.data.splits import About, Draw, Fold, Splits, listed
 from calmix.data.table.format import DETECTED, TableFormat
+from calmix.data.table.roles import Roles
 from calmix.data.whole import Whole
 from calmix.errors import DataError, SettingError, ShapeError
 from calmix.reprs import shown
@@ -68,7 +69,7 @@ class NamedSet:
 
 @dataclass(frozen=True)
 class TableFile:
-    """A table in a file; see `calmix.data.load`."""
+    """A table in a file, or in three; see `calmix.data.load`."""
 
     path: Path
     target: str | None
@@ -77,19 +78,39 @@ class TableFile:
     keep: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     format: TableFormat = DETECTED
-    foldable = True
+    test: Path | None = None
+    validation: Path | None = None
+    group: str | None = None
+    time: str | None = None
+    weight: str | None = None
 
     def __repr__(self) -> str:
-        """Without a format and columns to drop where there are none, so that texts of runs stay as they were."""
-        return shown(self, unless_default={"drop", "format"})
+        """Without what came after 0.1.0 where it is not used, so that texts of runs stay as they were."""
+        return shown(self, unless_default={"drop", "format", "test", "validation", "group", "time", "weight"})
+
+    @property
+    def foldable(self) -> bool:
+        return not self.unfoldable
+
+    @property
+    def unfoldable(self) -> str:
+        """Why the rows cannot be cut into folds, and what to do; nothing where they can be."""
+        return _unfoldable(self)
 
     def splits(self, seed: Draw) -> Splits:
-        return self._splits(seed, self.path.stat().st_mtime_ns if self.path.exists() else 0)
+        files = self.path, *self._ready.values()
+        return self._splits(seed, tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files))
+
+    @property
+    def _ready(self) -> dict[str, Path]:
+        given = {"validation": self.validation, "test": self.test}
+        return {part: path for part, path in given.items() if path is not None}
 
     @_keep_last
-    def _splits(self, seed: Draw, modified: int) -> Splits:
+    def _splits(self, seed: Draw, modified: tuple[int, ...]) -> Splits:
         options = self.train_size, self.task, self.keep, self.drop, self.format
-        return path_splits(self.path, self.target, seed, *options)
+        roles = Roles(self.group, self.time, self.weight)
+        return path_splits(self.path, self.target, seed, *options, roles, self._ready)
 
     def whole(self) -> "TableFile":
         return replace(self, train_size=None)
@@ -128,7 +149,8 @@ class Folds:
         if not can_fold(self.source):
             name = getattr(self.source, "name", "") or type(self.source).__name__
             raise SettingError(
-                f"{name} has splits that are given, or points that are drawn afresh, and no rows to cut into folds; "
+                getattr(self.source, "unfoldable", "")
+                or f"{name} has splits that are given, or points that are drawn afresh, and no rows to cut into folds; "
                 "give seeds instead."
             )
 
@@ -210,12 +232,18 @@ class Fixed:
     @cached_property
     def _hash(self) -> str:
         parts = (self.given.train, self.given.validation, self.given.calibration, self.given.test)
-        return _fingerprint([tensor for part in parts for tensor in (part.x, part.y)], repr(self.given.about))
+        weights = [] if self.given.train_weights is None else [self.given.train_weights]
+        return _fingerprint(
+            [*(tensor for part in parts for tensor in (part.x, part.y)), *weights], repr(self.given.about)
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Frame:
-    """A pandas DataFrame and the column to predict, split anew for every seed and encoded as a table file is."""
+    """A pandas DataFrame and the column to predict, split anew for every seed and encoded as a table file is.
+
+    test, validation: DataFrames of ready-made splits. Other fields are those of `calmix.data.load`.
+    """
 
     frame: Any
     target: str
@@ -224,30 +252,67 @@ class Frame:
     keep: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     name: str = "data"
-    foldable = True
+    test: Any = None
+    validation: Any = None
+    group: str | None = None
+    time: str | None = None
+    weight: str | None = None
+
+    @property
+    def foldable(self) -> bool:
+        return not self.unfoldable
+
+    @property
+    def unfoldable(self) -> str:
+        """Why the rows cannot be cut into folds, and what to do; nothing where they can be."""
+        return _unfoldable(self)
+
+    @property
+    def _ready(self) -> dict[str, Any]:
+        given = {"validation": self.validation, "test": self.test}
+        return {part: frame for part, frame in given.items() if frame is not None}
 
     @_keep_last
     def splits(self, seed: Draw) -> Splits:
         from calmix.data.table.frames import table_splits
+        from calmix.data.table.given import TableRows
 
-        chosen = {"keep": self.keep, "drop": self.drop}
+        chosen = {"keep": self.keep, "drop": self.drop, "roles": Roles(self.group, self.time, self.weight)}
         options = {"task": self.task, "seed": seed, "train_size": self.train_size, **chosen}
-        return table_splits(self.frame, self.target, name=self.name, source="a DataFrame", **options)
+        ready = {
+            part: TableRows(frame, f"the {part} frame", np.arange(len(frame))) for part, frame in self._ready.items()
+        }
+        return table_splits(self.frame, self.target, name=self.name, source="a DataFrame", **options, ready=ready)
 
     def whole(self) -> "Frame":
         return replace(self, train_size=None)
 
     def __repr__(self) -> str:
-        options = self.target, self.task, self.train_size, self.keep, self.drop
-        return f"Frame({self._hash}, {', '.join(map(repr, options))})"
+        options = [repr(one) for one in (self.target, self.task, self.train_size, self.keep, self.drop)]
+        options += [f"{part}={_digest_of_frame(frame)}" for part, frame in self._ready.items()]
+        options += [f"{role}={name!r}" for role, name in Roles(self.group, self.time, self.weight).named.items()]
+        return f"Frame({self._hash}, {', '.join(options)})"
 
     @cached_property
     def _hash(self) -> str:
-        from pandas.util import hash_pandas_object
+        return _digest_of_frame(self.frame)
 
-        hash_rows: Any = hash_pandas_object
-        rows = hash_rows(self.frame, index=False).to_numpy()
-        return f"{self.frame.shape} {_digest([rows], str(self.frame.dtypes.to_dict()))}"
+
+def _digest_of_frame(frame: Any) -> str:
+    from pandas.util import hash_pandas_object
+
+    hash_rows: Any = hash_pandas_object
+    return f"{frame.shape} {_digest([hash_rows(frame, index=False).to_numpy()], str(frame.dtypes.to_dict()))}"
+
+
+def _unfoldable(source: TableFile | Frame) -> str:
+    """Why a table cannot be cut into folds, and what to do; nothing where it can be."""
+    ready = [f"--{part}" for part in ("test", "validation") if getattr(source, part) is not None]
+    if ready:
+        return f"{' and '.join(ready)} give splits that are ready-made, and folds draw them all; give seeds instead."
+    if source.time is not None:
+        return "splits in the order of time are the same in every fold; give seeds, or --group in place of --time."
+    return ""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -406,6 +471,11 @@ def read_source(
     keep: Sequence[str] = (),
     drop: Sequence[str] = (),
     format: TableFormat = DETECTED,
+    test: Path | None = None,
+    validation: Path | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    weight: str | None = None,
 ) -> NamedSet | TableFile:
     """The source that a text stands for.
 
@@ -418,12 +488,17 @@ def read_source(
         keep: Columns of a table to use although they look like identifiers or free text.
         drop: Columns of a table to leave out.
         format: How the table is written, where the file does not show it.
+        test, validation: Files of ready-made splits of a table.
+        group, time, weight: Columns of a table by which rows are split or weighed.
 
     Raises:
         UnknownNameError: no such data set. SettingError: an option that would be ignored.
     """
     path = path_of(data, DATASETS)
+    further = {"test": test, "validation": validation, "group": group, "time": time, "weight": weight}
     if path is None:
+        if given := [name for name, value in further.items() if value is not None]:
+            raise SettingError(f"{', '.join(given)} is for tables of your own, and {data} is none: leave it out.")
         if target is not None or keep or drop:
             raise SettingError(
                 f"target, keep and drop are for tables of your own; {data} has its columns set: leave them out."
@@ -435,7 +510,7 @@ def read_source(
         raise SettingError(
             f"data_dir is for sets that have names and files; {data!r} is not one of them: leave it out."
         )
-    return TableFile(path, target, task, train_size, tuple(keep), tuple(drop), format)
+    return TableFile(path, target, task, train_size, tuple(keep), tuple(drop), format, **further)
 
 
 def load(
@@ -449,6 +524,11 @@ def load(
     keep: Sequence[str] = (),
     drop: Sequence[str] = (),
     format: TableFormat = DETECTED,
+    test: Path | None = None,
+    validation: Path | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    weight: str | None = None,
 ) -> Splits:
     """The four splits of a named data set, or of a table in a file: .csv, .xlsx, .parquet and others.
 
@@ -462,6 +542,14 @@ def load(
         keep: columns of a table to use although they look like identifiers or free text.
         drop: columns of a table to leave out.
         format: how the table is written, e.g. `TableFormat(sep=";")`, where the file does not show it.
+        test: a table of the same columns: the test split of every seed. The other splits are drawn from `data`, with
+            the shares that they have among themselves (6 : 1 : 1).
+        validation: a table of the same columns: the validation split; the calibration split is drawn from `data`.
+        group: a column of a table; rows of one value stand in one split. It is not learned from.
+        time: a column of dates or numbers; rows to train on come before those of validation, calibration and test, in
+            this order, whatever the seed. It is learned from only where it is in keep.
+        weight: a column of numbers of at least 0: how often a row to train on is drawn, in proportion; metrics count
+            every row once. It is not learned from.
 
     Raises:
         UnknownNameError: no such data set, task or column.
@@ -473,7 +561,8 @@ def load(
     (50, 35, 'classification')
     """
     options = {"train_size": train_size, "data_dir": data_dir, "keep": keep, "drop": drop, "format": format}
-    return read_source(data, target=target, task=task, **options).splits(seed)
+    further = {"test": test, "validation": validation, "group": group, "time": time, "weight": weight}
+    return read_source(data, target=target, task=task, **options, **further).splits(seed)
 
 
 def _fingerprint(tensors: Sequence[Tensor], text: str) -> str:

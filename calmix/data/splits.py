@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # a table's file is read without PyTorch
 RowIds = NDArray[np.int64]
 
 TASKS = ("classification", "binary", "regression")
+PARTS = ("train", "validation", "calibration", "test")
 SHARES = (6, 1, 1, 2)  # tenths of the rows for train, validation, calibration, test, where no test set is official
 
 
@@ -109,6 +110,7 @@ class Splits:
     about: About
     train_rows: RowIds | None = field(default=None, compare=False)  # train's places in an official training part
     encoding: RowEncoding | None = field(default=None, compare=False)  # None: new rows cannot be made from files
+    train_weights: "Tensor | None" = field(default=None, compare=False)  # (n,) how often each row is drawn; None: alike
     given: GivenRows | None = field(default=None, compare=False)  # where test rows are found; None: nowhere
 
 
@@ -129,26 +131,27 @@ class Fold:
 Draw = int | Fold  # how the rows of a set are drawn into splits: by a seed, or by folds
 
 
-def draw_parts(labels: RowIds | None, n: int, draw: Draw) -> list[RowIds]:
+def draw_parts(labels: RowIds | None, n: int, draw: Draw, shares: Sequence[int] = SHARES) -> list[RowIds]:
     """The rows of train, validation, calibration and test, of n in all; stratified by labels (n,) where given.
 
     Of a seed: `split_sizes`. Of a fold: it is the test split, and the other folds are drawn into the others, 6 : 1 : 1.
+    shares: of a seed, those of the parts that are drawn, where others are given.
 
     Raises DataError where a part would be empty.
     """
     if not isinstance(draw, Fold):
-        return split_rows(labels, split_sizes(n), np.random.default_rng(draw))
+        return split_rows(labels, split_sizes(n, shares), np.random.default_rng(draw))
     if n // draw.of < 1 or n - n // draw.of - 1 < len(SHARES):
         raise DataError(f"{n} rows cannot be cut into {draw.of} folds; give more rows or fewer folds.")
     sizes = [n // draw.of + (number < n % draw.of) for number in range(draw.of)]
-    folds = split_rows(labels, sizes, np.random.default_rng([_FOLDS, draw.repeat]))
+    folds = split_rows(labels, sizes, np.random.default_rng([FOLDS, draw.repeat]))
     others = np.concatenate([rows for number, rows in enumerate(folds) if number != draw.number])
-    rng = np.random.default_rng([_FOLDS, draw.repeat, draw.number])
+    rng = np.random.default_rng([FOLDS, draw.repeat, draw.number])
     parts = split_rows(None if labels is None else labels[others], split_sizes(len(others), SHARES[:3]), rng)
     return [*(others[rows] for rows in parts), folds[draw.number]]
 
 
-_FOLDS = 0xF01D  # streams of their own, so that no fold repeats the draw of a seed
+FOLDS = 0xF01D  # streams of their own, so that no fold repeats the draw of a seed
 
 
 def split_sizes(n: int, shares: Sequence[int] = SHARES) -> tuple[int, ...]:
@@ -229,18 +232,19 @@ def cut_train(train: RowIds, labels: RowIds | None, train_size: int | None) -> R
 
 
 def check_classes(
-    labels: RowIds, classes: Sequence[str], remedy: str = "merge it with another or remove it"
+    labels: RowIds, classes: Sequence[str], remedy: str = "merge it with another or remove it", parts: int = len(SHARES)
 ) -> list[str]:
-    """Notices on classes with fewer rows than the four splits; DataError if a class has a single row."""
+    """Notices on classes with fewer rows than the splits that are drawn; DataError if a class has a single row."""
     counts = dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
     single = [name for name, count in counts.items() if count == 1]
     if single:
         has = f"class {single[0]!r} has 1 row" if len(single) == 1 else f"classes {listed(single)} have 1 row each"
         raise DataError(f"{has}; a class needs rows to train and to test on: {remedy}.")
+    drawn = {2: "two", 3: "three", 4: "four"}[parts]
     return [
-        f"class {name!r} has {count} rows, fewer than the four splits, so some split lacks it."
+        f"class {name!r} has {count} rows, fewer than the {drawn} splits, so some split lacks it."
         for name, count in counts.items()
-        if count < len(SHARES)
+        if count < parts
     ]
 
 

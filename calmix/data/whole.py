@@ -15,6 +15,7 @@ from calmix.data.new_rows import RowEncoding
 from calmix.data.rows import Field, GivenRows
 from calmix.data.splits import (
     IN_MEMORY,
+    PARTS,
     SHARES,
     About,
     Draw,
@@ -97,9 +98,6 @@ class Whole:
         sizes, rng = split_sizes(len(free), shares), np.random.default_rng(draw)
         drawn = iter(split_rows(None if labels is None else labels[free], sizes, rng))
         return [self.given[part] if part in self.given else free[next(drawn)] for part in PARTS]
-
-
-PARTS = ("train", "validation", "calibration", "test")
 
 
 def _split(x: Tensor | StoredRows, y: Tensor, rows: RowIds) -> Split:

@@ -20,7 +20,8 @@ class TargetNeighbours:
     """Draws a partner j for every row i with probability proportional to exp(-|y_i - y_j|^2 / (2 bandwidth^2)).
 
     j is a row of the whole training set, which the training loss must then have (`data`), or with whole_set=False of
-    the batch. For n rows of the batch and N of the set it takes time n N and a fixed amount of memory, never N^2.
+    the batch. Where the rows of the training set have weights, the probability is multiplied by that of row j. For n
+    rows of the batch and N of the set it takes time n N and a fixed amount of memory, never N^2.
     """
 
     bandwidth: float = 1.0
@@ -34,16 +35,24 @@ class TargetNeighbours:
         if not self.whole_set:
             rows = torch.arange(step.size, device=step.device)
             return Pairs(rows, self.sample(target, target, generator))
-        known = side_by_side(training_set_of(step).targets(step.task, step.device))
-        return pairs_with(step, self.sample(target, known, generator))
+        training_set = training_set_of(step)
+        known = side_by_side(training_set.targets(step.task, step.device))
+        return pairs_with(step, self.sample(target, known, generator, training_set.weights))
 
-    def sample(self, target: Tensor, known: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Positions (n,) among `known` (N, K), one for each row of `target` (n, K)."""
+    def sample(
+        self, target: Tensor, known: Tensor, generator: torch.Generator | None, weights: Tensor | None = None
+    ) -> Tensor:
+        """Positions (n,) among `known` (N, K), one for each row of `target` (n, K).
+
+        weights: (N,), by which the probabilities are multiplied.
+        """
         uniform = torch.rand(len(target), 1, generator=generator, device=target.device, dtype=torch.float64)
         known, chunks = known.double(), -(-len(target) * len(known) // _CHUNK)
+        log_weights = None if weights is None else weights.to(known).log()
         picks = []
         for rows, u in zip(target.double().chunk(chunks), uniform.chunk(chunks), strict=True):
             exponent = -torch.cdist(rows, known).square() / (2 * self.bandwidth**2)
+            exponent = exponent if log_weights is None else exponent + log_weights
             cumulative = (exponent - exponent.amax(1, keepdim=True)).exp().cumsum(1)
             picks.append(torch.searchsorted(cumulative, u * cumulative[:, -1:]).squeeze(1))
         return torch.cat(picks).clamp(max=len(known) - 1)

@@ -17,17 +17,21 @@ Loaded = tuple[Tensor, Tensor, Tensor]  # x, y, index
 class Batches:
     """The rows of a split as (x, y, index), in a new order every epoch where a seed is given.
 
-    weights: (n,), how often each row is drawn, in proportion, instead of once an epoch; it needs a seed. Batches are
-    nearly equal (sizes differ by at most one), so there is no small last one. Rows that are not in memory are read
-    ahead, by as many processes as they ask for. waited: seconds that whoever took batches has waited for them.
+    weights: (n,), how often each row is drawn, in proportion, instead of once an epoch; it needs a seed. evenly: in
+    every epoch a row comes n w_i / sum w times, rounded down or up (systematic sampling); else each draw is alone.
+    Batches are nearly equal (sizes differ by at most one), so there is no small last one. Rows that are not in memory
+    are read ahead, by as many processes as they ask for. waited: seconds that whoever took batches has waited for them.
     """
 
-    def __init__(self, split: Split, size: int, seed: int | None = None, weights: Tensor | None = None) -> None:
+    def __init__(
+        self, split: Split, size: int, seed: int | None = None, weights: Tensor | None = None, evenly: bool = False
+    ) -> None:
         assert weights is None or seed is not None, "rows are drawn from a seed"
         self.split = split
         self.waited = 0.0
         self._count = -(-len(split) // size)
         self._shares = None if weights is None else weights.cumsum(0) / weights.sum()
+        self._weights = weights if evenly else None
         self._generator = None if seed is None else torch.Generator().manual_seed(seed)
 
     def __len__(self) -> int:
@@ -63,8 +67,25 @@ class Batches:
             return torch.arange(rows)
         if self._shares is None:
             return torch.randperm(rows, generator=self._generator)
+        if self._weights is not None:
+            return evenly_drawn(self._weights, self._generator)
         drawn = torch.rand(rows, generator=self._generator, dtype=torch.float64)
         return torch.searchsorted(self._shares, drawn, right=True).clamp(max=rows - 1)
+
+
+def evenly_drawn(weights: Tensor, generator: torch.Generator) -> Tensor:
+    """n of n rows (n,), each n w_i / sum w times, rounded down or up, in random order.
+
+    >>> evenly_drawn(torch.tensor([3.0, 0.0, 1.0, 0.0]), torch.Generator()).bincount(minlength=4)
+    tensor([3, 0, 1, 0])
+    """
+    rows = len(weights)
+    order = torch.randperm(rows, generator=generator)
+    ends = weights.double()[order].cumsum(0)
+    ends = ends / ends[-1] * rows  # of each row's stretch of the line from 0 to n, on which points stand 1 apart
+    points = torch.arange(rows) + torch.rand(1, generator=generator, dtype=torch.float64)
+    drawn = order[torch.searchsorted(ends, points, right=True).clamp(max=rows - 1)]
+    return drawn[torch.randperm(rows, generator=generator)]
 
 
 class _Read(Dataset[Loaded]):

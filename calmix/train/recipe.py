@@ -12,14 +12,13 @@ from torch import Tensor, nn
 from calmix.core.method import Method, Scheduled
 from calmix.core.task import Binary, Classification, Regression, Task
 from calmix.data import About, DataSource, Splits
+from calmix.data.splits import PARTS
 from calmix.errors import SettingError
 from calmix.models import ModelFactory, build, default_model, digest_of, name_of
 from calmix.results.store import DataFacts, RunFacts
 from calmix.threads import using_threads
 from calmix.train.robustness import Robustness
 from calmix.train.settings import TrainingSettings
-
-PARTS = ("train", "validation", "calibration", "test")
 
 
 @dataclass(frozen=True)
@@ -88,17 +87,24 @@ def task_of(about: About) -> Task:
 def weighted_task(splits: Splits, settings: TrainingSettings) -> Task:
     """The task that a data set poses, with class weights n / (K n_k) where the settings ask for balanced ones.
 
+    Where rows have weights, n_k is the weight of class k, and n that of all rows, in units of the mean.
+
     Raises:
-        SettingError: weights of classes, or a sampler of them, for data without classes.
+        SettingError: weights of classes, or a sampler of them, for data without classes; a sampler of classes for data
+            with weights of rows, which are one.
     """
     about = splits.about
+    if splits.train_weights is not None and settings.sampler == "balanced":
+        raise SettingError("weights of rows and --sampler balanced both say how often rows are drawn; give one.")
     if about.task != "classification" and "balanced" in (settings.class_weight, settings.sampler):
         remedy = "take --task classification" if about.task == "binary" else "leave them out"
         raise SettingError(f"class weights and samplers are for classes, and {about.name} is {about.task}; {remedy}.")
     if settings.class_weight == "none":
         return task_of(about)
-    rows = class_rows(splits)
-    weights = rows.sum() / (len(rows) * rows.clamp(min=1).double())
+    rows = class_rows(splits).double()
+    if (of_rows := splits.train_weights) is not None:
+        rows = torch.zeros_like(rows).index_add(0, splits.train.y.view(-1).long(), of_rows / of_rows.mean())
+    weights = rows.sum() / (len(rows) * torch.where(rows > 0, rows, 1.0))
     return Classification(len(rows), weight=tuple(weights.tolist()))
 
 
@@ -109,8 +115,8 @@ def class_rows(splits: Splits) -> Tensor:
 
 def sampling_weights(splits: Splits, settings: TrainingSettings) -> Tensor | None:
     """(n,): how often each training row is drawn; None where every row comes once an epoch."""
-    if settings.sampler == "shuffled":
-        return None
+    if splits.train_weights is not None or settings.sampler == "shuffled":
+        return splits.train_weights
     return 1 / class_rows(splits)[splits.train.y.view(-1).long()].double()
 
 

@@ -73,7 +73,7 @@ def train(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Trai
     task = weighted_task(splits, settings)
     of_order, of_mixes, of_augmentation, of_network = map(int, np.random.SeedSequence(recipe.seed).generate_state(4))
     data = splits.train.rows, splits.train.y
-    training_loss = TrainingLoss(recipe.method, task, of_mixes, settings.batch_norm, data)
+    training_loss = TrainingLoss(recipe.method, task, of_mixes, settings.batch_norm, data, splits.train_weights)
     module = Module(model.train(), training_loss, settings, splits.about.natural, of_augmentation)
     every = 1 if settings.select == "best" else max(1, settings.epochs // _VALIDATIONS)
     keeper = Keeper(settings.select, on_epoch)
@@ -94,7 +94,8 @@ def train(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Trai
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        batches = Batches(splits.train, settings.batch_size, of_order, sampling_weights(splits, settings))
+        weights, evenly = sampling_weights(splits, settings), splits.train_weights is not None
+        batches = Batches(splits.train, settings.batch_size, of_order, weights, evenly)
         trainer.fit(module, batches, Batches(splits.validation, _VALIDATED_ROWS))
         if keeper.state is not None:
             model.load_state_dict(keeper.state)

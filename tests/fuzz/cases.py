@@ -73,7 +73,15 @@ def tables(random: Random, corpus: Path, folder: Path) -> Case:
         own.write_bytes(damage.gzip_of(random, raw) if kind == "csv.gz" else raw)
     target = random.choice(("kind", "kind", "kind", "height", "since", "id"))
     more = random.choice(([], ["--keep", "since"], ["--keep", "since", "id"], ["--task", "regression"]))
-    return Case(["train", own.name, "--target", target, *more, *TINY, "--out", OUT])
+    data = own.name
+    if random.random() < 0.4:
+        column = random.choice(("since", "since", "colour", "id", "height", "kind", "x"))
+        more = [random.choice(("--group", "--time", "--weight")), column]
+    if random.random() < 0.3:  # the damaged table is a part, and a sound one is trained on
+        data, part = f"sound.{kind}", random.choice(("--test", "--validation"))
+        shutil.copy(corpus / f"table.{kind}", folder / data)
+        more = [*more, part, own.name]
+    return Case(["train", data, "--target", target, *more, *TINY, "--out", OUT])
 
 
 def predict(random: Random, corpus: Path, folder: Path) -> Case:
@@ -169,6 +177,10 @@ VALUES = {
     "corruptions": ["jpeg", "x", "ALL"],
     "target": ["kind", ""],
     "keep": ["x"],
+    "test": ["nowhere.csv", ""],
+    "group": ["since", "id", "x"],
+    "time": ["since", "kind", ""],
+    "weight": ["id", "height", "x"],
     "data-dir": ["nowhere", "\0", ""],
     "bogus": [1],
 }  # fmt: skip

@@ -20,11 +20,15 @@ FEW = 20  # levels that a column of numbers and words may have to be taken as ca
 
 @dataclass(frozen=True)
 class Understood:
-    """A column whose cells were looked at. note: for its line in the summary. notice: what the user should be told."""
+    """A column whose cells were looked at. note: for its line in the summary. notice: what the user should be told.
+
+    unit: of numbers, as it stands in their cells.
+    """
 
     column: pd.Series
     note: str = ""
     notice: str = ""
+    unit: str = ""
 
 
 def tidy(column: pd.Series) -> pd.Series:
@@ -93,7 +97,7 @@ def numbers_of(column: pd.Series) -> Understood:
         if odd
         else ""
     )
-    return Understood(values, "; ".join(filter(None, notes)), notice)
+    return Understood(values, "; ".join(filter(None, notes)), notice, unit)
 
 
 def _mixed(column: pd.Series, odd: Counter[str], total: int, levels: int) -> Understood:

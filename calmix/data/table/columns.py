@@ -40,6 +40,7 @@ class Taken:
     use: ColumnUse
     notice: str = ""
     day_first: bool = False  # whether days come before months in a date's text
+    unit: str = ""  # of numbers that have one in their cells
 
     def of_rows(self, rows: RowIds) -> "Taken":
         return replace(
@@ -132,7 +133,7 @@ def _examined(name: str, column: pd.Series, kept: bool) -> Taken:
         understood = numbers_of(column)
         note, notice = understood.note, understood.notice
         if is_number(understood.column):
-            return _number(name, understood.column, kept, note, notice)
+            return replace(_number(name, understood.column, kept, note, notice), unit=understood.unit)
         if _is_identifier(name, column):
             return taken("identifier", note="other text in each row")
         if _hardly_repeats(column):
@@ -291,3 +292,11 @@ def _day_first(text: pd.Series) -> bool:
         return False
     first, second = (found[place].astype(int) for place in (0, 2))
     return bool((first > 12).any()) or bool((found[1] == ".").any() and not (second > 12).any())
+
+
+def class_names(goal: pd.Series) -> NDArray[np.object_]:
+    """(n,) what the classes of a target are called: whole numbers without a point; None where missing."""
+    if is_number(goal):
+        goal = goal.astype(np.float64).astype(object)
+    names = goal.astype(object).map(lambda cell: str(cell).removesuffix(".0") if isinstance(cell, float) else str(cell))
+    return np.where(goal.isna(), np.array(None), names.to_numpy(object))

@@ -4,7 +4,7 @@ n rows, d features
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from calmix.data.new_rows import NewRows
 from calmix.data.splits import listed
 from calmix.data.table.cells import numbers_of, tidy
-from calmix.data.table.columns import LARGEST, Taken, dates_of, floats, is_number
+from calmix.data.table.columns import LARGEST, Taken, class_names, dates_of, floats, is_number
 from calmix.data.table.encoding import AnyEncoder, Cells, Encoded, OneHot, cells_of
 from calmix.data.table.files import read_table
 from calmix.data.table.format import TableFormat
@@ -30,13 +30,15 @@ class TableEncoding:
     """How rows become features, as the training rows taught it: plain numbers and texts, no code.
 
     encoders: in the order of the features. dates: the columns of dates, and whether days come before months in them.
-    target: the column that is predicted; regression: whether it holds numbers.
+    target: the column that is predicted; regression: whether it holds numbers. units: of the columns of numbers that
+    have one in their cells.
     """
 
     encoders: tuple[AnyEncoder, ...]
     dates: Mapping[str, bool]
     target: str
     regression: bool
+    units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[str]:
@@ -52,20 +54,28 @@ class TableEncoding:
             DataError: a column is missing, or holds other things than it did in training.
         """
         frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
+        truth = next((column for name, column in frame.items() if str(name) == self.target), None)
+        cells, notices = self.cells(frame)
+        return NewRows(torch.from_numpy(self.features(cells)), truth=self._truth(truth), notices=notices)
+
+    def features(self, cells: Mapping[str, Cells]) -> NDArray[np.float32]:
+        """(n, d) of cells by column."""
+        return np.hstack([encoder(cells[encoder.column]).astype(np.float32) for encoder in self.encoders])
+
+    def cells(self, frame: pd.DataFrame) -> tuple[dict[str, Cells], list[str]]:
+        """The cells of the columns that are looked at, as the encoders take them, and what the user should be told."""
         given = {str(name): column for name, column in frame.items()}
         lacking = [name for name in self.columns if name not in given]
         if lacking:
             raise DataError(f"the table lacks columns that the network was trained on: {listed(lacking)}; add them.")
         notices: list[str] = []
         cells: dict[str, Cells] = {}
-        parts = []
         for encoder in self.encoders:
             name = encoder.column
             if name not in cells:
                 cells[name], told = self._cells(name, given[name], encoder)
                 notices += told
-            parts.append(encoder(cells[name]).astype(np.float32))
-        return NewRows(torch.from_numpy(np.hstack(parts)), truth=self._truth(given.get(self.target)), notices=notices)
+        return cells, notices
 
     def read(self, path: Path, format: TableFormat) -> NewRows:
         table = read_table(path, format)
@@ -89,20 +99,13 @@ class TableEncoding:
             return _dates(name, tidy(column), self.dates[name]), []
         if isinstance(encoder, OneHot | LevelMeans):
             return _texts(name, tidy(column), encoder.levels)
-        return _numbers(name, tidy(column))
+        return _numbers(name, tidy(column), self.units.get(name, ""))
 
 
 def encoding_of(made: Encoded, used: Sequence[Taken], target: str, regression: bool) -> TableEncoding:
     dates = {column.name: column.day_first for column in used if column.use.taken_for == "date"}
-    return TableEncoding(made.encoders, dates, target, regression)
-
-
-def class_names(goal: pd.Series) -> NDArray[Any]:
-    """(n,) what the classes of a target are called: whole numbers without a point; None where missing."""
-    if is_number(goal):
-        goal = goal.astype(np.float64).astype(object)
-    names = goal.astype(object).map(lambda cell: str(cell).removesuffix(".0") if isinstance(cell, float) else str(cell))
-    return np.where(goal.isna(), np.array(None), names.to_numpy(object))
+    units = {column.name: column.unit for column in used if column.unit}
+    return TableEncoding(made.encoders, dates, target, regression, units)
 
 
 def _dates(name: str, column: pd.Series, day_first: bool) -> Cells:
@@ -114,7 +117,7 @@ def _dates(name: str, column: pd.Series, day_first: bool) -> Cells:
     return dates.seconds
 
 
-def _numbers(name: str, column: pd.Series) -> tuple[Cells, list[str]]:
+def _numbers(name: str, column: pd.Series, unit: str) -> tuple[Cells, list[str]]:
     understood = numbers_of(column)
     if understood.column.isna().all():
         return np.full(len(column), np.nan), []
@@ -123,7 +126,15 @@ def _numbers(name: str, column: pd.Series) -> tuple[Cells, list[str]]:
     values = floats(understood.column)
     if (np.abs(values) > LARGEST).any():
         raise DataError(f"column {name!r} has values that are infinite or beyond float32; empty these cells.")
-    return values, [understood.notice] if understood.notice else []
+    notices = [understood.notice] if understood.notice else []
+    if unit and understood.unit and unit != understood.unit:
+        raise DataError(
+            f"column {name!r} was in {unit!r} in training, and is in {understood.unit!r} here; convert the numbers."
+        )
+    if unit != understood.unit:
+        had, has = (repr(one) if one else "no unit" for one in (unit, understood.unit))
+        notices.append(f"column {name!r} had {had} in training, and has {has} here: its numbers are taken as they are.")
+    return values, notices
 
 
 def _texts(name: str, column: pd.Series, levels: Sequence[str | None]) -> tuple[Cells, list[str]]:

@@ -61,7 +61,8 @@ def tested(results: Results) -> int:
         return sizes["test"]
     most = folds * sizes["test"]  # the first fold is one of the largest, and none is smaller by more than a row
     rows = sum(sizes.values())  # all, unless --train-size left some out
-    return rows if most - folds < rows <= most else most
+    by_group = any(column.taken_for == "group" for column in results.facts.data.columns)  # folds of unequal sizes
+    return rows if by_group or most - folds < rows <= most else most
 
 
 def tested_of_rarest(results: Results) -> int:

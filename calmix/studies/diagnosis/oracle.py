@@ -125,7 +125,7 @@ def train_oracle(
     kept: a file that keeps its weights; they are taken from there if the same recipe made them.
     """
     others = parts.others
-    source = Fixed(replace(parts.splits, train=others, validation=others))
+    source = Fixed(replace(parts.splits, train=others, validation=others, train_weights=None))
     training = settings.training(len(others), device)
     recipe = Recipe(source, "oracle", erm(), model, training, seed, weights_seed=seed + _OWN_WEIGHTS)
     network = recipe.network().eval()
