@@ -65,7 +65,7 @@ def test_with_a_validation_file_calibration_rows_are_drawn_from_the_training_fil
 def test_the_test_rows_are_encoded_as_new_rows_are_by_the_training_split_alone():
     splits = frame_splits()
     assert isinstance(splits.encoding, TableEncoding)
-    np.testing.assert_array_equal(splits.test.x.numpy(), splits.encoding(TEST)[0])
+    np.testing.assert_array_equal(splits.test.x.numpy(), splits.encoding(TEST).x[:].numpy())
     shifted = frame_splits(TEST.assign(x=TEST.x + 100))
     assert shifted.train.x.equal(splits.train.x)
     place = splits.about.features.index("x")
