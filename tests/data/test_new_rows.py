@@ -163,6 +163,14 @@ def test_missing_columns_are_named():
         encoding()(FRAME.drop(columns=["at", "city"]))
 
 
+def test_classes_that_are_whole_numbers_are_called_so_where_some_are_missing():
+    frame = FRAME.assign(y=np.arange(N) % 2)
+    missing = frame.assign(y=frame.y.astype(float).where(frame.index != 3))
+    truth = encoding(splits_of(frame, task="classification"))(missing).truth
+    assert truth is not None
+    assert truth[:5].tolist() == ["0", "1", "0", None, "0"]
+
+
 def test_the_truth_is_read_as_the_target_was():
     assert encoding()(FRAME).truth.tolist() == FRAME.y.tolist()  # pyright: ignore[reportOptionalMemberAccess]
     numbers = splits_of(FRAME.assign(y=np.arange(N) + 0.5))

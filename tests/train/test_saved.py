@@ -118,6 +118,19 @@ def test_the_table_of_predictions_is_what_evaluate_reads(classes: Path, numbers:
     assert calmix.evaluate(read_given(tmp_path / "n.csv")).value("rmse") == pytest.approx(np.sqrt((off**2).mean()))
 
 
+def test_several_values_have_an_interval_each(tmp_path: Path):
+    x = torch.randn(80, 3, generator=torch.Generator().manual_seed(0))
+    data = calmix.data.as_source((x, torch.stack([x[:, 0], 100 * x[:, 1] + 7], 1)))
+    train_and_keep(Recipe(data, "erm", calmix.erm(), settings=SETTINGS), tmp_path)
+    predictor = load(tmp_path)
+    test = data.splits(0).test
+    low, high = predictor.interval(predictor.network(test.x).detach(), 0.2)
+    assert low.shape == (len(test), 2)
+    widths = (high - low)[0] / torch.tensor(predictor.saved.target_std)
+    assert (high > low).all()
+    assert 0.2 < float(widths[0] / widths[1]) < 5  # each in its own unit
+
+
 def test_rows_may_be_mappings(classes: Path):
     predictor = load(str(classes))
     np.testing.assert_array_equal(

@@ -1,0 +1,92 @@
+"""A network is trained on rows in a file as it is on the same rows in memory, bit for bit."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import calmix
+from calmix.core.training_set import TrainingSet
+from calmix.data import About, Splits, whole
+from calmix.data.stored import StoredRows
+from calmix.data.whole import Whole
+from calmix.rows import Rows
+from calmix.train import Recipe, TrainingSettings, run
+from calmix.train.training import train
+
+ABOUT = About("made", "classification", "image", ("a", "b", "c"), (), False, "a test")
+N = 150
+
+
+@dataclass(frozen=True)
+class Made:
+    """Images in a file."""
+
+    path: Path
+    loaders: int = 0
+    train_size = None
+
+    def splits(self, seed: int) -> Splits:
+        rows = StoredRows(self.path, (1, 6, 6), "uint8", np.arange(N), loaders=self.loaders)
+        return Whole(rows, np.arange(N) % 3, ABOUT).splits(seed)
+
+    def whole(self) -> "Made":
+        return self
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("rows") / "rows.bin"
+    made.write_bytes(np.random.default_rng(0).integers(0, 256, (N, 36)).astype(np.uint8).tobytes())
+    return made
+
+
+def with_dropout(shape: tuple[int, ...], outputs: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 20), nn.ReLU(), nn.Dropout(0.3), nn.Linear(20, outputs))
+
+
+METHODS = {
+    "mixup": calmix.mixup(),
+    "sk_mixup(remember=True)": calmix.sk_mixup(remember=True),
+    "with_whole_set(mixup)": calmix.with_whole_set(calmix.mixup()),
+}
+
+
+@pytest.mark.parametrize("label", METHODS)
+@pytest.mark.parametrize("loaders", [0, 2])
+def test_the_weights_are_those_of_rows_in_memory(path: Path, label: str, loaders: int, monkeypatch: pytest.MonkeyPatch):
+    settings = TrainingSettings(epochs=2, batch_size=16)
+    recipe = Recipe(Made(path, loaders), label, METHODS[label], with_dropout, settings)
+    near = train(recipe)
+    monkeypatch.setattr(whole, "IN_MEMORY", 0)
+    far = train(recipe)
+    assert not isinstance(near.splits.train.rows, Rows)
+    assert isinstance(far.splits.train.rows, Rows)
+    assert far.history == near.history
+    for ours, theirs in zip(far.model.parameters(), near.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_run_on_rows_in_a_file_measures_the_same_and_says_how_long_it_waited(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    recipe = Recipe(Made(path), "mixup", calmix.mixup(), with_dropout, TrainingSettings(epochs=2))
+    near = run(recipe)
+    monkeypatch.setattr(whole, "IN_MEMORY", 0)
+    far = run(recipe)
+    assert far.record.metrics == near.record.metrics
+    assert 0 < (far.record.waited_seconds or 0) < far.record.train_seconds
+    np.testing.assert_array_equal(far.predictions["logits"], near.predictions["logits"])
+
+
+def test_rows_that_are_fetched_are_those_at_the_places(path: Path):
+    rows = Made(path).splits(0).train.x
+    stored = StoredRows(path, (1, 6, 6), "uint8", np.arange(N))
+    places = torch.tensor([3, 99, 3, 0])
+    batch = TrainingSet((stored, torch.arange(N))).fetch(places)
+    assert torch.equal(batch.x, stored[:][places])
+    assert batch.y.tolist() == places.tolist()
+    assert rows.shape[1:] == batch.x.shape[1:]
