@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from calmix.data import Splits
 from calmix.data.splits import draw_parts
+from calmix.data.table.encoding import OneHot
 from calmix.data.table.format import DETECTED
 from calmix.data.table.frames import table_splits
 from calmix.data.table.new_rows import TableEncoding
@@ -169,6 +170,12 @@ def test_classes_that_are_whole_numbers_are_called_so_where_some_are_missing():
     truth = encoding(splits_of(frame, task="classification"))(missing).truth
     assert truth is not None
     assert truth[:5].tolist() == ["0", "1", "0", None, "0"]
+
+
+def test_an_unknown_level_is_nothing_or_other_and_a_missing_one_the_most_frequent():
+    cells = np.array(["a", "b", "c", None], object)
+    assert OneHot("c", ("a", "b"), "b")(cells).tolist() == [[1, 0], [0, 1], [0, 0], [0, 1]]
+    assert OneHot("c", ("a", "b"), "b", others=True)(cells).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 0]]
 
 
 def test_the_truth_is_read_as_the_target_was():
