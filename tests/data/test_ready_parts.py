@@ -1,6 +1,7 @@
 """Ready-made test and validation parts: encoded as new rows are, numbered as in their files, no rows to train on."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,7 @@ def table(n: int, seed: int = 0) -> pd.DataFrame:
 TRAIN, TEST = table(300), table(80, seed=1)
 
 
-def frame_splits(test: pd.DataFrame = TEST, seed: int = 0, **options) -> Splits:
+def frame_splits(test: Any = TEST, seed: int = 0, **options) -> Splits:
     return Frame(TRAIN, "y", test=test, **options).splits(seed)
 
 
@@ -76,7 +77,10 @@ def test_targets_of_a_regression_are_standardised_by_the_training_split():
     goal = pd.Series(RNG.normal(50, 4, 300))
     test = TEST.assign(y=RNG.normal(90, 4, 80))
     splits = Frame(TRAIN.assign(y=goal), "y", test=test).splits(0)
-    back = splits.test.y[:, 0].double() * float(splits.about.target_std) + float(splits.about.target_mean)
+    std, mean = splits.about.target_std, splits.about.target_mean
+    assert isinstance(std, float)
+    assert isinstance(mean, float)
+    back = splits.test.y[:, 0].double() * std + mean
     np.testing.assert_allclose(back.numpy(), test.y, rtol=1e-5)
     assert splits.train.y.mean().abs() < 1e-5
 
@@ -215,6 +219,7 @@ def test_one_file_is_no_two_parts(files: tuple[Path, Path]):
 
 
 def test_folds_are_refused_with_the_remedy():
+    parts: Any
     for parts, said in (
         ({"test": TEST}, "--test give"),
         ({"test": TEST, "validation": TEST}, "--test and --validation"),
@@ -232,4 +237,4 @@ def test_classes_are_told_by_their_names_whatever_the_files_took_them_for():
 
 def test_rows_are_called_by_their_numbers():
     rows: NDArray[np.int64] = np.array([2, 5, 9])
-    assert TableRows(TEST[:3], "t.csv", rows, "line").where(1) == "line 5"
+    assert TableRows(TEST.iloc[:3], "t.csv", rows, "line").where(1) == "line 5"

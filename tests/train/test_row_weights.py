@@ -1,6 +1,7 @@
 """Weights of rows: how often a row is trained on, in every method alike."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -129,7 +130,7 @@ def test_rows_of_wrong_labels_do_no_harm_where_their_weight_is_0(name: str):
     test["y"] = np.where(test.a > 0, "yes", "no")
     settings = TrainingSettings(epochs=6)
 
-    def accuracy(**options: str) -> float:
+    def accuracy(**options: Any) -> float:
         source = Frame(frame, "y", test=test, drop=() if options else ("sure",), **options)
         return run(Recipe(source, name, METHODS[name](), settings=settings)).record.metrics["plain"]["accuracy"]
 

@@ -37,8 +37,8 @@ def split_groups(
     Groups are dealt in random order, each to the part p that lacks its classes most: the p of the largest
     sum_k c_k (wanted_pk - dealt_pk) / n_k^2, where c_k and n_k count rows of class k in the group and in all. Of
     several orders the one is taken whose parts are nearest to what is wanted, in squares of shares of the classes. So a
-    group of any size may come to any part. (scikit-learn's StratifiedGroupKFold has parts of one size alone, and deals
-    the groups of the most unequal classes first.)
+    group may come to any part that it fits in. (scikit-learn's StratifiedGroupKFold has parts of one size alone, and
+    deals the groups of the most unequal classes first.)
 
     >>> groups = np.array([0, 0, 0, 1, 1, 2, 2, 3, 3, 3])
     >>> [sorted(set(groups[rows].tolist())) for rows in split_groups(None, groups, (3, 1), np.random.default_rng(0))]

@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from calmix.data import NamedSet, Noisy, Symmetric
+from calmix.data import Frame, NamedSet, Noisy, Symmetric
 from calmix.errors import SettingError
 from calmix.methods.erm import erm
 from calmix.models import mlp
@@ -49,6 +50,22 @@ def test_noisy_labels_are_what_methods_are_told_and_not_what_the_oracle_learns()
     assert torch.equal(noisy.others.y, clean.others.y)
     assert torch.equal(noisy.rows, clean.rows)
     assert not torch.equal(noisy.splits.train.y, clean.splits.train.y)
+
+
+def test_the_oracle_learns_its_rows_alike_whatever_weights_the_methods_rows_have():
+    parts = parts_of(DIGITS, 0, 300)
+    weighted = parts._replace(splits=replace(parts.splits, train_weights=torch.arange(150.0)))
+    settings = OracleSettings(rows=300, epochs=1)
+    plain, other = (train_oracle(one, 0, settings, mlp, None).model for one in (parts, weighted))
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), other.parameters(), strict=True))
+
+
+def test_rows_in_the_order_of_time_are_the_same_rows_for_oracle_and_methods():
+    x = np.random.default_rng(0).normal(size=200)
+    frame = pd.DataFrame({"x": x, "t": np.arange(200) // 3, "y": np.where(x > 0, "a", "b")})
+    parts = parts_of(Frame(frame, "y", time="t", train_size=50), seed=2, most=10_000)
+    assert len(parts.splits.train) == 50
+    assert np.corrcoef(parts.rows[:, 0], parts.splits.train.x[:, 0])[0, 1] == pytest.approx(1, abs=1e-5)
 
 
 def test_an_oracle_is_kept_and_trained_anew_only_where_it_is_another_or_damaged(tmp_path: Path):
