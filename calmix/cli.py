@@ -266,7 +266,7 @@ def _compare_options(parser: "OptionParser") -> None:
 
 def _compare(arguments: list[str]) -> None:
     options = _parser("compare").parse_args(arguments)
-    asked, settings = _asked_methods(options.methods, options.set), _settings(options)
+    asked, settings, minutes = _asked_methods(options.methods, options.set), _settings(options), _minutes(options)
     _check_data(options)
 
     from calmix.studies.comparison.study import FEW_TEST_ROWS, Comparison, carry_out_comparison, plan
@@ -288,7 +288,7 @@ def _compare(arguments: list[str]) -> None:
     out = options.out or _default_out(options.data)
     command = ["calmix", "compare", *arguments]
     with _progress(len(comparison.recipes), comparison.settings.epochs, options.quiet) as tick:
-        found = carry_out_comparison(comparison, out, options.resume, options.workers, command, tick)
+        found = carry_out_comparison(comparison, out, options.resume, options.workers, command, tick, minutes)
     page = found.write_report(out)
     if not options.quiet:
         found.print()
@@ -313,12 +313,12 @@ def _train_options(parser: "OptionParser") -> None:
     method.add_argument("--seed", type=int, default=0, help="draws the splits, the first weights and the mixes")
     _add_training(parser)
     _add_robustness(parser)
-    _add_results(parser, "calmix-runs/DATA-METHOD-seedN")
+    _add_results(parser, "calmix-runs/DATA-METHOD-seedN", "run")
 
 
 def _train(arguments: list[str]) -> None:
     options = _parser("train").parse_args(arguments)
-    asked, settings = _asked_methods([options.method], options.set), _settings(options)
+    asked, settings, minutes = _asked_methods([options.method], options.set), _settings(options), _minutes(options)
     _check_data(options)
 
     from calmix.methods.asked import method_name
@@ -338,7 +338,8 @@ def _train(arguments: list[str]) -> None:
     _print_notices(recipe.data, recipe.seed, options.quiet)
     command = ["calmix", "train", *arguments]
     with _progress(1, recipe.settings.epochs, options.quiet) as tick:
-        kept = train_and_keep(recipe, out, command, lambda epoch, model: tick(label, recipe.seed, epoch))
+        on_epoch = lambda epoch, model: tick(label, recipe.seed, epoch)  # noqa: E731
+        kept = train_and_keep(recipe, out, command, on_epoch, options.resume, minutes)
     page = kept.write_report(out)
     if not options.quiet:
         kept.print()
@@ -803,10 +804,19 @@ def _add_model(group: "ArgumentGroup", default: str) -> None:
 def _add_results(
     parser: "OptionParser", out: str, resumes: str | None = None, what: str = "results"
 ) -> "ArgumentGroup":
+    from calmix.train.settings import CHECKPOINT_MINUTES
+
     results = parser.add_argument_group("output")
     results.add_argument("--out", type=Path, help=f"folder for {what} (default: {out})")
     if resumes is not None:
         results.add_argument("--resume", action="store_true", help=f"go on where a stopped {resumes} was")
+    if resumes in ("comparison", "run"):
+        results.add_argument(
+            "--checkpoint-minutes",
+            type=float,
+            default=CHECKPOINT_MINUTES,
+            help=f"how much of a run a crash may cost (default: {CHECKPOINT_MINUTES:g})",
+        )
     results.add_argument("--quiet", action="store_true", help="print warnings and where results are, and nothing else")
     return results
 
@@ -905,6 +915,13 @@ def _asked_methods(texts: Sequence[str], settings: Sequence[str]) -> dict[str, d
         if texts.count(text) > 1:
             raise SettingError(f"the method {text!r} is named twice; name each once, or with different options.")
     return {text: options.get(method_name(text), {}) for text in texts}
+
+
+def _minutes(options: Any) -> float:
+    from calmix.core import require
+
+    require.positive("checkpoint_minutes", options.checkpoint_minutes)
+    return options.checkpoint_minutes
 
 
 def _check_data(options: Any) -> None:

@@ -13,6 +13,7 @@ SELECTIONS = ("last", "best")
 DEVICES = ("auto", "cpu", "cuda")
 CLASS_WEIGHTS = ("none", "balanced")
 SAMPLERS = ("shuffled", "balanced")
+CHECKPOINT_MINUTES = 10.0  # between two checkpoints of a run
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": OPTIMIZERS,
