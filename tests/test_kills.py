@@ -1,6 +1,6 @@
 """A comparison that is killed at random moments, again and again, ends in the records of one that was left alone.
 
-`make kills` kills 200 times and prints what it saw.
+`make kills` kills 200 times, and 50 times inside runs, and prints what it saw.
 """
 
 import json
@@ -10,12 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 COMPARE = ["wine", "--methods", "erm", "sk_mixup", "mixup", "--seeds", "4", "--epochs", "20", "--workers", "2"]
+# runs that take seconds, with a checkpoint every 30 ms
+LONG = ["digits", "--methods", "erm", "sk_mixup(remember=True)", "--seeds", "2", "--epochs", "60", "--workers", "2"]
+LONG += ["--checkpoint-minutes", "0.0005"]
 RUN = "import sys; from calmix.cli import main; main(sys.argv[1:])"
 # the same, but the process kills itself inside a write: before the file is in its place, or right after
 KILLED_IN_A_WRITE = """
@@ -34,10 +38,10 @@ main(sys.argv[2:])
 """
 
 
-def started(out: Path, *before: str) -> subprocess.Popen[bytes]:
+def started(out: Path, *before: str, compare: list[str] = COMPARE) -> subprocess.Popen[bytes]:
     arguments = before or ("-c", RUN)
     return subprocess.Popen(
-        [sys.executable, *arguments, "compare", *COMPARE, "--resume", "--out", str(out)],
+        [sys.executable, *arguments, "compare", *compare, "--resume", "--out", str(out)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
@@ -109,10 +113,49 @@ def killed_again_and_again(folder: Path, kills: int, seed: int, longest: float) 
     return seen
 
 
-def check(calm: Path, torn: Path, code: int) -> None:
+def killed_inside_runs(folder: Path, kills: int, seed: int, longest: float) -> dict[str, int]:
+    """Kill a command, or one of its workers, `kills` times while runs are trained; how often each.
+
+    Raises:
+        AssertionError: as above; or a kill left no unfinished run.
+    """
+    calm, torn = folder / "calm", folder / "torn"
+    assert started(calm, compare=LONG).wait() == 0
+    chance, seen, rounds = random.Random(seed), {"command killed": 0, "worker killed": 0}, 0
+    while sum(seen.values()) < kills:
+        command, before = started(torn, compare=LONG), states_of(torn)
+        while command.poll() is None and not states_of(torn) - before:  # until a run goes on
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, longest))
+        kind = chance.choice(["command killed", "command killed", "command killed", "worker killed"])
+        victims = [command.pid] if kind == "command killed" else workers_of(command.pid)
+        if command.poll() is None and victims:
+            os.kill(chance.choice(victims), signal.SIGKILL)
+        code = command.wait()
+        if code != 0 and states_of(torn):
+            seen[kind] += 1
+            print(sum(seen.values()), kind, sorted(name for name, _ in states_of(torn)), file=sys.stderr, flush=True)
+        if (torn / "results.json").exists():
+            check(calm, torn, code, LONG)
+            rounds += 1
+            torn = folder / f"torn{rounds}"
+    check(calm, torn, 1, LONG)  # what the last kill left
+    return seen
+
+
+def states_of(out: Path) -> set[tuple[str, int]]:
+    """The checkpoints in a folder, and when each was written."""
+    found = set()
+    for path in (out / "checkpoints").glob("*.safetensors"):
+        with suppress(FileNotFoundError):  # its run has just finished
+            found.add((path.stem, path.stat().st_mtime_ns))
+    return found
+
+
+def check(calm: Path, torn: Path, code: int, compare: list[str] = COMPARE) -> None:
     """Where runs were lost with their workers, one more command makes them up."""
     if code != 0:
-        assert started(torn).wait() == 0
+        assert started(torn, compare=compare).wait() == 0
     assert records(torn) == records(calm)
     left = {path.relative_to(torn) for path in torn.rglob("*")} ^ {path.relative_to(calm) for path in calm.rglob("*")}
     assert not left, left
@@ -126,8 +169,18 @@ def test_kills_lose_and_change_nothing(tmp_path: Path):
     assert sum(seen.values()) == 8
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="workers are found in /proc")
+def test_kills_inside_runs_lose_and_change_nothing(tmp_path: Path):
+    seen = killed_inside_runs(tmp_path, kills=6, seed=0, longest=2)
+    assert sum(seen.values()) == 6
+
+
 if __name__ == "__main__":
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(killed_again_and_again(Path(folder), int(sys.argv[1]), seed=1, longest=10), indent=1))
+        inside = killed_inside_runs(Path(folder) / "inside", int(sys.argv[2]), seed=1, longest=3)
+        seen = killed_again_and_again(Path(folder) / "anywhere", int(sys.argv[1]), seed=1, longest=10)
+        print(json.dumps({"inside runs": inside, "anywhere": seen}, indent=1))
