@@ -24,10 +24,11 @@ from torch import nn
 from calmix.data import Fixed, Split, Splits
 from calmix.errors import CalmixError, SettingError
 from calmix.results.files import NamedArrays
-from calmix.results.records import Failure, Record
+from calmix.results.records import Epoch, Failure, Record
 from calmix.train import Checkpoints, Recipe, TrainingSettings, run
 
-Tick = Callable[[str, int, int], object]  # told label, seed, epochs done
+# told label, seed, how many epochs are done, and the one that has just ended; None where the run has ended
+Tick = Callable[[str, int, int, Epoch | None], object]
 Finished = tuple[Record, NamedArrays]
 
 # glibc gives a large block back to the system as soon as it is freed, and training frees the same ones in every step:
@@ -60,7 +61,7 @@ def carry_out(
         for recipe in recipes:
             ended = _attempt(recipe, tick, checkpoints)
             if isinstance(ended, Failure):
-                tick(recipe.label, recipe.seed, recipe.settings.epochs)
+                tick(recipe.label, recipe.seed, recipe.settings.epochs, None)
             yield ended
         return
     for recipe in {recipe.label: recipe for recipe in recipes}.values():
@@ -96,7 +97,7 @@ def carry_out(
                     ended = Failure(recipe.label, recipe.seed, _reason(error))
                 idle.append(worker)
                 yield ended
-                tick(recipe.label, recipe.seed, recipe.settings.epochs)
+                tick(recipe.label, recipe.seed, recipe.settings.epochs, None)
         for worker in idle:
             worker.pool.shutdown()
     finally:
@@ -104,8 +105,8 @@ def carry_out(
 
 
 def _attempt(recipe: Recipe, tick: Tick, checkpoints: Checkpoints | None) -> Finished | Failure:
-    def on_epoch(epoch: int, model: nn.Module) -> None:
-        tick(recipe.label, recipe.seed, epoch)
+    def on_epoch(epoch: Epoch, model: nn.Module) -> None:
+        tick(recipe.label, recipe.seed, epoch.number, epoch)
 
     try:
         record, predictions, _ = run(recipe, on_epoch, checkpoints)
@@ -220,7 +221,7 @@ class _Worker:
 
     def failure(self, recipe: Recipe) -> Failure:
         """What a dead process leaves of its run. Raise CalmixError where it never came to life."""
-        self.tell(lambda label, seed, epochs: None)
+        self.tell(lambda label, seed, epochs, entry: None)
         if not self._started:
             raise CalmixError(f"a run's process could not start. {_STAND}")
         reason = "its process died: it was killed, or there was too little memory; take fewer workers."
@@ -254,10 +255,10 @@ def _attempt_in_worker(pickled: bytes) -> Finished | Failure:
         recipe, checkpoints = pickle.loads(pickled)
     except (AttributeError, ImportError) as error:
         raise SettingError(f"a run's process cannot find a part of the run ({error}). {_STAND}") from None
-    return _attempt(recipe, lambda label, seed, epoch: _tell((label, seed, epoch)), checkpoints)
+    return _attempt(recipe, lambda *news: _tell(news), checkpoints)
 
 
-def _tell(news: tuple[str, int, int] | None) -> None:
+def _tell(news: tuple[str, int, int, Epoch | None] | None) -> None:
     try:
         _news.send(news)
     except OSError:  # the parent was killed

@@ -4,19 +4,22 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
+from itertools import chain
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from calmix.core.loss import TrainingLoss
 from calmix.errors import DataError, SettingError
 from calmix.reading import reading
 from calmix.results.records import Epoch
+from calmix.train.averaging import EMA, SWA
 from calmix.train.batches import Batches, crop_and_flip
 from calmix.train.checkpoints import ANEW, Checkpoints, States, Unfinished
 from calmix.train.recipe import Recipe
@@ -34,7 +37,13 @@ class Module(LightningModule):
     """
 
     def __init__(
-        self, model: nn.Module, training_loss: TrainingLoss, settings: TrainingSettings, augment: bool, seed: int
+        self,
+        model: nn.Module,
+        training_loss: TrainingLoss,
+        settings: TrainingSettings,
+        augment: bool,
+        seed: int,
+        on_epoch: Callable[[Epoch, nn.Module], object],
     ) -> None:
         super().__init__()
         self.model = model
@@ -43,6 +52,7 @@ class Module(LightningModule):
         self.history: list[Epoch] = []
         self._augment = augment
         self._seed = seed
+        self._on_epoch = on_epoch
         self._generator: torch.Generator | None = None
         self._sums: dict[str, Tensor] = {}  # weighted by rows
         self._rows = 0
@@ -94,6 +104,7 @@ class Module(LightningModule):
                 f"training diverged in epoch {self.current_epoch + 1} (the loss is not finite); "
                 f"lower the learning rate (it was {self.settings.peak_rate:g})."
             )
+        self._on_epoch(entry, self.model)
 
     def configure_optimizers(self) -> Any:
         rate, decay = self.settings.peak_rate, self.settings.weight_decay
@@ -134,14 +145,13 @@ class Module(LightningModule):
 
 
 class Keeper(Callback):
-    """Remembers the best epoch's weights, and passes on the news of each epoch."""
+    """Remembers the best epoch's weights: those of the average, where validation rows judge it."""
 
-    def __init__(self, select: str, on_epoch: Callable[[int, nn.Module], object]) -> None:
+    def __init__(self, select: str, averager: "Averager | None") -> None:
         self.state: dict[str, Tensor] | None = None
         self.epoch: int = 0
         self._best = float("inf")
-        self._select = select
-        self._on_epoch = on_epoch
+        self._select, self._averager = select, averager
 
     def state_dict(self) -> dict[str, Any]:
         return {"weights": self.state, "epoch": self.epoch, "best": self._best}
@@ -157,8 +167,67 @@ class Keeper(Callback):
             loss = pl_module.history[-1].validation["loss"]
             if loss < self._best or self.epoch == 0:
                 self._best, self.epoch = loss, now
-                self.state = copy.deepcopy(pl_module.model.state_dict())
-        self._on_epoch(now, pl_module.model)
+                judged = pl_module.model if self._averager is None else self._averager.average.module
+                self.state = copy.deepcopy(judged.state_dict())
+
+
+class Averager(Callback):
+    """Keeps an average of the network's weights; that of `EMA` takes the network's place in validations."""
+
+    average: AveragedModel  # from the beginning of the training on
+
+    def __init__(self, averaging: EMA | SWA) -> None:
+        self._averaging = averaging
+
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        if isinstance(self._averaging, SWA):
+            self.average = AveragedModel(pl_module.model)
+        else:
+            self.average = AveragedModel(pl_module.model, multi_avg_fn=_warmed_up(self._averaging), use_buffers=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self.average.state_dict())
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.average.load_state_dict(state_dict)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *step: Any) -> None:
+        if isinstance(self._averaging, EMA):
+            self.average.update_parameters(pl_module.model)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        now, last = trainer.current_epoch + 1, pl_module.settings.epochs
+        if isinstance(self._averaging, SWA) and self._averaging.takes(now, last):
+            self.average.update_parameters(pl_module.model)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
+        if isinstance(self._averaging, EMA):
+            _swap(self.average.module, pl_module.model)
+
+    on_validation_end = on_validation_start
+
+
+def _warmed_up(averaging: EMA) -> Callable[..., None]:
+    """What torch calls with the averages, the weights, and how often they were averaged."""
+
+    def update(averages: Any, weights: Any, count: Tensor | int) -> None:
+        decay = min(averaging.decay, (1 + int(count)) / (10 + int(count)))
+        get_ema_multi_avg_fn(decay)(averages, weights, count)
+
+    return update
+
+
+@torch.no_grad()
+def _swap(one: nn.Module, other: nn.Module) -> None:
+    """Exchange the values of all parameters and buffers."""
+    for first, second in zip(_values(one), _values(other), strict=True):
+        kept = first.clone()
+        first.copy_(second)
+        second.copy_(kept)
+
+
+def _values(model: nn.Module) -> Iterable[Tensor]:
+    return chain(model.parameters(), model.buffers())
 
 
 class Saver(Checkpoint):
@@ -167,12 +236,14 @@ class Saver(Checkpoint):
     Lightning tells a `Checkpoint` of an epoch's end after everybody else, so the state is whole then. The last step of
     an epoch and what follows it are one: a state between them would need to know how much of a validation is done.
 
-    seconds: how long the run was trained before.
+    callbacks: those that have a state, by name. seconds: how long the run was trained before.
     """
 
-    def __init__(self, checkpoints: Checkpoints, recipe: Recipe, batches: Batches, keeper: Keeper, stop: Stop) -> None:
+    def __init__(
+        self, checkpoints: Checkpoints, recipe: Recipe, batches: Batches, callbacks: Mapping[str, Any], stop: Stop
+    ) -> None:
         self._checkpoints, self._recipe, self._text = checkpoints, recipe, recipe.text
-        self._batches, self._keeper, self._stop = batches, keeper, stop
+        self._batches, self._callbacks, self._stop = batches, callbacks, stop
         self._begun = checkpoints.read(recipe)
         self.seconds = self._begun.seconds if self._begun else 0.0
         self._start = self._last = time.monotonic()
@@ -215,7 +286,7 @@ class Saver(Checkpoint):
         """What has a state, by its name in the file."""
         schedules = {f"schedule{n}": config.scheduler for n, config in enumerate(trainer.lr_scheduler_configs)}
         optimizer, precision = trainer.optimizers[0], trainer.precision_plugin
-        return {"module": module, "optimizer": optimizer, "precision": precision, "keeper": self._keeper, **schedules}
+        return {"module": module, "optimizer": optimizer, "precision": precision, **self._callbacks, **schedules}
 
 
 def _go_on(trainer: Trainer, epoch: int, batch: int) -> None:

@@ -18,6 +18,7 @@ from calmix.core.task import Task
 from calmix.data import Splits
 from calmix.results.records import Epoch
 from calmix.threads import using_threads
+from calmix.train.averaging import SWA
 from calmix.train.batches import Batches
 from calmix.train.checkpoints import Checkpoints
 from calmix.train.recipe import Recipe, sampling_weights, weighted_task
@@ -43,7 +44,7 @@ class Trained:
     seconds: float
 
 
-OnEpoch = Callable[[int, nn.Module], object]  # told each finished epoch, counted from 1, and the network as it then is
+OnEpoch = Callable[[Epoch, nn.Module], object]  # told each finished epoch, and the network as it then is
 
 
 def train(
@@ -74,19 +75,21 @@ def train(
     """
     from lightning.pytorch import Trainer  # takes its time
 
-    from calmix.train.module import Keeper, Module, Saver
+    from calmix.train.module import Averager, Keeper, Module, Saver
 
     splits, settings, model = recipe.splits(), recipe.settings, recipe.network()
     task = weighted_task(splits, settings)
     of_order, of_mixes, of_augmentation, of_network = map(int, np.random.SeedSequence(recipe.seed).generate_state(4))
     data = splits.train.x, splits.train.y
     training_loss = TrainingLoss(recipe.method, task, of_mixes, settings.batch_norm, data)
-    module = Module(model.train(), training_loss, settings, splits.about.natural, of_augmentation)
+    module = Module(model.train(), training_loss, settings, splits.about.natural, of_augmentation, on_epoch)
     every = 1 if settings.select == "best" else max(1, settings.epochs // _VALIDATIONS)
-    keeper = Keeper(settings.select, on_epoch)
+    averager = None if settings.averaging is None else Averager(settings.averaging)
+    keeper = Keeper(settings.select, averager)
+    callbacks = {"keeper": keeper} if averager is None else {"averager": averager, "keeper": keeper}
     batches = Batches(splits.train, settings.batch_size, of_order, sampling_weights(splits, settings))
     stop = Stop()
-    saver = None if checkpoints is None else Saver(checkpoints, recipe, batches, keeper, stop)
+    saver = None if checkpoints is None else Saver(checkpoints, recipe, batches, callbacks, stop)
     start = time.perf_counter() - (saver.seconds if saver else 0.0)
     with torch.random.fork_rng(), using_threads(settings.threads), _quiet_lightning():
         torch.manual_seed(of_network)
@@ -96,7 +99,7 @@ def train(
             max_epochs=settings.epochs,
             precision=PRECISIONS[settings.precision],  # pyright: ignore[reportArgumentType]
             check_val_every_n_epoch=every,
-            callbacks=[keeper, *([saver] if saver else [])],
+            callbacks=[*callbacks.values(), *([saver] if saver else [])],
             deterministic="warn" if settings.accelerator == "cuda" else None,
             num_sanity_val_steps=0,
             logger=False,
@@ -108,8 +111,10 @@ def train(
             trainer.fit(module, batches, Batches(splits.validation, _VALIDATED_ROWS))
         if keeper.state is not None:
             model.load_state_dict(keeper.state)
+        elif averager is not None:
+            model.load_state_dict(averager.average.module.state_dict())
         model.cpu()
-        if settings.refresh_batch_norm:
+        if settings.refresh_batch_norm or isinstance(settings.averaging, SWA):
             refresh_batch_norm(model, Batches(splits.train, settings.batch_size))
     seconds = time.perf_counter() - start
     return Trained(model.eval(), splits, task, keeper.epoch, tuple(module.history), seconds)

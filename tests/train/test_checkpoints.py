@@ -121,6 +121,8 @@ KINDS = {
         settings=replace(SETTINGS, batch_norm="clean", refresh_batch_norm=True), **WITH_DROPOUT
     ),
     "half precision": recipe_of(calmix.mixup(), replace(SETTINGS, precision="bf16")),
+    "moving average": recipe_of(settings=replace(SETTINGS, average="ema", select="best"), **WITH_DROPOUT),
+    "average of the last epochs": recipe_of(settings=replace(SETTINGS, average="swa(start=0.3)"), **WITH_DROPOUT),
     "one batch an epoch": recipe_of(calmix.mixup(), replace(SETTINGS, batch_size=200, epochs=20)),
     "seldom validated": recipe_of(calmix.mixup(), replace(SETTINGS, epochs=40, batch_size=60)),
 }
@@ -153,10 +155,10 @@ def test_a_step_is_neither_repeated_nor_left_out(tmp_path: Path):
     steps = 0
 
     class Counting(calmix.TrainingLoss):
-        def forward(self, *given: Any) -> Any:
+        def forward(self, model: Any, x: Any, y: Any, index: Any = None) -> Any:
             nonlocal steps
             steps += self.training
-            return super().forward(*given)
+            return super().forward(model, x, y, index)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("calmix.train.training.TrainingLoss", Counting)
@@ -264,8 +266,8 @@ def told_in_step(number: int, step: int, times: int = 1) -> Any:
     class Telling(calmix.TrainingLoss):
         done = 0
 
-        def forward(self, *given: Any) -> Any:
-            found = super().forward(*given)
+        def forward(self, model: Any, x: Any, y: Any, index: Any = None) -> Any:
+            found = super().forward(model, x, y, index)
             self.done += self.training
             if self.training and self.done == step:
                 for _ in range(times):

@@ -240,7 +240,7 @@ def carry_out_comparison(
     resume: bool = False,
     workers: int | None = None,
     command: Sequence[str] = (),
-    tick: Tick = lambda label, seed, epochs: None,
+    tick: Tick = lambda label, seed, epochs, entry: None,
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
 ) -> Compared:
     """Run what is not yet stored in `out`, then write and return the results.
@@ -271,7 +271,7 @@ def carry_out_comparison(
         stored = {_key(recipe): store.stored(recipe) for recipe in recipes}
         records = {key: record for key, record in stored.items() if record is not None}
         for label, seed in records:
-            tick(label, seed, comparison.settings.epochs)
+            tick(label, seed, comparison.settings.epochs, None)
         todo = [recipe for recipe in recipes if _key(recipe) not in records]
         failures = []
         workers = workers or default_workers(len(todo), comparison.settings)
