@@ -10,8 +10,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from calmix.core.method import Method, Scheduled
     from calmix.data import DataSource, TableFormat
+    from calmix.engines import Tick
     from calmix.models import ModelFactory
     from calmix.options import OptionParser
     from calmix.train import Robustness, TrainingSettings
@@ -266,7 +267,8 @@ def _compare_options(parser: "OptionParser") -> None:
 
 def _compare(arguments: list[str]) -> None:
     options = _parser("compare").parse_args(arguments)
-    asked, settings = _asked_methods(options.methods, options.set), _settings(options)
+    asked, settings, minutes = _asked_methods(options.methods, options.set), _settings(options), _minutes(options)
+    _check_output(options)
     _check_data(options)
 
     from calmix.studies.comparison.study import FEW_TEST_ROWS, Comparison, carry_out_comparison, plan
@@ -287,8 +289,8 @@ def _compare(arguments: list[str]) -> None:
             print(f"{label} is left out: {reason}", file=sys.stderr)
     out = options.out or _default_out(options.data)
     command = ["calmix", "compare", *arguments]
-    with _progress(len(comparison.recipes), comparison.settings.epochs, options.quiet) as tick:
-        found = carry_out_comparison(comparison, out, options.resume, options.workers, command, tick)
+    with _progress(len(comparison.recipes), comparison.settings.epochs, options) as tick:
+        found = carry_out_comparison(comparison, out, options.resume, options.workers, command, tick, minutes)
     page = found.write_report(out)
     if not options.quiet:
         found.print()
@@ -313,12 +315,13 @@ def _train_options(parser: "OptionParser") -> None:
     method.add_argument("--seed", type=int, default=0, help="draws the splits, the first weights and the mixes")
     _add_training(parser)
     _add_robustness(parser)
-    _add_results(parser, "calmix-runs/DATA-METHOD-seedN")
+    _add_results(parser, "calmix-runs/DATA-METHOD-seedN", "run")
 
 
 def _train(arguments: list[str]) -> None:
     options = _parser("train").parse_args(arguments)
-    asked, settings = _asked_methods([options.method], options.set), _settings(options)
+    asked, settings, minutes = _asked_methods([options.method], options.set), _settings(options), _minutes(options)
+    _check_output(options)
     _check_data(options)
 
     from calmix.methods.asked import method_name
@@ -337,8 +340,9 @@ def _train(arguments: list[str]) -> None:
     out = options.out or _default_out(name)
     _print_notices(recipe.data, recipe.seed, options.quiet)
     command = ["calmix", "train", *arguments]
-    with _progress(1, recipe.settings.epochs, options.quiet) as tick:
-        kept = train_and_keep(recipe, out, command, lambda epoch, model: tick(label, recipe.seed, epoch))
+    with _progress(1, recipe.settings.epochs, options) as tick:
+        on_epoch = lambda epoch, model: tick(label, recipe.seed, epoch.number, epoch)  # noqa: E731
+        kept = train_and_keep(recipe, out, command, on_epoch, options.resume, minutes)
     page = kept.write_report(out)
     if not options.quiet:
         kept.print()
@@ -476,6 +480,7 @@ def _diagnose_options(parser: "OptionParser") -> None:
 def _diagnose(arguments: list[str]) -> None:
     options = _parser("diagnose").parse_args(arguments)
     asked, settings = _asked_methods(options.methods, options.set), _settings(options)
+    _check_output(options)
     _check_data(options)
 
     from calmix.studies.diagnosis.oracle import OracleSettings
@@ -498,7 +503,7 @@ def _diagnose(arguments: list[str]) -> None:
     )
     out = options.out or Path(f"{_default_out(options.data)}-diagnosis")
     _print_notices(source, quiet=options.quiet)
-    with _progress(diagnosis.runs, settings.epochs, options.quiet) as tick:
+    with _progress(diagnosis.runs, settings.epochs, options) as tick:
         found = diagnose(diagnosis, out, options.resume, ["calmix", "diagnose", *arguments], tick)
     page = write_diagnosis(out)
     if not options.quiet:
@@ -789,6 +794,7 @@ def _add_set(group: "ArgumentGroup") -> None:
 
 def _add_training(parser: "OptionParser") -> None:
     from calmix.train import TrainingSettings
+    from calmix.train.averaging import NAMES
     from calmix.train.settings import CHOICES
 
     training = parser.add_argument_group("training")
@@ -803,7 +809,7 @@ def _add_training(parser: "OptionParser") -> None:
     shown = parser._option_string_actions["--print-config"]
     shown.help, shown.metavar = "print the options as such a file, and train nothing", ""
     for action in training._group_actions:
-        vars(action)["known"] = CHOICES.get(action.dest) or vars(action)["known"]
+        vars(action)["known"] = {**CHOICES, "average": NAMES}.get(action.dest) or vars(action)["known"]
 
 
 def _add_model(group: "ArgumentGroup", default: str) -> None:
@@ -822,11 +828,22 @@ def _add_model(group: "ArgumentGroup", default: str) -> None:
 def _add_results(
     parser: "OptionParser", out: str, resumes: str | None = None, what: str = "results"
 ) -> "ArgumentGroup":
+    from calmix.train.settings import CHECKPOINT_MINUTES
+
     results = parser.add_argument_group("output")
     results.add_argument("--out", type=Path, help=f"folder for {what} (default: {out})")
     if resumes is not None:
         results.add_argument("--resume", action="store_true", help=f"go on where a stopped {resumes} was")
+    if resumes in ("comparison", "run"):
+        results.add_argument(
+            "--checkpoint-minutes",
+            type=float,
+            default=CHECKPOINT_MINUTES,
+            help=f"how much of a run a crash may cost (default: {CHECKPOINT_MINUTES:g})",
+        )
     results.add_argument("--quiet", action="store_true", help="print warnings and where results are, and nothing else")
+    if resumes is not None:
+        results.add_argument("--verbose", action="store_true", help="print a line an epoch, with its losses")
     return results
 
 
@@ -924,6 +941,18 @@ def _asked_methods(texts: Sequence[str], settings: Sequence[str]) -> dict[str, d
         if texts.count(text) > 1:
             raise SettingError(f"the method {text!r} is named twice; name each once, or with different options.")
     return {text: options.get(method_name(text), {}) for text in texts}
+
+
+def _check_output(options: Any) -> None:
+    if options.quiet and options.verbose:
+        raise SettingError("--quiet and --verbose exclude each other; give one of them.")
+
+
+def _minutes(options: Any) -> float:
+    from calmix.core import require
+
+    require.positive("checkpoint_minutes", options.checkpoint_minutes)
+    return options.checkpoint_minutes
 
 
 def _check_data(options: Any) -> None:
@@ -1040,30 +1069,10 @@ def _describe(source: "DataSource", seed: int = 0) -> None:
         print(notice)
 
 
-@contextmanager
-def _progress(runs: int, epochs: int, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A live bar over all epochs of all runs, with the time left, unless it is to be quiet."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+def _progress(runs: int, epochs: int, options: Any) -> "AbstractContextManager[Tick]":
+    from calmix.report.progress import showing_progress
 
-    columns = (
-        TextColumn("{task.description:<28}"),
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    done: dict[tuple[str, int], int] = {}
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
-        task = bar.add_task(f"{runs} runs", total=runs * epochs)
-
-        def tick(label: str, seed: int, epoch: int) -> None:
-            done[label, seed] = epoch
-            bar.update(task, completed=sum(done.values()), description=escape(f"{label}, seed {seed}"))
-
-        yield tick
+    return showing_progress(runs, epochs, options.quiet, options.verbose)
 
 
 if __name__ == "__main__":

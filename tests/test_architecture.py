@@ -224,6 +224,7 @@ UPPER = ("predictions", "results", "train", "engines", "report", "studies", "cli
 BORDERS = {
     "rows": "a row of a figure's CSV: numbers and words by column",
     "configure_optimizers": "Lightning asks for it",
+    **dict.fromkeys(("state_dict", "load_state_dict", "get_extra_state", "set_extra_state"), "torch's own protocol"),
     "results_from_json": "what JSON holds, made a value or an error at once",
 }
 

@@ -1,6 +1,6 @@
 """A comparison that is killed at random moments, again and again, ends in the records of one that was left alone.
 
-`make kills` kills 200 times and prints what it saw.
+`make kills` kills 200 times, and 50 times inside runs, and prints what it saw.
 """
 
 import json
@@ -10,12 +10,18 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 COMPARE = ["wine", "--methods", "erm", "sk_mixup", "mixup", "--seeds", "4", "--epochs", "20", "--workers", "2"]
+COMPARE += ["--checkpoint-minutes", "0.0005"]  # every 30 ms
+LONG = ["wine", "--methods", "erm", "sk_mixup(remember=True)", "mixup", "--seeds", "2", "--epochs", "20", "--quiet"]
+LONG += ["--batch-size", "8", "--workers", "1", "--checkpoint-minutes", "0.001"]
 RUN = "import sys; from calmix.cli import main; main(sys.argv[1:])"
 # the same, but the process kills itself inside a write: before the file is in its place, or right after
 KILLED_IN_A_WRITE = """
@@ -109,6 +115,61 @@ def killed_again_and_again(folder: Path, kills: int, seed: int, longest: float) 
     return seen
 
 
+def killed_inside_runs(folder: Path, kills: int, seed: int, longest: float) -> int:
+    """Kill the command `kills` times while a run is trained; how many comparisons were finished in pieces.
+
+    The command is a fork of this process, which has loaded what it needs: a command that begins anew takes seconds, and
+    a run of this comparison takes less.
+
+    Raises:
+        AssertionError: as above; or a kill left no unfinished run.
+    """
+    import lightning.pytorch  # noqa: F401
+
+    import calmix.studies.comparison.study  # noqa: F401
+    from calmix.cli import main
+
+    def began(out: Path) -> ForkProcess:
+        command = get_context("fork").Process(target=main, args=(["compare", *LONG, "--resume", "--out", str(out)],))
+        command.start()
+        return command
+
+    def finish(out: Path) -> None:
+        command = began(out)
+        command.join()
+        assert command.exitcode == 0
+        check(calm, out, 0)
+
+    calm, torn = folder / "calm", folder / "torn"
+    finish(calm)
+    chance, killed, rounds = random.Random(seed), 0, 0
+    while killed < kills:
+        before, command = states_of(torn), began(torn)
+        while command.is_alive() and states_of(torn) == before:  # until a run goes on
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, longest))
+        command.kill()
+        command.join()
+        if command.exitcode != 0 and states_of(torn):
+            killed += 1
+            print(killed, *(name for name, _ in states_of(torn)), file=sys.stderr, flush=True)
+        if (torn / "results.json").exists():  # it was too late for a kill
+            finish(torn)
+            rounds += 1
+            torn = folder / f"torn{rounds}"
+    finish(torn)
+    return rounds + 1
+
+
+def states_of(out: Path) -> set[tuple[str, int]]:
+    """The checkpoints in a folder, and when each was written."""
+    found = set()
+    for path in (out / "checkpoints").glob("*.safetensors"):
+        with suppress(FileNotFoundError):  # its run has just finished
+            found.add((path.stem, path.stat().st_mtime_ns))
+    return found
+
+
 def check(calm: Path, torn: Path, code: int) -> None:
     """Where runs were lost with their workers, one more command makes them up."""
     if code != 0:
@@ -126,8 +187,20 @@ def test_kills_lose_and_change_nothing(tmp_path: Path):
     assert sum(seen.values()) == 8
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="commands are forked")
+def test_kills_inside_runs_lose_and_change_nothing():
+    """In a process of its own, as one that has threads is better not forked."""
+    subprocess.run([sys.executable, __file__, "0", "10"], check=True)
+
+
 if __name__ == "__main__":
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(killed_again_and_again(Path(folder), int(sys.argv[1]), seed=1, longest=10), indent=1))
+        rounds = killed_inside_runs(Path(folder) / "inside", int(sys.argv[2]), seed=1, longest=0.5)
+        print(f"{sys.argv[2]} kills inside the runs of {rounds} comparisons; all records are those of one left alone")
+        if int(sys.argv[1]):
+            seen = killed_again_and_again(Path(folder) / "anywhere", int(sys.argv[1]), seed=1, longest=10)
+            print(json.dumps(seen, indent=1))

@@ -4,6 +4,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from dataclasses import replace
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
+from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 
 import torch
@@ -22,11 +24,12 @@ from torch import nn
 from calmix.data import Fixed, Split, Splits
 from calmix.errors import CalmixError, SettingError
 from calmix.results.files import NamedArrays
-from calmix.results.records import Failure, Record
+from calmix.results.records import Epoch, Failure, Record
 from calmix.rows import Rows
-from calmix.train import Recipe, TrainingSettings, run
+from calmix.train import Checkpoints, Recipe, TrainingSettings, run
 
-Tick = Callable[[str, int, int], object]  # told label, seed, epochs done
+# told label, seed, how many epochs are done, and the one that has just ended; None where the run has ended
+Tick = Callable[[str, int, int, Epoch | None], object]
 Finished = tuple[Record, NamedArrays]
 
 # glibc gives a large block back to the system as soon as it is freed, and training frees the same ones in every step:
@@ -41,8 +44,12 @@ def default_workers(runs: int, settings: TrainingSettings) -> int:
     return max(1, min(runs, (os.cpu_count() or 1) // settings.threads, 8))
 
 
-def carry_out(recipes: Sequence[Recipe], workers: int, tick: Tick) -> Iterator[Finished | Failure]:
+def carry_out(
+    recipes: Sequence[Recipe], workers: int, tick: Tick, checkpoints: Checkpoints | None = None
+) -> Iterator[Finished | Failure]:
     """Yield what came of each run as soon as it has ended; `tick` is told each finished epoch.
+
+    With checkpoints, runs that were stopped go on where they were; it is the caller who removes a finished run's.
 
     A run that fails, or whose process dies, ends in a `Failure`, and the others go on. Workers are new processes, to
     which recipes travel by pickle, and splits in shared memory.
@@ -53,9 +60,9 @@ def carry_out(recipes: Sequence[Recipe], workers: int, tick: Tick) -> Iterator[F
     """
     if workers == 1:
         for recipe in recipes:
-            ended = _attempt(recipe, tick)
+            ended = _attempt(recipe, tick, checkpoints)
             if isinstance(ended, Failure):
-                tick(recipe.label, recipe.seed, recipe.settings.epochs)
+                tick(recipe.label, recipe.seed, recipe.settings.epochs, None)
             yield ended
         return
     for recipe in {recipe.label: recipe for recipe in recipes}.values():
@@ -70,10 +77,10 @@ def carry_out(recipes: Sequence[Recipe], workers: int, tick: Tick) -> Iterator[F
                 recipe = todo.popleft()
                 sent = send(recipe)
                 try:
-                    future = idle[-1].submit(sent)
+                    future = idle[-1].submit(sent, checkpoints)
                 except BrokenProcessPool:  # its process died between two runs
                     idle[-1] = _Worker()
-                    future = idle[-1].submit(sent)
+                    future = idle[-1].submit(sent, checkpoints)
                 busy[future] = idle.pop(), recipe
             done, _ = wait(busy, timeout=0.2, return_when=FIRST_COMPLETED)
             for worker, _ in busy.values():
@@ -91,20 +98,19 @@ def carry_out(recipes: Sequence[Recipe], workers: int, tick: Tick) -> Iterator[F
                     ended = Failure(recipe.label, recipe.seed, _reason(error))
                 idle.append(worker)
                 yield ended
-                tick(recipe.label, recipe.seed, recipe.settings.epochs)
+                tick(recipe.label, recipe.seed, recipe.settings.epochs, None)
         for worker in idle:
             worker.pool.shutdown()
     finally:
-        for worker in [*idle, *(worker for worker, _ in busy.values())]:
-            worker.kill()
+        _end([*idle, *(worker for worker, _ in busy.values())], _LAST_SECONDS if checkpoints else 0.0)
 
 
-def _attempt(recipe: Recipe, tick: Tick) -> Finished | Failure:
-    def on_epoch(epoch: int, model: nn.Module) -> None:
-        tick(recipe.label, recipe.seed, epoch)
+def _attempt(recipe: Recipe, tick: Tick, checkpoints: Checkpoints | None) -> Finished | Failure:
+    def on_epoch(epoch: Epoch, model: nn.Module) -> None:
+        tick(recipe.label, recipe.seed, epoch.number, epoch)
 
     try:
-        record, predictions, _ = run(recipe, on_epoch)
+        record, predictions, _ = run(recipe, on_epoch, checkpoints)
         return record, predictions
     except Exception as error:  # whatever a network of the user's may raise
         return Failure(recipe.label, recipe.seed, _reason(error))
@@ -167,6 +173,24 @@ def _shared_split(split: Split) -> Split:
     return Split(rows if isinstance(rows, Rows) else rows.clone().share_memory_(), split.y.clone().share_memory_())
 
 
+_LAST_SECONDS = 20.0  # that workers have to finish a step and write a checkpoint
+
+
+def _end(workers: Sequence["_Worker"], seconds: float) -> None:
+    """Tell the workers to end, and after so many seconds end those that go on."""
+    processes = [process for worker in workers for process in worker.processes]
+    try:
+        if seconds:
+            for process in processes:
+                process.terminate()
+            until = time.monotonic() + seconds
+            for process in processes:
+                process.join(max(0.0, until - time.monotonic()))
+    finally:
+        for process in processes:
+            process.kill()
+
+
 class _Worker:
     """A process for one run at a time, and the line on which it tells of its epochs."""
 
@@ -176,14 +200,14 @@ class _Worker:
         self.pool = ProcessPoolExecutor(1, context, _set_up, (theirs,))
         self._started = False
 
-    def submit(self, recipe: Recipe) -> Future[Finished | Failure]:
+    def submit(self, recipe: Recipe, checkpoints: Checkpoints | None) -> Future[Finished | Failure]:
         # pickled here and unpickled in the run, where an error can be told
-        return self.pool.submit(_attempt_in_worker, bytes(ForkingPickler.dumps(recipe)))
+        return self.pool.submit(_attempt_in_worker, bytes(ForkingPickler.dumps((recipe, checkpoints))))
 
-    def kill(self) -> None:
-        """End the process, whatever it does; Lightning holds off a mere SIGTERM."""
-        for process in list((self.pool._processes or {}).values()):
-            process.kill()
+    @property
+    def processes(self) -> list[BaseProcess]:
+        """The one process, or none if it has ended."""
+        return list((self.pool._processes or {}).values())
 
     def tell(self, tick: Tick) -> None:
         """Pass on the news."""
@@ -198,7 +222,7 @@ class _Worker:
 
     def failure(self, recipe: Recipe) -> Failure:
         """What a dead process leaves of its run. Raise CalmixError where it never came to life."""
-        self.tell(lambda label, seed, epochs: None)
+        self.tell(lambda label, seed, epochs, entry: None)
         if not self._started:
             raise CalmixError(f"a run's process could not start. {_STAND}")
         reason = "its process died: it was killed, or there was too little memory; take fewer workers."
@@ -229,13 +253,13 @@ def _die_with_parent() -> None:
 
 def _attempt_in_worker(pickled: bytes) -> Finished | Failure:
     try:
-        recipe: Recipe = pickle.loads(pickled)
+        recipe, checkpoints = pickle.loads(pickled)
     except (AttributeError, ImportError) as error:
         raise SettingError(f"a run's process cannot find a part of the run ({error}). {_STAND}") from None
-    return _attempt(recipe, lambda label, seed, epoch: _tell((label, seed, epoch)))
+    return _attempt(recipe, lambda *news: _tell(news), checkpoints)
 
 
-def _tell(news: tuple[str, int, int] | None) -> None:
+def _tell(news: tuple[str, int, int, Epoch | None] | None) -> None:
     try:
         _news.send(news)
     except OSError:  # the parent was killed

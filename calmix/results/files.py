@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import get_ident
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,8 @@ NamedArrays = Mapping[str, NDArray[Any]]  # by name: logits, probs, labels, ...
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet carries out
 _LONGEST_SLUG = 200  # characters; file systems allow 255 bytes, and names have further parts
 _LOCK, _TEMPORARY = ".lock", ".calmix-{}.tmp"
-_ROOMS = ("", "runs", "predictions", "figures", "seeds", "oracle", "mixes", "surfaces")  # of a folder of results
+CHECKPOINTS = "checkpoints"  # the room of unfinished runs
+_ROOMS = ("", "runs", "predictions", CHECKPOINTS, "figures", "seeds", "oracle", "mixes", "surfaces")  # of results
 
 
 def slug(label: str) -> str:
@@ -191,3 +192,13 @@ def refuse_finished(folder: Path, advice: str) -> None:
             raise DataError(f"{folder} already holds {kind}; {advice}.")
     if any(folder.glob("runs/*.json")) or any(folder.glob("seeds/*.json")):
         raise DataError(f"{folder} already holds finished runs; {advice}.")
+    if any(folder.glob(f"{CHECKPOINTS}/*.safetensors")):
+        raise DataError(f"{folder} already holds a run that was stopped; {advice}.")
+
+
+def refuse_other_run(folder: Path, label: str) -> NoReturn:
+    """Raise DataError, as the folder holds another run of the same name."""
+    raise DataError(
+        f"{folder} holds {label!r} with other settings, data or code; repeat the command that began it, or give "
+        "another --out."
+    )

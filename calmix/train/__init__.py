@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from calmix.listing import loads_when_used
 
 if TYPE_CHECKING:
+    from calmix.train.checkpoints import Checkpoints
     from calmix.train.predicting import predict
     from calmix.train.recipe import Recipe
     from calmix.train.robustness import Robustness
@@ -14,4 +15,14 @@ if TYPE_CHECKING:
 else:
     __getattr__ = loads_when_used(__name__)
 
-__all__ = ["FinishedRun", "Recipe", "Robustness", "Trained", "TrainingSettings", "predict", "run", "train"]
+__all__ = [
+    "Checkpoints",
+    "FinishedRun",
+    "Recipe",
+    "Robustness",
+    "Trained",
+    "TrainingSettings",
+    "predict",
+    "run",
+    "train",
+]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,12 +34,15 @@ class Batches:
         self._shares = None if weights is None else weights.cumsum(0) / weights.sum()
         self._weights = weights if evenly else None
         self._generator = None if seed is None else torch.Generator().manual_seed(seed)
+        self._before: Tensor | None = None  # the generator's state before the order of this epoch was drawn
+        self._start = 0  # the batch at which the next epoch begins
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Loaded]:
-        batches = iter(self._loaded(self._order().tensor_split(self._count)))
+        start, self._start = self._start, 0
+        batches = iter(self._loaded(self._order().tensor_split(self._count)[start:]))
         while True:
             asked = time.perf_counter()
             batch = next(batches, None)
@@ -61,10 +65,22 @@ class Batches:
             generator=torch.Generator(),  # else it would draw from the stream that dropout draws from
         )
 
+    def state_dict(self, batch: int) -> dict[str, Any]:
+        """From where to go on: a batch of this epoch, or, where it is 0, the next epoch."""
+        assert self._generator is not None, "rows that come in one order need no state"
+        return {"generator": self._before if batch else self._generator.get_state(), "batch": batch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Let the next epoch be the one of the state, without the batches before its own."""
+        assert self._generator is not None, "rows that come in one order have no state"
+        self._generator.set_state(state["generator"])
+        self._start = state["batch"]
+
     def _order(self) -> Tensor:
         rows = len(self.split)
         if self._generator is None:
             return torch.arange(rows)
+        self._before = self._generator.get_state()
         if self._shares is None:
             return torch.randperm(rows, generator=self._generator)
         if self._weights is not None:

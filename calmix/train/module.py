@@ -2,19 +2,29 @@
 
 import copy
 import math
-from collections.abc import Callable
-from dataclasses import replace
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
+from itertools import chain
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from calmix.core.loss import TrainingLoss
-from calmix.errors import SettingError
+from calmix.errors import DataError, SettingError
+from calmix.reading import reading
 from calmix.results.records import Epoch
-from calmix.train.batches import crop_and_flip
+from calmix.train.averaging import EMA, SWA
+from calmix.train.batches import Batches, crop_and_flip
+from calmix.train.checkpoints import ANEW, Checkpoints, States, Unfinished
+from calmix.train.recipe import Recipe
 from calmix.train.settings import TrainingSettings
+from calmix.train.stopping import Stop, Stopped
 
 LoadedBatch = tuple[Tensor, Tensor, Tensor]  # x, y, index
 
@@ -27,7 +37,13 @@ class Module(LightningModule):
     """
 
     def __init__(
-        self, model: nn.Module, training_loss: TrainingLoss, settings: TrainingSettings, augment: bool, seed: int
+        self,
+        model: nn.Module,
+        training_loss: TrainingLoss,
+        settings: TrainingSettings,
+        augment: bool,
+        seed: int,
+        on_epoch: Callable[[Epoch, nn.Module], object],
     ) -> None:
         super().__init__()
         self.model = model
@@ -36,6 +52,7 @@ class Module(LightningModule):
         self.history: list[Epoch] = []
         self._augment = augment
         self._seed = seed
+        self._on_epoch = on_epoch
         self._generator: torch.Generator | None = None
         self._sums: dict[str, Tensor] = {}  # weighted by rows
         self._rows = 0
@@ -49,6 +66,23 @@ class Module(LightningModule):
     def validation_step(self, batch: LoadedBatch, batch_idx: int) -> None:
         x, y, _ = batch
         self._count(len(y), self.training_loss(self.model, x, y))
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the network and the training loss."""
+        return {
+            "history": [asdict(epoch) for epoch in self.history],
+            "sums": self._sums,
+            "rows": self._rows,
+            "augmentation": None if self._generator is None else self._generator.get_state(),
+        }
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.history = [Epoch(**epoch) for epoch in state["history"]]
+        self._sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+        self._rows = state["rows"]
+        if state["augmentation"] is not None:
+            self._generator = torch.Generator(self.device)
+            self._generator.set_state(state["augmentation"])
 
     def on_train_epoch_start(self) -> None:
         self._take()
@@ -70,6 +104,7 @@ class Module(LightningModule):
                 f"training diverged in epoch {self.current_epoch + 1} (the loss is not finite); "
                 f"lower the learning rate (it was {self.settings.peak_rate:g})."
             )
+        self._on_epoch(entry, self.model)
 
     def configure_optimizers(self) -> Any:
         rate, decay = self.settings.peak_rate, self.settings.weight_decay
@@ -110,14 +145,19 @@ class Module(LightningModule):
 
 
 class Keeper(Callback):
-    """Remembers the best epoch's weights, and passes on the news of each epoch."""
+    """Remembers the best epoch's weights: those of the average, where validation rows judge it."""
 
-    def __init__(self, select: str, on_epoch: Callable[[int, nn.Module], object]) -> None:
+    def __init__(self, select: str, averager: "Averager | None") -> None:
         self.state: dict[str, Tensor] | None = None
         self.epoch: int = 0
         self._best = float("inf")
-        self._select = select
-        self._on_epoch = on_epoch
+        self._select, self._averager = select, averager
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"weights": self.state, "epoch": self.epoch, "best": self._best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.state, self.epoch, self._best = state_dict["weights"], state_dict["epoch"], state_dict["best"]
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         now = trainer.current_epoch + 1
@@ -127,5 +167,147 @@ class Keeper(Callback):
             loss = pl_module.history[-1].validation["loss"]
             if loss < self._best or self.epoch == 0:
                 self._best, self.epoch = loss, now
-                self.state = copy.deepcopy(pl_module.model.state_dict())
-        self._on_epoch(now, pl_module.model)
+                judged = pl_module.model if self._averager is None else self._averager.average.module
+                self.state = copy.deepcopy(judged.state_dict())
+
+
+class Averager(Callback):
+    """Keeps an average of the network's weights; that of `EMA` takes the network's place in validations."""
+
+    average: AveragedModel  # from the beginning of the training on
+
+    def __init__(self, averaging: EMA | SWA) -> None:
+        self._averaging = averaging
+
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        if isinstance(self._averaging, SWA):
+            self.average = AveragedModel(pl_module.model)
+        else:
+            self.average = AveragedModel(pl_module.model, multi_avg_fn=_warmed_up(self._averaging), use_buffers=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self.average.state_dict())
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.average.load_state_dict(state_dict)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *step: Any) -> None:
+        if isinstance(self._averaging, EMA):
+            self.average.update_parameters(pl_module.model)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        now, last = trainer.current_epoch + 1, pl_module.settings.epochs
+        if isinstance(self._averaging, SWA) and self._averaging.takes(now, last):
+            self.average.update_parameters(pl_module.model)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
+        if isinstance(self._averaging, EMA):
+            _swap(self.average.module, pl_module.model)
+
+    on_validation_end = on_validation_start
+
+
+def _warmed_up(averaging: EMA) -> Callable[..., None]:
+    """What torch calls with the averages, the weights, and how often they were averaged."""
+
+    def update(averages: Any, weights: Any, count: Tensor | int) -> None:
+        decay = min(averaging.decay, (1 + int(count)) / (10 + int(count)))
+        get_ema_multi_avg_fn(decay)(averages, weights, count)
+
+    return update
+
+
+@torch.no_grad()
+def _swap(one: nn.Module, other: nn.Module) -> None:
+    """Exchange the values of all parameters and buffers."""
+    for first, second in zip(_values(one), _values(other), strict=True):
+        kept = first.clone()
+        first.copy_(second)
+        second.copy_(kept)
+
+
+def _values(model: nn.Module) -> Iterable[Tensor]:
+    return chain(model.parameters(), model.buffers())
+
+
+class Saver(Checkpoint):
+    """Writes checkpoints between steps, and begins where the last one was written.
+
+    Lightning tells a `Checkpoint` of an epoch's end after everybody else, so the state is whole then. The last step of
+    an epoch and what follows it are one: a state between them would need to know how much of a validation is done.
+
+    callbacks: those that have a state, by name. seconds: how long the run was trained before.
+    """
+
+    def __init__(
+        self, checkpoints: Checkpoints, recipe: Recipe, batches: Batches, callbacks: Mapping[str, Any], stop: Stop
+    ) -> None:
+        self._checkpoints, self._recipe, self._text = checkpoints, recipe, recipe.text
+        self._batches, self._callbacks, self._stop = batches, callbacks, stop
+        self._begun = checkpoints.read(recipe)
+        self.seconds = self._begun.seconds if self._begun else 0.0
+        self._start = self._last = time.monotonic()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        if self._begun is not None:
+            with reading(self._checkpoints.path(self._recipe.label, self._recipe.seed), ANEW):
+                for name, owner in self._owners(trainer, pl_module).items():
+                    owner.load_state_dict(self._begun.states[name])
+                self._batches.load_state_dict(self._begun.states["batches"])
+                _go_on(trainer, self._begun.epoch, self._begun.batch)
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        if self._begun is not None:  # now that a loader may have drawn
+            _set_global_state(self._begun.states["torch"])
+            self._begun = None  # its tensors are no longer needed
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if batch_idx + 1 < trainer.num_training_batches:
+            self._between_steps(trainer, pl_module, trainer.current_epoch, batch_idx + 1)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self._between_steps(trainer, pl_module, trainer.current_epoch + 1, 0)
+
+    def _between_steps(self, trainer: Trainer, module: Any, epoch: int, batch: int) -> None:
+        if self._stop.signal is None and time.monotonic() < self._last + 60 * self._checkpoints.minutes:
+            return
+        states = {name: owner.state_dict() for name, owner in self._owners(trainer, module).items()}
+        states |= {"batches": self._batches.state_dict(batch), "torch": _global_state()}
+        unfinished = Unfinished(self._text, epoch, batch, self.seconds + time.monotonic() - self._start, states)
+        try:
+            self._checkpoints.write(self._recipe, unfinished)
+        except DataError as error:  # a full disk is no reason to end a run that may still finish
+            warnings.warn(f"no checkpoint of {self._recipe.label}, seed {self._recipe.seed}: {error}", stacklevel=2)
+        self._last = time.monotonic()
+        if self._stop.signal is not None:
+            raise Stopped
+
+    def _owners(self, trainer: Trainer, module: Any) -> dict[str, Any]:
+        """What has a state, by its name in the file."""
+        schedules = {f"schedule{n}": config.scheduler for n, config in enumerate(trainer.lr_scheduler_configs)}
+        optimizer, precision = trainer.optimizers[0], trainer.precision_plugin
+        return {"module": module, "optimizer": optimizer, "precision": precision, **self._callbacks, **schedules}
+
+
+def _go_on(trainer: Trainer, epoch: int, batch: int) -> None:
+    """Let Lightning's loop count as if so many epochs, and so many steps of the next one, were done."""
+
+    def counts(begun: int, done: int) -> dict[str, Any]:
+        count = {"ready": begun, "started": begun, "processed": done, "completed": done}
+        return {"total": count, "current": count}
+
+    loop = trainer.fit_loop
+    loop.epoch_progress.load_state_dict(counts(epoch + (batch > 0), epoch))
+    if batch:
+        loop.epoch_loop.batch_progress.load_state_dict({**counts(batch, batch), "is_last_batch": False})
+        loop.restarting = True  # in the middle of an epoch, as the counts say
+
+
+def _global_state() -> States:
+    """Of torch's own generators, which dropout draws from."""
+    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}
+
+
+def _set_global_state(state: States) -> None:
+    torch.set_rng_state(state["cpu"])
+    torch.cuda.set_rng_state_all(state["cuda"])

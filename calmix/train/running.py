@@ -21,6 +21,7 @@ from calmix.results.files import NamedArrays
 from calmix.results.records import Record
 from calmix.threads import using_threads
 from calmix.train.batches import Batches
+from calmix.train.checkpoints import Checkpoints
 from calmix.train.predicting import predict, predicted_logits
 from calmix.train.recipe import Recipe, class_rows, outputs_of, weighted_task
 from calmix.train.training import OnEpoch, train
@@ -43,20 +44,23 @@ class Measurement(NamedTuple):
     test: ClassPredictions | RegressionPredictions
 
 
-def run(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> FinishedRun:
+def run(
+    recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None, checkpoints: Checkpoints | None = None
+) -> FinishedRun:
     """Train and measure a recipe. Runs of one seed share splits, initial weights and order, whatever the method.
 
     The number of threads is the recipe's, so a run gives the same numbers however it is carried out on one machine.
     The conditions under `refreshed` are those of the same network with batch norm re-estimated on the clean training
-    rows: the control that tells what a method does from what its rows did to the running statistics.
+    rows: the control that tells what a method does from what its rows did to the running statistics. With checkpoints a
+    run that was stopped in its training goes on there; the file stays until `checkpoints.remove`.
     """
     with using_threads(recipe.settings.threads):
-        return _run(recipe, on_epoch)
+        return _run(recipe, on_epoch, checkpoints)
 
 
-def _run(recipe: Recipe, on_epoch: OnEpoch) -> FinishedRun:
+def _run(recipe: Recipe, on_epoch: OnEpoch, checkpoints: Checkpoints | None) -> FinishedRun:
     splits, text = recipe.splits(), recipe.text  # of the data as they are now, and not after the training
-    trained = train(recipe, on_epoch)
+    trained = train(recipe, on_epoch, checkpoints)
     model = trained.model.to(recipe.settings.accelerator)  # where it was trained; measured there, too
     found = measure(model, splits)
     scores, predictions = {**found.scores, **elsewhere(model, splits, found.temperature)}, dict(found.predictions)

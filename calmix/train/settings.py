@@ -6,6 +6,7 @@ from calmix.core import require
 from calmix.core.passes import BATCH_NORM
 from calmix.errors import SettingError, UnknownNameError
 from calmix.reprs import shown
+from calmix.train.averaging import EMA, SWA, read_average
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "one_cycle", "constant")
@@ -13,6 +14,7 @@ SELECTIONS = ("last", "best")
 DEVICES = ("auto", "cpu", "cuda")
 CLASS_WEIGHTS = ("none", "balanced")
 SAMPLERS = ("shuffled", "balanced")
+CHECKPOINT_MINUTES = 10.0  # between two checkpoints of a run
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": OPTIMIZERS,
@@ -44,6 +46,7 @@ class TrainingSettings:
         precision: `32`, or mixed precision: `bf16` or `16`.
         class_weight: `none`, or `balanced`: each class weighs n / (K n_k) in the loss.
         sampler: `shuffled`: every row once an epoch; `balanced`: classes equally often.
+        average: Keep an average of the weights: `none`, `ema(decay=0.999)` or `swa(start=0.75)`.
         threads: CPU threads of a run; another number rounds otherwise, to other weights.
 
     Raises:
@@ -64,6 +67,7 @@ class TrainingSettings:
     threads: int = 1
     class_weight: str = "none"
     sampler: str = "shuffled"
+    average: str = "none"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "threads"):
@@ -81,10 +85,12 @@ class TrainingSettings:
             raise SettingError("device 'cuda' was asked for, but PyTorch sees no GPU here; use --device cpu or auto.")
         if self.precision == "16" and self.accelerator == "cpu":
             raise SettingError("precision '16' needs a GPU; use 'bf16' or '32' on the CPU.")
+        if isinstance(self.averaging, SWA) and self.select == "best":
+            raise SettingError("average 'swa' is of the last epochs, and there is no best one; leave select out.")
 
     def __repr__(self) -> str:
         """Settings that runs of calmix 0.1.0 did not have stand in it only where they change something."""
-        return shown(self, unless_default={"class_weight", "sampler"})
+        return shown(self, unless_default={"class_weight", "sampler", "average"})
 
     @property
     def accelerator(self) -> str:
@@ -92,6 +98,11 @@ class TrainingSettings:
         if self.device == "auto":
             return "cuda" if _has_gpu() else "cpu"
         return self.device
+
+    @property
+    def averaging(self) -> EMA | SWA | None:
+        """What `average` says."""
+        return read_average(self.average)
 
     @property
     def peak_rate(self) -> float:

@@ -5,7 +5,7 @@ import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +18,12 @@ from calmix.core.task import Task
 from calmix.data import Splits
 from calmix.results.records import Epoch
 from calmix.threads import using_threads
+from calmix.train.averaging import SWA
 from calmix.train.batches import Batches
+from calmix.train.checkpoints import Checkpoints
 from calmix.train.recipe import Recipe, sampling_weights, weighted_task
 from calmix.train.settings import PRECISIONS
+from calmix.train.stopping import Stop, held_until_stopped
 
 _VALIDATIONS = 20  # points of a learning curve
 _VALIDATED_ROWS = 1024  # at a time
@@ -43,18 +46,25 @@ class Trained:
     waited: float
 
 
-OnEpoch = Callable[[int, nn.Module], object]  # told each finished epoch, counted from 1, and the network as it then is
+OnEpoch = Callable[[Epoch, nn.Module], object]  # told each finished epoch, and the network as it then is
 
 
-def train(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Trained:
+def train(
+    recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None, checkpoints: Checkpoints | None = None
+) -> Trained:
     """Train a new network on the training split and keep the epoch that `settings.select` says.
 
     The order of batches, the mixes, the augmentation and dropout follow from `recipe.seed` alone, each from a stream of
     its own, whatever the method; the state of torch's global generator is given back. Validation loss and
     accuracy are taken about 20 times in a run (every epoch to select the best).
 
+    checkpoints: where the unfinished run is kept. A run that is there already goes on where it was, and on the CPU ends
+    bit for bit where it would have ended undisturbed. Of the network that takes its `state_dict()` to hold all that
+    changes in training, and its randomness to be torch's.
+
     Raises:
         SettingError: the loss is not finite.
+        DataError: the unfinished run is another one.
         Whatever the data, the network or the method raise.
 
     >>> from calmix import mixup
@@ -67,17 +77,23 @@ def train(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Trai
     """
     from lightning.pytorch import Trainer  # takes its time
 
-    from calmix.train.module import Keeper, Module
+    from calmix.train.module import Averager, Keeper, Module, Saver
 
     splits, settings, model = recipe.splits(), recipe.settings, recipe.network()
     task = weighted_task(splits, settings)
     of_order, of_mixes, of_augmentation, of_network = map(int, np.random.SeedSequence(recipe.seed).generate_state(4))
     data = splits.train.rows, splits.train.y
     training_loss = TrainingLoss(recipe.method, task, of_mixes, settings.batch_norm, data, splits.train_weights)
-    module = Module(model.train(), training_loss, settings, splits.about.natural, of_augmentation)
+    module = Module(model.train(), training_loss, settings, splits.about.natural, of_augmentation, on_epoch)
     every = 1 if settings.select == "best" else max(1, settings.epochs // _VALIDATIONS)
-    keeper = Keeper(settings.select, on_epoch)
-    start = time.perf_counter()
+    averager = None if settings.averaging is None else Averager(settings.averaging)
+    keeper = Keeper(settings.select, averager)
+    callbacks = {"keeper": keeper} if averager is None else {"averager": averager, "keeper": keeper}
+    weights, evenly = sampling_weights(splits, settings), splits.train_weights is not None
+    batches = Batches(splits.train, settings.batch_size, of_order, weights, evenly)
+    stop = Stop()
+    saver = None if checkpoints is None else Saver(checkpoints, recipe, batches, callbacks, stop)
+    start = time.perf_counter() - (saver.seconds if saver else 0.0)
     with torch.random.fork_rng(), using_threads(settings.threads), _quiet_lightning():
         torch.manual_seed(of_network)
         trainer = Trainer(
@@ -86,21 +102,22 @@ def train(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Trai
             max_epochs=settings.epochs,
             precision=PRECISIONS[settings.precision],  # pyright: ignore[reportArgumentType]
             check_val_every_n_epoch=every,
-            callbacks=[keeper],
+            callbacks=[*callbacks.values(), *([saver] if saver else [])],
             deterministic="warn" if settings.accelerator == "cuda" else None,
             num_sanity_val_steps=0,
             logger=False,
-            enable_checkpointing=False,
+            enable_checkpointing=saver is not None,
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        weights, evenly = sampling_weights(splits, settings), splits.train_weights is not None
-        batches = Batches(splits.train, settings.batch_size, of_order, weights, evenly)
-        trainer.fit(module, batches, Batches(splits.validation, _VALIDATED_ROWS))
+        with held_until_stopped(stop) if saver else nullcontext():
+            trainer.fit(module, batches, Batches(splits.validation, _VALIDATED_ROWS))
         if keeper.state is not None:
             model.load_state_dict(keeper.state)
+        elif averager is not None:
+            model.load_state_dict(averager.average.module.state_dict())
         model.cpu()
-        if settings.refresh_batch_norm:
+        if settings.refresh_batch_norm or isinstance(settings.averaging, SWA):
             refresh_batch_norm(model, Batches(splits.train, settings.batch_size))
     seconds = time.perf_counter() - start
     return Trained(model.eval(), splits, task, keeper.epoch, tuple(module.history), seconds, batches.waited)

@@ -39,7 +39,7 @@ News = list[tuple[str, int, int]]
 
 def carried_out(recipes: list[Recipe], workers: int) -> tuple[Finished, News]:
     news: News = []
-    found = list(carry_out(recipes, workers, lambda *said: news.append(said)))
+    found = list(carry_out(recipes, workers, lambda label, seed, epochs, entry: news.append((label, seed, epochs))))
     finished = [ended for ended in found if not isinstance(ended, Failure)]
     assert len(finished) == len(found)
     return {(record.method, record.seed): (record, predictions) for record, predictions in finished}, news
@@ -93,7 +93,7 @@ def test_workers_tell_of_every_run_until_its_last_epoch(at_a_time: tuple[Finishe
 def test_runs_are_carried_out_as_they_are_asked_for():
     """Nothing is trained before the first result is taken, and no second run before the second."""
     news: News = []
-    runs = carry_out(RECIPES, 1, lambda *said: news.append(said))
+    runs = carry_out(RECIPES, 1, lambda label, seed, epochs, entry: news.append((label, seed, epochs)))
     assert news == []
     next(runs)
     assert news == ALL_NEWS[:2]

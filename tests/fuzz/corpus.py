@@ -113,7 +113,7 @@ class dry:
         from calmix.train.recipe import Recipe, task_of
         from calmix.train.training import Trained
 
-        def untrained(recipe: Recipe, on_epoch: object = None) -> Trained:
+        def untrained(recipe: Recipe, *others: object) -> Trained:
             history = tuple(
                 Epoch(number, {"loss": 1.0, "accuracy": 0.5}, {"loss": 1.0, "accuracy": 0.5}) for number in (1, 2)
             )

@@ -17,7 +17,7 @@ from calmix.errors import SettingError, ShapeError
 from calmix.metrics import ece_interval
 from calmix.posthoc import CalibrationLogits, fit_temperature
 from calmix.results.files import NamedArrays
-from calmix.results.records import Record
+from calmix.results.records import Epoch, Record
 from calmix.train import Recipe, TrainingSettings, run
 from calmix.train.running import misfits, try_step
 
@@ -209,7 +209,7 @@ def test_a_run_is_of_the_data_as_they_were_when_it_began(tmp_path: Path):
     recipe = Recipe(TableFile(path, "y"), "erm", calmix.erm(), settings=TrainingSettings(epochs=1))
     text = recipe.text
 
-    def write_over(epoch: int, model: nn.Module) -> None:
+    def write_over(epoch: Epoch, model: nn.Module) -> None:
         path.write_text(path.read_text() + "\n3,a")
 
     assert run(recipe, write_over).record.recipe == text

@@ -17,6 +17,7 @@ from calmix.data import Fixed, Split, Splits, load
 from calmix.data.splits import About
 from calmix.errors import CalmixError, SettingError
 from calmix.parts import Method, Scheduled
+from calmix.results.records import Epoch
 from calmix.train import Recipe, Trained, TrainingSettings, predict, train
 from calmix.train.batches import Batches, crop_and_flip
 from calmix.train.module import Module
@@ -187,10 +188,10 @@ def test_order_mixes_and_augmentation_have_seeds_of_their_own(monkeypatch: pytes
 
 
 def test_each_epoch_is_told_with_the_network_as_it_then_is():
-    told: list[tuple[int, torch.Tensor]] = []
+    told: list[tuple[Epoch, torch.Tensor]] = []
     recipe = Recipe(Fixed(WINE), "mixup", calmix.mixup(), settings=TrainingSettings(epochs=3))
     run = train(recipe, lambda epoch, model: told.append((epoch, model.get_parameter("head.weight").detach().clone())))
-    assert [epoch for epoch, _ in told] == [1, 2, 3]
+    assert tuple(epoch for epoch, _ in told) == run.history
     assert not torch.equal(told[0][1], told[1][1])
     assert torch.equal(told[2][1], run.model.get_parameter("head.weight"))
 

@@ -4,24 +4,36 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from calmix.results.files import hold_folder, refuse_finished, write_text
-from calmix.results.records import read_predictions, save_record
+from calmix.results.files import hold_folder, refuse_finished, refuse_other_run, refuse_others, write_text
+from calmix.results.records import read_predictions, read_record, save_record
 from calmix.results.store import Results, write_results
 from calmix.studies.comparison.card import model_card
-from calmix.studies.comparison.compared import Compared
+from calmix.studies.comparison.compared import Compared, read_comparison
 from calmix.studies.comparison.mistakes import find_mistakes, write_mistakes
-from calmix.train import Recipe, run
+from calmix.train import Checkpoints, Recipe, run
 from calmix.train.cost import cost_of
 from calmix.train.recipe import facts_of
 from calmix.train.running import try_step
-from calmix.train.saved import save_network
+from calmix.train.saved import FACTS, save_network
+from calmix.train.settings import CHECKPOINT_MINUTES
 from calmix.train.training import OnEpoch
 
 
 def train_and_keep(
-    recipe: Recipe, out: Path, command: Sequence[str] = (), on_epoch: OnEpoch = lambda epoch, model: None
+    recipe: Recipe,
+    out: Path,
+    command: Sequence[str] = (),
+    on_epoch: OnEpoch = lambda epoch, model: None,
+    resume: bool = False,
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,
 ) -> Compared:
     """Carry out a recipe and write the folder that a comparison of one run would, and the network for `calmix.load`.
+
+    resume: go on where the same run was stopped; one that has finished stays as it is.
+
+    Raises:
+        DataError: `out` cannot be written, holds results and `resume` is False, or holds anything but this run.
+        Whatever the data, the network or the method raise.
 
     >>> import tempfile
     >>> from calmix import load, mixup
@@ -35,13 +47,30 @@ def train_and_keep(
     splits = recipe.splits()
     try_step(recipe)
     recipe.robustness.check(splits)
+    checkpoints = Checkpoints(out, checkpoint_minutes)
     with hold_folder(out):
-        refuse_finished(out, "give another --out")
-        return _kept(recipe, out, command, on_epoch)
+        if not resume:
+            refuse_finished(out, "add --resume to go on, or give another --out")
+        elif _is_finished(checkpoints, recipe):
+            return read_comparison(out)
+        return _kept(recipe, checkpoints, command, on_epoch)
 
 
-def _kept(recipe: Recipe, out: Path, command: Sequence[str], on_epoch: OnEpoch) -> Compared:
-    record, predictions, model = run(recipe, on_epoch)
+def _is_finished(checkpoints: Checkpoints, recipe: Recipe) -> bool:
+    """Whether the folder holds the run and its network. Raise DataError where it holds anything else."""
+    out = checkpoints.folder
+    refuse_others(out, "results.json")
+    checkpoints.check(recipe)
+    names = {path.stem for path in (*out.glob("runs/*.json"), *out.glob("checkpoints/*.safetensors"))}
+    record, results = read_record(out, recipe.label, recipe.seed), out / "results.json"
+    if names - {checkpoints.path(recipe.label, recipe.seed).stem} or (record and record.recipe != recipe.text):
+        refuse_other_run(out, recipe.label)
+    return record is not None and results.exists() and (out / FACTS).exists()
+
+
+def _kept(recipe: Recipe, checkpoints: Checkpoints, command: Sequence[str], on_epoch: OnEpoch) -> Compared:
+    out = checkpoints.folder
+    record, predictions, model = run(recipe, on_epoch, checkpoints)
     record = replace(record, relative_cost=cost_of(recipe))
     save_network(out, recipe, model, record.temperature)
     save_record(out, record, predictions)
@@ -51,4 +80,6 @@ def _kept(recipe: Recipe, out: Path, command: Sequence[str], on_epoch: OnEpoch) 
     mistakes = find_mistakes(results, lambda _: predictions, [recipe])
     write_mistakes(out, mistakes)
     write_results(out, results)
+    checkpoints.remove(recipe.label, recipe.seed)
+    checkpoints.close()
     return Compared(results, lambda stored: read_predictions(out, stored), mistakes)

@@ -23,7 +23,14 @@ from calmix.engines import Tick, carry_out, default_workers
 from calmix.errors import DataError, SettingError
 from calmix.methods.erm import erm
 from calmix.models import ModelFactory
-from calmix.results.files import NamedArrays, check_labels, hold_folder, refuse_finished, refuse_others
+from calmix.results.files import (
+    NamedArrays,
+    check_labels,
+    hold_folder,
+    refuse_finished,
+    refuse_other_run,
+    refuse_others,
+)
 from calmix.results.records import Failure, Record, read_predictions, read_record, save_record, write_record
 from calmix.results.store import PLAIN_TRAINING, Results, references, write_results
 from calmix.studies.comparison.compared import Compared
@@ -35,10 +42,11 @@ from calmix.studies.comparison.defaults import (
     FEW_TEST_ROWS,
 )
 from calmix.studies.comparison.mistakes import find_mistakes, write_mistakes
-from calmix.train import Recipe, Robustness, TrainingSettings
+from calmix.train import Checkpoints, Recipe, Robustness, TrainingSettings
 from calmix.train.cost import cost_of
 from calmix.train.recipe import facts_of
 from calmix.train.running import misfits, try_step
+from calmix.train.settings import CHECKPOINT_MINUTES
 
 Methods = Mapping[str, Method | Scheduled]  # by label
 
@@ -166,6 +174,7 @@ def compare(
     out: Path | str | None = None,
     resume: bool = False,
     workers: int = 1,
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,
 ) -> Compared:
     """Train the same network with several methods and seeds, and say what each did.
 
@@ -184,7 +193,8 @@ def compare(
         folds, repeats: cross-validation in place of seeds: every row is tested once in each repeat. Without seeds and
             folds, 5 folds twice where a table would have fewer than 200 test rows, else 5 seeds.
         reference: the label that marks refer to. settings, robustness: see there.
-        out: a folder for all results; None keeps them in memory. resume: go on where a stopped comparison was.
+        out: a folder for all results; None keeps them in memory. resume: go on where a stopped comparison was, also
+            inside its runs. checkpoint_minutes: between two checkpoints of a run.
         workers: runs at a time, each in a process of its own; more than one needs a script that is guarded by
             `if __name__ == "__main__":`.
 
@@ -213,7 +223,8 @@ def compare(
         reference,
         robustness or Robustness(),
     )
-    return carry_out_comparison(comparison, None if out is None else Path(out), resume, workers)
+    folder = None if out is None else Path(out)
+    return carry_out_comparison(comparison, folder, resume, workers, checkpoint_minutes=checkpoint_minutes)
 
 
 def default_methods() -> dict[str, Method | Scheduled]:
@@ -229,14 +240,16 @@ def carry_out_comparison(
     resume: bool = False,
     workers: int | None = None,
     command: Sequence[str] = (),
-    tick: Tick = lambda label, seed, epochs: None,
+    tick: Tick = lambda label, seed, epochs, entry: None,
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,
 ) -> Compared:
     """Run what is not yet stored in `out`, then write and return the results.
 
     out: None keeps everything in memory. workers: None is one a CPU core, or one on a GPU. command: as the shell split
-    it, for the report. tick: told label, seed and how many epochs are done.
+    it, for the report. tick: told label, seed and how many epochs are done. checkpoint_minutes: between two of a run.
 
-    A run that fails is named in the results with its reason, and the others go on; an unfinished run leaves nothing.
+    A run that fails is named in the results with its reason, and the others go on. One that is stopped leaves its
+    newest checkpoint, from which it goes on.
 
     Raises:
         DataError: `out` cannot be written, holds results and `resume` is False, or holds runs with other settings;
@@ -249,7 +262,8 @@ def carry_out_comparison(
         raise SettingError("resume goes on in a folder; give out, too.")
     recipes = comparison.recipes
     recipes[0].network()  # bad data and models fail first
-    store = _Memory() if out is None else _Folder(out, resume)
+    checkpoints = None if out is None else Checkpoints(out, checkpoint_minutes)
+    store = _Memory() if checkpoints is None else _Folder(checkpoints, resume)
     store.refuse()
     comparison.check()  # before anything is written
     with nullcontext() if out is None else hold_folder(out):
@@ -257,17 +271,19 @@ def carry_out_comparison(
         stored = {_key(recipe): store.stored(recipe) for recipe in recipes}
         records = {key: record for key, record in stored.items() if record is not None}
         for label, seed in records:
-            tick(label, seed, comparison.settings.epochs)
+            tick(label, seed, comparison.settings.epochs, None)
         todo = [recipe for recipe in recipes if _key(recipe) not in records]
         failures = []
         workers = workers or default_workers(len(todo), comparison.settings)
-        for ended in carry_out(todo, workers, tick):
+        for ended in carry_out(todo, workers, tick, checkpoints):
             if isinstance(ended, Failure):
                 failures.append(ended)
             else:
                 record, predictions = ended
                 store.save(record, predictions)
                 records[record.method, record.seed] = record
+        if checkpoints is not None:
+            checkpoints.close()
         results = _results(comparison, records, failures, tuple(command))
         for record in _costs(recipes, results.compared):
             store.rewrite(record)
@@ -339,10 +355,10 @@ class _Memory:
 
 
 class _Folder:
-    """Finished runs in a folder."""
+    """Finished and stopped runs in a folder."""
 
-    def __init__(self, path: Path, resume: bool) -> None:
-        self.path, self.resume = path, resume
+    def __init__(self, checkpoints: Checkpoints, resume: bool) -> None:
+        self.path, self.checkpoints, self.resume = checkpoints.folder, checkpoints, resume
 
     def refuse(self) -> None:
         """Raise DataError where results are in the way."""
@@ -351,23 +367,27 @@ class _Folder:
         refuse_others(self.path, "results.json")
 
     def stored(self, recipe: Recipe) -> Record | None:
-        """The run if it is stored whole, record and predictions. Raise DataError where it is another run."""
+        """The run if it is stored whole, record and predictions.
+
+        Raises:
+            DataError: it is another run, or another one was stopped.
+        """
         record = read_record(self.path, recipe.label, recipe.seed)
         if record is None:
+            self.checkpoints.check(recipe)
             return None
         if record.recipe != recipe.text:
-            raise DataError(
-                f"{self.path} holds {recipe.label!r} with other settings, data or code; repeat the command that began "
-                "it, or give another --out."
-            )
+            refuse_other_run(self.path, recipe.label)
         try:
             self.predictions(record)
         except DataError:
             return None
+        self.checkpoints.remove(record.method, record.seed)  # where the command was killed before it did
         return record
 
     def save(self, record: Record, predictions: NamedArrays) -> None:
         save_record(self.path, record, predictions)
+        self.checkpoints.remove(record.method, record.seed)
 
     def rewrite(self, record: Record) -> None:
         write_record(self.path, record)

@@ -35,6 +35,7 @@ from calmix.core import require
 from calmix.core.task import Task
 from calmix.data import Split
 from calmix.errors import SettingError, ShapeError
+from calmix.results.records import Epoch
 from calmix.train import Recipe
 from calmix.train.recipe import weighted_task
 
@@ -295,10 +296,14 @@ class Follower:
         follower = Follower(
             weighted_task(splits, recipe.settings), *rows, measured_epochs(recipe.settings.epochs), orders
         )
-        follower.on_epoch(0, recipe.network())
+        follower.look(0, recipe.network())
         return follower
 
-    def on_epoch(self, epoch: int, model: nn.Module) -> None:
+    def on_epoch(self, epoch: Epoch, model: nn.Module) -> None:
+        self.look(epoch.number, model)
+
+    def look(self, epoch: int, model: nn.Module) -> None:
+        """Expand the loss of the network after so many epochs."""
         if epoch in self.epochs:
             self._expand(f"expansion/{epoch}", model)
 

@@ -132,7 +132,7 @@ def train_oracle(
     if _load(network, kept, recipe.text):
         on_epoch(training.epochs)
     else:
-        network = train(recipe, lambda epoch, _: on_epoch(epoch)).model
+        network = train(recipe, lambda epoch, _: on_epoch(epoch.number)).model
         if kept is not None:
             write_tensors(kept, {"made": recipe.text, "state_dict": network.state_dict()})
     known = torch.cat([_look(network, x)[1] for x, _, _ in Batches(others, _ROWS)])

@@ -46,6 +46,7 @@ from calmix.engines import Tick
 from calmix.errors import DataError, SettingError
 from calmix.models import ModelFactory, digest_of, smooth_mlp
 from calmix.results.files import check_labels, hold_folder, refuse_finished, refuse_others
+from calmix.results.records import Epoch
 from calmix.results.scores import Measured, Scores
 from calmix.studies.diagnosis.conditions import NO_METHOD
 from calmix.studies.diagnosis.expansion import Follower
@@ -140,7 +141,7 @@ def diagnose(
     out: Path,
     resume: bool = False,
     command: Sequence[str] = (),
-    tick: Tick = lambda label, seed, epochs: None,
+    tick: Tick = lambda label, seed, epochs, entry: None,
 ) -> DiagnosisResults:
     """Measure every seed that is not yet stored in `out`, then write and return the diagnosis.
 
@@ -161,7 +162,7 @@ def diagnose(
                 scores = _measure_seed(diagnosis, seed, out, tick)
                 write_seed(seed_path(out, seed), SeedResults(diagnosis.text, seed, scores))
             for label in diagnosis.labels:
-                tick(label, seed, diagnosis.settings.epochs)
+                tick(label, seed, diagnosis.settings.epochs, None)
         results = _collected(diagnosis, out, command)
         write_results(out, results)
     return results
@@ -230,7 +231,7 @@ def _train_oracle(diagnosis: Diagnosis, seed: int, out: Path, tick: Tick) -> tup
         diagnosis.oracle,
         diagnosis.model,
         out / "oracle" / f"seed{seed}.pt",
-        lambda epoch: tick("oracle", seed, epoch * diagnosis.settings.epochs // epochs),
+        lambda epoch: tick("oracle", seed, epoch * diagnosis.settings.epochs // epochs, None),
         diagnosis.settings.device,
     )
     return parts, oracle
@@ -246,8 +247,8 @@ def _measure_method(
     smooth = replace(recipe, model=smooth_mlp)
     follower = Follower.of(smooth) if diagnosis.derivatives else None
 
-    def on_epoch(epoch: int, model: nn.Module) -> None:
-        tick(label, seed, epoch)
+    def on_epoch(epoch: Epoch, model: nn.Module) -> None:
+        tick(label, seed, epoch.number, epoch)
         if follower is not None and not diagnosis.trains_twice:
             follower.on_epoch(epoch, model)
 
@@ -267,8 +268,8 @@ def _measure_method(
 
 
 def _train_smooth(recipe: Recipe, follower: Follower, tick: Tick) -> nn.Module:
-    def on_epoch(epoch: int, model: nn.Module) -> None:
-        tick(f"{recipe.label}, derivatives", recipe.seed, epoch)
+    def on_epoch(epoch: Epoch, model: nn.Module) -> None:
+        tick(f"{recipe.label}, derivatives", recipe.seed, epoch.number, epoch)
         follower.on_epoch(epoch, model)
 
     return train(recipe, on_epoch).model

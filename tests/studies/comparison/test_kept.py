@@ -10,6 +10,7 @@ import calmix
 from calmix.data import NamedSet
 from calmix.errors import DataError
 from calmix.models import MLP
+from calmix.results.records import Epoch
 from calmix.studies.comparison.compared import read_comparison
 from calmix.studies.comparison.kept import train_and_keep
 from calmix.train import Recipe, TrainingSettings, run
@@ -31,7 +32,7 @@ def test_a_trained_network_is_kept_without_pickled_code(tmp_path: Path):
     assert read.results.records[0].metrics == record.metrics
     assert list(read.results.facts.command) == ["calmix", "train", "wine"]
     assert read.verdict.headline == "One method: nothing to compare it with."
-    with pytest.raises(DataError, match=r"already holds a comparison; give another --out"):
+    with pytest.raises(DataError, match=r"already holds a comparison; add --resume to go on, or give another --out"):
         train_and_keep(RECIPE, tmp_path)
 
 
@@ -46,9 +47,9 @@ def test_a_regression_has_no_temperature(tmp_path: Path):
 def test_each_epoch_is_told_and_a_stopped_training_keeps_no_run(tmp_path: Path):
     told = []
 
-    def stop(epoch: int, model: nn.Module) -> None:
-        told.append(epoch)
-        if epoch == 2:
+    def stop(epoch: Epoch, model: nn.Module) -> None:
+        told.append(epoch.number)
+        if epoch.number == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -140,7 +140,7 @@ class Stopped(BaseException):
 
 
 def test_a_stopped_comparison_goes_on_where_it_was(folder: Path, tmp_path: Path):
-    def stop_in_the_third_run(label: str, seed: int, epoch: int) -> None:
+    def stop_in_the_third_run(label: str, seed: int, *news: object) -> None:
         if (label, seed) == ("erm", 1):
             raise Stopped
 
@@ -158,7 +158,7 @@ def test_what_is_resumed_is_told_as_done(folder: Path):
     """So that a progress bar starts where the comparison was."""
     news = []
     found = carry_out_comparison(COMPARISON, folder, resume=True, workers=1, tick=lambda *said: news.append(said))
-    assert news == [(label, seed, 2) for label, seed in RUNS]
+    assert news == [(label, seed, 2, None) for label, seed in RUNS]
     assert measured(found) == measured(read_comparison(folder))
 
 
