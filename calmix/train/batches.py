@@ -25,7 +25,7 @@ class Batches:
     def __init__(self, split: Split, size: int, seed: int | None = None, weights: Tensor | None = None) -> None:
         assert weights is None or seed is not None, "rows are drawn from a seed"
         self.split = split
-        self.waited = 0.0
+        self.waited: float = 0.0
         self._count = -(-len(split) // size)
         self._shares = None if weights is None else weights.cumsum(0) / weights.sum()
         self._generator = None if seed is None else torch.Generator().manual_seed(seed)
