@@ -29,7 +29,7 @@ class Batches:
     ) -> None:
         assert weights is None or seed is not None, "rows are drawn from a seed"
         self.split = split
-        self.waited = 0.0
+        self.waited: float = 0.0
         self._count = -(-len(split) // size)
         self._shares = None if weights is None else weights.cumsum(0) / weights.sum()
         self._weights = weights if evenly else None
