@@ -190,8 +190,8 @@ def test_rows_that_stand_in_both_files_are_told_and_a_file_of_such_rows_is_refus
     test = pd.concat([TRAIN[10:13], TEST], ignore_index=True)
     (told,) = [notice for notice in frame_splits(test).about.notices if "in all columns that are used" in notice]
     assert told == (
-        "3 of 83 rows of the test frame hold the same as a row of a DataFrame in all columns that are used, such as row "
-        "0 (in a DataFrame itself 0 % of the rows repeat others); if they are the same cases, remove them from one of "
+        "3 of 83 rows of the test frame hold the same as a row of a DataFrame in all columns that are used, such as "
+        "row 0 (in a DataFrame itself 0 % of the rows repeat others); if they are the same cases, remove them from one of "
         "the files."
     )
     assert not [notice for notice in frame_splits().about.notices if "in all columns that are used" in notice]
