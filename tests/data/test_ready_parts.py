@@ -191,8 +191,8 @@ def test_rows_that_stand_in_both_files_are_told_and_a_file_of_such_rows_is_refus
     (told,) = [notice for notice in frame_splits(test).about.notices if "in all columns that are used" in notice]
     assert told == (
         "3 of 83 rows of the test frame hold the same as a row of a DataFrame in all columns that are used, such as "
-        "row 0 (in a DataFrame itself 0 % of the rows repeat others); if they are the same cases, remove them from one of "
-        "the files."
+        "row 0 (in a DataFrame itself 0 % of the rows repeat others); if they are the same cases, remove them from "
+        "one of the files."
     )
     assert not [notice for notice in frame_splits().about.notices if "in all columns that are used" in notice]
     with pytest.raises(DataError, match="every row of the test frame stands in a DataFrame, too, and a test split of"):
