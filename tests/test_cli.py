@@ -182,7 +182,7 @@ def test_a_command_that_is_told_to_end_says_so_and_fails(command: list[str], tmp
         running.terminate()
         said = running.stderr.read().decode()
     assert running.returncode == 143
-    assert "calmix: stopped by SIGTERM; what was finished is kept" in said
+    assert "calmix: stopped by SIGTERM; what was done is kept" in said
     assert "Traceback" not in said
     assert not (tmp_path / "out").exists()
 
