@@ -365,7 +365,7 @@ def test_train_leaves_weights_and_a_report(tmp_path: Path, capsys: pytest.Captur
     assert f"network: {tmp_path} (for calmix predict)" in capsys.readouterr().out
     assert json.loads((tmp_path / "results.json").read_text())["runs"][0]["seed"] == 3
     arguments = ["train", "wine", "--method", "mixup_e", "--epochs", "2", "--out", str(tmp_path)]
-    assert "already holds a comparison; give another --out" in refused(arguments, capsys)
+    assert "already holds a comparison; add --resume to go on, or give another --out" in refused(arguments, capsys)
 
 
 @pytest.mark.usefixtures("no_figures")
