@@ -103,7 +103,7 @@ def _heed_sigterm() -> None:
 
 
 def _stopped(how: str, code: int) -> NoReturn:
-    kept = "what was finished is kept, and a comparison or a diagnosis goes on from there with --resume"
+    kept = "what was done is kept, and a comparison, a training or a diagnosis goes on from there with --resume"
     print(f"calmix: stopped {how}; {kept}.", file=sys.stderr)
     sys.exit(code)
 

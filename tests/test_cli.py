@@ -184,7 +184,7 @@ def test_a_command_that_is_told_to_end_says_so_and_fails(command: list[str], tmp
         running.terminate()
         said = running.stderr.read().decode()
     assert running.returncode == 143
-    assert "calmix: stopped by SIGTERM; what was finished is kept" in said
+    assert "calmix: stopped by SIGTERM; what was done is kept" in said
     assert "Traceback" not in said
     assert not (tmp_path / "out").exists()
 
@@ -367,7 +367,7 @@ def test_train_leaves_weights_and_a_report(tmp_path: Path, capsys: pytest.Captur
     assert f"network: {tmp_path} (for calmix predict)" in capsys.readouterr().out
     assert json.loads((tmp_path / "results.json").read_text())["runs"][0]["seed"] == 3
     arguments = ["train", "wine", "--method", "mixup_e", "--epochs", "2", "--out", str(tmp_path)]
-    assert "already holds a comparison; give another --out" in refused(arguments, capsys)
+    assert "already holds a comparison; add --resume to go on, or give another --out" in refused(arguments, capsys)
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 import calmix
+from calmix import cli
 from calmix.cli import main
 from calmix.errors import CalmixError
 from calmix.models import MODELS, build, read_model, with_output
@@ -58,6 +60,21 @@ def test_the_evaluation_of_predictions_runs():
     assert set(names["evaluation"].corrections) == {"scaled", "vector", "matrix", "isotonic"}
     assert names["numbers"].task == "regression"
     assert names["sets"].shape == (100, 3)
+
+
+def test_the_training_with_checkpoints_runs_and_its_commands_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    (code,) = blocks("docs/long_runs.md")
+    exec(code, names)
+    assert len(names["trained"].history) == 5
+    text = (ROOT / "docs/long_runs.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^calmix (compare|train) (.*)$", text, re.MULTILINE)
+    assert len(commands) == 6
+    for name, options in commands:
+        assert cli._settings(cli._parser(name).parse_args(shlex.split(options))).epochs >= 20
 
 
 def test_what_is_printed_of_columns_is_what_the_document_says(

@@ -191,7 +191,7 @@ class Averager(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.average.load_state_dict(state_dict)
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *step: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if isinstance(self._averaging, EMA):
             self.average.update_parameters(pl_module.model)
 

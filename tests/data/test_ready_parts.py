@@ -188,12 +188,13 @@ def test_unknown_levels_and_numbers_without_a_unit_are_told():
 
 def test_rows_that_stand_in_both_files_are_told_and_a_file_of_such_rows_is_refused():
     test = pd.concat([TRAIN[10:13], TEST], ignore_index=True)
-    (told,) = [notice for notice in frame_splits(test).about.notices if "same in all columns" in notice]
-    assert told.startswith(
-        "3 of 83 rows of the test frame hold the same in all columns as a row of a DataFrame, such as "
+    (told,) = [notice for notice in frame_splits(test).about.notices if "in all columns that are used" in notice]
+    assert told == (
+        "3 of 83 rows of the test frame hold the same as a row of a DataFrame in all columns that are used, such as "
+        "row 0 (in a DataFrame itself 0 % of the rows repeat others); if they are the same cases, remove them from "
+        "one of the files."
     )
-    assert "such as row 0 (in a DataFrame itself 0 % of the rows repeat others); if they are the same cases" in told
-    assert not [notice for notice in frame_splits().about.notices if "same in all columns" in notice]
+    assert not [notice for notice in frame_splits().about.notices if "in all columns that are used" in notice]
     with pytest.raises(DataError, match="every row of the test frame stands in a DataFrame, too, and a test split of"):
         frame_splits(TRAIN[20:60])
     with pytest.raises(DataError, match="every row of the test frame stands in the validation frame, too"):
@@ -203,7 +204,7 @@ def test_rows_that_stand_in_both_files_are_told_and_a_file_of_such_rows_is_refus
 def test_a_row_with_another_target_is_another_row():
     test = pd.concat([TRAIN[10:20].assign(y="yes"), TEST], ignore_index=True)
     same = int((TRAIN.y[10:20] == "yes").sum())
-    told = [notice for notice in frame_splits(test).about.notices if "same in all columns" in notice]
+    told = [notice for notice in frame_splits(test).about.notices if "in all columns that are used" in notice]
     assert 0 < same < 10
     assert told[0].startswith(f"{same} of 90 rows")
 

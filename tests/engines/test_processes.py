@@ -21,8 +21,8 @@ from calmix.engines import carry_out, default_workers
 from calmix.errors import SettingError
 from calmix.models import MLP
 from calmix.results.files import NamedArrays
-from calmix.results.records import Failure, Record
-from calmix.train import Recipe, TrainingSettings
+from calmix.results.records import Epoch, Failure, Record
+from calmix.train import Checkpoints, Recipe, TrainingSettings
 
 QUICK = TrainingSettings(epochs=2)
 METHODS = {"erm": calmix.erm(), "sk_mixup": calmix.sk_mixup()}
@@ -234,6 +234,30 @@ class Here:
 
     def whole(self) -> "Here":
         return self
+
+
+def test_workers_that_are_no_longer_wanted_leave_a_checkpoint(tmp_path: Path):
+    """And the run goes on from it, to the record of one that was left alone."""
+    long = replace(RECIPES[1], settings=replace(QUICK, epochs=150))
+    checkpoints, told = Checkpoints(tmp_path), []
+
+    class Enough(Exception):
+        pass
+
+    def tick(label: str, seed: int, epochs: int, entry: Epoch | None) -> None:
+        told.append(epochs)
+        raise Enough
+
+    with pytest.raises(Enough):
+        next(carry_out([long, replace(long, seed=1)], 2, tick, checkpoints))
+    left = checkpoints.read(long) or checkpoints.read(replace(long, seed=1))
+    assert left is not None
+    assert 0 < left.epoch < 150
+    stopped = replace(long, seed=0 if checkpoints.read(long) else 1)
+    [again, alone] = (next(carry_out([stopped], 1, lambda *news: None, given)) for given in (checkpoints, None))
+    assert not isinstance(again, Failure)
+    assert not isinstance(alone, Failure)
+    assert replace(again[0], train_seconds=0) == replace(alone[0], train_seconds=0)
 
 
 def test_splits_travel_to_workers_and_not_their_source():

@@ -51,6 +51,25 @@ def test_over_epochs_rows_come_in_proportion_and_in_another_order():
     np.testing.assert_allclose(first, weights / weights.sum(), atol=0.03)
 
 
+def test_every_epoch_of_a_training_draws_rows_evenly():
+    """Weights that sum to n and are whole numbers say how often each row comes, to the row."""
+    weights, seen = torch.tensor([2.0, 0.0, 1.0, 1.0, 3.0, 0.0, 0.0, 1.0]).repeat(13)[:104], []
+
+    class Seeing(nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            if self.training:
+                seen.append(input[:, 0].detach().clone())
+            return super().forward(input)
+
+    splits = load("wine")
+    x = splits.train.x[:104].clone()
+    x[:, 0] = torch.arange(104)
+    splits = replace(splits, train=Split(x, splits.train.y[:104]), train_weights=weights)
+    train(Recipe(Fixed(splits), "erm", calmix.erm(), lambda shape, outputs: Seeing(shape[0], outputs), FEW))
+    counts = torch.cat(seen).long().bincount(minlength=104)
+    assert torch.equal(counts, FEW.epochs * weights.long())
+
+
 def with_nothing_in_half(splits: Splits) -> Splits:
     """Of every other training row the weight is 0, and its inputs are NaN."""
     weights = (torch.arange(len(splits.train)) % 2).double()

@@ -181,10 +181,11 @@ def repeated(keys: NDArray[np.uint64], parts: Mapping[str, ReadyPart], training:
                 "nothing; give other rows."
             )
         twice = 100 * (1 - len(np.unique(known[first])) / len(known[first]))
+        first_row = part.table.where(int(part.places[same.argmax()]))
         notices.append(
-            f"{same.sum()} of {len(same)} rows of {part.table.name} hold the same in all columns as a row of {other}, "
-            f"such as {part.table.where(int(part.places[same.argmax()]))} (in {other} itself {twice:.0f} % of the rows "
-            "repeat others); if they are the same cases, remove them from one of the files."
+            f"{same.sum()} of {len(same)} rows of {part.table.name} hold the same as a row of {other} in all columns "
+            f"that are used, such as {first_row} (in {other} itself {twice:.0f} % of the rows repeat others); if they "
+            "are the same cases, remove them from one of the files."
         )
     return notices
 

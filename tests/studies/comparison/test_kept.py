@@ -1,6 +1,8 @@
 """One trained network is kept: its weights without code, and the folder that a comparison of one run would leave."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import calmix
 from calmix.data import NamedSet
 from calmix.errors import DataError
 from calmix.models import MLP
-from calmix.results.records import Epoch
+from calmix.results.records import Epoch, Record
 from calmix.studies.comparison.compared import read_comparison
 from calmix.studies.comparison.kept import train_and_keep
 from calmix.train import Recipe, TrainingSettings, run
@@ -57,6 +59,38 @@ def test_each_epoch_is_told_and_a_stopped_training_keeps_no_run(tmp_path: Path):
     assert told == [1, 2]
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert isinstance(train_and_keep(RECIPE, tmp_path).results.records[0].temperature, float)
+
+
+class Stopping(BaseException):
+    pass
+
+
+def test_a_stopped_training_goes_on_and_a_finished_one_stays(tmp_path: Path):
+    def stop(epoch: Epoch, model: nn.Module) -> None:
+        raise Stopping
+
+    def kept(recipe: Recipe = RECIPE, **options: Any) -> Record:
+        [record] = train_and_keep(recipe, tmp_path, checkpoint_minutes=1e-9, **options).results.records
+        return replace(record, train_seconds=0.0, relative_cost=None)
+
+    with pytest.raises(Stopping):
+        kept(on_epoch=stop)
+    checkpoint = tmp_path / "checkpoints" / "mixup-seed0.safetensors"
+    assert checkpoint.exists()
+    with pytest.raises(DataError, match="already holds a run that was stopped; add --resume to go on"):
+        kept()
+    for other in (replace(RECIPE, label="other"), replace(RECIPE, method=calmix.mixup(alpha=3.0))):
+        with pytest.raises(DataError, match=f"holds '{other.label}' with other settings, data or code"):
+            kept(other, resume=True)
+    record = kept(resume=True)
+    assert record == replace(run(RECIPE).record, train_seconds=0.0)
+    assert not checkpoint.parent.exists()
+    written = (tmp_path / "model.safetensors").stat().st_mtime_ns
+    assert kept(resume=True) == record
+    assert (tmp_path / "model.safetensors").stat().st_mtime_ns == written
+    for other in (replace(RECIPE, label="other"), replace(RECIPE, method=calmix.mixup(alpha=3.0))):
+        with pytest.raises(DataError, match=f"holds '{other.label}' with other settings, data or code"):
+            kept(other, resume=True)
 
 
 def test_a_network_of_one_s_own_is_kept_under_its_name(tmp_path: Path):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,8 @@ from calmix.results.statistics import interval, paired_difference
 from calmix.studies.comparison.compared import Compared, read_comparison
 from calmix.studies.comparison.kept import train_and_keep
 from calmix.studies.comparison.study import DEFAULT_METHODS, Comparison, carry_out_comparison, plan
-from calmix.train import Recipe, Robustness, TrainingSettings
+from calmix.train import Checkpoints, Recipe, Robustness, TrainingSettings
+from calmix.train.checkpoints import Unfinished
 
 QUICK = TrainingSettings(epochs=2)
 METHODS = {"erm": calmix.erm(), "sk_mixup": calmix.sk_mixup()}
@@ -152,6 +154,37 @@ def test_a_stopped_comparison_goes_on_where_it_was(folder: Path, tmp_path: Path)
     resumed = carry_out_comparison(COMPARISON, tmp_path, resume=True, workers=1)
     assert all(path.stat().st_mtime_ns == when for path, when in finished.items())
     assert measured(resumed) == measured(read_comparison(folder))
+
+
+def test_a_stopped_run_goes_on_and_leaves_no_checkpoint(folder: Path, tmp_path: Path):
+    def stop_in_the_third_run(label: str, seed: int, epochs: int, entry: object) -> None:
+        if (label, seed) == ("erm", 1):
+            raise Stopped
+
+    def carried_out(**options: Any) -> Compared:
+        return carry_out_comparison(COMPARISON, tmp_path, workers=1, checkpoint_minutes=1e-9, **options)
+
+    with pytest.raises(Stopped):
+        carried_out(tick=stop_in_the_third_run)
+    checkpoint = tmp_path / "checkpoints" / "erm-seed1.safetensors"
+    assert list((tmp_path / "checkpoints").iterdir()) == [checkpoint]
+    shutil.rmtree(tmp_path / "runs")
+    with pytest.raises(DataError, match="already holds a run that was stopped; add --resume to go on"):
+        carried_out()
+    other = replace(COMPARISON, settings=replace(COMPARISON.settings, learning_rate=0.01))
+    with pytest.raises(DataError, match="holds 'erm' with other settings, data or code"):
+        carry_out_comparison(other, tmp_path, resume=True, workers=1)
+    assert measured(carried_out(resume=True)) == measured(read_comparison(folder))
+    assert not checkpoint.parent.exists()
+
+
+def test_the_checkpoint_of_a_finished_run_is_swept(tmp_path: Path):
+    """Where the command was killed between the record and its removal."""
+    carry_out_comparison(COMPARISON, tmp_path, workers=1)
+    recipe = COMPARISON.recipes[0]
+    Checkpoints(tmp_path).write(recipe, Unfinished(recipe.text, 1, 0, 1.0, {}))
+    carry_out_comparison(COMPARISON, tmp_path, resume=True, workers=1)
+    assert not (tmp_path / "checkpoints").exists()
 
 
 def test_what_is_resumed_is_told_as_done(folder: Path):
