@@ -908,16 +908,23 @@ def _asked_methods(texts: Sequence[str], settings: Sequence[str]) -> dict[str, d
 
 
 def _check_data(options: Any) -> None:
-    """Raise what reading the data would: for a name or a file that is not there, or for the target."""
-    from calmix.data.asked import check_task, path_of, target_of
+    """Raise what reading the data would: for a name or a file that is not there, for options, or for the target."""
+    from calmix.data.asked import check_options, check_task, kind_of, path_of, target_of
 
     path = path_of(options.data, names_in("data.registry", "DATASETS"))
     check_task(options.task)
-    if path is not None:
+    if path is None:
+        return
+    kind = kind_of(path)
+    names = ("target", "keep", "drop", *_WRITTEN, "header", "no_header")
+    check_options(kind, options.data, [name for name in names if options[name]])
+    if kind == "table":
         from calmix.data.table.files import read_table  # pandas takes its time
 
         columns = list(read_table(path, _format(options)).frame)  # kept for when it is needed
         target_of(columns, options.target, options.drop, path.name.removesuffix(".gz").removesuffix(path.suffix))
+    else:
+        _check_files([path])
 
 
 def _check_files(paths: Sequence[Path | None]) -> None:

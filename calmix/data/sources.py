@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calmix.column_use import TARGET_ENCODING
-from calmix.data.asked import path_of
+from calmix.data.array_files import ArrayFile
+from calmix.data.array_rows import ArrayEncoding, is_unit
+from calmix.data.asked import check_options, check_task, kind_of, path_of
 from calmix.data.noise import LabelNoise
 from calmix.data.registry import DATASETS, FOLDABLE, named_splits, path_splits
 from calmix.data.rows import Field, GivenRows
@@ -309,6 +311,9 @@ class Arrays:
             unit=unit,
             note=f"{unit.capitalize()}s are counted from 0, as in the arrays that were given.",
             fields=[Field(name, "number", self.x[:, column].numpy()) for column, name in enumerate(about.features)],
+            encoding=lambda mean, std: ArrayEncoding(
+                "as given", tuple(self.x.shape[1:]), is_unit(self.x), mean, std, regression
+            ),
         )
         return whole.splits(seed, self.train_size)
 
@@ -406,11 +411,12 @@ def read_source(
     keep: Sequence[str] = (),
     drop: Sequence[str] = (),
     format: TableFormat = DETECTED,
-) -> NamedSet | TableFile:
+) -> Foldable:
     """The source that a text stands for.
 
     Args:
-        data: A data set (see `calmix datasets`), or the path of a table: .csv, .xlsx, .parquet and others.
+        data: A data set (see `calmix datasets`), or the path of data of one's own: a table (.csv, .xlsx, .parquet and
+            others) or arrays (.npz, .pt, .safetensors, or a folder of .npy files).
         target: The column to predict, for a table of your own.
         task: `classification`, `binary` or `regression`; inferred where it is not given.
         train_size: Cut the training split to this many rows (stratified).
@@ -435,6 +441,12 @@ def read_source(
         raise SettingError(
             f"data_dir is for sets that have names and files; {data!r} is not one of them: leave it out."
         )
+    check_task(task)
+    kind = kind_of(path)
+    given = {"target": target is not None, "keep": keep, "drop": drop, "format": format != DETECTED}
+    check_options(kind, data, [name for name, is_given in given.items() if is_given])
+    if kind == "arrays":
+        return ArrayFile(path, task, train_size)
     return TableFile(path, target, task, train_size, tuple(keep), tuple(drop), format)
 
 

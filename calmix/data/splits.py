@@ -141,14 +141,14 @@ def draw_parts(labels: RowIds | None, n: int, draw: Draw) -> list[RowIds]:
     if n // draw.of < 1 or n - n // draw.of - 1 < len(SHARES):
         raise DataError(f"{n} rows cannot be cut into {draw.of} folds; give more rows or fewer folds.")
     sizes = [n // draw.of + (number < n % draw.of) for number in range(draw.of)]
-    folds = split_rows(labels, sizes, np.random.default_rng([_FOLDS, draw.repeat]))
+    folds = split_rows(labels, sizes, np.random.default_rng([FOLDS, draw.repeat]))
     others = np.concatenate([rows for number, rows in enumerate(folds) if number != draw.number])
-    rng = np.random.default_rng([_FOLDS, draw.repeat, draw.number])
+    rng = np.random.default_rng([FOLDS, draw.repeat, draw.number])
     parts = split_rows(None if labels is None else labels[others], split_sizes(len(others), SHARES[:3]), rng)
     return [*(others[rows] for rows in parts), folds[draw.number]]
 
 
-_FOLDS = 0xF01D  # streams of their own, so that no fold repeats the draw of a seed
+FOLDS = 0xF01D  # streams of their own, so that no fold repeats the draw of a seed
 
 
 def split_sizes(n: int, shares: Sequence[int] = SHARES) -> tuple[int, ...]:
