@@ -350,6 +350,7 @@ def _predict_options(parser: "OptionParser") -> None:
     given.add_argument("network", type=Path, metavar="DIR", help="the folder that calmix train left")
     given.add_argument("data", type=Path, metavar="TABLE", help="a table with the columns that it was trained on")
     _add_model(given, "as trained, if it is calmix's")
+    _add_labels(given, "as far as the data show them")
     _add_format(parser.add_argument_group("how the table is written"))
     results = parser.add_argument_group("output")
     results.add_argument("--alpha", type=float, default=0.1, help="how often a set or an interval may miss the truth")
@@ -369,11 +370,16 @@ def _predict(arguments: list[str]) -> None:
     if not options.data.exists():
         raise DataError(f"file not found: {options.data}; give the rows to predict, as they were given in training.")
 
+    _check_files([options.labels])
+
+    from calmix.data.labelled_files import only_listed
     from calmix.results.files import write_csv, write_parquet
     from calmix.train.saved import load, prediction_table
 
     predictor = load(options.network, _model(options))
     rows = predictor.encoding.read(options.data, _format(options))
+    if options.labels is not None:
+        rows = only_listed(rows, options.labels, predictor.saved.task == "regression")
     found = prediction_table(predictor, rows, options.alpha)
     for notice in rows.notices:
         print(notice, file=sys.stderr)
@@ -752,8 +758,22 @@ def _add_data(parser: "OptionParser") -> None:
     table.add_argument(
         "--drop", nargs="+", type=str, default=[], metavar="COLUMN", help="columns to leave out (default: none)"
     )
+    files = parser.add_argument_group("recordings of your own")
+    _add_labels(files, "their folders")
+    files.add_argument(
+        "--seconds", type=float, help="how long a part of each is heard (default: as long as 95 % of them are)"
+    )
     table.add_argument("--describe", action="store_true", help="print what each column is taken for, and train nothing")
     _add_format(table)
+
+
+def _add_labels(group: "ArgumentGroup", default: str) -> None:
+    group.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help=f"a table with the columns file, label, and maybe split, group (default: {default})",
+    )
 
 
 def _add_set(group: "ArgumentGroup") -> None:
@@ -916,7 +936,7 @@ def _check_data(options: Any) -> None:
     if path is None:
         return
     kind = kind_of(path)
-    names = ("target", "keep", "drop", *_WRITTEN, "header", "no_header")
+    names = ("target", "keep", "drop", *_WRITTEN, "header", "no_header", "labels", "seconds")
     check_options(kind, options.data, [name for name in names if options[name]])
     if kind == "table":
         from calmix.data.table.files import read_table  # pandas takes its time
@@ -924,7 +944,7 @@ def _check_data(options: Any) -> None:
         columns = list(read_table(path, _format(options)).frame)  # kept for when it is needed
         target_of(columns, options.target, options.drop, path.name.removesuffix(".gz").removesuffix(path.suffix))
     else:
-        _check_files([path])
+        _check_files([path, options.labels])
 
 
 def _check_files(paths: Sequence[Path | None]) -> None:
@@ -940,7 +960,7 @@ def _source(options: Any) -> "DataSource":
     from calmix.data import Noisy, read_label_noise, read_source
 
     format = _format(options)
-    names = ("target", "task", "train_size", "data_dir", "keep", "drop")
+    names = ("target", "task", "train_size", "data_dir", "keep", "drop", "labels", "seconds")
     source = read_source(options.data, **{name: options[name] for name in names}, format=format)
     return Noisy(source, read_label_noise(options.label_noise), options.data_dir) if options.label_noise else source
 

@@ -19,6 +19,7 @@ from calmix.column_use import TARGET_ENCODING
 from calmix.data.array_files import ArrayFile
 from calmix.data.array_rows import ArrayEncoding, is_unit
 from calmix.data.asked import check_options, check_task, kind_of, path_of
+from calmix.data.audio import AudioFolder
 from calmix.data.noise import LabelNoise
 from calmix.data.registry import DATASETS, FOLDABLE, named_splits, path_splits
 from calmix.data.rows import Field, GivenRows
@@ -411,12 +412,15 @@ def read_source(
     keep: Sequence[str] = (),
     drop: Sequence[str] = (),
     format: TableFormat = DETECTED,
+    labels: Path | None = None,
+    seconds: float | None = None,
 ) -> Foldable:
     """The source that a text stands for.
 
     Args:
         data: A data set (see `calmix datasets`), or the path of data of one's own: a table (.csv, .xlsx, .parquet and
-            others) or arrays (.npz, .pt, .safetensors, or a folder of .npy files).
+            others), arrays (.npz, .pt, .safetensors, or a folder of .npy files) or a folder of recordings (.wav, .flac,
+            .ogg).
         target: The column to predict, for a table of your own.
         task: `classification`, `binary` or `regression`; inferred where it is not given.
         train_size: Cut the training split to this many rows (stratified).
@@ -424,6 +428,8 @@ def read_source(
         keep: Columns of a table to use although they look like identifiers or free text.
         drop: Columns of a table to leave out.
         format: How the table is written, where the file does not show it.
+        labels: A table of the columns file and label, where the folders of recordings are not their classes.
+        seconds: How much of each recording is heard.
 
     Raises:
         UnknownNameError: no such data set. SettingError: an option that would be ignored.
@@ -436,6 +442,10 @@ def read_source(
             )
         if format != DETECTED:
             raise SettingError(f"{format!r} is for tables of your own, and {data} is none: leave it out.")
+        if labels is not None or seconds is not None:
+            raise SettingError(
+                f"labels and seconds are for recordings of your own, and {data} has none: leave them out."
+            )
         return NamedSet(data, train_size, task, data_dir)
     if data_dir is not None:
         raise SettingError(
@@ -443,8 +453,11 @@ def read_source(
         )
     check_task(task)
     kind = kind_of(path)
-    given = {"target": target is not None, "keep": keep, "drop": drop, "format": format != DETECTED}
-    check_options(kind, data, [name for name, is_given in given.items() if is_given])
+    given = {"target": target, "keep": keep or None, "drop": drop or None, "labels": labels, "seconds": seconds}
+    given["format"] = None if format == DETECTED else format
+    check_options(kind, data, [name for name, value in given.items() if value is not None])
+    if kind == "audio":
+        return AudioFolder(path, labels, seconds, task, train_size)
     if kind == "arrays":
         return ArrayFile(path, task, train_size)
     return TableFile(path, target, task, train_size, tuple(keep), tuple(drop), format)

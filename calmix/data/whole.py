@@ -42,8 +42,8 @@ class Whole:
 
     x: (N, ...), not standardised. y: (N,) int64 class ids 0 .. K - 1, or (N, d) float64 values. about: what is known
     before the splits are. given: the rows of parts that are given and not drawn: "test", "validation" or both. groups:
-    (N,) texts; rows of one group stand in one split. unit, note, fields: see `GivenRows`. encoding: how further rows
-    become x, once their mean and deviation are known.
+    (N,) texts; rows of one group stand in one split. numbers: (N,), by which the user counts rows; None: from 0. unit,
+    note, fields: see `GivenRows`. encoding: how further rows become x, once their mean and deviation are known.
     """
 
     x: Tensor | StoredRows
@@ -51,6 +51,7 @@ class Whole:
     about: About
     given: Mapping[str, RowIds] = field(default_factory=dict)
     groups: NDArray[np.str_] | None = None
+    numbers: NDArray[np.int64] | None = None
     unit: str = "row"
     note: str = ""
     fields: Sequence[Field] = ()
@@ -77,11 +78,12 @@ class Whole:
         if labels is None:
             y, of_mean, of_std = _standardised_tensor(y.view(len(y), -1), parts[0])
             about = replace(about, target_mean=of_mean, target_std=of_std)
+        numbers = np.arange(len(y)) if self.numbers is None else self.numbers
         return Splits(
             *(_split(x, y, rows) for rows in parts),
             about=replace(about, pixel_mean=mean, pixel_std=std) if self._has_pixels else about,
             encoding=self.encoding and self.encoding(mean, std),
-            given=GivenRows(np.arange(len(y)), parts[-1], self.unit, self.note, self.fields),
+            given=GivenRows(numbers, parts[-1], self.unit, self.note, self.fields),
         )
 
     @property

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from calmix import __version__
 from calmix.data import Split
 from calmix.data.array_rows import ArrayEncoding
+from calmix.data.audio import AudioEncoding
 from calmix.data.new_rows import NewRows, RowEncoding
 from calmix.data.table.new_rows import TableEncoding
 from calmix.errors import DataError, SettingError
@@ -39,7 +40,7 @@ WEIGHTS, CALIBRATION, FACTS = "model.safetensors", "calibration.safetensors", "m
 ANEW = "train the network anew with `calmix train`"
 
 
-AnyEncoding = TableEncoding | ArrayEncoding  # of what data sources there are; model.json holds one
+AnyEncoding = ArrayEncoding | AudioEncoding | TableEncoding  # of what data sources there are; model.json holds one
 
 
 @dataclass(frozen=True)
