@@ -348,14 +348,14 @@ def _train(arguments: list[str]) -> None:
 def _predict_options(parser: "OptionParser") -> None:
     given = parser.add_argument_group("network and rows")
     given.add_argument("network", type=Path, metavar="DIR", help="the folder that calmix train left")
-    given.add_argument("data", type=Path, metavar="TABLE", help="a table with the columns that it was trained on")
+    given.add_argument("data", type=Path, metavar="DATA", help="data of the kind that it was trained on")
     _add_model(given, "as trained, if it is calmix's")
     _add_labels(given, "as far as the data show them")
     _add_format(parser.add_argument_group("how the table is written"))
     results = parser.add_argument_group("output")
     results.add_argument("--alpha", type=float, default=0.1, help="how often a set or an interval may miss the truth")
     results.add_argument(
-        "--out", type=Path, metavar="FILE", help=".csv or .parquet file (default: TABLE-predictions.csv)"
+        "--out", type=Path, metavar="FILE", help=".csv or .parquet file (default: DATA-predictions.csv)"
     )
 
 
@@ -592,6 +592,9 @@ def _datasets_list(arguments: list[str]) -> None:
     _no_options("datasets", arguments)
     _print_list(first_lines("data.registry", "DATASETS"))
     print("or the path of your own table (.csv, .xlsx, .parquet and others), with --target COLUMN")
+    print(
+        "or that of arrays (.npz, .pt, .safetensors), of series (.ts), or of a folder of recordings (.wav, .flac, .ogg)"
+    )
 
 
 def _no_options(name: str, arguments: list[str]) -> None:
@@ -639,14 +642,14 @@ COMMANDS: Mapping[str, Command] = {
         _train_options,
     ),
     "predict": Command(
-        "what a trained network says of new rows of its table: probabilities, sets, intervals",
+        "what a trained network says of new rows: probabilities, sets, intervals",
         _predict,
         {
             "a network for a table of yours": "calmix train flights.csv --target late --out late",
             "what it says of new rows": "calmix predict late tomorrow.csv",
             "sets that miss one row in twenty": "calmix predict late tomorrow.csv --alpha 0.05 --out said.parquet",
         },
-        "DIR TABLE [options]",
+        "DIR DATA [options]",
         _predict_options,
     ),
     "evaluate": Command(
@@ -732,7 +735,7 @@ def _add_data(parser: "OptionParser") -> None:
         type=str,
         metavar="DATA",
         known=names_in("data.registry", "DATASETS"),
-        help="a data set, see calmix datasets; or a table file: .csv, .xlsx, .parquet and others",
+        help="a data set, see calmix datasets; or a file or folder: a table, arrays, recordings, series",
     )
     data.add_argument(
         "--task", type=str, known=TASKS, help=f"{TASKS[0]}, {TASKS[1]} or {TASKS[2]} (default: as the target shows)"
@@ -763,6 +766,11 @@ def _add_data(parser: "OptionParser") -> None:
     files.add_argument(
         "--seconds", type=float, help="how long a part of each is heard (default: as long as 95 % of them are)"
     )
+    series = parser.add_argument_group("series of your own, a row a step")
+    for name, what in (("id", "whose value names the series of a row"), ("time", "that orders the steps of a series")):
+        series.add_argument(
+            f"--series-{name}", type=str, metavar="COLUMN", help=f"the column {what} (default: rows are no steps)"
+        )
     table.add_argument("--describe", action="store_true", help="print what each column is taken for, and train nothing")
     _add_format(table)
 
@@ -935,14 +943,35 @@ def _check_data(options: Any) -> None:
     check_task(options.task)
     if path is None:
         return
-    kind = kind_of(path)
-    names = ("target", "keep", "drop", *_WRITTEN, "header", "no_header", "labels", "seconds")
+    kind = kind_of(path, in_series=(options.series_id or options.series_time) is not None)
+    names = (
+        "target",
+        "keep",
+        "drop",
+        *_WRITTEN,
+        "header",
+        "no_header",
+        "labels",
+        "seconds",
+        "series_id",
+        "series_time",
+    )
     check_options(kind, options.data, [name for name in names if options[name]])
     if kind == "table":
         from calmix.data.table.files import read_table  # pandas takes its time
 
         columns = list(read_table(path, _format(options)).frame)  # kept for when it is needed
         target_of(columns, options.target, options.drop, path.name.removesuffix(".gz").removesuffix(path.suffix))
+    elif kind == "long":
+        from calmix.data.asked import check_long
+        from calmix.data.series_tables import columns_of
+
+        columns_of(
+            path,
+            _format(options),
+            *check_long(options.data, options.target, options.series_id, options.series_time),
+            options.drop,
+        )
     else:
         _check_files([path, options.labels])
 
@@ -960,7 +989,18 @@ def _source(options: Any) -> "DataSource":
     from calmix.data import Noisy, read_label_noise, read_source
 
     format = _format(options)
-    names = ("target", "task", "train_size", "data_dir", "keep", "drop", "labels", "seconds")
+    names = (
+        "target",
+        "task",
+        "train_size",
+        "data_dir",
+        "keep",
+        "drop",
+        "labels",
+        "seconds",
+        "series_id",
+        "series_time",
+    )
     source = read_source(options.data, **{name: options[name] for name in names}, format=format)
     return Noisy(source, read_label_noise(options.label_noise), options.data_dir) if options.label_noise else source
 

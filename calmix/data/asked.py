@@ -34,7 +34,7 @@ SERIES = (".ts",)
 OPTIONS: dict[str, tuple[Kind, ...]] = {  # what each option is for
     "target": ("table", "long"),
     "keep": ("table",),
-    "drop": ("table",),
+    "drop": ("table", "long"),
     **dict.fromkeys(
         ("format", "sep", "decimal", "thousands", "encoding", "sheet", "header", "no_header"), ("table", "long")
     ),
@@ -53,14 +53,16 @@ _KINDS: dict[Kind, str] = {
 _LOOKED_AT = 10_000  # files of a folder
 
 
-def kind_of(path: Path) -> Kind:
+def kind_of(path: Path, in_series: bool = False) -> Kind:
     """What a file or folder of one's own holds, by its suffix, or by the suffix that most of its files have.
+
+    in_series: whether a table would be one of series.
 
     Raises:
         DataError: a folder without files of any kind.
     """
     if not path.is_dir():
-        return _kind(path.suffix) or "table"  # of which there are many suffixes
+        return _kind(path.suffix) or ("long" if in_series else "table")  # of which there are many suffixes
     found = Counter(_kind(file.suffix) for file in islice(path.rglob("*"), _LOOKED_AT))
     del found[None]
     if not found:
@@ -80,6 +82,16 @@ def check_options(kind: Kind, data: str, given: Iterable[str]) -> None:
         if kind not in OPTIONS.get(name, (kind,)):
             kinds = " and ".join(_KINDS[each] for each in OPTIONS[name])
             raise SettingError(f"{name} is for {kinds}, and {data} holds {_KINDS[kind]}: leave it out.")
+
+
+def check_long(data: str, target: str | None, id: str | None, time: str | None) -> tuple[str, str, str]:
+    """The three columns that series in a table need. Raise SettingError where one is not named."""
+    if target is None or id is None or time is None:
+        raise SettingError(
+            f"series in the table {data} need three columns: the target (target), whose value names the series of a "
+            "row (series_id), and the time (series_time); name all three."
+        )
+    return target, id, time
 
 
 def check_task(task: str | None) -> None:

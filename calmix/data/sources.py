@@ -18,11 +18,12 @@ from torch import Tensor
 from calmix.column_use import TARGET_ENCODING
 from calmix.data.array_files import ArrayFile
 from calmix.data.array_rows import ArrayEncoding, is_unit
-from calmix.data.asked import check_options, check_task, kind_of, path_of
+from calmix.data.asked import check_long, check_options, check_task, kind_of, path_of
 from calmix.data.audio import AudioFolder
 from calmix.data.noise import LabelNoise
 from calmix.data.registry import DATASETS, FOLDABLE, named_splits, path_splits
 from calmix.data.rows import Field, GivenRows
+from calmix.data.series_files import SeriesFile, SeriesTable
 from calmix.data.splits import About, Draw, Fold, Splits, listed
 from calmix.data.table.format import DETECTED, TableFormat
 from calmix.data.whole import Whole
@@ -414,13 +415,15 @@ def read_source(
     format: TableFormat = DETECTED,
     labels: Path | None = None,
     seconds: float | None = None,
+    series_id: str | None = None,
+    series_time: str | None = None,
 ) -> Foldable:
     """The source that a text stands for.
 
     Args:
         data: A data set (see `calmix datasets`), or the path of data of one's own: a table (.csv, .xlsx, .parquet and
-            others), arrays (.npz, .pt, .safetensors, or a folder of .npy files) or a folder of recordings (.wav, .flac,
-            .ogg).
+            others), series (.ts), arrays (.npz, .pt, .safetensors, or a folder of .npy files) or a folder of recordings
+            (.wav, .flac, .ogg).
         target: The column to predict, for a table of your own.
         task: `classification`, `binary` or `regression`; inferred where it is not given.
         train_size: Cut the training split to this many rows (stratified).
@@ -430,6 +433,8 @@ def read_source(
         format: How the table is written, where the file does not show it.
         labels: A table of the columns file and label, where the folders of recordings are not their classes.
         seconds: How much of each recording is heard.
+        series_id: The column of a table whose value names the series that a row is a step of.
+        series_time: The column of the time within a series.
 
     Raises:
         UnknownNameError: no such data set. SettingError: an option that would be ignored.
@@ -442,9 +447,9 @@ def read_source(
             )
         if format != DETECTED:
             raise SettingError(f"{format!r} is for tables of your own, and {data} is none: leave it out.")
-        if labels is not None or seconds is not None:
+        if (labels or seconds or series_id or series_time) is not None:
             raise SettingError(
-                f"labels and seconds are for recordings of your own, and {data} has none: leave them out."
+                f"labels, seconds and columns of series are for data of your own, and {data} is none: leave them out."
             )
         return NamedSet(data, train_size, task, data_dir)
     if data_dir is not None:
@@ -452,10 +457,17 @@ def read_source(
             f"data_dir is for sets that have names and files; {data!r} is not one of them: leave it out."
         )
     check_task(task)
-    kind = kind_of(path)
-    given = {"target": target, "keep": keep or None, "drop": drop or None, "labels": labels, "seconds": seconds}
+    kind = kind_of(path, in_series=(series_id or series_time) is not None)
+    given: dict[str, object] = {"series_id": series_id, "series_time": series_time}
+    given |= {"target": target, "keep": keep or None, "drop": drop or None, "labels": labels, "seconds": seconds}
     given["format"] = None if format == DETECTED else format
     check_options(kind, data, [name for name, value in given.items() if value is not None])
+    if kind == "long":
+        return SeriesTable(
+            path, *check_long(data, target, series_id, series_time), task, train_size, tuple(drop), format
+        )
+    if kind == "series":
+        return SeriesFile(path, task, train_size)
     if kind == "audio":
         return AudioFolder(path, labels, seconds, task, train_size)
     if kind == "arrays":
