@@ -200,9 +200,8 @@ def _features(headers: Sequence[Header], seconds: float | None) -> tuple[LogMel,
         counts = ", ".join(f"{each:,} Hz {count:,}" for each, count in rates.most_common(4))
         told.append(f"recordings have {len(rates)} sampling rates ({counts}); all are resampled to {rate:,} Hz.")
     lengths = np.array([header.seconds for header in headers])
-    if seconds is None:
-        longest = math.ceil(10 * np.quantile(lengths, 0.95) - 1e-6) / 10
-        seconds = min(max(longest, 0.1), MOST_SECONDS)
+    longest = math.ceil(10 * np.quantile(lengths, 0.95).item() - 1e-6) / 10
+    seconds = min(max(longest, 0.1), MOST_SECONDS) if seconds is None else seconds
     features = LogMel(rate, seconds, bands=64 if rate >= 16_000 else 40)
     longer, shorter = (lengths > seconds + 1e-3).sum(), (lengths < seconds - 1e-3).sum()
     _, bands, frames = features.shape

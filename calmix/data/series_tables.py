@@ -84,9 +84,10 @@ def read_long(path: Path, format: TableFormat, columns: LongColumns) -> ReadTabl
     labels = None
     if columns.target in table:
         goal = table[columns.target]
-        changing = goal.groupby(ids).nunique(dropna=False)
-        if (changing > 1).any():
-            name = names[int(changing.index[changing > 1][0])]
+        codes = pd.factorize(goal)[0]  # -1 where empty
+        changing = np.flatnonzero((np.diff(ids[order]) == 0) & (np.diff(codes[order]) != 0))
+        if len(changing):
+            name = names[int(ids[order][changing[0]])]
             raise DataError(
                 f"{path}: the target {columns.target!r} changes within the series {name!r}; give one a series."
             )
