@@ -348,14 +348,14 @@ def _train(arguments: list[str]) -> None:
 def _predict_options(parser: "OptionParser") -> None:
     given = parser.add_argument_group("network and rows")
     given.add_argument("network", type=Path, metavar="DIR", help="the folder that calmix train left")
-    given.add_argument("data", type=Path, metavar="DATA", help="data of the kind that it was trained on")
+    given.add_argument("data", type=Path, metavar="ROWS", help="new data of the kind that it was trained on")
     _add_model(given, "as trained, if it is calmix's")
     _add_labels(given, "as far as the data show them")
     _add_format(parser.add_argument_group("how the table is written"))
     results = parser.add_argument_group("output")
     results.add_argument("--alpha", type=float, default=0.1, help="how often a set or an interval may miss the truth")
     results.add_argument(
-        "--out", type=Path, metavar="FILE", help=".csv or .parquet file (default: DATA-predictions.csv)"
+        "--out", type=Path, metavar="FILE", help=".csv or .parquet file (default: ROWS-predictions.csv)"
     )
 
 
@@ -649,7 +649,7 @@ COMMANDS: Mapping[str, Command] = {
             "what it says of new rows": "calmix predict late tomorrow.csv",
             "sets that miss one row in twenty": "calmix predict late tomorrow.csv --alpha 0.05 --out said.parquet",
         },
-        "DIR DATA [options]",
+        "DIR ROWS [options]",
         _predict_options,
     ),
     "evaluate": Command(

@@ -201,14 +201,14 @@ def _features(headers: Sequence[Header], seconds: float | None) -> tuple[LogMel,
         told.append(f"recordings have {len(rates)} sampling rates ({counts}); all are resampled to {rate:,} Hz.")
     lengths = np.array([header.seconds for header in headers])
     longest = math.ceil(10 * np.quantile(lengths, 0.95).item() - 1e-6) / 10
-    seconds = min(max(longest, 0.1), MOST_SECONDS) if seconds is None else seconds
-    features = LogMel(rate, seconds, bands=64 if rate >= 16_000 else 40)
-    longer, shorter = (lengths > seconds + 1e-3).sum(), (lengths < seconds - 1e-3).sum()
+    heard = min(max(longest, 0.1), MOST_SECONDS) if seconds is None else seconds
+    features = LogMel(rate, heard, bands=64 if rate >= 16_000 else 40)
+    longer, shorter = (lengths > heard + 1e-3).sum(), (lengths < heard - 1e-3).sum()
     _, bands, frames = features.shape
     told.insert(
         0,
         f"{len(headers):,} recordings of {lengths.min():.2g} to {lengths.max():.2g} seconds become {bands} mel bands x "
-        f"{frames} frames of {seconds:g} seconds: {longer} are cut and {shorter} filled with zeros (--seconds says how "
+        f"{frames} frames of {heard:g} seconds: {longer} are cut and {shorter} filled with zeros (--seconds says how "
         "long).",
     )
     return features, told

@@ -308,14 +308,14 @@ def test_other_rates_are_resampled_and_told(tmp_path: Path):
 
 def test_a_table_chooses_and_labels_what_is_predicted(tmp_path: Path):
     folder = folder_of(tmp_path / "flat", FLAT)
-    rows = [(name, name[0], "test" if k >= 14 else "train") for k, name in enumerate(FLAT)]
-    table = listing(tmp_path / "l.csv", rows[::-1], ("file", "label", "split"))
+    rows = [(name, name[2], "test" if k >= 6 else "train") for k, name in enumerate(FLAT)]
+    table = listing(tmp_path / "l.csv", [*rows[4:], *rows[:4]], ("file", "label", "split"))
     encoding = encoding_of(read_source(str(folder), labels=table).splits(0))
     new = only_listed(encoding.read(folder, DETECTED), table, regression=False)
-    assert new.names["file"] == FLAT[:13:-1]
+    assert new.names["file"] == FLAT[6:]
     assert new.truth is not None
-    assert new.truth.tolist() == [name[0] for name in FLAT[:13:-1]]
-    assert torch.equal(new.x[:1], encoding(folder / FLAT[-1]).x[:])
+    assert new.truth.tolist() == [name[2] for name in FLAT[6:]]
+    assert torch.equal(new.x[:1], encoding(folder / FLAT[6]).x[:])
     listing(table, [("x.wav", "0")])
     with pytest.raises(DataError, match=r"not among those to predict: 'x\.wav'"):
         only_listed(encoding.read(folder, DETECTED), table, regression=False)

@@ -81,6 +81,13 @@ def test_a_click_is_in_the_frame_of_its_moment():
     assert torch.isclose(said[9], said[11], atol=1e-2)
 
 
+def test_zeros_lie_around_the_sound():
+    """The first frame hears half a window of a constant, and so a quarter of the energy at 0 Hz."""
+    said = LogMel(8000, 0.5)(torch.ones(4000))[0, 0]  # the lowest band
+    assert said[0] < said[25]
+    torch.testing.assert_close(said[5:-5], said[25].expand(41))
+
+
 def test_the_shape_is_known_before():
     for rate in RATES:
         features = LogMel(rate, 0.73)
