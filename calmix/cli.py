@@ -591,9 +591,8 @@ def _models_list(arguments: list[str]) -> None:
 def _datasets_list(arguments: list[str]) -> None:
     _no_options("datasets", arguments)
     _print_list(first_lines("data.registry", "DATASETS"))
-    print("or the path of your own table (.csv, .xlsx, .parquet and others), with --target COLUMN")
     print(
-        "or that of arrays (.npz, .pt, .safetensors), of series (.ts), or of a folder of recordings (.wav, .flac, .ogg)"
+        "or the path of your own table (with --target COLUMN), arrays (.npz, ...), series (.ts) or folder of recordings"
     )
 
 
