@@ -352,13 +352,14 @@ def _train(arguments: list[str]) -> None:
 def _predict_options(parser: "OptionParser") -> None:
     given = parser.add_argument_group("network and rows")
     given.add_argument("network", type=Path, metavar="DIR", help="the folder that calmix train left")
-    given.add_argument("data", type=Path, metavar="TABLE", help="a table with the columns that it was trained on")
+    given.add_argument("data", type=Path, metavar="ROWS", help="new data of the kind that it was trained on")
     _add_model(given, "as trained, if it is calmix's")
+    _add_labels(given, "as far as the data show them")
     _add_format(parser.add_argument_group("how the table is written"))
     results = parser.add_argument_group("output")
     results.add_argument("--alpha", type=float, default=0.1, help="how often a set or an interval may miss the truth")
     results.add_argument(
-        "--out", type=Path, metavar="FILE", help=".csv or .parquet file (default: TABLE-predictions.csv)"
+        "--out", type=Path, metavar="FILE", help=".csv or .parquet file (default: ROWS-predictions.csv)"
     )
 
 
@@ -373,11 +374,16 @@ def _predict(arguments: list[str]) -> None:
     if not options.data.exists():
         raise DataError(f"file not found: {options.data}; give the rows to predict, as they were given in training.")
 
+    _check_files([options.labels])
+
+    from calmix.data.labelled_files import only_listed
     from calmix.results.files import write_csv, write_parquet
     from calmix.train.saved import load, prediction_table
 
     predictor = load(options.network, _model(options))
     rows = predictor.encoding.read(options.data, _format(options))
+    if options.labels is not None:
+        rows = only_listed(rows, options.labels, predictor.saved.task == "regression")
     found = prediction_table(predictor, rows, options.alpha)
     for notice in rows.notices:
         print(notice, file=sys.stderr)
@@ -590,7 +596,9 @@ def _models_list(arguments: list[str]) -> None:
 def _datasets_list(arguments: list[str]) -> None:
     _no_options("datasets", arguments)
     _print_list(first_lines("data.registry", "DATASETS"))
-    print("or the path of your own table (.csv, .xlsx, .parquet and others), with --target COLUMN")
+    print(
+        "or the path of your own table (with --target COLUMN), arrays (.npz, ...), series (.ts) or folder of recordings"
+    )
 
 
 def _no_options(name: str, arguments: list[str]) -> None:
@@ -638,14 +646,14 @@ COMMANDS: Mapping[str, Command] = {
         _train_options,
     ),
     "predict": Command(
-        "what a trained network says of new rows of its table: probabilities, sets, intervals",
+        "what a trained network says of new rows: probabilities, sets, intervals",
         _predict,
         {
             "a network for a table of yours": "calmix train flights.csv --target late --out late",
             "what it says of new rows": "calmix predict late tomorrow.csv",
             "sets that miss one row in twenty": "calmix predict late tomorrow.csv --alpha 0.05 --out said.parquet",
         },
-        "DIR TABLE [options]",
+        "DIR ROWS [options]",
         _predict_options,
     ),
     "evaluate": Command(
@@ -731,7 +739,7 @@ def _add_data(parser: "OptionParser") -> None:
         type=str,
         metavar="DATA",
         known=names_in("data.registry", "DATASETS"),
-        help="a data set, see calmix datasets; or a table file: .csv, .xlsx, .parquet and others",
+        help="a data set, see calmix datasets; or a file or folder: a table, arrays, recordings, series",
     )
     data.add_argument(
         "--task", type=str, known=TASKS, help=f"{TASKS[0]}, {TASKS[1]} or {TASKS[2]} (default: as the target shows)"
@@ -776,8 +784,27 @@ def _add_data(parser: "OptionParser") -> None:
     table.add_argument(
         "--weight", type=str, metavar="COLUMN", help="how often each training row is drawn (default: once an epoch)"
     )
+    files = parser.add_argument_group("recordings of your own")
+    _add_labels(files, "their folders")
+    files.add_argument(
+        "--seconds", type=float, help="how long a part of each is heard (default: as long as 95 % of them are)"
+    )
+    series = parser.add_argument_group("series of your own, a row a step")
+    for name, what in (("id", "whose value names the series of a row"), ("time", "that orders the steps of a series")):
+        series.add_argument(
+            f"--series-{name}", type=str, metavar="COLUMN", help=f"the column {what} (default: rows are no steps)"
+        )
     table.add_argument("--describe", action="store_true", help="print what each column is taken for, and train nothing")
     _add_format(table)
+
+
+def _add_labels(group: "ArgumentGroup", default: str) -> None:
+    group.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help=f"a table with the columns file, label, and maybe split, group (default: {default})",
+    )
 
 
 def _add_set(group: "ArgumentGroup") -> None:
@@ -956,24 +983,41 @@ def _minutes(options: Any) -> float:
 
 
 def _check_data(options: Any) -> None:
-    """Raise what reading the data would: for a name or a file that is not there, for the target and other columns."""
-    from calmix.data.asked import check_columns, check_ready, check_task, path_of, target_of
+    """Raise what reading the data would: for a name or a file that is not there, for options, or for columns."""
+    from calmix.data.asked import OPTIONS, SERIES_COLUMNS, check_options, check_task, kind_of, path_of
 
     path = path_of(options.data, names_in("data.registry", "DATASETS"))
     check_task(options.task)
-    if path is not None:
-        from calmix.data.table.files import read_table  # pandas takes its time
-        from calmix.data.table.roles import Roles, check_roles
+    in_series = any(options[name] for name in SERIES_COLUMNS)
+    kind = "named" if path is None else kind_of(path, in_series)
+    check_options(kind, options.data, [name for name in OPTIONS if options.get(name)])
+    if path is None:
+        return
+    if kind == "table":
+        _check_table(path, options)
+    elif kind == "long":
+        from calmix.data.asked import check_long
+        from calmix.data.series_tables import columns_of  # pandas takes its time
 
-        ready = {part: file for part in ("validation", "test") if (file := options[part]) is not None}
-        check_ready(path, ready)
-        columns, *others = (list(read_table(file, _format(options)).frame) for file in (path, *ready.values()))  # kept
-        name = path.name.removesuffix(".gz").removesuffix(path.suffix)
-        target = target_of(columns, options.target, options.drop, name)
-        roles = Roles(options.group, options.time, options.weight)
-        check_roles(roles, columns, target, options.keep, options.drop)
-        for file, names in zip(ready.values(), others, strict=True):
-            check_columns(file.name, names, [target, *roles.splitting])
+        named = check_long(options.data, *(options[name] for name in ("target", *SERIES_COLUMNS)))
+        columns_of(path, _format(options), *named, options.drop)
+    else:
+        _check_files([path, options.labels])
+
+
+def _check_table(path: Path, options: Any) -> None:
+    from calmix.data.asked import check_columns, check_ready, target_of
+    from calmix.data.table.files import read_table  # pandas takes its time
+    from calmix.data.table.roles import Roles, check_roles
+
+    ready = {part: file for part in ("validation", "test") if (file := options[part]) is not None}
+    check_ready(path, ready)
+    columns, *others = (list(read_table(file, _format(options)).frame) for file in (path, *ready.values()))  # kept
+    target = target_of(columns, options.target, options.drop, path.name.removesuffix(".gz").removesuffix(path.suffix))
+    roles = Roles(options.group, options.time, options.weight)
+    check_roles(roles, columns, target, options.keep, options.drop)
+    for file, names in zip(ready.values(), others, strict=True):
+        check_columns(file.name, names, [target, *roles.splitting])
 
 
 def _check_files(paths: Sequence[Path | None]) -> None:
@@ -987,10 +1031,10 @@ def _check_files(paths: Sequence[Path | None]) -> None:
 
 def _source(options: Any) -> "DataSource":
     from calmix.data import Noisy, read_label_noise, read_source
+    from calmix.data.asked import OPTIONS, WRITTEN
 
-    format = _format(options)
-    names = "target", "task", "train_size", "data_dir", "keep", "drop", "test", "validation", "group", "time", "weight"
-    source = read_source(options.data, **{name: options[name] for name in names}, format=format)
+    given = {name: options[name] for name in ("task", "train_size", *OPTIONS) if name not in ("format", *WRITTEN)}
+    source = read_source(options.data, **given, format=_format(options))
     return Noisy(source, read_label_noise(options.label_noise), options.data_dir) if options.label_noise else source
 
 

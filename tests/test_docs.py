@@ -117,6 +117,24 @@ def test_the_contributor_s_example_is_a_method():
     assert (torch.abs(mix.lam_y - 0.5) >= torch.abs(mix.lam_x - 0.5)).all()
 
 
+def test_the_examples_of_own_data_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    in_python, lists = blocks("docs/own_data.md")
+    names: dict[str, Any] = {}
+    exec(in_python, names)
+    assert len(names["splits"].test) == 40
+    assert set(names["answers"]) <= {"0", "1"}
+    recordings = tmp_path / "fsdd" / "recordings"
+    recordings.mkdir(parents=True)
+    for digit, speaker, take in ((7, "jackson", 4), (7, "theo", 5), (0, "theo", 12)):
+        (recordings / f"{digit}_{speaker}_{take}.wav").touch()
+    exec(lists, {})
+    assert (tmp_path / "official.csv").read_text().splitlines() == [
+        "file,label,split", "0_theo_12.wav,0,train", "7_jackson_4.wav,7,test", "7_theo_5.wav,7,train",
+    ]  # fmt: skip
+    assert (tmp_path / "speakers.csv").read_text().splitlines()[1] == "0_theo_12.wav,0,theo"
+
+
 def test_links_lead_somewhere():
     for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         text = document.read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ WITHOUT_TORCH = [
     ["datasets"],
     ["--print-completion", "bash"],
 ]
+LONG = ["--series-id", "who", "--series-time", "when"]
 REFUSED = [
     (["compair", "digits"], "unknown command 'compair'"),
     (["compare", "digits", "--epocs", "3"], "--epocs"),
@@ -42,6 +43,18 @@ REFUSED = [
     (["compare", "own.csv", "--target", "kind", "--validation", "few.csv"], "few.csv lacks the column 'kind'"),
     (["compare", "own.csv", "--target", "kind", "--group", "hight"], "unknown group column 'hight'; did you mean"),
     (["diagnose", "own.csv", "--target", "kind", "--time", "kind"], "'kind' is the target, and cannot be the time"),
+    (["compare", "missing.npz"], "file not found: missing.npz"),
+    (["compare", "own.npz", "--target", "kind"], "target is for tables and tables of series, and own.npz holds arrays"),
+    (
+        ["compare", "own.csv", "--target", "kind", "--seconds", "1"],
+        "seconds is for audio files, and own.csv holds tables",
+    ),
+    (["train", "sounds", "--labels", "missing.csv"], "file not found: missing.csv"),
+    (["train", "sounds", "--sep", ";"], "sep is for tables and tables of series, and sounds holds audio files"),
+    (["train", "empty"], "empty holds no files that a folder of data may hold"),
+    (["train", "own.csv", "--target", "kind", "--series-id", "height"], "need three columns"),
+    (["train", "own.csv", *LONG, "--target", "kind"], "unknown series id column 'who'; known: height, kind."),
+    (["predict", "net", "own.csv", "--labels", "missing.csv"], "file not found: missing.csv"),
     (["evaluate", "missing.csv"], "file not found: missing.csv"),
     (["evaluate", "own.csv", "--ood", "missing.npz"], "file not found: missing.npz"),
     (["predict", "net", "missing.csv"], "file not found: missing.csv"),
@@ -68,6 +81,10 @@ def answers(commands: list[list[str]], folder: Path) -> list[tuple[str, list[str
     """What each command says on stderr, and what is loaded after it, all in one new process."""
     (folder / "own.csv").write_text("height,kind\n" + "1.5,a\n2.5,b\n" * 30)
     (folder / "few.csv").write_text("height,size\n" + "1.5,a\n2.5,b\n" * 30)
+    (folder / "own.npz").touch()
+    (folder / "empty").mkdir()
+    (folder / "sounds" / "yes").mkdir(parents=True)
+    (folder / "sounds" / "yes" / "1.wav").touch()
     asked = [sys.executable, "-c", ANSWERS, json.dumps(commands)]
     result = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=folder)
     return [tuple(json.loads(line)) for line in result.stdout.splitlines()]

@@ -1,16 +1,19 @@
 """What a user asks of data by name, answered before anything is loaded that takes its time."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 from calmix.data.splits import TASKS, listed
 from calmix.errors import DataError, SettingError, UnknownNameError
 
 
 def path_of(data: str, sets: Collection[str]) -> Path | None:
-    """The path of a table that a text stands for; None where it is the name of one of the sets.
+    """The path of data of one's own that a text stands for; None where it is the name of one of the sets.
 
-    Raises UnknownNameError for a word that is neither.
+    Raises UnknownNameError for a word that is neither, and no file or folder.
 
     >>> path_of("digits", ["digits"]), path_of("own.csv", ["digits"])
     (None, PosixPath('own.csv'))
@@ -18,9 +21,79 @@ def path_of(data: str, sets: Collection[str]) -> Path | None:
     if data in sets:
         return None
     path = Path(data).expanduser()
-    if not path.suffix and len(path.parts) == 1:
+    if not path.suffix and len(path.parts) == 1 and not path.exists():
         raise UnknownNameError("data set", data, [*sets, "path/to/table.csv"])
     return path
+
+
+Kind = Literal["named", "table", "arrays", "audio", "series", "long"]
+
+ARRAYS = (".npz", ".npy", ".pt", ".pth", ".safetensors")
+AUDIO = (".wav", ".flac", ".ogg")
+SERIES = (".ts",)
+WRITTEN = ("sep", "decimal", "thousands", "encoding", "sheet", "header", "no_header")  # parts of a `TableFormat`
+OPTIONS: dict[str, tuple[Kind, ...]] = {  # what each option is for
+    "data_dir": ("named",),
+    "target": ("table", "long"),
+    **dict.fromkeys(("keep", "test", "validation", "group", "time", "weight"), ("table",)),
+    "drop": ("table", "long"),
+    **dict.fromkeys(("format", *WRITTEN), ("table", "long")),
+    "labels": ("audio",),
+    "seconds": ("audio",),
+    **dict.fromkeys(("series_id", "series_time"), ("long",)),
+}
+SERIES_COLUMNS = ("series_id", "series_time")
+_KINDS: dict[Kind, str] = {
+    "named": "data sets with a name",
+    "table": "tables",
+    "arrays": "arrays",
+    "audio": "audio files",
+    "series": "series",
+    "long": "tables of series",
+}
+_LOOKED_AT = 10_000  # files of a folder
+
+
+def kind_of(path: Path, in_series: bool = False) -> Kind:
+    """What a file or folder of one's own holds, by its suffix, or by the suffix that most of its files have.
+
+    in_series: whether a table would be one of series.
+
+    Raises:
+        DataError: a folder without files of any kind.
+    """
+    if not path.is_dir():
+        return _kind(path.suffix) or ("long" if in_series else "table")  # of which there are many suffixes
+    found = Counter(_kind(file.suffix) for file in islice(path.rglob("*"), _LOOKED_AT))
+    del found[None]
+    if not found:
+        known = ", ".join((*ARRAYS[1:2], *AUDIO, *SERIES))
+        raise DataError(f"{path} holds no files that a folder of data may hold ({known}); give another folder or file.")
+    return max(found, key=lambda kind: found[kind])  # pyright: ignore[reportReturnType]
+
+
+def _kind(suffix: str) -> Kind | None:
+    suffix = suffix.lower()
+    return "arrays" if suffix in ARRAYS else "audio" if suffix in AUDIO else "series" if suffix in SERIES else None
+
+
+def check_options(kind: Kind, data: str, given: Iterable[str]) -> None:
+    """Raise SettingError for an option, among the names of those that are given, that is not for this kind of data."""
+    for name in given:
+        if kind not in OPTIONS.get(name, (kind,)):
+            kinds = " and ".join(_KINDS[each] for each in OPTIONS[name])
+            holds = "is one of the" if kind == "named" else "holds"
+            raise SettingError(f"{name} is for {kinds}, and {data} {holds} {_KINDS[kind]}: leave it out.")
+
+
+def check_long(data: str, target: str | None, id: str | None, time: str | None) -> tuple[str, str, str]:
+    """The three columns that series in a table need. Raise SettingError where one is not named."""
+    if target is None or id is None or time is None:
+        raise SettingError(
+            f"series in the table {data} need three columns: the target (target), whose value names the series of a "
+            "row (series_id), and the time (series_time); name all three."
+        )
+    return target, id, time
 
 
 def check_task(task: str | None) -> None:

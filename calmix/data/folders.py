@@ -39,6 +39,12 @@ def _digest_of_file(path: Path, modified: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def last_change(paths: Iterable[Path]) -> int:
+    """When the last of these files changed, or of the files in these folders; 0 where none is there."""
+    found = (file for path in paths for file in (path, *(path.rglob("*") if path.is_dir() else ())))
+    return max((file.stat().st_mtime_ns for file in found if file.exists()), default=0)
+
+
 def _first(name: str, pattern: str, places: list[Path], advice: str) -> Path:
     for place in places:
         if any(place.glob(pattern)):

@@ -4,11 +4,11 @@ A source is passed around instead of a data set's name; its repr tells whether t
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Protocol, TypedDict, TypeGuard, Unpack
 
 import numpy as np
 import torch
@@ -16,10 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calmix.column_use import TARGET_ENCODING
-from calmix.data.asked import path_of
+from calmix.data.array_files import ArrayFile
+from calmix.data.array_rows import ArrayEncoding, is_unit
+from calmix.data.asked import SERIES_COLUMNS, Kind, check_long, check_options, check_task, kind_of, path_of
+from calmix.data.audio import AudioFolder
 from calmix.data.noise import LabelNoise
 from calmix.data.registry import DATASETS, FOLDABLE, named_splits, path_splits
 from calmix.data.rows import Field, GivenRows
+from calmix.data.series_files import SeriesFile, SeriesTable
 from calmix.data.splits import About, Draw, Fold, Splits, listed
 from calmix.data.table.format import DETECTED, TableFormat
 from calmix.data.table.roles import Roles
@@ -72,7 +76,7 @@ class TableFile:
     """A table in a file, or in three; see `calmix.data.load`."""
 
     path: Path
-    target: str | None
+    target: str | None = None
     task: str | None = None
     train_size: int | None = None
     keep: tuple[str, ...] = ()
@@ -374,6 +378,9 @@ class Arrays:
             unit=unit,
             note=f"{unit.capitalize()}s are counted from 0, as in the arrays that were given.",
             fields=[Field(name, "number", self.x[:, column].numpy()) for column, name in enumerate(about.features)],
+            encoding=lambda mean, std: ArrayEncoding(
+                "as given", tuple(self.x.shape[1:]), is_unit(self.x), mean, std, regression
+            ),
         )
         return whole.splits(seed, self.train_size)
 
@@ -461,95 +468,88 @@ def _tensor(values: Any, name: str) -> Tensor:
         ) from None
 
 
-def read_source(
-    data: str,
-    *,
-    target: str | None = None,
-    task: str | None = None,
-    train_size: int | None = None,
-    data_dir: Path | None = None,
-    keep: Sequence[str] = (),
-    drop: Sequence[str] = (),
-    format: TableFormat = DETECTED,
-    test: Path | None = None,
-    validation: Path | None = None,
-    group: str | None = None,
-    time: str | None = None,
-    weight: str | None = None,
-) -> NamedSet | TableFile:
+class DataOptions(TypedDict, total=False):
+    """What may be said of data. `OPTIONS` of `calmix.data.asked` has which kinds of data each is for.
+
+    train_size: rows to train on; all that the split has where None. Fewer are drawn stratified by class.
+    task: "classification", "binary" or "regression"; inferred where None.
+    data_dir: the folder of a named set's files.
+    target: the column to predict, of a table.
+    keep: columns of a table to use although they look like identifiers or free text.
+    drop: columns of a table to leave out.
+    format: how the table is written, e.g. `TableFormat(sep=";")`, where the file does not show it.
+    test: a table of the same columns: the test split of every seed. The other splits are drawn from `data`, with the
+        shares that they have among themselves (6 : 1 : 1).
+    validation: a table of the same columns: the validation split; the calibration split is drawn from `data`.
+    group: a column of a table; rows of one value stand in one split. It is not learned from.
+    time: a column of dates or numbers; rows to train on come before those of validation, calibration and test, in
+        this order, whatever the seed. It is learned from only where it is in keep.
+    weight: a column of numbers of at least 0: how often a row to train on is drawn, in proportion; metrics count every
+        row once. It is not learned from.
+    labels: a table of the columns file and label, where the folders of recordings are not their classes.
+    seconds: how much of each recording is heard.
+    series_id: the column of a table whose value names the series that a row is a step of.
+    series_time: the column of the time within a series.
+    """
+
+    train_size: int | None
+    task: str | None
+    data_dir: Path | None
+    target: str | None
+    keep: Sequence[str]
+    drop: Sequence[str]
+    format: TableFormat
+    test: Path | None
+    validation: Path | None
+    group: str | None
+    time: str | None
+    weight: str | None
+    labels: Path | None
+    seconds: float | None
+    series_id: str | None
+    series_time: str | None
+
+
+_SOURCES: dict[Kind, Callable[..., Foldable]] = {
+    "named": NamedSet,
+    "table": TableFile,
+    "arrays": ArrayFile,
+    "audio": AudioFolder,
+    "series": SeriesFile,
+    "long": SeriesTable,
+}
+
+
+def read_source(data: str, **options: Unpack[DataOptions]) -> Foldable:
     """The source that a text stands for.
 
     Args:
-        data: A data set (see `calmix datasets`), or the path of a table: .csv, .xlsx, .parquet and others.
-        target: The column to predict, for a table of your own.
-        task: `classification`, `binary` or `regression`; inferred where it is not given.
-        train_size: Cut the training split to this many rows (stratified).
-        data_dir: The folder of a named set's files.
-        keep: Columns of a table to use although they look like identifiers or free text.
-        drop: Columns of a table to leave out.
-        format: How the table is written, where the file does not show it.
-        test, validation: Files of ready-made splits of a table.
-        group, time, weight: Columns of a table by which rows are split or weighed.
+        data: A data set (see `calmix datasets`), or the path of data of one's own: a table (.csv, .xlsx, .parquet and
+            others), series (.ts), arrays (.npz, .pt, .safetensors, or a folder of .npy files) or a folder of recordings
+            (.wav, .flac, .ogg).
+        options: See `DataOptions`.
 
     Raises:
-        UnknownNameError: no such data set. SettingError: an option that would be ignored.
+        UnknownNameError: no such data set or task. SettingError: an option that would be ignored.
     """
+    check_task(options.get("task"))
+    given: dict[str, Any] = {name: value for name, value in options.items() if value not in (None, (), [], DETECTED)}
+    given |= {name: tuple(given[name]) for name in ("keep", "drop") if name in given}  # sources are hashable
     path = path_of(data, DATASETS)
-    further = {"test": test, "validation": validation, "group": group, "time": time, "weight": weight}
-    if path is None:
-        if given := [name for name, value in further.items() if value is not None]:
-            raise SettingError(f"{', '.join(given)} is for tables of your own, and {data} is none: leave it out.")
-        if target is not None or keep or drop:
-            raise SettingError(
-                f"target, keep and drop are for tables of your own; {data} has its columns set: leave them out."
-            )
-        if format != DETECTED:
-            raise SettingError(f"{format!r} is for tables of your own, and {data} is none: leave it out.")
-        return NamedSet(data, train_size, task, data_dir)
-    if data_dir is not None:
-        raise SettingError(
-            f"data_dir is for sets that have names and files; {data!r} is not one of them: leave it out."
-        )
-    return TableFile(path, target, task, train_size, tuple(keep), tuple(drop), format, **further)
+    kind = "named" if path is None else kind_of(path, in_series=not given.keys().isdisjoint(SERIES_COLUMNS))
+    check_options(kind, data, given)
+    if kind == "long":
+        check_long(data, *(given.get(name) for name in ("target", *SERIES_COLUMNS)))
+    return _SOURCES[kind](path or data, **given)
 
 
-def load(
-    data: str,
-    *,
-    seed: int = 0,
-    train_size: int | None = None,
-    target: str | None = None,
-    task: str | None = None,
-    data_dir: Path | None = None,
-    keep: Sequence[str] = (),
-    drop: Sequence[str] = (),
-    format: TableFormat = DETECTED,
-    test: Path | None = None,
-    validation: Path | None = None,
-    group: str | None = None,
-    time: str | None = None,
-    weight: str | None = None,
-) -> Splits:
-    """The four splits of a named data set, or of a table in a file: .csv, .xlsx, .parquet and others.
+def load(data: str, *, seed: int = 0, **options: Unpack[DataOptions]) -> Splits:
+    """The four splits of a named data set, or of data of one's own: tables, arrays, series, recordings.
 
     Args:
-        data: a name in DATASETS, or the path of a table.
+        data: a name in DATASETS, or the path of a file or folder; see `read_source`.
         seed: draws the splits; the same seed gives the same splits.
-        train_size: rows to train on; all that the split has where None.
-        target: the column to predict, of a table.
-        task: "classification", "binary" or "regression"; inferred where None.
-        data_dir: the folder of an image set's files.
-        keep: columns of a table to use although they look like identifiers or free text.
-        drop: columns of a table to leave out.
-        format: how the table is written, e.g. `TableFormat(sep=";")`, where the file does not show it.
-        test: a table of the same columns: the test split of every seed. The other splits are drawn from `data`, with
-            the shares that they have among themselves (6 : 1 : 1).
-        validation: a table of the same columns: the validation split; the calibration split is drawn from `data`.
-        group: a column of a table; rows of one value stand in one split. It is not learned from.
-        time: a column of dates or numbers; rows to train on come before those of validation, calibration and test, in
-            this order, whatever the seed. It is learned from only where it is in keep.
-        weight: a column of numbers of at least 0: how often a row to train on is drawn, in proportion; metrics count
-            every row once. It is not learned from.
+        options: what else may be said, such as target="price" of a table; see `DataOptions`.
 
     Raises:
         UnknownNameError: no such data set, task or column.
@@ -560,9 +560,7 @@ def load(
     >>> len(splits.train), len(splits.test), splits.about.task
     (50, 35, 'classification')
     """
-    options = {"train_size": train_size, "data_dir": data_dir, "keep": keep, "drop": drop, "format": format}
-    further = {"test": test, "validation": validation, "group": group, "time": time, "weight": weight}
-    return read_source(data, target=target, task=task, **options, **further).splits(seed)
+    return read_source(data, **options).splits(seed)
 
 
 def _fingerprint(tensors: Sequence[Tensor], text: str) -> str:

@@ -26,8 +26,7 @@ RowIds = NDArray[np.int64]
 TASKS = ("classification", "binary", "regression")
 PARTS = ("train", "validation", "calibration", "test")
 SHARES = (6, 1, 1, 2)  # tenths of the rows for train, validation, calibration, test, where no test set is official
-
-
+SAME_TEST = "every seed tests the same rows: intervals speak of the training, and not of other test rows."
 IN_MEMORY = 2**30  # bytes: rows that take more stay where they are, and are read a batch at a time
 
 

@@ -16,6 +16,7 @@ from calmix.data.rows import Field, GivenRows
 from calmix.data.splits import (
     IN_MEMORY,
     PARTS,
+    SAME_TEST,
     SHARES,
     About,
     Draw,
@@ -30,6 +31,7 @@ from calmix.data.splits import (
     split_sizes,
 )
 from calmix.data.stored import StoredRows
+from calmix.data.table.drawing import parts_by_group
 from calmix.errors import SettingError
 from calmix.threads import using_threads
 
@@ -41,14 +43,17 @@ class Whole:
     """All rows of a data set.
 
     x: (N, ...), not standardised. y: (N,) int64 class ids 0 .. K - 1, or (N, d) float64 values. about: what is known
-    before the splits are. given: the rows of parts that are given and not drawn: "test", or "test" and "validation".
-    unit, note, fields: see `GivenRows`. encoding: how further rows become x, once their mean and deviation are known.
+    before the splits are. given: the rows of parts that are given and not drawn: "test", "validation" or both. groups:
+    (N,) texts; rows of one group stand in one split. numbers: (N,), by which the user counts rows; None: from 0. unit,
+    note, fields: see `GivenRows`. encoding: how further rows become x, once their mean and deviation are known.
     """
 
     x: Tensor | StoredRows
     y: NDArray[np.int64] | NDArray[np.float64]
     about: About
     given: Mapping[str, RowIds] = field(default_factory=dict)
+    groups: NDArray[np.str_] | None = None
+    numbers: NDArray[np.int64] | None = None
     unit: str = "row"
     note: str = ""
     fields: Sequence[Field] = ()
@@ -69,16 +74,18 @@ class Whole:
             about = replace(about, notices=(*about.notices, *check_classes(labels, about.classes)))
         train, *others = self._parts(labels, draw)
         parts = [cut_train(train, labels, train_size), *others]
+        about = replace(about, notices=(*about.notices, *self._told(parts)))
         x, mean, std = _standardised(self.x, parts[0])
         y = torch.from_numpy(self.y)
         if labels is None:
             y, of_mean, of_std = _standardised_tensor(y.view(len(y), -1), parts[0])
             about = replace(about, target_mean=of_mean, target_std=of_std)
+        numbers = np.arange(len(y)) if self.numbers is None else self.numbers
         return Splits(
             *(_split(x, y, rows) for rows in parts),
             about=replace(about, pixel_mean=mean, pixel_std=std) if self._has_pixels else about,
             encoding=self.encoding and self.encoding(mean, std),
-            given=GivenRows(np.arange(len(y)), parts[-1], self.unit, self.note, self.fields),
+            given=GivenRows(numbers, parts[-1], self.unit, self.note, self.fields),
         )
 
     @property
@@ -89,15 +96,32 @@ class Whole:
         return bool(self.x.min() >= 0 and self.x.max() <= 1) if isinstance(self.x, Tensor) else self.x.dtype == "uint8"
 
     def _parts(self, labels: RowIds | None, draw: Draw) -> list[RowIds]:
-        if not self.given:
+        if self.groups is None and not self.given:
             return draw_parts(labels, len(self.y), draw)
-        if isinstance(draw, Fold):
+        if self.given and isinstance(draw, Fold):
             raise SettingError(f"{self.about.name} has a test split of its own, and no rows to cut into folds.")
-        free = np.setdiff1d(np.arange(len(self.y)), np.concatenate(list(self.given.values())))
-        shares = [share for share, part in zip(SHARES, PARTS, strict=True) if part not in self.given]
-        sizes, rng = split_sizes(len(free), shares), np.random.default_rng(draw)
-        drawn = iter(split_rows(None if labels is None else labels[free], sizes, rng))
-        return [self.given[part] if part in self.given else free[next(drawn)] for part in PARTS]
+        free = np.setdiff1d(np.arange(len(self.y)), np.concatenate([*self.given.values(), np.zeros(0, np.int64)]))
+        shares = tuple(share for share, part in zip(SHARES, PARTS, strict=True) if part not in self.given)
+        own = None if labels is None else labels[free]
+        if self.groups is None:
+            assert not isinstance(draw, Fold)
+            drawn = split_rows(own, split_sizes(len(free), shares), np.random.default_rng(draw))
+        else:
+            drawn = parts_by_group(own, np.unique(self.groups[free], return_inverse=True)[1], draw, shares)
+        rest = iter(drawn)
+        return [self.given[part] if part in self.given else free[next(rest)] for part in PARTS]
+
+    def _told(self, parts: Sequence[RowIds]) -> list[str]:
+        """How rows are split, where they are not drawn one by one for every seed."""
+        told = [SAME_TEST] if "test" in self.given else []
+        if self.groups is not None:
+            counts = [
+                f"{part} {len(set(self.groups[rows].tolist()))}"
+                for part, rows in zip(PARTS, parts, strict=True)
+                if part not in self.given
+            ]
+            told.append(f"all rows of a group stand in one split (groups: {', '.join(counts)}).")
+        return told
 
 
 def _split(x: Tensor | StoredRows, y: Tensor, rows: RowIds) -> Split:

@@ -22,7 +22,10 @@ from torch import Tensor, nn
 
 from calmix import __version__
 from calmix.data import Split
+from calmix.data.array_rows import ArrayEncoding
+from calmix.data.audio import AudioEncoding
 from calmix.data.new_rows import NewRows, RowEncoding
+from calmix.data.series_files import SeriesEncoding
 from calmix.data.table.new_rows import TableEncoding
 from calmix.errors import DataError, SettingError
 from calmix.models import MODELS, ModelFactory, build, name_of, read_model
@@ -38,7 +41,9 @@ WEIGHTS, CALIBRATION, FACTS = "model.safetensors", "calibration.safetensors", "m
 ANEW = "train the network anew with `calmix train`"
 
 
-AnyEncoding = TableEncoding  # of what data sources there are; model.json holds one
+AnyEncoding = (
+    ArrayEncoding | AudioEncoding | SeriesEncoding | TableEncoding
+)  # of what data sources there are; model.json holds one
 
 
 @dataclass(frozen=True)

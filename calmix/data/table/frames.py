@@ -16,7 +16,7 @@ from pandas.api.types import is_datetime64_any_dtype
 from calmix.column_use import ColumnUse
 from calmix.data.asked import target_of
 from calmix.data.rows import Field, GivenRows, Kind
-from calmix.data.splits import PARTS, About, Draw, RowIds, Split, Splits, check_classes, cut_train, listed
+from calmix.data.splits import PARTS, SAME_TEST, About, Draw, RowIds, Split, Splits, check_classes, cut_train, listed
 from calmix.data.table.cells import Understood, numbers_of, tidy
 from calmix.data.table.columns import LARGEST, Taken, class_names, examined, floats, is_number, notices_of, used_of
 from calmix.data.table.encoding import Cells, cells_of, encoded
@@ -25,7 +25,7 @@ from calmix.data.table.leaks import leaks
 from calmix.data.table.new_rows import encoding_of
 from calmix.data.table.role_columns import use_of
 from calmix.data.table.roles import NO_ROLES, Role, Roles, check_roles
-from calmix.data.table.row_roles import SAME_TEST, read_roles
+from calmix.data.table.row_roles import read_roles
 from calmix.errors import DataError
 
 MAX_INTEGER_CLASSES = 30  # more distinct integers than this are a regression target

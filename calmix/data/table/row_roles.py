@@ -11,14 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from calmix.data.rows import date_text
-from calmix.data.splits import PARTS, SHARES, Draw, Fold, RowIds, draw_parts
+from calmix.data.splits import PARTS, SAME_TEST, SHARES, Draw, Fold, RowIds, draw_parts
 from calmix.data.table.drawing import parts_by_group, parts_by_time
 from calmix.data.table.given import ReadyPart, TableRows, check_groups, check_times
 from calmix.data.table.role_columns import Moments, groups_of, moments_of, weights_of
 from calmix.data.table.roles import Role, Roles
 from calmix.errors import DataError
-
-SAME_TEST = "every seed tests the same rows: intervals speak of the training, and not of other test rows."
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,6 +35,6 @@ def model_card(results: Results, target: str) -> str:
 [report.html](report.html) shows where it errs.
 
 ```
-calmix predict THIS_FOLDER new_rows.csv --out predictions.csv
+calmix predict THIS_FOLDER {"new_rows.csv" if data.columns else "NEW_DATA"} --out predictions.csv
 ```
 """
