@@ -825,7 +825,7 @@ def test_columns_without_a_header_have_numbers(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_how_a_table_is_written_is_refused_elsewhere(table: Path, capsys: pytest.CaptureFixture[str]):
-    assert "is for tables of your own" in refused(["compare", "wine", "--sep", ";"], capsys)
+    assert "is for tables and tables of series" in refused(["compare", "wine", "--sep", ";"], capsys)
     assert "exclude each other" in refused(["compare", str(table), "--header", "--no-header"], capsys)
     assert "give one such as utf-8" in refused(["compare", str(table), "--encoding", "nope"], capsys)
 

@@ -228,7 +228,7 @@ def test_an_option_that_a_file_does_not_have_is_refused(tmp_path: Path):
     for option in (TableFormat(sep=";"), TableFormat(header=False), TableFormat(encoding="utf-8")):
         with pytest.raises(SettingError, match="leave it out"):
             read_table(tmp_path / "t.parquet", option)
-    with pytest.raises(SettingError, match="is for tables of your own"):
+    with pytest.raises(SettingError, match="format is for tables and tables of series"):
         read_source("wine", format=TableFormat(sep=";"))
 
 

@@ -215,7 +215,7 @@ def test_one_file_is_no_two_parts(files: tuple[Path, Path]):
         TableFile(train, "y", test=train.parent / "." / train.name).splits(0)
     with pytest.raises(SettingError, match=r"--test is .*test\.csv, the file of the validation split"):
         TableFile(train, "y", test=test, validation=test).splits(0)
-    with pytest.raises(SettingError, match="test is for tables of your own, and wine is none: leave it out"):
+    with pytest.raises(SettingError, match="test is for tables, and wine is one of the data sets with a name"):
         load("wine", test=test)
 
 

@@ -90,13 +90,13 @@ def test_two_classes_are_binary_on_request():
             "wine",
             {"target": "y"},
             SettingError,
-            "target, keep and drop are for tables of your own; wine has its columns set: leave them out.",
+            "target is for tables and tables of series, and wine is one of the data sets with a name: leave it out.",
         ),
         (
             "wine",
             {"keep": ("y",)},
             SettingError,
-            "target, keep and drop are for tables of your own; wine has its columns set: leave them out.",
+            "keep is for tables, and wine is one of the data sets with a name: leave it out.",
         ),
         (
             "wine",
@@ -108,7 +108,7 @@ def test_two_classes_are_binary_on_request():
             "a.csv",
             {"data_dir": Path("x")},
             SettingError,
-            "data_dir is for sets that have names and files; 'a.csv' is not one of them: leave it out.",
+            "data_dir is for data sets with a name, and a.csv holds tables: leave it out.",
         ),
         ("wine", {"task": "binery"}, UnknownNameError, "unknown task 'binery'; did you mean 'binary'?"),
         (
