@@ -726,7 +726,7 @@ def _add_data(parser: "OptionParser") -> None:
         type=str,
         metavar="DATA",
         known=names_in("data.registry", "DATASETS"),
-        help="a data set, see calmix datasets; or a table file: .csv, .xlsx, .parquet and others",
+        help="a data set, see calmix datasets; a table (.csv, .xlsx, ...); or a folder of images",
     )
     data.add_argument(
         "--task", type=str, known=TASKS, help=f"{TASKS[0]}, {TASKS[1]} or {TASKS[2]} (default: as the target shows)"
@@ -754,6 +754,13 @@ def _add_data(parser: "OptionParser") -> None:
     )
     table.add_argument("--describe", action="store_true", help="print what each column is taken for, and train nothing")
     _add_format(table)
+    images = parser.add_argument_group("a folder of images of your own")
+    images.add_argument(
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="side that images are scaled to (default: their own, if all have one of up to 64; or 64)",
+    )
 
 
 def _add_set(group: "ArgumentGroup") -> None:
@@ -909,15 +916,39 @@ def _asked_methods(texts: Sequence[str], settings: Sequence[str]) -> dict[str, d
 
 def _check_data(options: Any) -> None:
     """Raise what reading the data would: for a name or a file that is not there, or for the target."""
-    from calmix.data.asked import check_task, path_of, target_of
+    from calmix.data.asked import TABLE, check_options, check_task, kind_of, path_of, target_of
 
     path = path_of(options.data, names_in("data.registry", "DATASETS"))
     check_task(options.task)
-    if path is not None:
+    check_options(options.data, path, options.keep, options.drop, _format(options), options.image_size)
+    if path is not None and kind_of(path) != TABLE:
+        _decode(path, options)
+    elif path is not None:
         from calmix.data.table.files import read_table  # pandas takes its time
 
         columns = list(read_table(path, _format(options)).frame)  # kept for when it is needed
         target_of(columns, options.target, options.drop, path.name.removesuffix(".gz").removesuffix(path.suffix))
+
+
+def _decode(path: Path, options: Any) -> None:
+    """Fill the cache of decoded images, where it is empty, and say how far it is."""
+    import time
+
+    from calmix.data.image_files.cache import cached
+    from calmix.data.image_files.find import find
+
+    found = find(path, options.target)
+    live = sys.stderr.isatty()
+    said = time.monotonic()
+
+    def tell(done: int, of: int) -> None:
+        nonlocal said
+        if time.monotonic() - said >= (0.5 if live else 30) or (live and done == of):
+            said = time.monotonic()
+            end = "\r" if live and done < of else "\n"
+            print(f"decoding images, once: {done:,} of {of:,}", end=end, file=sys.stderr, flush=True)
+
+    cached(found, options.image_size, (lambda done, of: None) if options.quiet else tell)
 
 
 def _check_files(paths: Sequence[Path | None]) -> None:
@@ -933,7 +964,7 @@ def _source(options: Any) -> "DataSource":
     from calmix.data import Noisy, read_label_noise, read_source
 
     format = _format(options)
-    names = ("target", "task", "train_size", "data_dir", "keep", "drop")
+    names = ("target", "task", "train_size", "data_dir", "keep", "drop", "image_size")
     source = read_source(options.data, **{name: options[name] for name in names}, format=format)
     return Noisy(source, read_label_noise(options.label_noise), options.data_dir) if options.label_noise else source
 

@@ -46,7 +46,8 @@ class GivenRows:
     """The rows of a data set as the user counts them.
 
     numbers: (N,) of all rows, ascending. test: (n,) the places of the test rows among them. unit: what is counted, in
-    the singular. note: a sentence that says from where. fields: the columns that are learned from, of tables.
+    the singular. note: a sentence that says from where. fields: the columns that are learned from, of tables. names:
+    (N,) of the rows, where they have some.
     """
 
     numbers: NDArray[np.int64]
@@ -54,6 +55,7 @@ class GivenRows:
     unit: str
     note: str
     fields: Sequence[Field] = ()
+    names: Sequence[str] = ()
 
     @property
     def tested(self) -> NDArray[np.int64]:
@@ -62,7 +64,7 @@ class GivenRows:
 
     def of_test(self) -> "GivenRows":
         """The test rows alone, without their fields: as much as a run needs to number its predictions."""
-        return replace(self, numbers=self.tested, test=np.arange(len(self.test)), fields=())
+        return replace(self, numbers=self.tested, test=np.arange(len(self.test)), fields=(), names=())
 
     def unusual(self, numbers: Sequence[int], most: int = 3) -> list[list[Unusual]]:
         """Of the rows with these numbers, the values that the fewest rows have, at most `most` of each.

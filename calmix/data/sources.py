@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calmix.column_use import TARGET_ENCODING
-from calmix.data.asked import path_of
+from calmix.data.asked import TABLE, check_options, kind_of, path_of
+from calmix.data.image_files.source import ImageFolder
 from calmix.data.noise import LabelNoise
 from calmix.data.registry import DATASETS, FOLDABLE, named_splits, path_splits
 from calmix.data.rows import Field, GivenRows
@@ -406,11 +407,13 @@ def read_source(
     keep: Sequence[str] = (),
     drop: Sequence[str] = (),
     format: TableFormat = DETECTED,
-) -> NamedSet | TableFile:
+    image_size: int | None = None,
+) -> NamedSet | TableFile | ImageFolder:
     """The source that a text stands for.
 
     Args:
-        data: A data set (see `calmix datasets`), or the path of a table: .csv, .xlsx, .parquet and others.
+        data: A data set (see `calmix datasets`), the path of a table (.csv, .xlsx, .parquet and others), or of a folder
+            of images.
         target: The column to predict, for a table of your own.
         task: `classification`, `binary` or `regression`; inferred where it is not given.
         train_size: Cut the training split to this many rows (stratified).
@@ -418,11 +421,13 @@ def read_source(
         keep: Columns of a table to use although they look like identifiers or free text.
         drop: Columns of a table to leave out.
         format: How the table is written, where the file does not show it.
+        image_size: The side in pixels that images of a folder are scaled to.
 
     Raises:
         UnknownNameError: no such data set. SettingError: an option that would be ignored.
     """
     path = path_of(data, DATASETS)
+    check_options(data, path, keep, drop, format, image_size)
     if path is None:
         if target is not None or keep or drop:
             raise SettingError(
@@ -435,6 +440,8 @@ def read_source(
         raise SettingError(
             f"data_dir is for sets that have names and files; {data!r} is not one of them: leave it out."
         )
+    if kind_of(path) != TABLE:
+        return ImageFolder(path, image_size, target, task, train_size)
     return TableFile(path, target, task, train_size, tuple(keep), tuple(drop), format)
 
 

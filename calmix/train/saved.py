@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from calmix import __version__
 from calmix.data import Split
+from calmix.data.image_files.new_images import ImageEncoding
 from calmix.data.new_rows import NewRows, RowEncoding
 from calmix.data.table.new_rows import TableEncoding
 from calmix.errors import DataError, SettingError
@@ -38,7 +39,7 @@ WEIGHTS, CALIBRATION, FACTS = "model.safetensors", "calibration.safetensors", "m
 ANEW = "train the network anew with `calmix train`"
 
 
-AnyEncoding = TableEncoding  # of what data sources there are; model.json holds one
+AnyEncoding = TableEncoding | ImageEncoding  # of what data sources there are; model.json holds one
 
 
 @dataclass(frozen=True)
