@@ -348,19 +348,19 @@ def _train(arguments: list[str]) -> None:
 def _predict_options(parser: "OptionParser") -> None:
     given = parser.add_argument_group("network and rows")
     given.add_argument("network", type=Path, metavar="DIR", help="the folder that calmix train left")
-    given.add_argument("data", type=Path, metavar="TABLE", help="a table with the columns that it was trained on")
+    given.add_argument("data", type=Path, metavar="ROWS", help="a table as it was trained on; or images: a folder or a file")
     _add_model(given, "as trained, if it is calmix's")
     _add_format(parser.add_argument_group("how the table is written"))
     results = parser.add_argument_group("output")
     results.add_argument("--alpha", type=float, default=0.1, help="how often a set or an interval may miss the truth")
     results.add_argument(
-        "--out", type=Path, metavar="FILE", help=".csv or .parquet file (default: TABLE-predictions.csv)"
+        "--out", type=Path, metavar="FILE", help=".csv or .parquet file (default: ROWS-predictions.csv)"
     )
 
 
 def _predict(arguments: list[str]) -> None:
     options = _parser("predict").parse_args(arguments)
-    out = options.out or Path(f"{options.data.name.split('.')[0]}-predictions.csv")
+    out = options.out or Path(f"{options.data.resolve().name.split('.')[0]}-predictions.csv")
     if out.suffix not in (".csv", ".parquet"):
         raise SettingError(f"--out is {out}; give a file that ends in .csv or .parquet.")
     if out.resolve() == options.data.resolve():
@@ -585,7 +585,7 @@ def _models_list(arguments: list[str]) -> None:
 def _datasets_list(arguments: list[str]) -> None:
     _no_options("datasets", arguments)
     _print_list(first_lines("data.registry", "DATASETS"))
-    print("or the path of your own table (.csv, .xlsx, .parquet and others), with --target COLUMN")
+    print("or the path of your own table (.csv, .xlsx, .parquet and others), with --target COLUMN; or of a folder of images")
 
 
 def _no_options(name: str, arguments: list[str]) -> None:
@@ -633,14 +633,14 @@ COMMANDS: Mapping[str, Command] = {
         _train_options,
     ),
     "predict": Command(
-        "what a trained network says of new rows of its table: probabilities, sets, intervals",
+        "what a trained network says of new rows or images: probabilities, sets, intervals",
         _predict,
         {
             "a network for a table of yours": "calmix train flights.csv --target late --out late",
             "what it says of new rows": "calmix predict late tomorrow.csv",
             "sets that miss one row in twenty": "calmix predict late tomorrow.csv --alpha 0.05 --out said.parquet",
         },
-        "DIR TABLE [options]",
+        "DIR ROWS [options]",
         _predict_options,
     ),
     "evaluate": Command(

@@ -34,6 +34,10 @@ REFUSED = [
     (["train", "own.csv", "--target", "knd"], "unknown target column 'knd'; did you mean 'kind'?"),
     (["compare", "own.csv"], "no target column was given for own; name one with --target: 'height', 'kind'."),
     (["diagnose", "own.csv", "--target", "kind", "--drop", "kind"], "'kind' is the target, and cannot be dropped"),
+    (["compare", "photos", "--image-size", "0"], "image_size must be from 1 to 4096 pixels; got 0"),
+    (["train", "photos", "--sep", ";"], "photos holds images, and keep, drop and how a file is written are for tables"),
+    (["train", "photos"], "1 image cannot be read in photos: a/1.png (it is empty); replace or remove it."),
+    (["compare", "own.csv", "--target", "kind", "--image-size", "9"], "image_size is for folders of images"),
     (["evaluate", "missing.csv"], "file not found: missing.csv"),
     (["evaluate", "own.csv", "--ood", "missing.npz"], "file not found: missing.npz"),
     (["predict", "net", "missing.csv"], "file not found: missing.csv"),
@@ -59,6 +63,10 @@ for arguments in json.loads(sys.argv[1]):
 def answers(commands: list[list[str]], folder: Path) -> list[tuple[str, list[str]]]:
     """What each command says on stderr, and what is loaded after it, all in one new process."""
     (folder / "own.csv").write_text("height,kind\n" + "1.5,a\n2.5,b\n" * 30)
+    for name in ("a", "b"):
+        (folder / "photos" / name).mkdir(parents=True, exist_ok=True)
+        (folder / "photos" / name / "1.png").write_bytes(PNG)
+    (folder / "photos" / "a" / "1.png").write_bytes(b"")
     asked = [sys.executable, "-c", ANSWERS, json.dumps(commands)]
     result = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=folder)
     return [tuple(json.loads(line)) for line in result.stdout.splitlines()]

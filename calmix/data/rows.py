@@ -66,6 +66,11 @@ class GivenRows:
         """The test rows alone, without their fields: as much as a run needs to number its predictions."""
         return replace(self, numbers=self.tested, test=np.arange(len(self.test)), fields=(), names=())
 
+    def names_of(self, numbers: Sequence[int]) -> list[str]:
+        """What the rows with these numbers are called; empty where they have no names."""
+        places: list[int] = np.searchsorted(self.numbers, np.asarray(numbers)).tolist()
+        return [visible(self.names[place]) if self.names else "" for place in places]
+
     def unusual(self, numbers: Sequence[int], most: int = 3) -> list[list[Unusual]]:
         """Of the rows with these numbers, the values that the fewest rows have, at most `most` of each.
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from calmix.core.loss import TrainingLoss
 from calmix.errors import SettingError
 from calmix.results.records import Epoch
-from calmix.train.batches import crop_and_flip
+from calmix.train.augment import Augmentation
 from calmix.train.settings import TrainingSettings
 
 LoadedBatch = tuple[Tensor, Tensor, Tensor]  # x, y, index
@@ -27,7 +27,12 @@ class Module(LightningModule):
     """
 
     def __init__(
-        self, model: nn.Module, training_loss: TrainingLoss, settings: TrainingSettings, augment: bool, seed: int
+        self,
+        model: nn.Module,
+        training_loss: TrainingLoss,
+        settings: TrainingSettings,
+        augment: Augmentation | None,
+        seed: int,
     ) -> None:
         super().__init__()
         self.model = model
@@ -87,11 +92,11 @@ class Module(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _augmented(self, x: Tensor) -> Tensor:
-        if not self._augment:
+        if self._augment is None:
             return x
         if self._generator is None:
             self._generator = torch.Generator(x.device).manual_seed(self._seed)
-        return crop_and_flip(x, self._generator)
+        return self._augment(x, self._generator)
 
     def _count(self, rows: int, loss: Tensor) -> None:
         values = {"loss": loss.detach(), **self.training_loss.terms}

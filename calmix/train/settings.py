@@ -13,6 +13,7 @@ SELECTIONS = ("last", "best")
 DEVICES = ("auto", "cpu", "cuda")
 CLASS_WEIGHTS = ("none", "balanced")
 SAMPLERS = ("shuffled", "balanced")
+AUGMENT = ("auto", "none", "crop", "crop_flip", "randaugment")
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": OPTIMIZERS,
@@ -23,6 +24,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "precision": tuple(PRECISIONS),
     "class_weight": CLASS_WEIGHTS,
     "sampler": SAMPLERS,
+    "augment": AUGMENT,
 }
 
 
@@ -44,6 +46,7 @@ class TrainingSettings:
         precision: `32`, or mixed precision: `bf16` or `16`.
         class_weight: `none`, or `balanced`: each class weighs n / (K n_k) in the loss.
         sampler: `shuffled`: every row once an epoch; `balanced`: classes equally often.
+        augment: Of images: `none`, `crop`, `crop_flip`, `randaugment`; `auto` is crop_flip for cifar10.
         threads: CPU threads of a run; another number rounds otherwise, to other weights.
 
     Raises:
@@ -64,6 +67,7 @@ class TrainingSettings:
     threads: int = 1
     class_weight: str = "none"
     sampler: str = "shuffled"
+    augment: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "threads"):
@@ -84,7 +88,7 @@ class TrainingSettings:
 
     def __repr__(self) -> str:
         """Settings that runs of calmix 0.1.0 did not have stand in it only where they change something."""
-        return shown(self, unless_default={"class_weight", "sampler"})
+        return shown(self, unless_default={"class_weight", "sampler", "augment"})
 
     @property
     def accelerator(self) -> str:

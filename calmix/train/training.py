@@ -18,12 +18,12 @@ from calmix.core.task import Task
 from calmix.data import Splits
 from calmix.results.records import Epoch
 from calmix.threads import using_threads
-from calmix.train.batches import Batches
+from calmix.train.augment import augmentation
+from calmix.train.batches import Batches, rows_at_a_time
 from calmix.train.recipe import Recipe, sampling_weights, weighted_task
 from calmix.train.settings import PRECISIONS
 
 _VALIDATIONS = 20  # points of a learning curve
-_VALIDATED_ROWS = 1024  # at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,8 @@ def train(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Trai
     of_order, of_mixes, of_augmentation, of_network = map(int, np.random.SeedSequence(recipe.seed).generate_state(4))
     data = splits.train.rows, splits.train.y
     training_loss = TrainingLoss(recipe.method, task, of_mixes, settings.batch_norm, data)
-    module = Module(model.train(), training_loss, settings, splits.about.natural, of_augmentation)
+    augment = augmentation(settings.augment, splits.about)
+    module = Module(model.train(), training_loss, settings, augment, of_augmentation)
     every = 1 if settings.select == "best" else max(1, settings.epochs // _VALIDATIONS)
     keeper = Keeper(settings.select, on_epoch)
     start = time.perf_counter()
@@ -95,7 +96,7 @@ def train(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Trai
             enable_model_summary=False,
         )
         batches = Batches(splits.train, settings.batch_size, of_order, sampling_weights(splits, settings))
-        trainer.fit(module, batches, Batches(splits.validation, _VALIDATED_ROWS))
+        trainer.fit(module, batches, Batches(splits.validation, rows_at_a_time(splits.validation)))
         if keeper.state is not None:
             model.load_state_dict(keeper.state)
         model.cpu()

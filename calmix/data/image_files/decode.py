@@ -34,7 +34,8 @@ def look(source: Source) -> Look:
     """Raise ValueError with the reason where it is no image."""
     with _opened(source) as image:
         turned = image.getexif().get(_ORIENTATION) in _TURNED
-        return Look(image.size if turned else image.size[::-1], image.mode in _GREY)
+        height, width = image.size if turned else image.size[::-1]
+        return Look((height, width), image.mode in _GREY)
 
 
 def pixels(source: Source, shape: tuple[int, int, int]) -> NDArray[np.uint8]:

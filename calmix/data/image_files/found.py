@@ -113,21 +113,29 @@ def parts_of(folders: Sequence[Path]) -> dict[str, Path] | None:
     """The folders of parts, train first; None where they are those of classes.
 
     Raises:
-        DataError: folders of parts beside others, or no training part.
+        DataError: folders of several parts beside others, or two folders of one part.
     """
     by_name = {name: part for part, names in PARTS.items() for name in names}
     parts: dict[str, Path] = {}
+    others = []
     for folder in folders:
         part = by_name.get(folder.name.lower())
         if part is None:
-            return None  # a class may be called test
+            others.append(folder.name)
+            continue
         if part in parts:
             raise DataError(
                 f"{folder.parent} holds {parts[part].name}/ and {folder.name}/, two folders for one part; merge them."
             )
         parts[part] = folder
-    if not parts or "train" not in parts:
-        return None
+    if "train" not in parts or (others and len(parts) == 1):
+        return None  # a class may be called train, or test
+    if others:
+        names = ", ".join(f"{parts[part].name}/" for part in PARTS if part in parts)
+        raise DataError(
+            f"{visible(str(folders[0].parent))} holds {names} and other folders: {listed(map(visible, others))}; move "
+            "these elsewhere."
+        )
     return {part: parts[part] for part in PARTS if part in parts}
 
 

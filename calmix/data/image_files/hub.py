@@ -138,7 +138,7 @@ def _columns(path: Path, target: str | None) -> tuple[str, str, Sequence[str]]:
                 f"the column of classes in {visible(str(path))} is not plain; name it with --target: "
                 f"{listed(labels or others or schema.names)}."
             )
-        [target] = labels
+        target = labels[0]
     elif target not in schema.names:
         raise UnknownNameError("target column", target, schema.names)
     if target in images:

@@ -99,7 +99,7 @@ class ImageFolder:
             about=about,
             given=found.given,
             unit="image",
-            note=f"Images are counted from 0, in the order of their names in {self.path}.",
+            note=f"Images are counted from 0, in the order of their classes and names in {self.path}.",
             names=found.names,
             encoding=partial(ImageEncoding, known.shape, found.classes),
         )
