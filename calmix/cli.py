@@ -348,7 +348,9 @@ def _train(arguments: list[str]) -> None:
 def _predict_options(parser: "OptionParser") -> None:
     given = parser.add_argument_group("network and rows")
     given.add_argument("network", type=Path, metavar="DIR", help="the folder that calmix train left")
-    given.add_argument("data", type=Path, metavar="ROWS", help="a table as it was trained on; or images: a folder or a file")
+    given.add_argument(
+        "data", type=Path, metavar="ROWS", help="a table as it was trained on; or images: a folder or a file"
+    )
     _add_model(given, "as trained, if it is calmix's")
     _add_format(parser.add_argument_group("how the table is written"))
     results = parser.add_argument_group("output")
@@ -585,7 +587,10 @@ def _models_list(arguments: list[str]) -> None:
 def _datasets_list(arguments: list[str]) -> None:
     _no_options("datasets", arguments)
     _print_list(first_lines("data.registry", "DATASETS"))
-    print("or the path of your own table (.csv, .xlsx, .parquet and others), with --target COLUMN; or of a folder of images")
+    print(
+        "or the path of your own table (.csv, .xlsx, .parquet and others), with --target COLUMN; or of a folder of "
+        "images, one folder a class"
+    )
 
 
 def _no_options(name: str, arguments: list[str]) -> None:

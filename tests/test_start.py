@@ -9,6 +9,10 @@ import pytest
 
 from calmix.cli import COMMANDS
 
+PNG = bytes.fromhex(  # of one pixel
+    "89504e470d0a1a0a0000000d4948445200000001000000010100000000376ef9240000000a49444154789c636000000002000148afa471"
+    "0000000049454e44ae426082"
+)
 WITHOUT_TORCH = [
     *([name, "--help"] for name in COMMANDS),
     ["--help"],

@@ -46,7 +46,7 @@ class TrainingSettings:
         precision: `32`, or mixed precision: `bf16` or `16`.
         class_weight: `none`, or `balanced`: each class weighs n / (K n_k) in the loss.
         sampler: `shuffled`: every row once an epoch; `balanced`: classes equally often.
-        augment: Of images: `none`, `crop`, `crop_flip`, `randaugment`; `auto` is crop_flip for cifar10.
+        augment: Of images: `none`, `crop`, `crop_flip`, `randaugment`; `auto`: crop_flip for cifar10.
         threads: CPU threads of a run; another number rounds otherwise, to other weights.
 
     Raises:

@@ -18,8 +18,8 @@ from calmix.errors import DataError, SettingError
 from calmix.reprs import shown
 
 AUGMENT = (
-    "images are not augmented; --augment crop_flip shifts and mirrors them, which helps with photographs, and hurts "
-    "where left and right differ, as in text and digits."
+    "images are augmented only where you ask for it: --augment crop_flip shifts and mirrors them, which helps with "
+    "photographs, and hurts where left and right differ, as in text and digits."
 )
 
 
