@@ -157,7 +157,7 @@ def test_the_folder_of_images_of_the_document_is_compared_trained_predicted_and_
         main([*line.split()[1:], *(["--model", "mlp"] if line.split()[1] in ("compare", "train") else [])])
     names: dict[str, Any] = {}
     (code,) = blocks("docs/images.md")
-    exec(code.replace("compare(\n", "compare(\n    calmix.models.MLP,\n"), names)
+    exec(code.replace("compare(\n", "compare(\n    calmix.models.mlp,\n"), names)
     assert names["probs"].shape == (20, 2)
     said = pd.read_csv("said.csv")
     assert list(said.columns) == ["file", "probs_cat", "probs_dog", "answer", "set", "label"]

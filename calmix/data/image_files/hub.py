@@ -144,7 +144,7 @@ def _columns(path: Path, target: str | None) -> tuple[str, str, Sequence[str]]:
     if target in images:
         raise SettingError(f"{target!r} is the column of images; give the column of classes as target.")
     names = features.get(target, {}).get("names", []) if isinstance(features.get(target), dict) else []
-    return images[0], target, [str(name) for name in names]
+    return images[0], str(target), [str(name) for name in names]
 
 
 def _is_bytes(kind: Any) -> bool:
