@@ -29,20 +29,20 @@ def main() -> None:
             out = ["--workers", str(workers), "--out", str(Path(path, f"out{workers}"))]
             command = [sys.executable, "-c", "from calmix.cli import main; main()", "compare", str(table)]
             begin = time.perf_counter()
-            peak = _peak(
+            most = peak(
                 subprocess.Popen([*command, *OPTIONS, *out], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             )
-            print(f"| {workers} | {peak / 1e6:.2f} | {time.perf_counter() - begin:.0f} |", flush=True)
+            print(f"| {workers} | {most / 1e6:.2f} | {time.perf_counter() - begin:.0f} |", flush=True)
 
 
-def _peak(process: "subprocess.Popen[bytes]") -> int:
+def peak(process: "subprocess.Popen[bytes]") -> int:
     """kB of the process and of all that it started."""
-    peak = 0
+    most = 0
     while process.poll() is None:
-        peak = max(peak, sum(map(_share, _family(process.pid))))
+        most = max(most, sum(map(_share, _family(process.pid))))
         time.sleep(SECONDS)
     assert process.returncode == 0
-    return peak
+    return most
 
 
 def _family(pid: int) -> list[int]:

@@ -365,7 +365,7 @@ def _predict_options(parser: "OptionParser") -> None:
 
 def _predict(arguments: list[str]) -> None:
     options = _parser("predict").parse_args(arguments)
-    out = options.out or Path(f"{options.data.name.split('.')[0]}-predictions.csv")
+    out = options.out or Path(f"{options.data.resolve().name.split('.')[0]}-predictions.csv")
     if out.suffix not in (".csv", ".parquet"):
         raise SettingError(f"--out is {out}; give a file that ends in .csv or .parquet.")
     if out.resolve() == options.data.resolve():
@@ -597,7 +597,8 @@ def _datasets_list(arguments: list[str]) -> None:
     _no_options("datasets", arguments)
     _print_list(first_lines("data.registry", "DATASETS"))
     print(
-        "or the path of your own table (with --target COLUMN), arrays (.npz, ...), series (.ts) or folder of recordings"
+        "or the path of your own table (with --target COLUMN), arrays (.npz, ...), series (.ts), or folder of images "
+        "or recordings"
     )
 
 
@@ -739,7 +740,7 @@ def _add_data(parser: "OptionParser") -> None:
         type=str,
         metavar="DATA",
         known=names_in("data.registry", "DATASETS"),
-        help="a data set, see calmix datasets; or a file or folder: a table, arrays, recordings, series",
+        help="a data set, see calmix datasets; or a file or folder: a table, images, arrays, recordings, series",
     )
     data.add_argument(
         "--task", type=str, known=TASKS, help=f"{TASKS[0]}, {TASKS[1]} or {TASKS[2]} (default: as the target shows)"
@@ -783,6 +784,13 @@ def _add_data(parser: "OptionParser") -> None:
     )
     table.add_argument(
         "--weight", type=str, metavar="COLUMN", help="how often each training row is drawn (default: once an epoch)"
+    )
+    images = parser.add_argument_group("a folder of images of your own")
+    images.add_argument(
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="side that images are scaled to (default: their own, if all have one of up to 64; or 64)",
     )
     files = parser.add_argument_group("recordings of your own")
     _add_labels(files, "their folders")
@@ -1001,6 +1009,8 @@ def _check_data(options: Any) -> None:
 
         named = check_long(options.data, *(options[name] for name in ("target", *SERIES_COLUMNS)))
         columns_of(path, _format(options), *named, options.drop)
+    elif kind in ("images", "hub"):
+        _decode(path, options)
     else:
         _check_files([path, options.labels])
 
@@ -1018,6 +1028,27 @@ def _check_table(path: Path, options: Any) -> None:
     check_roles(roles, columns, target, options.keep, options.drop)
     for file, names in zip(ready.values(), others, strict=True):
         check_columns(file.name, names, [target, *roles.splitting])
+
+
+def _decode(path: Path, options: Any) -> None:
+    """Fill the cache of decoded images, where it is empty, and say how far it is."""
+    import time
+
+    from calmix.data.image_files.cache import cached
+    from calmix.data.image_files.find import find
+
+    found = find(path, options.target)
+    live = sys.stderr.isatty()
+    said = time.monotonic()
+
+    def tell(done: int, of: int) -> None:
+        nonlocal said
+        if time.monotonic() - said >= (0.5 if live else 30) or (live and done == of):
+            said = time.monotonic()
+            end = "\r" if live and done < of else "\n"
+            print(f"decoding images, once: {done:,} of {of:,}", end=end, file=sys.stderr, flush=True)
+
+    cached(found, options.image_size, (lambda done, of: None) if options.quiet else tell)
 
 
 def _check_files(paths: Sequence[Path | None]) -> None:

@@ -6,8 +6,11 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import calmix
@@ -184,3 +187,28 @@ def test_every_network_is_in_its_document_with_its_options():
     for name, factory in MODELS.items():
         parameters = list(inspect.signature(factory).parameters.values())[2:]
         assert listed[name] == ", ".join(f"{each.name}={each.default}" for each in parameters)
+
+
+def test_the_folder_of_images_of_the_document_is_compared_trained_predicted_and_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CALMIX_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    for folder, each in (("photos", 12), ("new_images", 10)):
+        for k, name in enumerate(("cat", "dog")):
+            (tmp_path / folder / name).mkdir(parents=True)
+            for number in range(each):
+                pixels = rng.integers(80 * k, 80 * k + 175, (40, 30, 3), np.uint8)
+                Image.fromarray(pixels).save(tmp_path / folder / name / f"{number}.jpg")
+    text = (ROOT / "docs/images.md").read_text(encoding="utf-8")
+    (commands,) = re.findall(r"```\n(calmix.*?)```", text, re.DOTALL)
+    for line in commands.splitlines():
+        main([*line.split()[1:], *(["--model", "mlp"] if line.split()[1] in ("compare", "train") else [])])
+    names: dict[str, Any] = {}
+    (code,) = blocks("docs/images.md")
+    exec(code.replace("compare(\n", "compare(\n    calmix.models.mlp,\n"), names)
+    assert names["probs"].shape == (20, 2)
+    said = pd.read_csv("said.csv")
+    assert list(said.columns) == ["file", "probs_cat", "probs_dog", "answer", "set", "label"]
+    assert np.allclose(said[["probs_cat", "probs_dog"]], names["probs"])

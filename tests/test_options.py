@@ -72,7 +72,8 @@ def test_every_option_has_one_line_and_says_its_default(
 def test_options_stand_in_groups(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     titles = re.findall(r"^(\S.*):$", page("compare", 120, monkeypatch, capsys), re.MULTILINE)
     assert titles == [
-        "data", "a table of your own", "recordings of your own", "series of your own, a row a step",
+        "data", "a table of your own", "a folder of images of your own", "recordings of your own",
+        "series of your own, a row a step",
         "comparison", "training", "further measurements of images", "output", "general",
         "examples",
     ]  # fmt: skip

@@ -9,6 +9,10 @@ import pytest
 
 from calmix.cli import COMMANDS
 
+PNG = bytes.fromhex(  # of one pixel
+    "89504e470d0a1a0a0000000d4948445200000001000000010100000000376ef9240000000a49444154789c636000000002000148afa471"
+    "0000000049454e44ae426082"
+)
 WITHOUT_TORCH = [
     *([name, "--help"] for name in COMMANDS),
     ["--help"],
@@ -55,6 +59,13 @@ REFUSED = [
     (["train", "own.csv", "--target", "kind", "--series-id", "height"], "need three columns"),
     (["train", "own.csv", *LONG, "--target", "kind"], "unknown series id column 'who'; known: height, kind."),
     (["predict", "net", "own.csv", "--labels", "missing.csv"], "file not found: missing.csv"),
+    (["compare", "photos", "--image-size", "0"], "image_size must be from 1 to 4096 pixels; got 0"),
+    (["train", "photos", "--sep", ";"], "sep is for tables and tables of series, and photos holds folders of images"),
+    (["train", "photos"], "1 image cannot be read in photos: a/1.png (it is empty); replace or remove it."),
+    (
+        ["compare", "own.csv", "--target", "kind", "--image-size", "9"],
+        "image_size is for folders of images and shards of images, and own.csv",
+    ),
     (["evaluate", "missing.csv"], "file not found: missing.csv"),
     (["evaluate", "own.csv", "--ood", "missing.npz"], "file not found: missing.npz"),
     (["predict", "net", "missing.csv"], "file not found: missing.csv"),
@@ -85,6 +96,10 @@ def answers(commands: list[list[str]], folder: Path) -> list[tuple[str, list[str
     (folder / "empty").mkdir()
     (folder / "sounds" / "yes").mkdir(parents=True)
     (folder / "sounds" / "yes" / "1.wav").touch()
+    for name in ("a", "b"):
+        (folder / "photos" / name).mkdir(parents=True, exist_ok=True)
+        (folder / "photos" / name / "1.png").write_bytes(PNG)
+    (folder / "photos" / "a" / "1.png").write_bytes(b"")
     asked = [sys.executable, "-c", ANSWERS, json.dumps(commands)]
     result = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=folder)
     return [tuple(json.loads(line)) for line in result.stdout.splitlines()]

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from calmix.data.bundled import breast_cancer, diabetes, wine
     from calmix.data.corruptions import CORRUPTIONS, SEVERITIES, corrupted
     from calmix.data.human_labels import load_human_labels
+    from calmix.data.image_files.source import ImageFolder
     from calmix.data.images import cifar10, digits, fashion_mnist
     from calmix.data.noise import HumanNoise, LabelNoise, Symmetric, read_label_noise
     from calmix.data.ood import OOD_SETS, OODSet, load_ood, notmnist, tiny_imagenet_ood
@@ -45,6 +46,7 @@ __all__ = [
     "Folds",
     "Frame",
     "HumanNoise",
+    "ImageFolder",
     "LabelNoise",
     "NamedSet",
     "Noisy",

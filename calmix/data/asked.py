@@ -1,4 +1,4 @@
-"""What a user asks of data by name, answered before anything is loaded that takes its time."""
+"""What a user asks of data by name or path, answered before anything is loaded that takes its time."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,18 +26,28 @@ def path_of(data: str, sets: Collection[str]) -> Path | None:
     return path
 
 
-Kind = Literal["named", "table", "arrays", "audio", "series", "long"]
+Kind = Literal["named", "table", "arrays", "images", "hub", "audio", "series", "long"]
 
 ARRAYS = (".npz", ".npy", ".pt", ".pth", ".safetensors")
+_IMAGES = "jpg jpeg jpe jfif png gif bmp dib webp tif tiff ppm pgm pbm pnm jp2 avif tga ico"  # that Pillow reads
+IMAGES = tuple(f".{name}" for name in _IMAGES.split())
+SHARDS = (".parquet", ".arrow")
 AUDIO = (".wav", ".flac", ".ogg")
 SERIES = (".ts",)
+_OF_SUFFIX: dict[str, Kind] = {
+    **dict.fromkeys(ARRAYS, "arrays"),
+    **dict.fromkeys(IMAGES, "images"),
+    **dict.fromkeys(AUDIO, "audio"),
+    **dict.fromkeys(SERIES, "series"),
+}  # of other files: a table
 WRITTEN = ("sep", "decimal", "thousands", "encoding", "sheet", "header", "no_header")  # parts of a `TableFormat`
 OPTIONS: dict[str, tuple[Kind, ...]] = {  # what each option is for
     "data_dir": ("named",),
-    "target": ("table", "long"),
+    "target": ("table", "long", "hub"),
     **dict.fromkeys(("keep", "test", "validation", "group", "time", "weight"), ("table",)),
     "drop": ("table", "long"),
     **dict.fromkeys(("format", *WRITTEN), ("table", "long")),
+    "image_size": ("images", "hub"),
     "labels": ("audio",),
     "seconds": ("audio",),
     **dict.fromkeys(("series_id", "series_time"), ("long",)),
@@ -47,6 +57,8 @@ _KINDS: dict[Kind, str] = {
     "named": "data sets with a name",
     "table": "tables",
     "arrays": "arrays",
+    "images": "folders of images",
+    "hub": "shards of images",
     "audio": "audio files",
     "series": "series",
     "long": "tables of series",
@@ -63,18 +75,20 @@ def kind_of(path: Path, in_series: bool = False) -> Kind:
         DataError: a folder without files of any kind.
     """
     if not path.is_dir():
-        return _kind(path.suffix) or ("long" if in_series else "table")  # of which there are many suffixes
-    found = Counter(_kind(file.suffix) for file in islice(path.rglob("*"), _LOOKED_AT))
-    del found[None]
+        return _OF_SUFFIX.get(path.suffix.lower(), "long" if in_series else "table")
+    if has_shards(path):
+        return "hub"
+    suffixes = (file.suffix.lower() for file in islice(path.rglob("*"), _LOOKED_AT))
+    found: Counter[Kind] = Counter(_OF_SUFFIX[suffix] for suffix in suffixes if suffix in _OF_SUFFIX)
     if not found:
-        known = ", ".join((*ARRAYS[1:2], *AUDIO, *SERIES))
+        known = ", ".join((*ARRAYS[1:2], *IMAGES[:1], *IMAGES[4:5], *AUDIO, *SERIES))
         raise DataError(f"{path} holds no files that a folder of data may hold ({known}); give another folder or file.")
-    return max(found, key=lambda kind: found[kind])  # pyright: ignore[reportReturnType]
+    return found.most_common(1)[0][0]
 
 
-def _kind(suffix: str) -> Kind | None:
-    suffix = suffix.lower()
-    return "arrays" if suffix in ARRAYS else "audio" if suffix in AUDIO else "series" if suffix in SERIES else None
+def has_shards(folder: Path) -> bool:
+    """Whether tables of images lie in the folder, or in those in it, as the hub has them."""
+    return any(file.suffix in SHARDS for file in (*folder.glob("*"), *folder.glob("*/*")))
 
 
 def check_options(kind: Kind, data: str, given: Iterable[str]) -> None:

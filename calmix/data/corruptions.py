@@ -177,9 +177,11 @@ def corrupted(name: str, severity: int, split: Split, about: About, seed: int) -
     mean, std = (torch.tensor(values)[:, None, None] for values in (about.pixel_mean, about.pixel_std))
     stream = np.random.SeedSequence([seed, list(CORRUPTIONS).index(name), severity]).generate_state(1)
     generator = torch.Generator().manual_seed(int(stream[0]))
-    few = (split.rows[start : start + FEW] for start in range(0, len(split), FEW))
-    changed = [CORRUPTIONS[name]((x * std + mean).clamp_(0, 1), severity, generator) for x in few]
-    return replace(split, rows=torch.cat(changed).sub_(mean).div_(std))
+    changed = torch.empty(len(split), *split.shape)
+    for start in range(0, len(split), FEW):
+        pixels = split.rows[start : start + FEW].mul(std).add_(mean).clamp_(0, 1)
+        changed[start : start + FEW] = CORRUPTIONS[name](pixels, severity, generator)
+    return replace(split, rows=changed.sub_(mean).div_(std))
 
 
 def _level(severity: int, *levels: float) -> float:

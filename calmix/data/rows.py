@@ -47,7 +47,8 @@ class GivenRows:
 
     numbers: (N,) of all rows, ascending. test: (n,) the places of the test rows among them. unit: what is counted, in
     the singular. note: a sentence that says from where. fields: the columns that
-    are learned from, of tables; of these rows and, after them, of others of the same data.
+    are learned from, of tables; of these rows and, after them, of others of the same data. names: (N,) of the rows,
+    where they have some.
     """
 
     numbers: NDArray[np.int64]
@@ -55,6 +56,7 @@ class GivenRows:
     unit: str
     note: str
     fields: Sequence[Field] = ()
+    names: Sequence[str] = ()
 
     @property
     def tested(self) -> NDArray[np.int64]:
@@ -63,7 +65,12 @@ class GivenRows:
 
     def of_test(self) -> "GivenRows":
         """The test rows alone, without their fields: as much as a run needs to number its predictions."""
-        return replace(self, numbers=self.tested, test=np.arange(len(self.test)), fields=())
+        return replace(self, numbers=self.tested, test=np.arange(len(self.test)), fields=(), names=())
+
+    def names_of(self, numbers: Sequence[int]) -> list[str]:
+        """What the rows with these numbers are called; empty where they have no names."""
+        places: list[int] = np.searchsorted(self.numbers, np.asarray(numbers)).tolist()
+        return [visible(self.names[place]) if self.names else "" for place in places]
 
     def unusual(self, numbers: Sequence[int], most: int = 3) -> list[list[Unusual]]:
         """Of the rows with these numbers, the values that the fewest rows have, at most `most` of each.

@@ -20,6 +20,7 @@ from calmix.data.array_files import ArrayFile
 from calmix.data.array_rows import ArrayEncoding, is_unit
 from calmix.data.asked import SERIES_COLUMNS, Kind, check_long, check_options, check_task, kind_of, path_of
 from calmix.data.audio import AudioFolder
+from calmix.data.image_files.source import ImageFolder
 from calmix.data.noise import LabelNoise
 from calmix.data.registry import DATASETS, FOLDABLE, named_splits, path_splits
 from calmix.data.rows import Field, GivenRows
@@ -486,6 +487,7 @@ class DataOptions(TypedDict, total=False):
         this order, whatever the seed. It is learned from only where it is in keep.
     weight: a column of numbers of at least 0: how often a row to train on is drawn, in proportion; metrics count every
         row once. It is not learned from.
+    image_size: the side in pixels that images are scaled to.
     labels: a table of the columns file and label, where the folders of recordings are not their classes.
     seconds: how much of each recording is heard.
     series_id: the column of a table whose value names the series that a row is a step of.
@@ -504,6 +506,7 @@ class DataOptions(TypedDict, total=False):
     group: str | None
     time: str | None
     weight: str | None
+    image_size: int | None
     labels: Path | None
     seconds: float | None
     series_id: str | None
@@ -514,6 +517,8 @@ _SOURCES: dict[Kind, Callable[..., Foldable]] = {
     "named": NamedSet,
     "table": TableFile,
     "arrays": ArrayFile,
+    "images": ImageFolder,
+    "hub": ImageFolder,
     "audio": AudioFolder,
     "series": SeriesFile,
     "long": SeriesTable,
@@ -525,8 +530,8 @@ def read_source(data: str, **options: Unpack[DataOptions]) -> Foldable:
 
     Args:
         data: A data set (see `calmix datasets`), or the path of data of one's own: a table (.csv, .xlsx, .parquet and
-            others), series (.ts), arrays (.npz, .pt, .safetensors, or a folder of .npy files) or a folder of recordings
-            (.wav, .flac, .ogg).
+            others), series (.ts), arrays (.npz, .pt, .safetensors, or a folder of .npy files), or a folder of images or
+            recordings (.wav, .flac, .ogg).
         options: See `DataOptions`.
 
     Raises:
@@ -544,7 +549,7 @@ def read_source(data: str, **options: Unpack[DataOptions]) -> Foldable:
 
 
 def load(data: str, *, seed: int = 0, **options: Unpack[DataOptions]) -> Splits:
-    """The four splits of a named data set, or of data of one's own: tables, arrays, series, recordings.
+    """The four splits of a named data set, or of data of one's own: tables, images, arrays, series, recordings.
 
     Args:
         data: a name in DATASETS, or the path of a file or folder; see `read_source`.

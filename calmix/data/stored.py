@@ -4,7 +4,6 @@ N rows of a file, n of them asked for; a row is (C, ...), with C channels.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from calmix.errors import DataError
 
-_READ = 256  # rows at a time, where many are looked at
+_READ = 2**21  # numbers at a time, where many are looked at
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +72,11 @@ class StoredRows:
         """With each channel's mean and standard deviation over the rows at these places; 1 of a constant one."""
         count, total, squares = 0, torch.zeros(self.row[0]).double(), torch.zeros(self.row[0]).double()
         bare = replace(self, mean=(), std=())
-        for some in _chunks(places):
-            x = bare[torch.from_numpy(some)].double().transpose(0, 1).flatten(1)  # (C, numbers)
+        at_once = max(1, _READ // math.prod(self.row))
+        for start in range(0, len(places), at_once):
+            x = (
+                bare[torch.from_numpy(places[start : start + at_once])].double().transpose(0, 1).flatten(1)
+            )  # (C, numbers)
             count += x.shape[1]
             total += x.sum(1)
             squares += x.square().sum(1)
@@ -96,8 +98,3 @@ class StoredRows:
 
 def _index(places: Tensor | slice) -> NDArray[np.int64] | slice:
     return places if isinstance(places, slice) else places.numpy()
-
-
-def _chunks(places: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    for start in range(0, len(places), _READ):
-        yield places[start : start + _READ]

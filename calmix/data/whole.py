@@ -45,7 +45,7 @@ class Whole:
     x: (N, ...), not standardised. y: (N,) int64 class ids 0 .. K - 1, or (N, d) float64 values. about: what is known
     before the splits are. given: the rows of parts that are given and not drawn: "test", "validation" or both. groups:
     (N,) texts; rows of one group stand in one split. numbers: (N,), by which the user counts rows; None: from 0. unit,
-    note, fields: see `GivenRows`. encoding: how further rows become x, once their mean and deviation are known.
+    note, fields, names: see `GivenRows`. encoding: how further rows become x, once their mean and deviation are known.
     """
 
     x: Tensor | StoredRows
@@ -57,6 +57,7 @@ class Whole:
     unit: str = "row"
     note: str = ""
     fields: Sequence[Field] = ()
+    names: Sequence[str] = ()
     encoding: Callable[[Scale, Scale], RowEncoding] | None = None
 
     def splits(self, draw: Draw, train_size: int | None = None) -> Splits:
@@ -85,7 +86,7 @@ class Whole:
             *(_split(x, y, rows) for rows in parts),
             about=replace(about, pixel_mean=mean, pixel_std=std) if self._has_pixels else about,
             encoding=self.encoding and self.encoding(mean, std),
-            given=GivenRows(numbers, parts[-1], self.unit, self.note, self.fields),
+            given=GivenRows(numbers, parts[-1], self.unit, self.note, self.fields, self.names),
         )
 
     @property

@@ -1,11 +1,11 @@
-"""Batches of a split, and the augmentation of a batch of natural images."""
+"""Batches of a split."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -13,6 +13,14 @@ from calmix.data import Split
 from calmix.rows import Rows
 
 Loaded = tuple[Tensor, Tensor, Tensor]  # x, y, index
+
+
+_MOST, _BYTES = 1024, 2**24  # rows at a time, and bytes of them as float32
+
+
+def rows_at_a_time(split: Split) -> int:
+    """How many rows a network is asked about at a time: fewer of large ones, whose activations are larger still."""
+    return max(1, min(_MOST, _BYTES // (4 * math.prod(split.shape))))
 
 
 class Batches:
@@ -112,18 +120,3 @@ class _Read(Dataset[Loaded]):
 
     def __getitem__(self, places: Tensor) -> Loaded:
         return self.split.rows[places], self.split.y[places], places
-
-
-def crop_and_flip(x: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:
-    """Each image (n, C, H, W) shifted by up to `padding` pixels each way (the border reflected) and flipped or not."""
-    n, _, height, width = x.shape
-    device = x.device
-    padded = F.pad(x, (padding,) * 4, mode="reflect")
-    shift = torch.randint(0, 2 * padding + 1, (2, n, 1), generator=generator, device=device)
-    flip = torch.rand(n, 1, generator=generator, device=device) < 0.5
-    rows = shift[0] + torch.arange(height, device=device)  # (n, H)
-    columns = torch.arange(width, device=device)
-    columns = shift[1] + torch.where(flip, columns.flip(0), columns)  # (n, W)
-    image = torch.arange(n, device=device)
-    # advanced indices around the channel slice put channels last; move them back
-    return padded[image[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()

@@ -19,8 +19,9 @@ from calmix.core.loss import TrainingLoss
 from calmix.errors import DataError, SettingError
 from calmix.reading import reading
 from calmix.results.records import Epoch
+from calmix.train.augment import Augmentation
 from calmix.train.averaging import EMA, SWA
-from calmix.train.batches import Batches, crop_and_flip
+from calmix.train.batches import Batches
 from calmix.train.checkpoints import ANEW, Checkpoints, States, Unfinished
 from calmix.train.recipe import Recipe
 from calmix.train.settings import TrainingSettings
@@ -41,7 +42,7 @@ class Module(LightningModule):
         model: nn.Module,
         training_loss: TrainingLoss,
         settings: TrainingSettings,
-        augment: bool,
+        augment: Augmentation | None,
         seed: int,
         on_epoch: Callable[[Epoch, nn.Module], object],
     ) -> None:
@@ -122,11 +123,11 @@ class Module(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _augmented(self, x: Tensor) -> Tensor:
-        if not self._augment:
+        if self._augment is None:
             return x
         if self._generator is None:
             self._generator = torch.Generator(x.device).manual_seed(self._seed)
-        return crop_and_flip(x, self._generator)
+        return self._augment(x, self._generator)
 
     def _count(self, rows: int, loss: Tensor) -> None:
         values = {"loss": loss.detach(), **self.training_loss.terms}

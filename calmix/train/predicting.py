@@ -5,9 +5,7 @@ from torch import Tensor, nn
 
 from calmix.data import Split
 from calmix.predictions import class_logits
-from calmix.train.batches import Batches
-
-_ROWS = 1024  # at a time
+from calmix.train.batches import Batches, rows_at_a_time
 
 
 @torch.no_grad()
@@ -15,7 +13,7 @@ def predict(model: nn.Module, split: Split) -> Tensor:
     """The network's outputs (n, K) on a split, in evaluation mode, float32 on the CPU."""
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     model.eval()
-    return torch.cat([model(x.to(device)).float().cpu() for x, _, _ in Batches(split, _ROWS)])
+    return torch.cat([model(x.to(device)).float().cpu() for x, _, _ in Batches(split, rows_at_a_time(split))])
 
 
 def predicted_logits(model: nn.Module, split: Split) -> Tensor:

@@ -20,6 +20,7 @@ from calmix.predictions.scoring import TEMPERATURE, Scored
 from calmix.results.files import NamedArrays
 from calmix.results.records import Record
 from calmix.threads import using_threads
+from calmix.train.augment import augmentation
 from calmix.train.batches import Batches
 from calmix.train.checkpoints import Checkpoints
 from calmix.train.predicting import predict, predicted_logits
@@ -161,6 +162,7 @@ def try_step(recipe: Recipe) -> None:
     """One training step of an untrained network; a CalmixError where the method does not fit the data or network."""
     splits, settings, network = recipe.splits(), recipe.settings, try_network(recipe)
     train = splits.train
+    augmentation(settings.augment, splits.about)  # which may not fit the data
     x, y, index = next(iter(Batches(train, settings.batch_size)))
     loss = TrainingLoss(
         recipe.method, weighted_task(splits, settings), recipe.seed, settings.batch_norm, (train.rows, train.y)

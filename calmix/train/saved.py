@@ -24,6 +24,7 @@ from calmix import __version__
 from calmix.data import Split
 from calmix.data.array_rows import ArrayEncoding
 from calmix.data.audio import AudioEncoding
+from calmix.data.image_files.new_images import ImageEncoding
 from calmix.data.new_rows import NewRows, RowEncoding
 from calmix.data.series_files import SeriesEncoding
 from calmix.data.table.new_rows import TableEncoding
@@ -42,7 +43,7 @@ ANEW = "train the network anew with `calmix train`"
 
 
 AnyEncoding = (
-    ArrayEncoding | AudioEncoding | SeriesEncoding | TableEncoding
+    ArrayEncoding | AudioEncoding | ImageEncoding | SeriesEncoding | TableEncoding
 )  # of what data sources there are; model.json holds one
 
 

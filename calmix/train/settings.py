@@ -15,6 +15,7 @@ DEVICES = ("auto", "cpu", "cuda")
 CLASS_WEIGHTS = ("none", "balanced")
 SAMPLERS = ("shuffled", "balanced")
 CHECKPOINT_MINUTES = 10.0  # between two checkpoints of a run
+AUGMENT = ("auto", "none", "crop", "crop_flip", "randaugment")
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": OPTIMIZERS,
@@ -25,6 +26,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "precision": tuple(PRECISIONS),
     "class_weight": CLASS_WEIGHTS,
     "sampler": SAMPLERS,
+    "augment": AUGMENT,
 }
 
 
@@ -47,6 +49,7 @@ class TrainingSettings:
         class_weight: `none`, or `balanced`: each class weighs n / (K n_k) in the loss.
         sampler: `shuffled`: every row once an epoch; `balanced`: classes equally often.
         average: Keep an average of the weights: `none`, `ema(decay=0.999)` or `swa(start=0.75)`.
+        augment: Of images: `none`, `crop`, `crop_flip`, `randaugment`; `auto`: crop_flip for cifar10.
         threads: CPU threads of a run; another number rounds otherwise, to other weights.
 
     Raises:
@@ -68,6 +71,7 @@ class TrainingSettings:
     class_weight: str = "none"
     sampler: str = "shuffled"
     average: str = "none"
+    augment: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "threads"):
@@ -90,7 +94,7 @@ class TrainingSettings:
 
     def __repr__(self) -> str:
         """Settings that runs of calmix 0.1.0 did not have stand in it only where they change something."""
-        return shown(self, unless_default={"class_weight", "sampler", "average"})
+        return shown(self, unless_default={"class_weight", "sampler", "average", "augment"})
 
     @property
     def accelerator(self) -> str:

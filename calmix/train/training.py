@@ -18,15 +18,15 @@ from calmix.core.task import Task
 from calmix.data import Splits
 from calmix.results.records import Epoch
 from calmix.threads import using_threads
+from calmix.train.augment import augmentation
 from calmix.train.averaging import SWA
-from calmix.train.batches import Batches
+from calmix.train.batches import Batches, rows_at_a_time
 from calmix.train.checkpoints import Checkpoints
 from calmix.train.recipe import Recipe, sampling_weights, weighted_task
 from calmix.train.settings import PRECISIONS
 from calmix.train.stopping import Stop, held_until_stopped
 
 _VALIDATIONS = 20  # points of a learning curve
-_VALIDATED_ROWS = 1024  # at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,8 @@ def train(
     of_order, of_mixes, of_augmentation, of_network = map(int, np.random.SeedSequence(recipe.seed).generate_state(4))
     data = splits.train.rows, splits.train.y
     training_loss = TrainingLoss(recipe.method, task, of_mixes, settings.batch_norm, data, splits.train_weights)
-    module = Module(model.train(), training_loss, settings, splits.about.natural, of_augmentation, on_epoch)
+    augment = augmentation(settings.augment, splits.about)
+    module = Module(model.train(), training_loss, settings, augment, of_augmentation, on_epoch)
     every = 1 if settings.select == "best" else max(1, settings.epochs // _VALIDATIONS)
     averager = None if settings.averaging is None else Averager(settings.averaging)
     keeper = Keeper(settings.select, averager)
@@ -111,7 +112,7 @@ def train(
             enable_model_summary=False,
         )
         with held_until_stopped(stop) if saver else nullcontext():
-            trainer.fit(module, batches, Batches(splits.validation, _VALIDATED_ROWS))
+            trainer.fit(module, batches, Batches(splits.validation, rows_at_a_time(splits.validation)))
         if keeper.state is not None:
             model.load_state_dict(keeper.state)
         elif averager is not None:

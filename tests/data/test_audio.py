@@ -245,7 +245,9 @@ def test_options_of_others_are_refused(tmp_path: Path):
         read_source(folder, target="x")
     with pytest.raises(SettingError, match="seconds is for audio files"):
         read_source("own.csv", target="y", seconds=1.0)
-    with pytest.raises(SettingError, match="seconds is for audio files, and digits is one of the data sets with a name"):
+    with pytest.raises(
+        SettingError, match="seconds is for audio files, and digits is one of the data sets with a name"
+    ):
         read_source("digits", seconds=1.0)
     with pytest.raises(SettingError, match=r"seconds must lie between 0\.05 and 600"):
         read_source(folder, seconds=0.01).splits(0)

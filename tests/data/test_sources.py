@@ -144,7 +144,7 @@ def test_text_becomes_a_source_at_the_command_line():
         read_source("wime")
     with pytest.raises(SettingError, match="target is for tables and tables of series, and wine is one"):
         read_source("wine", target="y")
-    with pytest.raises(SettingError, match="data_dir is for data sets with a name, and my.csv holds tables"):
+    with pytest.raises(SettingError, match="data_dir is for data sets with a name, and my"):
         read_source("my.csv", data_dir=Path())
 
 

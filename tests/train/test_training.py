@@ -19,7 +19,8 @@ from calmix.errors import CalmixError, SettingError
 from calmix.parts import Method, Scheduled
 from calmix.results.records import Epoch
 from calmix.train import Recipe, Trained, TrainingSettings, predict, train
-from calmix.train.batches import Batches, crop_and_flip
+from calmix.train.augment import crop_and_flip
+from calmix.train.batches import Batches
 from calmix.train.module import Module
 
 WINE = load("wine")

@@ -3,6 +3,8 @@
 from calmix.results.store import Results
 from calmix.studies.comparison.tables import summary_table
 
+_ROWS = {"image": "new_images/", "table": "new_rows.csv"}  # what predict is given, by the kind of data
+
 
 def model_card(results: Results, target: str) -> str:
     """The text of README.md beside a network, in Markdown. target: the column that it predicts; may be empty."""
@@ -35,6 +37,6 @@ def model_card(results: Results, target: str) -> str:
 [report.html](report.html) shows where it errs.
 
 ```
-calmix predict THIS_FOLDER {"new_rows.csv" if data.columns else "NEW_DATA"} --out predictions.csv
+calmix predict THIS_FOLDER {_ROWS.get(data.kind, "NEW_DATA")} --out predictions.csv
 ```
 """

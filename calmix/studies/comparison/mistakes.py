@@ -80,10 +80,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Content:
-    """What is shown of a row. unusual: its unusual values; None where the data have no columns."""
+    """What is shown of a row. unusual: its unusual values; None where the data have no columns. name: its file's."""
 
     unusual: Sequence[Unusual] | None = None
     picture: Picture | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,10 @@ def find_mistakes(
         answers = tuple(wrong_answers(tests, everyone, results.facts.data.classes, rows))
     unusual = given.unusual(rows) if given.fields else [None for _ in rows]
     pictures = _pictures(tests.of_rows(rows), recipes) if results.facts.data.kind == "image" else {}
-    contents = [Content(values, pictures.get(row)) for row, values in zip(rows, unusual, strict=True)]
+    names = given.names_of(rows)
+    contents = [
+        Content(values, pictures.get(row), name) for row, values, name in zip(rows, unusual, names, strict=True)
+    ]
     count = len(np.unique(tests.rows))
     return Mistakes(method, given.unit, given.note, len(own), count, answers, errors, typical, contents)
 

@@ -35,8 +35,13 @@ def mistakes_section(results: Results, mistakes: Mistakes | None) -> list[Sectio
     drawings = [] if None in pictures else [_drawing(mistakes, [one for one in pictures if one is not None])]
     caption = _errors_caption(mistakes, results) if results.regression else _answers_caption(mistakes, results)
     corner, last = mistakes.unit.capitalize(), len(table.headings) - 1
-    shown = PageTable(title, table, corner, _unusual_note(mistakes), prose=(last,) if _described(mistakes) else ())
+    prose = (last,) if _described(mistakes) or _named(mistakes) else ()
+    shown = PageTable(title, table, corner, _unusual_note(mistakes), prose=prose)
     return [Section(title, caption, drawings, [shown])]
+
+
+def _named(mistakes: Mistakes) -> bool:
+    return any(content.name for content in mistakes.contents)
 
 
 def _described(mistakes: Mistakes) -> bool:
@@ -180,11 +185,15 @@ def _errors_table(mistakes: Mistakes, results: Results) -> Table:
 
 
 def _table(mistakes: Mistakes, headings: list[str], numbers: Sequence[int], rows: Sequence[list[str]]) -> Table:
-    described = _described(mistakes)
-    more = [[unusual_text(content.unusual or ())] if described else [] for content in mistakes.contents]
+    described, named = _described(mistakes), _named(mistakes)
+    more = [
+        [*([unusual_text(content.unusual or ())] if described else []), *([content.name] if named else [])]
+        for content in mistakes.contents
+    ]
     cells = [[Cell(text) for text in (*row, *rest)] for row, rest in zip(rows, more, strict=True)]
     shown = [Row(str(number), row) for number, row in zip(numbers, cells, strict=True)]
-    return Table([*headings, *(["Unusual values"] if described else [])], shown, [])
+    further = [*(["Unusual values"] if described else []), *(["File"] if named else [])]
+    return Table([*headings, *further], shown, [])
 
 
 # -------------------------------------------------------------------------------------------------- pictures

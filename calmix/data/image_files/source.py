@@ -1,0 +1,110 @@
+"""A folder of images as a source of splits."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from calmix.data.image_files.cache import cached, check_side
+from calmix.data.image_files.find import found_in, times
+from calmix.data.image_files.found import Found
+from calmix.data.image_files.new_images import ImageEncoding
+from calmix.data.splits import About, Draw, Splits
+from calmix.data.stored import StoredRows
+from calmix.data.whole import Whole
+from calmix.errors import DataError, SettingError
+from calmix.reprs import shown
+
+AUGMENT = (
+    "images are augmented only where you ask for it: --augment crop_flip shifts and mirrors them, which helps with "
+    "photographs, and hurts where left and right differ, as in text and digits."
+)
+
+
+@dataclass(frozen=True, repr=False)
+class ImageFolder:
+    """Images in class folders, or in train, validation and test folders above those; or parquet shards of the hub.
+
+    image_size: the side in pixels of the square that the middle of each becomes; None: their own size where it is the
+    same for all and at most 64, else 64. target: of shards, the column of the classes, where there are several. Images
+    are decoded once and kept in a cache, see `calmix.data.image_files.cache`.
+
+    Raises:
+        SettingError: no such size, or a task that is none for classes.
+    """
+
+    path: Path
+    image_size: int | None = None
+    target: str | None = None
+    task: str | None = None
+    train_size: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
+        check_side(self.image_size)
+        if self.task == "regression":
+            raise SettingError("task 'regression' was asked for, and folders of images hold classes; leave it out.")
+
+    def __repr__(self) -> str:
+        return shown(self)
+
+    @property
+    def foldable(self) -> bool:
+        """Whether no part is given, so that the images can be cut into folds."""
+        return not self._found.given
+
+    def splits(self, seed: Draw) -> Splits:
+        return self._splits(seed, times(self.path))
+
+    @lru_cache(maxsize=1)  # noqa: B019  (a value, of which the last splits stay in memory)
+    def _splits(self, seed: Draw, modified: tuple[int, ...]) -> Splits:
+        return self._whole.splits(seed, self.train_size)
+
+    def whole(self) -> "ImageFolder":
+        return replace(self, train_size=None)
+
+    @property
+    def _found(self) -> Found:
+        return found_in(self.path, self.target, times(self.path))
+
+    @property
+    def _whole(self) -> Whole:
+        found = self._found
+        file, known = cached(found, self.image_size)
+        if self.task == "binary" and len(found.classes) != 2:
+            raise DataError(f"task 'binary' was asked for, and there are {len(found.classes)} classes; leave it out.")
+        height, width = known.shape[1:]
+        scaled = (
+            ()
+            if known.own_size
+            else (f"the middle of each image is scaled to {width} x {height} pixels (--image-size).",)
+        )
+        name = self.path.resolve().name
+        about = About(
+            name=name,
+            task=self.task or "classification",
+            kind="image",
+            classes=found.classes,
+            features=(),
+            natural=False,
+            source=str(self.path),
+            digest=known.digest,
+            notices=(*found.notices, *scaled, AUGMENT),
+        )
+        return Whole(
+            x=StoredRows(file, known.shape, "uint8", np.arange(known.rows), loaders=loaders()),
+            y=found.labels,
+            about=about,
+            given=found.given,
+            unit="image",
+            note=f"Images are counted from 0, in the order of their classes and names in {self.path}.",
+            names=found.names,
+            encoding=partial(ImageEncoding, known.shape, found.classes),
+        )
+
+
+def loaders() -> int:
+    """How many processes read images that are not in memory: a GPU would wait for one."""
+    return 4 if torch.cuda.is_available() else 0
