@@ -381,6 +381,33 @@ def _predict(arguments: list[str]) -> None:
     print(f"predictions: {out}")
 
 
+def _export_options(parser: "OptionParser") -> None:
+    given = parser.add_argument_group("network")
+    given.add_argument("network", type=Path, metavar="DIR", help="the folder that calmix train left")
+    _add_model(given, "as trained, if it is calmix's")
+    results = parser.add_argument_group("output")
+    results.add_argument("--onnx", action="store_true", help="write an ONNX file, checked against PyTorch")
+    results.add_argument("--out", type=Path, metavar="FILE", help=".onnx file (default: DIR/model.onnx)")
+
+
+def _export(arguments: list[str]) -> None:
+    options = _parser("export").parse_args(arguments)
+    out = options.out or options.network / "model.onnx"
+    if not options.onnx:
+        raise SettingError("no format was given; name one: --onnx.")
+    if out.suffix != ".onnx":
+        raise SettingError(f"--out is {out}; give a file that ends in .onnx.")
+    if not options.network.is_dir():
+        raise DataError(f"folder not found: {options.network}; give the one that calmix train left.")
+
+    from calmix.train.onnx_file import OPSET, TOLERANCE, check_installed, export_onnx
+    from calmix.train.saved import load
+
+    check_installed()
+    export_onnx(load(options.network, _model(options)), out)
+    print(f"network: {out} (ONNX, opset {OPSET}; within {TOLERANCE:g} of PyTorch on random rows)")
+
+
 def _evaluate_options(parser: "OptionParser") -> None:
     given = parser.add_argument_group("predictions")
     given.add_argument(
@@ -642,6 +669,16 @@ COMMANDS: Mapping[str, Command] = {
         },
         "DIR TABLE [options]",
         _predict_options,
+    ),
+    "export": Command(
+        "a trained network as an ONNX file, for programs without PyTorch",
+        _export,
+        {
+            "a network": "calmix train wine --method mixup --epochs 20 --out wine-net",
+            "wine-net/model.onnx, from rows to calibrated probabilities": "calmix export wine-net --onnx",
+        },
+        "DIR --onnx [options]",
+        _export_options,
     ),
     "evaluate": Command(
         "every metric and a report for predictions of any model",
