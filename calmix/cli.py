@@ -311,6 +311,7 @@ def _train_options(parser: "OptionParser") -> None:
     )
     _add_set(method)
     method.add_argument("--seed", type=int, default=0, help="draws the splits, the first weights and the mixes")
+    method.add_argument("--all-data", action="store_true", help="train on the validation rows, too, in the end")
     _add_training(parser)
     _add_robustness(parser)
     _add_results(parser, "calmix-runs/DATA-METHOD-seedN")
@@ -319,8 +320,10 @@ def _train_options(parser: "OptionParser") -> None:
 def _train(arguments: list[str]) -> None:
     options = _parser("train").parse_args(arguments)
     asked, settings = _asked_methods([options.method], options.set), _settings(options)
+    _check_all_data(options)
     _check_data(options)
 
+    from calmix.data import AllData
     from calmix.methods.asked import method_name
     from calmix.studies.comparison.kept import train_and_keep
     from calmix.train import Recipe
@@ -332,7 +335,8 @@ def _train(arguments: list[str]) -> None:
     if options.describe:
         return _describe(_source(options), options.seed)
     given = options.seed, _robustness(options)
-    recipe = Recipe(_source(options), label, method, _model(options), settings, *given)
+    source = AllData(_source(options)) if options.all_data else _source(options)
+    recipe = Recipe(source, label, method, _model(options), settings, *given)
     name = f"{Path(options.data).name.split('.')[0]}-{method_name(label)}-seed{recipe.seed}"
     out = options.out or _default_out(name)
     _print_notices(recipe.data, recipe.seed, options.quiet)
@@ -942,6 +946,18 @@ def _asked_methods(texts: Sequence[str], settings: Sequence[str]) -> dict[str, d
         if texts.count(text) > 1:
             raise SettingError(f"the method {text!r} is named twice; name each once, or with different options.")
     return {text: options.get(method_name(text), {}) for text in texts}
+
+
+def _check_all_data(options: Any) -> None:
+    """Raise SettingError where --all-data contradicts another option."""
+    needs = {
+        "--select best": (options.select == "best", "needs validation rows, by whose loss it chooses"),
+        "--train-size": (options.train_size is not None, "leaves out rows"),
+        "--label-noise": (options.label_noise is not None, "makes labels wrong, which no final network should learn"),
+    }
+    for name, (given, reason) in needs.items():
+        if options.all_data and given:
+            raise SettingError(f"--all-data trains on the validation rows, too, and {name} {reason}: leave one out.")
 
 
 def _check_data(options: Any) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from calmix.data.registry import DATASETS
     from calmix.data.series import exchange_rate, exchange_rate_max
     from calmix.data.sources import (
+        AllData,
         Arrays,
         DataSource,
         Fixed,
@@ -39,6 +40,7 @@ __all__ = [
     "SEVERITIES",
     "TASKS",
     "About",
+    "AllData",
     "Arrays",
     "DataSource",
     "Fixed",

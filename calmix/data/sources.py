@@ -22,7 +22,7 @@ from calmix.data.loaders import parts_of, read_parts
 from calmix.data.noise import LabelNoise
 from calmix.data.registry import DATASETS, FOLDABLE, named_splits, path_splits
 from calmix.data.rows import Field, GivenRows
-from calmix.data.splits import About, Draw, Fold, RowIds, Splits, listed, split_rows, split_sizes
+from calmix.data.splits import About, Draw, Fold, Joined, RowIds, Split, Splits, listed, split_rows, split_sizes
 from calmix.data.table.format import DETECTED, TableFormat
 from calmix.data.whole import Whole
 from calmix.errors import DataError, SettingError, ShapeError
@@ -62,6 +62,8 @@ class NamedSet:
 
     @_keep_last
     def splits(self, seed: Draw) -> Splits:
+        if isinstance(seed, Joined) and not self.foldable:  # train and validation rows of an official part
+            return _joined(self.splits(seed.seed))
         return named_splits(self.name, seed, self.train_size, self.task, self.data_dir)
 
     def whole(self) -> "NamedSet":
@@ -190,6 +192,43 @@ class Noisy:
 
     def whole(self) -> DataSource:
         return self.source.whole()
+
+
+@dataclass(frozen=True)
+class AllData:
+    """A source whose validation rows are trained on, too: for a final network, when all settings have been chosen.
+
+    Test and calibration rows are those of the source, so what is said of the network stays true. What encodes and
+    standardises is fitted on all rows to train on; on the source's own train rows where its splits are given or
+    official. The validation split is empty.
+
+    >>> [len(part) for part in vars(AllData(NamedSet("wine")).splits(0)).values() if isinstance(part, Split)]
+    [125, 0, 18, 35]
+    """
+
+    source: DataSource
+
+    @property
+    def train_size(self) -> int | None:
+        return self.source.train_size
+
+    @_keep_last
+    def splits(self, seed: int) -> Splits:
+        if hasattr(self.source, "foldable"):  # its rows are drawn
+            return self.source.splits(Joined(seed))  # pyright: ignore[reportArgumentType]
+        return _joined(self.source.splits(seed))
+
+    def whole(self) -> "AllData":
+        return replace(self, source=self.source.whole())
+
+
+def _joined(splits: Splits) -> Splits:
+    """With the validation rows among those to train on."""
+    parts = splits.train, splits.validation
+    if not all(isinstance(part.rows, Tensor) for part in parts):
+        raise SettingError("rows that are not in memory cannot be joined; give their source, and not the splits.")
+    train = Split(torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts]))
+    return replace(splits, train=train, validation=splits.validation.part(slice(0)), train_rows=None)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -364,7 +403,7 @@ _CHANGING = (
 def _with_calibration(given: Mapping[str, RowIds], labels: RowIds | None, draw: Draw) -> Mapping[str, RowIds]:
     """The given parts, half of the validation rows being those to calibrate on."""
     assert not isinstance(draw, Fold), "parts are given"
-    rows, rng = given["validation"], np.random.default_rng(draw)
+    rows, rng = given["validation"], np.random.default_rng(draw.seed if isinstance(draw, Joined) else draw)
     halves = split_rows(None if labels is None else labels[rows], split_sizes(len(rows), (1, 1)), rng)
     validation, calibration = (rows[half] for half in halves)
     return {**given, "validation": validation, "calibration": calibration}

@@ -20,6 +20,7 @@ from calmix.data.splits import (
     About,
     Draw,
     Fold,
+    Joined,
     RowIds,
     Split,
     Splits,
@@ -90,6 +91,8 @@ class Whole:
         return bool(self.x.min() >= 0 and self.x.max() <= 1) if isinstance(self.x, Tensor) else self.x.pixels
 
     def _parts(self, labels: RowIds | None, draw: Draw) -> list[RowIds]:
+        if isinstance(draw, Joined):
+            return draw.of(self._parts(labels, draw.seed))
         if not self.given:
             return draw_parts(labels, len(self.y), draw)
         if isinstance(draw, Fold):

@@ -16,6 +16,7 @@ from calmix.core.batch_norm import refresh_batch_norm
 from calmix.core.loss import TrainingLoss
 from calmix.core.task import Task
 from calmix.data import Splits
+from calmix.errors import SettingError
 from calmix.results.records import Epoch
 from calmix.threads import using_threads
 from calmix.train.batches import Batches
@@ -54,7 +55,7 @@ def train(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Trai
     accuracy are taken about 20 times in a run (every epoch to select the best).
 
     Raises:
-        SettingError: the loss is not finite.
+        SettingError: the loss is not finite, or the best epoch is to be kept and there is nothing to validate on.
         Whatever the data, the network or the method raise.
 
     >>> from calmix import mixup
@@ -70,6 +71,12 @@ def train(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Trai
     from calmix.train.module import Keeper, Module
 
     splits, settings, model = recipe.splits(), recipe.settings, recipe.network()
+    validated = len(splits.validation) > 0
+    if settings.select == "best" and not validated:
+        raise SettingError(
+            "the best epoch is that of the lowest validation loss, and all validation rows are trained on; keep the "
+            "last (--select last), or leave out --all-data."
+        )
     task = weighted_task(splits, settings)
     of_order, of_mixes, of_augmentation, of_network = map(int, np.random.SeedSequence(recipe.seed).generate_state(4))
     data = splits.train.rows, splits.train.y
@@ -95,7 +102,7 @@ def train(recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None) -> Trai
             enable_model_summary=False,
         )
         batches = Batches(splits.train, settings.batch_size, of_order, sampling_weights(splits, settings))
-        trainer.fit(module, batches, Batches(splits.validation, _VALIDATED_ROWS))
+        trainer.fit(module, batches, Batches(splits.validation, _VALIDATED_ROWS) if validated else None)
         if keeper.state is not None:
             model.load_state_dict(keeper.state)
         model.cpu()
