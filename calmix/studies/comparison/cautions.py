@@ -225,6 +225,6 @@ def waited(results: Results) -> list[str]:
         return []
     share = number(100 * seconds / whole, 0)
     return [
-        f"Training waited for rows to be read during {share} % of its time: let more processes read them (num_workers of "
-        "a DataLoader), or take smaller images."
+        f"Training waited for rows to be read during {share} % of its time: let more processes read them "
+        "(num_workers of a DataLoader), or take smaller images."
     ]
