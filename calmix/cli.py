@@ -680,6 +680,7 @@ COMMANDS: Mapping[str, Command] = {
         {
             "a network": "calmix train wine --method mixup --epochs 20 --out wine-net",
             "wine-net/model.onnx, from rows to calibrated probabilities": "calmix export wine-net --onnx",
+            "the same, in another file": "calmix export wine-net --onnx --out wine.onnx",
         },
         "DIR --onnx [options]",
         _export_options,
