@@ -313,6 +313,7 @@ def _train_options(parser: "OptionParser") -> None:
     )
     _add_set(method)
     method.add_argument("--seed", type=int, default=0, help="draws the splits, the first weights and the mixes")
+    method.add_argument("--all-data", action="store_true", help="train on the validation rows, too, in the end")
     _add_training(parser)
     _add_robustness(parser)
     _add_results(parser, "calmix-runs/DATA-METHOD-seedN", "run")
@@ -322,8 +323,10 @@ def _train(arguments: list[str]) -> None:
     options = _parser("train").parse_args(arguments)
     asked, settings, minutes = _asked_methods([options.method], options.set), _settings(options), _minutes(options)
     _check_output(options)
+    _check_all_data(options)
     _check_data(options)
 
+    from calmix.data import AllData
     from calmix.methods.asked import method_name
     from calmix.studies.comparison.kept import train_and_keep
     from calmix.train import Recipe
@@ -335,7 +338,8 @@ def _train(arguments: list[str]) -> None:
     if options.describe:
         return _describe(_source(options), options.seed)
     given = options.seed, _robustness(options)
-    recipe = Recipe(_source(options), label, method, _model(options), settings, *given)
+    source = AllData(_source(options)) if options.all_data else _source(options)
+    recipe = Recipe(source, label, method, _model(options), settings, *given)
     name = f"{Path(options.data).name.split('.')[0]}-{method_name(label)}-seed{recipe.seed}"
     out = options.out or _default_out(name)
     _print_notices(recipe.data, recipe.seed, options.quiet)
@@ -389,6 +393,33 @@ def _predict(arguments: list[str]) -> None:
         print(notice, file=sys.stderr)
     (write_csv if out.suffix == ".csv" else write_parquet)(out, found)
     print(f"predictions: {out}")
+
+
+def _export_options(parser: "OptionParser") -> None:
+    given = parser.add_argument_group("network")
+    given.add_argument("network", type=Path, metavar="DIR", help="the folder that calmix train left")
+    _add_model(given, "as trained, if it is calmix's")
+    results = parser.add_argument_group("output")
+    results.add_argument("--onnx", action="store_true", help="write an ONNX file, checked against PyTorch")
+    results.add_argument("--out", type=Path, metavar="FILE", help=".onnx file (default: DIR/model.onnx)")
+
+
+def _export(arguments: list[str]) -> None:
+    options = _parser("export").parse_args(arguments)
+    out = options.out or options.network / "model.onnx"
+    if not options.onnx:
+        raise SettingError("no format was given; name one: --onnx.")
+    if out.suffix != ".onnx":
+        raise SettingError(f"--out is {out}; give a file that ends in .onnx.")
+    if not options.network.is_dir():
+        raise DataError(f"folder not found: {options.network}; give the one that calmix train left.")
+
+    from calmix.train.onnx_file import OPSET, TOLERANCE, check_installed, export_onnx
+    from calmix.train.saved import load
+
+    check_installed()
+    export_onnx(load(options.network, _model(options)), out)
+    print(f"network: {out} (ONNX, opset {OPSET}; within {TOLERANCE:g} of PyTorch on random rows)")
 
 
 def _evaluate_options(parser: "OptionParser") -> None:
@@ -656,6 +687,17 @@ COMMANDS: Mapping[str, Command] = {
         },
         "DIR ROWS [options]",
         _predict_options,
+    ),
+    "export": Command(
+        "a trained network as an ONNX file, for programs without PyTorch",
+        _export,
+        {
+            "a network": "calmix train wine --method mixup --epochs 20 --out wine-net",
+            "wine-net/model.onnx, from rows to calibrated probabilities": "calmix export wine-net --onnx",
+            "the same, in another file": "calmix export wine-net --onnx --out wine.onnx",
+        },
+        "DIR --onnx [options]",
+        _export_options,
     ),
     "evaluate": Command(
         "every metric and a report for predictions of any model",
@@ -988,6 +1030,18 @@ def _minutes(options: Any) -> float:
 
     require.positive("checkpoint_minutes", options.checkpoint_minutes)
     return options.checkpoint_minutes
+
+
+def _check_all_data(options: Any) -> None:
+    """Raise SettingError where --all-data contradicts another option."""
+    needs = {
+        "--select best": (options.select == "best", "needs validation rows, by whose loss it chooses"),
+        "--train-size": (options.train_size is not None, "leaves out rows"),
+        "--label-noise": (options.label_noise is not None, "makes labels wrong, which no final network should learn"),
+    }
+    for name, (given, reason) in needs.items():
+        if options.all_data and given:
+            raise SettingError(f"--all-data trains on the validation rows, too, and {name} {reason}: leave one out.")
 
 
 def _check_data(options: Any) -> None:

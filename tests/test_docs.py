@@ -80,6 +80,28 @@ def test_the_training_with_checkpoints_runs_and_its_commands_can_be_read(
         assert cli._settings(cli._parser(name).parse_args(shlex.split(options))).epochs >= 20
 
 
+def test_loaders_are_compared():
+    names: dict[str, Any] = {"__name__": "loaders"}
+    (code,) = blocks("docs/loaders.md")
+    exec(code, names)
+    assert names["found"].results.facts.data.sizes["test"] == 100
+
+
+def test_an_exported_network_runs_as_the_document_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    from calmix.train.onnx_file import export_onnx
+
+    monkeypatch.chdir(tmp_path)
+    in_python, elsewhere = blocks("docs/predict.md")
+    names: dict[str, Any] = {"__name__": "predict"}
+    exec(in_python, names)
+    export_onnx(names["network"], tmp_path / "late.onnx")
+    exec(elsewhere, names)
+    assert names["features"] == ["x", "town_Lima", "town_Oslo"]
+    assert names["probabilities"].shape == (2, 2)
+
+
 def test_what_is_printed_of_columns_is_what_the_document_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

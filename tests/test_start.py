@@ -71,6 +71,8 @@ REFUSED = [
     (["predict", "net", "missing.csv"], "file not found: missing.csv"),
     (["predict", "net", "own.csv", "--out", "./own.csv"], "--out is own.csv, the table that is read"),
     (["report", "missing"], "missing holds no results.json"),
+    (["export", "missing", "--onnx"], "folder not found: missing"),
+    (["train", "digits", "--all-data", "--select", "best"], "--select best needs validation rows"),
 ]
 
 ANSWERS = """

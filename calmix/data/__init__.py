@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from calmix.data.registry import DATASETS
     from calmix.data.series import exchange_rate, exchange_rate_max
     from calmix.data.sources import (
+        AllData,
         Arrays,
         DataSource,
         Fixed,
@@ -40,6 +41,7 @@ __all__ = [
     "SEVERITIES",
     "TASKS",
     "About",
+    "AllData",
     "Arrays",
     "DataSource",
     "Fixed",

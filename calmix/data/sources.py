@@ -4,8 +4,8 @@ A source is passed around instead of a data set's name; its repr tells whether t
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol, TypedDict, TypeGuard, Unpack
@@ -20,12 +20,14 @@ from calmix.data.array_files import ArrayFile
 from calmix.data.array_rows import ArrayEncoding, is_unit
 from calmix.data.asked import SERIES_COLUMNS, Kind, check_long, check_options, check_task, kind_of, path_of
 from calmix.data.audio import AudioFolder
+from calmix.data.dataset_rows import DatasetRows, measured
 from calmix.data.image_files.source import ImageFolder
+from calmix.data.loaders import parts_of, read_parts
 from calmix.data.noise import LabelNoise
 from calmix.data.registry import DATASETS, FOLDABLE, named_splits, path_splits
 from calmix.data.rows import Field, GivenRows
 from calmix.data.series_files import SeriesFile, SeriesTable
-from calmix.data.splits import About, Draw, Fold, Splits, listed
+from calmix.data.splits import About, Draw, Fold, Joined, RowIds, Split, Splits, listed, split_rows, split_sizes
 from calmix.data.table.format import DETECTED, TableFormat
 from calmix.data.table.roles import Roles
 from calmix.data.whole import Whole
@@ -66,6 +68,8 @@ class NamedSet:
 
     @_keep_last
     def splits(self, seed: Draw) -> Splits:
+        if isinstance(seed, Joined) and not self.foldable:  # train and validation rows of an official part
+            return _joined(self.splits(seed.seed))
         return named_splits(self.name, seed, self.train_size, self.task, self.data_dir)
 
     def whole(self) -> "NamedSet":
@@ -217,6 +221,43 @@ class Noisy:
         return self.source.whole()
 
 
+@dataclass(frozen=True)
+class AllData:
+    """A source whose validation rows are trained on, too: for a final network, when all settings have been chosen.
+
+    Test and calibration rows are those of the source, so what is said of the network stays true. What encodes and
+    standardises is fitted on all rows to train on; on the source's own train rows where its splits are given or
+    official. The validation split is empty.
+
+    >>> [len(part) for part in vars(AllData(NamedSet("wine")).splits(0)).values() if isinstance(part, Split)]
+    [125, 0, 18, 35]
+    """
+
+    source: DataSource
+
+    @property
+    def train_size(self) -> int | None:
+        return self.source.train_size
+
+    @_keep_last
+    def splits(self, seed: int) -> Splits:
+        if hasattr(self.source, "foldable"):  # its rows are drawn
+            return self.source.splits(Joined(seed))  # pyright: ignore[reportArgumentType]
+        return _joined(self.source.splits(seed))
+
+    def whole(self) -> "AllData":
+        return replace(self, source=self.source.whole())
+
+
+def _joined(splits: Splits) -> Splits:
+    """With the validation rows among those to train on."""
+    parts = splits.train, splits.validation
+    if not all(isinstance(part.rows, Tensor) for part in parts):
+        raise SettingError("rows that are not in memory cannot be joined; give their source, and not the splits.")
+    train = Split(torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts]))
+    return replace(splits, train=train, validation=splits.validation.part(slice(0)), train_rows=None)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Fixed:
     """The same splits for every seed. known_as: what they are called in a run's text; None: by their content."""
@@ -328,60 +369,77 @@ class Arrays:
     train split knows: vectors column by column, images (C, H, W) channel by channel; series (t, d) column by column.
     Images of 8-bit integers are divided by 255. Values to regress are standardised column by column.
 
+    x may be rows of data sets that are not in memory. Their mean and deviation are those of 2,000 training rows. Rows
+    that change from one reading to the next are taken as they are. given: the rows of parts that are not drawn,
+    "validation" or "test". Rows to calibrate on are drawn from those to train on; from those to validate on where the
+    former change, as a temperature is for rows as they will be met.
+
     Raises:
         ShapeError, DataError: rows that are not numbers, NaN or infinity, or numbers of rows that differ.
     """
 
-    x: Tensor
+    x: Tensor | DatasetRows
     y: Tensor
     train_size: int | None = None
     classes: tuple[str, ...] = ()
     name: str = "data"
-    foldable = True
+    given: Mapping[str, RowIds] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.x.ndim < 2 or len(self.x) != len(self.y):
+        shape = tuple(self.x.shape)
+        if len(shape) < 2 or shape[0] != len(self.y):
             raise ShapeError(
-                f"x has shape {tuple(self.x.shape)} and y {tuple(self.y.shape)}; expected rows (n, ...) and as many "
-                "targets."
+                f"x has shape {shape} and y {tuple(self.y.shape)}; expected rows (n, ...) and as many targets."
             )
-        if self.x.dtype == torch.uint8 and self.x.ndim == 4:
-            object.__setattr__(self, "x", self.x / 255)
-        if not self.x.is_floating_point():
-            raise ShapeError(
-                f"x has dtype {self.x.dtype}; convert measurements with x.float(). (Images are (n, C, H, W), of 8-bit "
-                "integers or of floating numbers from 0 to 1.)"
-            )
+        if isinstance(self.x, Tensor):
+            object.__setattr__(self, "x", measured(self.x))
         if not self.y.is_floating_point() and self.y.ndim != 1:
             raise ShapeError(f"y of class ids must have shape (n,); got {tuple(self.y.shape)}.")
-        if not (self.x.isfinite().all() and self.y.isfinite().all()):
+        if not ((isinstance(self.x, DatasetRows) or self.x.isfinite().all()) and self.y.isfinite().all()):
             raise DataError("x or y holds NaN or infinity; drop or impute these rows.")
+
+    @property
+    def foldable(self) -> bool:
+        """Whether no part is given."""
+        return not self.given
 
     @_keep_last
     def splits(self, seed: Draw) -> Splits:
         regression = self.y.is_floating_point()
         labels = self.y.long().numpy()
-        unit = "image" if self.x.ndim == 4 else "row"
+        rank, x = len(self.x.shape), self.x
+        unit = "image" if rank == 4 else "row"
+        features = tuple(f"x{column}" for column in range(x.shape[1])) if rank == 2 else ()
+        changing = isinstance(x, DatasetRows) and x.changing
+        plain = isinstance(x, Tensor) and not self.given
         about = About(
             name=self.name,
             task="regression" if regression else "classification",
-            kind={2: "table", 3: "series", 4: "image"}.get(self.x.ndim, "table"),
+            kind={2: "table", 3: "series", 4: "image"}.get(rank, "table"),
             classes=() if regression else self._classes(labels),
-            features=tuple(f"x{column}" for column in range(self.x.shape[1])) if self.x.ndim == 2 else (),
+            features=features,
             natural=False,
-            source=f"arrays of {len(self.y)} rows",
+            source=f"arrays of {len(self.y)} rows" if plain else f"data sets of {len(self.y)} rows",
             targets=self.y[0].numel() if regression else 1,
+            notices=(_CHANGING,) if changing else (),
         )
         whole = Whole(
-            x=self.x.float(),
+            x=x.float() if isinstance(x, Tensor) else x,
             y=self.y.double().view(len(self.y), -1).numpy() if regression else labels,
             about=about,
+            given=_with_calibration(self.given, None if regression else labels, seed) if changing else self.given,
             unit=unit,
-            note=f"{unit.capitalize()}s are counted from 0, as in the arrays that were given.",
-            fields=[Field(name, "number", self.x[:, column].numpy()) for column, name in enumerate(about.features)],
-            encoding=lambda mean, std: ArrayEncoding(
-                "as given", tuple(self.x.shape[1:]), is_unit(self.x), mean, std, regression
-            ),
+            note=f"{unit.capitalize()}s are counted from 0, {_ARRAYS if plain else _DATASETS}.",
+            fields=[
+                Field(name, "number", x[:, column].numpy())
+                for column, name in enumerate(features)
+                if isinstance(x, Tensor)
+            ],
+            encoding=(
+                lambda mean, std: ArrayEncoding("as given", tuple(x.shape[1:]), is_unit(x), mean, std, regression)
+            )
+            if isinstance(x, Tensor)
+            else None,
         )
         return whole.splits(seed, self.train_size)
 
@@ -397,21 +455,49 @@ class Arrays:
         return self.classes or tuple(map(str, range(count)))
 
     def __repr__(self) -> str:
-        return f"Arrays({self._hash}, train_size={self.train_size!r})"
+        parts = f", given={ {name: len(rows) for name, rows in self.given.items()} }" if self.given else ""
+        return f"Arrays({self._hash}, train_size={self.train_size!r}{parts})"
 
     @cached_property
     def _hash(self) -> str:
-        return _fingerprint([self.x, self.y], str(self.classes))
+        """Rows that are not in memory are told by a few of them, and those that change by their targets alone."""
+        if isinstance(self.x, Tensor):
+            return _fingerprint([self.x, self.y], str(self.classes))
+        few = torch.arange(0, len(self.y), 1 + len(self.y) // 32)
+        x = [] if self.x.changing else [self.x[few]]
+        return _fingerprint([self.y, *x], f"{self.classes} {self.x.shape}")
+
+
+_ARRAYS, _DATASETS = "as in the arrays that were given", "through the data sets that were given, one after the other"
+_CHANGING = (
+    "rows to train on differ from one reading to the next, by random augmentation: they are read anew in every epoch, "
+    "no row is standardised, and half of the validation rows are calibrated on instead."
+)
+
+
+def _with_calibration(given: Mapping[str, RowIds], labels: RowIds | None, draw: Draw) -> Mapping[str, RowIds]:
+    """The given parts, half of the validation rows being those to calibrate on."""
+    assert not isinstance(draw, Fold), "parts are given"
+    rows, rng = given["validation"], np.random.default_rng(draw.seed if isinstance(draw, Joined) else draw)
+    halves = split_rows(None if labels is None else labels[rows], split_sizes(len(rows), (1, 1)), rng)
+    validation, calibration = (rows[half] for half in halves)
+    return {**given, "validation": validation, "calibration": calibration}
 
 
 def as_source(data: Any, target: str | None = None) -> DataSource:
     """What users have at hand as a source.
 
-    data: a source; `Splits`; a DataFrame, with the column to predict as `target`; a pair (x, y) of tensors or arrays;
-    or a map-style torch data set of rows (x, y), which is read into memory once.
+    data: a source; `Splits`; a DataFrame, with the column to predict as `target`; a pair (x, y) of tensors or arrays; a
+    torch data set of rows (x, y); a `DataLoader`; a `LightningDataModule`; or a dict or tuple of several parts, such as
+    {"train": loader, "validation": loader, "test": loader} or (train, test).
+
+    Of a loader the data set, the `collate_fn` and `num_workers` are kept; batches and their order are calmix's. Rows of
+    at most 1 GiB are read once; more are read a batch at a time. So are rows to train on that are augmented at random:
+    the other parts must then be given, and not be augmented.
 
     Raises:
         SettingError: none of these, or a target that would be ignored or is missing.
+        DataError: rows that cannot be read.
 
     >>> as_source((torch.randn(40, 3), torch.arange(40) % 2)).splits(0).about.classes
     ('0', '1')
@@ -432,27 +518,15 @@ def as_source(data: Any, target: str | None = None) -> DataSource:
         return Fixed(data if data.given else replace(data, given=GivenRows(tests, tests, unit, note)))
     if isinstance(data, tuple) and len(data) == 2 and all(hasattr(part, "shape") for part in data):
         return Arrays(_tensor(data[0], "x"), _tensor(data[1], "y"))
-    if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, str | bytes | dict | tuple):
-        rows = [data[i] for i in range(len(data))]
-        if rows and all(isinstance(row, tuple | list) and len(row) >= 2 for row in rows):
-            return Arrays(*_stacked(rows))
+    parts = parts_of(data)
+    if parts is not None:
+        read = read_parts(parts)
+        return Arrays(read.x, read.y, classes=read.classes, given=read.given)
     raise SettingError(
-        "data must be Splits, a source, a DataFrame with target=, a pair (x, y) of tensors or arrays, or a data set of "
-        f"rows (x, y); got {type(data).__name__}."
+        "data must be Splits, a source, a DataFrame with target=, a pair (x, y) of tensors or arrays, a data set of "
+        "rows (x, y), a DataLoader, a LightningDataModule, or a dict of train and test parts; got "
+        f"{type(data).__name__}."
     )
-
-
-def _stacked(rows: Sequence[Sequence[Any]]) -> tuple[Tensor, Tensor]:
-    """x and y of the rows of a data set; further entries of a row are left out."""
-    from torch.utils.data import default_collate
-
-    try:
-        x, y = default_collate([(row[0], row[1]) for row in rows])
-    except (RuntimeError, TypeError) as error:
-        raise DataError(f"the rows of the data set cannot be stacked ({error}); give tensors of one shape.") from None
-    if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
-        raise DataError("the rows of the data set hold something else than numbers; give tensors (x, y).")
-    return x, y
 
 
 def _tensor(values: Any, name: str) -> Tensor:

@@ -49,6 +49,15 @@ class StoredRows:
         """Bytes, as float32."""
         return 4 * math.prod(self.shape)
 
+    def fits(self, room: int) -> bool:
+        """Whether they take at most so many bytes in memory."""
+        return self.size <= room
+
+    @property
+    def pixels(self) -> bool:
+        """Whether numbers run from 0 to 1 before they are standardised."""
+        return self.dtype == "uint8"
+
     def __getitem__(self, places: Tensor | slice | int) -> Tensor:
         """(m, C, ...) float32, or (C, ...) of a single place.
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from calmix.data.dataset_rows import DatasetRows
 from calmix.data.new_rows import RowEncoding
 from calmix.data.rows import Field, GivenRows
 from calmix.data.splits import (
@@ -21,6 +22,7 @@ from calmix.data.splits import (
     About,
     Draw,
     Fold,
+    Joined,
     RowIds,
     Split,
     Splits,
@@ -36,6 +38,7 @@ from calmix.errors import SettingError
 from calmix.threads import using_threads
 
 Scale = tuple[float, ...]  # a number a column, or a channel
+WholeRows = Tensor | StoredRows | DatasetRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +46,12 @@ class Whole:
     """All rows of a data set.
 
     x: (N, ...), not standardised. y: (N,) int64 class ids 0 .. K - 1, or (N, d) float64 values. about: what is known
-    before the splits are. given: the rows of parts that are given and not drawn: "test", "validation" or both. groups:
-    (N,) texts; rows of one group stand in one split. numbers: (N,), by which the user counts rows; None: from 0. unit,
-    note, fields, names: see `GivenRows`. encoding: how further rows become x, once their mean and deviation are known.
+    before the splits are. given: the rows of parts that are given and not drawn: any but "train". groups: (N,) texts;
+    rows of one group stand in one split. numbers: (N,), by which the user counts rows; None: from 0. unit, note,
+    fields, names: see `GivenRows`. encoding: how further rows become x, once their mean and deviation are known.
     """
 
-    x: Tensor | StoredRows
+    x: WholeRows
     y: NDArray[np.int64] | NDArray[np.float64]
     about: About
     given: Mapping[str, RowIds] = field(default_factory=dict)
@@ -94,9 +97,11 @@ class Whole:
         """Whether x are images of numbers from 0 to 1."""
         if self.about.kind != "image":
             return False
-        return bool(self.x.min() >= 0 and self.x.max() <= 1) if isinstance(self.x, Tensor) else self.x.dtype == "uint8"
+        return bool(self.x.min() >= 0 and self.x.max() <= 1) if isinstance(self.x, Tensor) else self.x.pixels
 
     def _parts(self, labels: RowIds | None, draw: Draw) -> list[RowIds]:
+        if isinstance(draw, Joined):
+            return draw.of(self._parts(labels, draw.seed))
         if self.groups is None and not self.given:
             return draw_parts(labels, len(self.y), draw)
         if self.given and isinstance(draw, Fold):
@@ -125,15 +130,15 @@ class Whole:
         return told
 
 
-def _split(x: Tensor | StoredRows, y: Tensor, rows: RowIds) -> Split:
+def _split(x: WholeRows, y: Tensor, rows: RowIds) -> Split:
     places = torch.from_numpy(rows)
     if isinstance(x, Tensor):
         return Split(x[places], y[places])
     part = x.part(places)
-    return Split(part[:] if x.size <= IN_MEMORY else part, y[places])
+    return Split(part[:] if x.fits(IN_MEMORY) else part, y[places])
 
 
-def _standardised(x: Tensor | StoredRows, rows: RowIds) -> tuple[Tensor | StoredRows, Scale, Scale]:
+def _standardised(x: WholeRows, rows: RowIds) -> tuple[WholeRows, Scale, Scale]:
     if isinstance(x, Tensor):
         return _standardised_tensor(x, rows)
     x = x.standardised_by(rows)

@@ -127,12 +127,13 @@ def _reason(error: BaseException) -> str:
 
 
 def _check_pickles(recipe: Recipe) -> None:
+    rows = recipe.splits().train.rows
     try:
-        pickle.dumps((recipe.method, recipe.model, recipe.robustness))
+        pickle.dumps((recipe.method, recipe.model, recipe.robustness, rows if isinstance(rows, Rows) else None))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise SettingError(
             f"several workers are processes of their own, and a part of the run cannot be sent to them ({error}); "
-            "define the model's factory at the top of a module, or take workers=1."
+            "define the model's factory, and a data set, at the top of a module, or take workers=1."
         ) from None
 
 

@@ -71,7 +71,7 @@ class Patches(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.embed(x).flatten(2).transpose(1, 2)
         if self.token is not None:
-            tokens = torch.cat([self.token.expand(len(tokens), -1, -1), tokens], 1)
+            tokens = torch.cat([self.token.expand(tokens.shape[0], -1, -1), tokens], 1)
         return tokens + self.places
 
 

@@ -283,7 +283,8 @@ def _check(results: Results) -> None:
         if not results.scores.has(column.key, column.condition):
             raise DataError(f"a run has no {column.title}.")
     data = results.facts.data
-    if any(data.sizes.get(part, 0) < 1 for part in ("train", "validation", "calibration", "test")):
+    least = {"train": 1, "validation": 0, "calibration": 1, "test": 1}  # validation rows may be trained on
+    if any(data.sizes.get(part, -1) < count for part, count in least.items()):
         raise DataError("sizes must hold the rows of the train, validation, calibration and test split.")
     if data.class_rows and (len(data.class_rows) != len(data.classes) or min(data.class_rows) < 0):
         raise DataError("class_rows must hold a number of rows for each class.")
@@ -302,5 +303,7 @@ def _check(results: Results) -> None:
         for record in results.records
     }
     drawn = {"loss"} if results.regression else {"loss", "accuracy"}
+    if data.sizes["validation"] == 0 and curves == {()}:
+        return
     if len(curves) != 1 or not all(drawn <= set(names) for curve in curves for _, *names in (curve or [(0,)])):
         raise DataError("the learning curves of the runs are of different epochs or quantities, or empty.")

@@ -159,7 +159,8 @@ def facts_of(recipe: Recipe, command: tuple[str, ...] = ()) -> RunFacts:
 def absent_classes(splits: Splits) -> dict[str, tuple[str, ...]]:
     """By split, the classes of which it has no row; splits that have all of them are not in it."""
     classes = splits.about.classes
-    there = {part: set(getattr(splits, part).y.flatten().tolist()) for part in PARTS} if classes else {}
+    parts = [part for part in PARTS if len(getattr(splits, part))] if classes else []
+    there = {part: set(getattr(splits, part).y.flatten().tolist()) for part in parts}
     absent = {part: tuple(name for k, name in enumerate(classes) if k not in ids) for part, ids in there.items()}
     return {part: names for part, names in absent.items() if names}
 

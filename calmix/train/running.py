@@ -119,12 +119,13 @@ MOST_TRAINING_ROWS = 10_000  # that are looked at after the training: enough to 
 def elsewhere(model: nn.Module, splits: Splits, temperature: float | None) -> Scored:
     """What the trained network says of rows beside those of the test split, to choose settings by.
 
-    Conditions: `validation`, and `validation/scaled` after the temperature; `training`, the first 10,000 training rows
-    as they are, neither mixed nor augmented. Of classes accuracy, NLL and ECE, and on the validation split balanced
-    accuracy; of regressions the errors.
+    Conditions: `validation`, and `validation/scaled` after the temperature, unless all validation rows are trained on;
+    `training`, the first 10,000 training rows as they are, neither mixed nor augmented. Of classes accuracy, NLL and
+    ECE, and on the validation split balanced accuracy; of regressions the errors.
     """
     few = splits.train.part(slice(MOST_TRAINING_ROWS))
-    parts = {"validation": splits.validation, "training": few}
+    parts = {"validation": splits.validation} if len(splits.validation) else {}
+    parts["training"] = few
     if splits.about.task == "regression":
         return {name: dict(regression_metrics(*_values(model, splits.about, part))) for name, part in parts.items()}
     scores: Scored = {}

@@ -16,6 +16,7 @@ from calmix.core.batch_norm import refresh_batch_norm
 from calmix.core.loss import TrainingLoss
 from calmix.core.task import Task
 from calmix.data import Splits
+from calmix.errors import SettingError
 from calmix.results.records import Epoch
 from calmix.threads import using_threads
 from calmix.train.augment import augmentation
@@ -63,7 +64,7 @@ def train(
     changes in training, and its randomness to be torch's.
 
     Raises:
-        SettingError: the loss is not finite.
+        SettingError: the loss is not finite, or the best epoch is to be kept and there is nothing to validate on.
         DataError: the unfinished run is another one.
         Whatever the data, the network or the method raise.
 
@@ -80,6 +81,12 @@ def train(
     from calmix.train.module import Averager, Keeper, Module, Saver
 
     splits, settings, model = recipe.splits(), recipe.settings, recipe.network()
+    validated = len(splits.validation) > 0
+    if settings.select == "best" and not validated:
+        raise SettingError(
+            "the best epoch is that of the lowest validation loss, and all validation rows are trained on; keep the "
+            "last (--select last), or leave out --all-data."
+        )
     task = weighted_task(splits, settings)
     of_order, of_mixes, of_augmentation, of_network = map(int, np.random.SeedSequence(recipe.seed).generate_state(4))
     data = splits.train.rows, splits.train.y
@@ -112,7 +119,9 @@ def train(
             enable_model_summary=False,
         )
         with held_until_stopped(stop) if saver else nullcontext():
-            trainer.fit(module, batches, Batches(splits.validation, rows_at_a_time(splits.validation)))
+            trainer.fit(
+                module, batches, Batches(splits.validation, rows_at_a_time(splits.validation)) if validated else None
+            )
         if keeper.state is not None:
             model.load_state_dict(keeper.state)
         elif averager is not None:

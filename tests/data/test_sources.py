@@ -100,7 +100,7 @@ WRONG: dict[str, tuple[Any, type[CalmixError], str]] = {
     "a frame without target": (FRAME, SettingError, "a DataFrame needs target="),
     "a number": (5, SettingError, "data must be Splits.*got int"),
     "a text": ("wine", SettingError, "data must be Splits.*got str"),
-    "a dict": ({"x": X, "y": Y}, SettingError, "got dict"),
+    "a dict": ({"x": X, "y": Y}, UnknownNameError, "unknown part of the data 'x'; known: train, validation"),
     "three arrays": ((X, Y, Y), SettingError, "data must be Splits.*got tuple"),
     "one array": (X, SettingError, "data must be Splits.*got ndarray"),
     "one tensor": (torch.from_numpy(X), SettingError, "got Tensor"),

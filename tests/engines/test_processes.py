@@ -270,7 +270,7 @@ def test_splits_travel_to_workers_and_not_their_source():
 
 def test_what_cannot_be_sent_to_a_worker_is_advice():
     anonymous = Recipe(NamedSet("wine"), "erm", calmix.erm(), lambda outputs: MLP(13, outputs), QUICK)
-    with pytest.raises(SettingError, match=r"cannot be sent .* define the model's factory at the top of a module"):
+    with pytest.raises(SettingError, match=r"cannot be sent .* define the model's factory, .* at the top of a module"):
         next(carry_out([anonymous], 2, lambda *news: None))
     [(record, _)] = carried_out([anonymous], 1)[0].values()
     assert record.epoch == 2

@@ -6,13 +6,15 @@ n rows, G groups, K classes, S parts
 import numpy as np
 from numpy.typing import NDArray
 
-from calmix.data.splits import FOLDS, SHARES, Draw, Fold, RowIds, split_sizes
+from calmix.data.splits import FOLDS, SHARES, Fold, RowIds, split_sizes
 from calmix.errors import DataError
 
 _TRIES, _STEPS = 32, 20_000  # orders of groups that are tried, and groups that are dealt in all of them, at most
 
 
-def parts_by_group(labels: RowIds | None, groups: RowIds, draw: Draw, shares: tuple[int, ...] = SHARES) -> list[RowIds]:
+def parts_by_group(
+    labels: RowIds | None, groups: RowIds, draw: int | Fold, shares: tuple[int, ...] = SHARES
+) -> list[RowIds]:
     """As `draw_parts`, with all rows of a group in one part; sizes and classes are near their shares.
 
     labels: (n,) class ids. groups: (n,) ids 0 .. G - 1. Raises DataError where there are fewer groups than parts.

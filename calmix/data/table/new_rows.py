@@ -45,6 +45,11 @@ class TableEncoding:
         """The columns that are looked at."""
         return list(dict.fromkeys(encoder.column for encoder in self.encoders))
 
+    @property
+    def feature_names(self) -> list[str]:
+        """What the network sees, in its order."""
+        return [name for encoder in self.encoders for name in encoder.names]
+
     def __call__(self, rows: Any) -> NewRows:
         """Features of a DataFrame, or of what pandas makes one of: a list of mappings, or a mapping of columns.
 

@@ -11,12 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from calmix.data.rows import date_text
-from calmix.data.splits import PARTS, SAME_TEST, SHARES, Draw, Fold, RowIds, draw_parts
+from calmix.data.splits import PARTS, SAME_TEST, SHARES, Draw, Fold, Joined, RowIds, draw_parts
 from calmix.data.table.drawing import parts_by_group, parts_by_time
 from calmix.data.table.given import ReadyPart, TableRows, check_groups, check_times
 from calmix.data.table.role_columns import Moments, groups_of, moments_of, weights_of
 from calmix.data.table.roles import Role, Roles
-from calmix.errors import DataError
+from calmix.errors import DataError, SettingError
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,18 @@ class RowRoles:
     weights: NDArray[np.float64] | None = None
 
     def draw(self, labels: RowIds | None, n: int, draw: Draw, drawn: Sequence[str]) -> list[RowIds]:
-        """The rows of the splits `drawn`, names of PARTS, in their order; see `draw_parts`."""
+        """The rows of the splits `drawn`, names of PARTS, in their order; see `draw_parts`.
+
+        Raises:
+            SettingError: validation rows that are to be trained on, and are none of these.
+        """
+        if isinstance(draw, Joined):
+            if "validation" not in drawn:
+                raise SettingError(
+                    "--all-data trains on the validation rows, too, and --validation is a file of its own: leave one"
+                    " out."
+                )
+            return draw.of(self.draw(labels, n, draw.seed, drawn))
         shares = tuple(share for part, share in zip(PARTS, SHARES, strict=True) if part in drawn)
         if self.groups is not None:
             _, ids = np.unique(self.groups.astype(str), return_inverse=True)

@@ -17,7 +17,8 @@ def model_card(results: Results, target: str) -> str:
     sentences = [
         f"Trained {f'on {facts.date} ' if facts.date else ''}from {data.source}: {made}.",
         f"The classes are {', '.join(f'`{name}`' for name in data.classes)}." if data.classes else "",
-        f"Rows: {', '.join(f'{size:,} {part}' for part, size in data.sizes.items())}.",
+        f"Rows: {', '.join(f'{size:,} {part}' for part, size in data.sizes.items() if size)}.",
+        "" if data.sizes["validation"] else "It was trained on the validation rows, too, and on no test row.",
         f"It sees {len(data.features)} features." if data.features else "",
     ]
     honest = [

@@ -1,5 +1,7 @@
 """Reasons not to trust a comparison yet, in sentences: trained too short or too long, chosen among on the test split.
 
+And that most of the time may have gone into waiting for rows.
+
 S  seeds
 E  points of a learning curve
 """
@@ -21,6 +23,7 @@ FALLS, FALLS_BY = 0.05, 0.01  # of the loss, and in its unit, in the last half o
 ROSE, ROSE_BY = 0.10, 0.02  # the same, from its lowest point to the end: over-fitted
 LATEST = 2 / 3  # of the epochs, after which a lowest point is no reason to worry
 BEHIND = 0.05  # training rows, as a share of all: further from plain training's, a method has not learnt them yet
+WAITED, WAITED_SECONDS = 0.10, 5.0  # of the training time, and in all: from then on it is said
 TOLD_ALONE = 2  # how many times these a single seed must show, as nothing tells its noise
 
 
@@ -31,6 +34,7 @@ def cautions(results: Results) -> list[str]:
         *(sentence for sentence in (_too_short(results), _behind(results), _too_long(results)) if sentence),
         *lucky_seeds(results),
         *named_often(results),
+        *waited(results),
     ]
 
 
@@ -208,3 +212,19 @@ def named_often(results: Results) -> list[str]:
 
 def _times(count: int) -> str:
     return "twice" if count == 2 else f"{count} times"
+
+
+# ------------------------------------------------------------------------------------------- waited for rows
+
+
+def waited(results: Results) -> list[str]:
+    """That trainings waited for rows to be read, where that took a tenth of their time; nothing else."""
+    known = [(run.waited_seconds, run.train_seconds) for run in results.records if run.waited_seconds is not None]
+    seconds, whole = (sum(times) for times in zip(*known, strict=True)) if known else (0.0, 0.0)
+    if seconds < WAITED_SECONDS or seconds < WAITED * whole:
+        return []
+    share = number(100 * seconds / whole, 0)
+    return [
+        f"Training waited for rows to be read during {share} % of its time: let more processes read them "
+        "(num_workers of a DataLoader), or take smaller images."
+    ]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from calmix.data.corruptions import CORRUPTED_ROWS
 from calmix.report.columns import columns_section
-from calmix.report.drawing import AFTER, BEFORE, TOGETHER, Drawing
+from calmix.report.drawing import AFTER, BEFORE, TOGETHER
 from calmix.report.figures.by_class import (
     CLASSES_CAPTION,
     COUNTED,
@@ -269,11 +269,7 @@ def _classification(results: Results, predictions_of: PredictionsOf) -> list[Sec
         *_corruptions(results, drawn.scores, answers, looks),
         *_human_labels(results),
         *_quantiles(results),
-        Section(
-            "Learning curves",
-            _curves(results),
-            [_learning(drawn, quantity, looks) for quantity in (LEARNING_LOSS, LEARNING_ACCURACY)],
-        ),
+        *_learning(drawn, (LEARNING_LOSS, LEARNING_ACCURACY), looks),
     ]
 
 
@@ -339,7 +335,7 @@ def _regression(results: Results, predictions_of: PredictionsOf) -> list[Section
             f"Crosses are 95 % intervals over {one_round(results)}s.",
             [points_drawing("rmse-cost", [_scatter(results.scores, COST, columns_of(results)[0])], looks)],
         ),
-        Section("Learning curves", _curves(results), [_learning(drawn, LEARNING_LOSS, looks)]),
+        *_learning(drawn, (LEARNING_LOSS,), looks),
     ]
 
 
@@ -361,17 +357,24 @@ def _lines(results: Results) -> str:
     )
 
 
-def _curves(results: Results) -> str:
-    return (
+def _learning(results: Results, quantities: Sequence[Quantity], looks: Mapping[str, Style]) -> list[Section]:
+    """Nothing where all validation rows were trained on."""
+    if not any(epoch.validation for record in results.records for epoch in record.history):
+        return []
+    text = (
         f"On the validation split, where every method faces the same unmixed rows. {_lines(results)} The training loss "
         "is not shown: methods mix their targets differently, so it cannot be compared. The axis shows where the "
         "curves end; what they begin with may lie beyond it."
     )
-
-
-def _learning(results: Results, quantity: Quantity, looks: Mapping[str, Style]) -> Drawing:
-    curves = [prepare_learning(results.of_method(method), quantity) for method in results.methods]
-    return curves_drawing(f"learning-{quantity.name}", curves, looks)
+    drawings = [
+        curves_drawing(
+            f"learning-{quantity.name}",
+            [prepare_learning(results.of_method(method), quantity) for method in results.methods],
+            looks,
+        )
+        for quantity in quantities
+    ]
+    return [Section("Learning curves", text, drawings)]
 
 
 def _scatter(scores: Scores, x: Column, y: Column) -> Scatter:

@@ -183,8 +183,9 @@ def compare(
     Args:
         model: a factory: a function that returns a new `nn.Module`, called with what it names of `shape` (of one row),
             `outputs` and `num_classes`. None: a small residual network for images, a perceptron for other rows.
-        data: `Splits`; a pair (x, y) of tensors or arrays; a DataFrame, with `target`; a map-style torch data set; or a
-            source, such as `calmix.data.NamedSet("digits")`. Integer y are class ids, floating y are values to regress.
+        data: `Splits`; a pair (x, y) of tensors or arrays; a DataFrame, with `target`; a torch data set, a
+            `DataLoader`, or a dict of them by train, validation and test; a `LightningDataModule`; or a source, such as
+            `calmix.data.NamedSet("digits")`. Integer y are class ids, floating y are values to regress.
             Options such as `train_size` belong to the source: `calmix.data.Arrays(x, y, train_size=100)`. Ready-made
             `Splits` are the same for every seed, so that intervals speak of the training alone.
         methods: by label; plain training is labelled "erm", plain Mixup "mixup". None: plain training, Mixup,

@@ -13,7 +13,7 @@ from calmix.results.catalogue import ACCURACY
 from calmix.results.records import Epoch, Record
 from calmix.results.store import Results, read_results
 from calmix.studies.comparison.balance import single_answers
-from calmix.studies.comparison.cautions import cautions, course_of, rose_long_ago, still_falls
+from calmix.studies.comparison.cautions import cautions, course_of, rose_long_ago, still_falls, waited
 from calmix.studies.comparison.goals import unequal
 from calmix.studies.comparison.sentences import advice
 from calmix.studies.comparison.tables import columns_of, summary_table
@@ -377,3 +377,33 @@ def test_a_table_of_one_in_a_hundred(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert set(stored["balanced_accuracy"]) == {0.5}
     assert {"validation_accuracy", "validation_nll", "by_class_1_recall", "nll_skill"} <= set(stored)
     assert read_results(out).facts.data.class_rows == (594, 6)
+
+
+# ------------------------------------------------------------------------------------------------ waited for rows
+
+
+@pytest.mark.parametrize(
+    ("seconds", "share"), [((9.0, 11.0), "10 %"), ((40.0, 40.0), "40 %"), ((9.0, 10.0), ""), ((None, None), "")]
+)
+def test_waiting_for_a_tenth_of_the_time_is_said_once(
+    made: Made, seconds: tuple[float | None, float | None], share: str
+):
+    results = made({"accuracy": {"erm": [0.8], "mixup": [0.8]}})
+    records = [
+        replace(record, train_seconds=100.0, waited_seconds=waits)
+        for record, waits in zip(results.records, seconds, strict=True)
+    ]
+    slow = replace(results, records=records)
+    said = [sentence for sentence in advice(slow).cautions if "waited" in sentence]
+    assert said == waited(slow)
+    assert len(said) == bool(share)
+    if share:
+        assert f"Training waited for rows to be read during {share} of its time: let more processes" in said[0]
+
+
+def test_a_moment_is_not_worth_a_word(made: Made):
+    results = made({"accuracy": {"erm": [0.8]}})
+    for seconds, words in ((4.9, 0), (5.0, 1)):
+        [record] = results.records
+        slow = replace(results, records=[replace(record, train_seconds=10.0, waited_seconds=seconds)])
+        assert len(waited(slow)) == words
