@@ -14,7 +14,7 @@ from calmix.train import Checkpoints, Loggers, Recipe, run
 from calmix.train.cost import cost_of
 from calmix.train.recipe import facts_of
 from calmix.train.running import try_step
-from calmix.train.saved import FACTS, save_network
+from calmix.train.saved import FACTS, check_keeps, save_network
 from calmix.train.settings import CHECKPOINT_MINUTES
 from calmix.train.training import OnEpoch
 
@@ -34,6 +34,7 @@ def train_and_keep(
     `tensorboard`, see `calmix.train.Loggers`.
 
     Raises:
+        SettingError: the network's state is more than tensors.
         DataError: `out` cannot be written, holds results and `resume` is False, or holds anything but this run.
         Whatever the data, the network or the method raise.
 
@@ -48,6 +49,7 @@ def train_and_keep(
     """
     splits = recipe.splits()
     try_step(recipe)
+    check_keeps(recipe.network())
     recipe.robustness.check(splits)
     checkpoints, log = Checkpoints(out, checkpoint_minutes), Loggers(out, tuple(loggers))
     with hold_folder(out):
