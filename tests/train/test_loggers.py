@@ -106,6 +106,16 @@ def test_csv_holds_each_epoch_and_the_recipe(tmp_path: Path, undisturbed: Traine
     assert sorted(path.name for path in (tmp_path / "logs").rglob("*")) == ["hparams.yaml", "metrics.csv", FOLDER]
 
 
+def test_an_epoch_is_in_the_file_as_soon_as_it_has_ended(tmp_path: Path):
+    counts = []
+    train(
+        RECIPE,
+        lambda epoch, model: counts.append(len(table(tmp_path / "logs" / FOLDER))),
+        loggers=Loggers(tmp_path, ("csv",)),
+    )
+    assert counts == [1, 2, 3, 4]
+
+
 def test_tensorboard_holds_each_epoch_and_the_recipe_with_its_last_numbers(tmp_path: Path, undisturbed: Trained):
     train(RECIPE, loggers=replace(installed("tensorboard"), folder=tmp_path))
     found = curves(tmp_path / "logs" / FOLDER)
@@ -139,8 +149,10 @@ def test_a_run_that_goes_on_has_each_epoch_once(epoch: int, tmp_path: Path, undi
     checkpoints, loggers = Checkpoints(tmp_path, ALWAYS), replace(installed("csv", "tensorboard"), folder=tmp_path)
     with pytest.raises(Stopping):
         train(RECIPE, stop_after(epoch), checkpoints, loggers)
-    assert [row["step"] for row in table(tmp_path / "logs" / FOLDER)] == list(range(1, epoch + 1))  # at once
-    assert list(curves(tmp_path / "logs" / FOLDER)["train/loss"]) == list(range(1, epoch + 1))
+    assert [row["step"] for row in table(tmp_path / "logs" / FOLDER)] == list(range(1, epoch + 1))
+    stopped = curves(tmp_path / "logs" / FOLDER)
+    assert list(stopped["train/loss"]) == list(range(1, epoch + 1))
+    assert not any(tag.startswith("last/") for tag in stopped)
     left = checkpoints.read(RECIPE)
     assert left is not None
     assert (left.epoch, left.batch) == (epoch - 1, 4)
