@@ -269,6 +269,7 @@ def _compare(arguments: list[str]) -> None:
     options = _parser("compare").parse_args(arguments)
     asked, settings, minutes = _asked_methods(options.methods, options.set), _settings(options), _minutes(options)
     _check_output(options)
+    _check_loggers(options)
     _check_data(options)
 
     from calmix.studies.comparison.study import FEW_TEST_ROWS, Comparison, carry_out_comparison, plan
@@ -290,7 +291,9 @@ def _compare(arguments: list[str]) -> None:
     out = options.out or _default_out(options.data)
     command = ["calmix", "compare", *arguments]
     with _progress(len(comparison.recipes), comparison.settings.epochs, options) as tick:
-        found = carry_out_comparison(comparison, out, options.resume, options.workers, command, tick, minutes)
+        found = carry_out_comparison(
+            comparison, out, options.resume, options.workers, command, tick, minutes, options.logger
+        )
     page = found.write_report(out)
     if not options.quiet:
         found.print()
@@ -323,6 +326,7 @@ def _train(arguments: list[str]) -> None:
     options = _parser("train").parse_args(arguments)
     asked, settings, minutes = _asked_methods([options.method], options.set), _settings(options), _minutes(options)
     _check_output(options)
+    _check_loggers(options)
     _check_all_data(options)
     _check_data(options)
 
@@ -346,7 +350,7 @@ def _train(arguments: list[str]) -> None:
     command = ["calmix", "train", *arguments]
     with _progress(1, recipe.settings.epochs, options) as tick:
         on_epoch = lambda epoch, model: tick(label, recipe.seed, epoch.number, epoch)  # noqa: E731
-        kept = train_and_keep(recipe, out, command, on_epoch, options.resume, minutes)
+        kept = train_and_keep(recipe, out, command, on_epoch, options.resume, minutes, options.logger)
     page = kept.write_report(out)
     if not options.quiet:
         kept.print()
@@ -905,6 +909,7 @@ def _add_model(group: "ArgumentGroup", default: str) -> None:
 def _add_results(
     parser: "OptionParser", out: str, resumes: str | None = None, what: str = "results"
 ) -> "ArgumentGroup":
+    from calmix.train.loggers import LOGGERS
     from calmix.train.settings import CHECKPOINT_MINUTES
 
     results = parser.add_argument_group("output")
@@ -917,6 +922,15 @@ def _add_results(
             type=float,
             default=CHECKPOINT_MINUTES,
             help=f"how much of a run a crash may cost (default: {CHECKPOINT_MINUTES:g})",
+        )
+        results.add_argument(
+            "--logger",
+            nargs="+",
+            type=str,
+            default=[],
+            metavar="NAME",
+            known=tuple(LOGGERS),
+            help=f"log each epoch in OUT/logs: {', '.join(LOGGERS)} (default: none)",
         )
     results.add_argument("--quiet", action="store_true", help="print warnings and where results are, and nothing else")
     if resumes is not None:
@@ -1030,6 +1044,12 @@ def _minutes(options: Any) -> float:
 
     require.positive("checkpoint_minutes", options.checkpoint_minutes)
     return options.checkpoint_minutes
+
+
+def _check_loggers(options: Any) -> None:
+    from calmix.train.loggers import check_loggers
+
+    check_loggers(options.logger)
 
 
 def _check_all_data(options: Any) -> None:

@@ -75,7 +75,7 @@ def test_the_training_with_checkpoints_runs_and_its_commands_can_be_read(
     assert len(names["trained"].history) == 5
     text = (ROOT / "docs/long_runs.md").read_text(encoding="utf-8")
     commands = re.findall(r"^calmix (compare|train) (.*)$", text, re.MULTILINE)
-    assert len(commands) == 6
+    assert len(commands) == 8
     for name, options in commands:
         assert cli._settings(cli._parser(name).parse_args(shlex.split(options))).epochs >= 20
 

@@ -29,6 +29,8 @@ REFUSED = [
     (["compare", "digits", "--epochs", "0"], "epochs must be at least 1"),
     (["train", "digits", "--optimizer", "sdg"], "unknown optimizer 'sdg'"),
     (["train", "digits", "--checkpoint-minutes", "0"], "checkpoint_minutes must be a positive number; got 0"),
+    (["compare", "digits", "--logger", "cvs"], "unknown logger 'cvs'; did you mean 'csv'?"),
+    (["train", "digits", "--logger", "csv", "csv"], "a logger is named twice in csv, csv"),
     (["compare", "digits", "--quiet", "--verbose"], "--quiet and --verbose exclude each other; give one of them"),
     (["diagnose", "digits", "--quiet", "--verbose"], "--quiet and --verbose exclude each other; give one of them"),
     (["compare", "digit"], "unknown data set 'digit'"),

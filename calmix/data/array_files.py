@@ -17,8 +17,8 @@ from torch import Tensor
 from calmix.data.array_parts import ANEW, Named, parts_of
 from calmix.data.array_rows import ArrayEncoding, is_unit, layout_of, rows_of
 from calmix.data.folders import digest_of_files, last_change
+from calmix.data.given_rows import Field
 from calmix.data.goals import goal_of
-from calmix.data.rows import Field
 from calmix.data.splits import About, Draw, Splits
 from calmix.data.whole import Whole
 from calmix.errors import DataError

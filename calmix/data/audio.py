@@ -20,11 +20,11 @@ from calmix.data.array_parts import array_of
 from calmix.data.array_rows import scaled
 from calmix.data.asked import AUDIO
 from calmix.data.folders import digest_of_files, last_change
+from calmix.data.given_rows import Field
 from calmix.data.goals import goal_of
 from calmix.data.labelled_files import LabelledFiles, files_in, labelled_files
 from calmix.data.mel import LogMel
 from calmix.data.new_rows import NewRows
-from calmix.data.rows import Field
 from calmix.data.splits import IN_MEMORY, About, Draw, Splits, listed
 from calmix.data.table.format import DETECTED, TableFormat
 from calmix.data.whole import Whole

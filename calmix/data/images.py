@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from calmix.data.folders import digest_of_files, find_folder
-from calmix.data.rows import GivenRows
+from calmix.data.given_rows import GivenRows
 from calmix.data.splits import About, Draw, RowIds, Split, Splits, cut_train, draw_parts, split_rows
 from calmix.errors import DataError
 from calmix.reading import read_bytes, reading

@@ -21,11 +21,11 @@ from calmix.data.array_rows import ArrayEncoding, is_unit
 from calmix.data.asked import SERIES_COLUMNS, Kind, check_long, check_options, check_task, kind_of, path_of
 from calmix.data.audio import AudioFolder
 from calmix.data.dataset_rows import DatasetRows, measured
+from calmix.data.given_rows import Field, GivenRows
 from calmix.data.image_files.source import ImageFolder
 from calmix.data.loaders import parts_of, read_parts
 from calmix.data.noise import LabelNoise
 from calmix.data.registry import DATASETS, FOLDABLE, named_splits, path_splits
-from calmix.data.rows import Field, GivenRows
 from calmix.data.series_files import SeriesFile, SeriesTable
 from calmix.data.splits import About, Draw, Fold, Joined, RowIds, Split, Splits, listed, split_rows, split_sizes
 from calmix.data.table.format import DETECTED, TableFormat

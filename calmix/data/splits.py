@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calmix.column_use import ColumnUse
+from calmix.data.given_rows import GivenRows
 from calmix.data.new_rows import RowEncoding
-from calmix.data.rows import GivenRows
 from calmix.errors import DataError, SettingError
 from calmix.reading import visible
 from calmix.rows import Rows

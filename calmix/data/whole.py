@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calmix.data.dataset_rows import DatasetRows
+from calmix.data.given_rows import Field, GivenRows
 from calmix.data.new_rows import RowEncoding
-from calmix.data.rows import Field, GivenRows
 from calmix.data.splits import (
     IN_MEMORY,
     PARTS,

@@ -26,7 +26,7 @@ from calmix.errors import CalmixError, SettingError
 from calmix.results.files import NamedArrays
 from calmix.results.records import Epoch, Failure, Record
 from calmix.rows import Rows
-from calmix.train import Checkpoints, Recipe, TrainingSettings, run
+from calmix.train import Checkpoints, Loggers, Recipe, TrainingSettings, run
 
 # told label, seed, how many epochs are done, and the one that has just ended; None where the run has ended
 Tick = Callable[[str, int, int, Epoch | None], object]
@@ -45,11 +45,16 @@ def default_workers(runs: int, settings: TrainingSettings) -> int:
 
 
 def carry_out(
-    recipes: Sequence[Recipe], workers: int, tick: Tick, checkpoints: Checkpoints | None = None
+    recipes: Sequence[Recipe],
+    workers: int,
+    tick: Tick,
+    checkpoints: Checkpoints | None = None,
+    loggers: Loggers | None = None,
 ) -> Iterator[Finished | Failure]:
     """Yield what came of each run as soon as it has ended; `tick` is told each finished epoch.
 
     With checkpoints, runs that were stopped go on where they were; it is the caller who removes a finished run's.
+    loggers: what writes down each epoch, in the process of the run.
 
     A run that fails, or whose process dies, ends in a `Failure`, and the others go on. Workers are new processes, to
     which recipes travel by pickle, and splits in shared memory.
@@ -60,7 +65,7 @@ def carry_out(
     """
     if workers == 1:
         for recipe in recipes:
-            ended = _attempt(recipe, tick, checkpoints)
+            ended = _attempt(recipe, tick, checkpoints, loggers)
             if isinstance(ended, Failure):
                 tick(recipe.label, recipe.seed, recipe.settings.epochs, None)
             yield ended
@@ -77,10 +82,10 @@ def carry_out(
                 recipe = todo.popleft()
                 sent = send(recipe)
                 try:
-                    future = idle[-1].submit(sent, checkpoints)
+                    future = idle[-1].submit(sent, checkpoints, loggers)
                 except BrokenProcessPool:  # its process died between two runs
                     idle[-1] = _Worker()
-                    future = idle[-1].submit(sent, checkpoints)
+                    future = idle[-1].submit(sent, checkpoints, loggers)
                 busy[future] = idle.pop(), recipe
             done, _ = wait(busy, timeout=0.2, return_when=FIRST_COMPLETED)
             for worker, _ in busy.values():
@@ -105,12 +110,14 @@ def carry_out(
         _end([*idle, *(worker for worker, _ in busy.values())], _LAST_SECONDS if checkpoints else 0.0)
 
 
-def _attempt(recipe: Recipe, tick: Tick, checkpoints: Checkpoints | None) -> Finished | Failure:
+def _attempt(
+    recipe: Recipe, tick: Tick, checkpoints: Checkpoints | None, loggers: Loggers | None
+) -> Finished | Failure:
     def on_epoch(epoch: Epoch, model: nn.Module) -> None:
         tick(recipe.label, recipe.seed, epoch.number, epoch)
 
     try:
-        record, predictions, _ = run(recipe, on_epoch, checkpoints)
+        record, predictions, _ = run(recipe, on_epoch, checkpoints, loggers)
         return record, predictions
     except Exception as error:  # whatever a network of the user's may raise
         return Failure(recipe.label, recipe.seed, _reason(error))
@@ -201,9 +208,11 @@ class _Worker:
         self.pool = ProcessPoolExecutor(1, context, _set_up, (theirs,))
         self._started = False
 
-    def submit(self, recipe: Recipe, checkpoints: Checkpoints | None) -> Future[Finished | Failure]:
+    def submit(
+        self, recipe: Recipe, checkpoints: Checkpoints | None, loggers: Loggers | None
+    ) -> Future[Finished | Failure]:
         # pickled here and unpickled in the run, where an error can be told
-        return self.pool.submit(_attempt_in_worker, bytes(ForkingPickler.dumps((recipe, checkpoints))))
+        return self.pool.submit(_attempt_in_worker, bytes(ForkingPickler.dumps((recipe, checkpoints, loggers))))
 
     @property
     def processes(self) -> list[BaseProcess]:
@@ -254,10 +263,10 @@ def _die_with_parent() -> None:
 
 def _attempt_in_worker(pickled: bytes) -> Finished | Failure:
     try:
-        recipe, checkpoints = pickle.loads(pickled)
+        recipe, checkpoints, loggers = pickle.loads(pickled)
     except (AttributeError, ImportError) as error:
         raise SettingError(f"a run's process cannot find a part of the run ({error}). {_STAND}") from None
-    return _attempt(recipe, lambda *news: _tell(news), checkpoints)
+    return _attempt(recipe, lambda *news: _tell(news), checkpoints, loggers)
 
 
 def _tell(news: tuple[str, int, int, Epoch | None] | None) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import Any, Protocol, runtime_checkable
@@ -121,7 +121,7 @@ def name_of(factory: ModelFactory) -> str:
 
 
 def digest_of(model: nn.Module, factory: ModelFactory | None = None) -> str:
-    """What tells a network from others: a digest of its modules, as they print, of their code and of all its numbers.
+    """What tells a network from others: a digest of its modules, as they print, of their code and of its state.
 
     PyTorch's own modules are told by their names, and so is code that cannot be found, such as that of a console.
     factory: what made it; if it was read from files, all of their text counts.
@@ -138,7 +138,30 @@ def digest_of(model: nn.Module, factory: ModelFactory | None = None) -> str:
                 digest.update(inspect.getsource(kind).encode())
     for name, values in model.state_dict().items():
         digest.update(name.encode())
-        digest.update(values.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        for part in _content(values):
+            digest.update(part)
     if isinstance(factory, Described):
         digest.update(factory.digest.encode())
     return digest.hexdigest()[:16]
+
+
+def _content(value: Any) -> Iterator[bytes]:
+    """What tells an entry of a state: its numbers; of what `get_extra_state` returned plain values and trees of them.
+
+    Of other things only their type, as they may print differently in every process.
+    """
+    if isinstance(value, Tensor):
+        yield value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+    elif isinstance(value, Mapping):
+        yield f"{len(value)} entries".encode()
+        for key, entry in value.items():
+            yield from _content(key)
+            yield from _content(entry)
+    elif isinstance(value, list | tuple):
+        yield f"{len(value)} values".encode()
+        for entry in value:
+            yield from _content(entry)
+    elif value is None or isinstance(value, bool | int | float | str | bytes):
+        yield repr(value).encode()
+    else:
+        yield type(value).__qualname__.encode()

@@ -19,11 +19,17 @@ OLD_NAMES = {"votes": "human_labels", "outside": "ood"}  # conditions and arrays
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch of a learning curve; means over the rows. `validation` is empty where none was done."""
+    """One epoch of a learning curve; means over the rows. `validation` is empty where none was done.
+
+    learning_rate: of the last step. waited: seconds for training rows to be read. Both are known while the run is
+    trained, and not stored with it.
+    """
 
     number: int  # from 1
     train: Mapping[str, float]
     validation: Mapping[str, float]
+    learning_rate: float | None = field(default=None, compare=False)
+    waited: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

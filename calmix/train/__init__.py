@@ -6,6 +6,7 @@ from calmix.listing import loads_when_used
 
 if TYPE_CHECKING:
     from calmix.train.checkpoints import Checkpoints
+    from calmix.train.loggers import Loggers
     from calmix.train.predicting import predict
     from calmix.train.recipe import Recipe
     from calmix.train.robustness import Robustness
@@ -18,6 +19,7 @@ else:
 __all__ = [
     "Checkpoints",
     "FinishedRun",
+    "Loggers",
     "Recipe",
     "Robustness",
     "Trained",

@@ -44,6 +44,7 @@ class Module(LightningModule):
         settings: TrainingSettings,
         augment: Augmentation | None,
         seed: int,
+        batches: Batches,
         on_epoch: Callable[[Epoch, nn.Module], object],
     ) -> None:
         super().__init__()
@@ -53,13 +54,17 @@ class Module(LightningModule):
         self.history: list[Epoch] = []
         self._augment = augment
         self._seed = seed
+        self._batches = batches
         self._on_epoch = on_epoch
         self._generator: torch.Generator | None = None
         self._sums: dict[str, Tensor] = {}  # weighted by rows
         self._rows = 0
+        self._rate = 0.0  # of the newest step
+        self._waited = 0.0  # before this epoch
 
     def training_step(self, batch: LoadedBatch, batch_idx: int) -> Tensor:
         x, y, index = batch
+        self._rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         loss = self.training_loss(self.model, self._augmented(x), y, index)
         self._count(len(y), loss)
         return loss
@@ -99,7 +104,9 @@ class Module(LightningModule):
     def on_train_epoch_end(self) -> None:
         if not self.history or self.history[-1].number != self.current_epoch + 1:
             self.history.append(Epoch(self.current_epoch + 1, self._take(), {}))
-        entry = self.history[-1]
+        waited = self._batches.waited
+        entry = replace(self.history[-1], learning_rate=self._rate, waited=waited - self._waited)
+        self.history[-1], self._waited = entry, waited
         if not all(math.isfinite(part["loss"]) for part in (entry.train, entry.validation) if part):
             raise SettingError(
                 f"training diverged in epoch {self.current_epoch + 1} (the loss is not finite); "

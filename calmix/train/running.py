@@ -23,6 +23,7 @@ from calmix.threads import using_threads
 from calmix.train.augment import augmentation
 from calmix.train.batches import Batches
 from calmix.train.checkpoints import Checkpoints
+from calmix.train.loggers import Loggers
 from calmix.train.predicting import predict, predicted_logits
 from calmix.train.recipe import Recipe, class_rows, outputs_of, weighted_task
 from calmix.train.training import OnEpoch, train
@@ -46,22 +47,26 @@ class Measurement(NamedTuple):
 
 
 def run(
-    recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None, checkpoints: Checkpoints | None = None
+    recipe: Recipe,
+    on_epoch: OnEpoch = lambda epoch, model: None,
+    checkpoints: Checkpoints | None = None,
+    loggers: Loggers | None = None,
 ) -> FinishedRun:
     """Train and measure a recipe. Runs of one seed share splits, initial weights and order, whatever the method.
 
     The number of threads is the recipe's, so a run gives the same numbers however it is carried out on one machine.
     The conditions under `refreshed` are those of the same network with batch norm re-estimated on the clean training
     rows: the control that tells what a method does from what its rows did to the running statistics. With checkpoints a
-    run that was stopped in its training goes on there; the file stays until `checkpoints.remove`.
+    run that was stopped in its training goes on there; the file stays until `checkpoints.remove`. loggers:
+    what writes down each epoch.
     """
     with using_threads(recipe.settings.threads):
-        return _run(recipe, on_epoch, checkpoints)
+        return _run(recipe, on_epoch, checkpoints, loggers)
 
 
-def _run(recipe: Recipe, on_epoch: OnEpoch, checkpoints: Checkpoints | None) -> FinishedRun:
+def _run(recipe: Recipe, on_epoch: OnEpoch, checkpoints: Checkpoints | None, loggers: Loggers | None) -> FinishedRun:
     splits, text = recipe.splits(), recipe.text  # of the data as they are now, and not after the training
-    trained = train(recipe, on_epoch, checkpoints)
+    trained = train(recipe, on_epoch, checkpoints, loggers)
     model = trained.model.to(recipe.settings.accelerator)  # where it was trained; measured there, too
     found = measure(model, splits)
     scores, predictions = {**found.scores, **elsewhere(model, splits, found.temperature)}, dict(found.predictions)

@@ -66,6 +66,16 @@ class Saved:
     date: str
 
 
+def check_keeps(network: nn.Module) -> None:
+    """Raise SettingError where the network's state is more than tensors, which a file of weights cannot hold."""
+    for name, value in network.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise SettingError(
+                f"a network is kept as tensors, and {name!r} of its state is {type(value).__name__}; let "
+                "get_extra_state return a tensor."
+            )
+
+
 def save_network(folder: Path, recipe: Recipe, model: nn.Module, temperature: float | None) -> None:
     """Write the three files of a network that was trained by a recipe, what is fitted on the calibration rows included.
 

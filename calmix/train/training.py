@@ -23,6 +23,7 @@ from calmix.train.augment import augmentation
 from calmix.train.averaging import SWA
 from calmix.train.batches import Batches, rows_at_a_time
 from calmix.train.checkpoints import Checkpoints
+from calmix.train.loggers import Loggers
 from calmix.train.recipe import Recipe, sampling_weights, weighted_task
 from calmix.train.settings import PRECISIONS
 from calmix.train.stopping import Stop, held_until_stopped
@@ -51,7 +52,10 @@ OnEpoch = Callable[[Epoch, nn.Module], object]  # told each finished epoch, and 
 
 
 def train(
-    recipe: Recipe, on_epoch: OnEpoch = lambda epoch, model: None, checkpoints: Checkpoints | None = None
+    recipe: Recipe,
+    on_epoch: OnEpoch = lambda epoch, model: None,
+    checkpoints: Checkpoints | None = None,
+    loggers: Loggers | None = None,
 ) -> Trained:
     """Train a new network on the training split and keep the epoch that `settings.select` says.
 
@@ -61,7 +65,7 @@ def train(
 
     checkpoints: where the unfinished run is kept. A run that is there already goes on where it was, and on the CPU ends
     bit for bit where it would have ended undisturbed. Of the network that takes its `state_dict()` to hold all that
-    changes in training, and its randomness to be torch's.
+    changes in training, and its randomness to be torch's. loggers: what writes down each epoch.
 
     Raises:
         SettingError: the loss is not finite, or the best epoch is to be kept and there is nothing to validate on.
@@ -92,13 +96,20 @@ def train(
     data = splits.train.rows, splits.train.y
     training_loss = TrainingLoss(recipe.method, task, of_mixes, settings.batch_norm, data, splits.train_weights)
     augment = augmentation(settings.augment, splits.about)
-    module = Module(model.train(), training_loss, settings, augment, of_augmentation, on_epoch)
     every = 1 if settings.select == "best" else max(1, settings.epochs // _VALIDATIONS)
     averager = None if settings.averaging is None else Averager(settings.averaging)
     keeper = Keeper(settings.select, averager)
     callbacks = {"keeper": keeper} if averager is None else {"averager": averager, "keeper": keeper}
     weights, evenly = sampling_weights(splits, settings), splits.train_weights is not None
     batches = Batches(splits.train, settings.batch_size, of_order, weights, evenly)
+    log = None if loggers is None else loggers.log(recipe)
+
+    def on_epoch_end(epoch: Epoch, model: nn.Module) -> None:
+        if log is not None:
+            log.write(module.history)  # a run that goes on has earlier epochs
+        on_epoch(epoch, model)
+
+    module = Module(model.train(), training_loss, settings, augment, of_augmentation, batches, on_epoch_end)
     stop = Stop()
     saver = None if checkpoints is None else Saver(checkpoints, recipe, batches, callbacks, stop)
     start = time.perf_counter() - (saver.seconds if saver else 0.0)
@@ -118,10 +129,12 @@ def train(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        with held_until_stopped(stop) if saver else nullcontext():
+        with held_until_stopped(stop) if saver else nullcontext(), log or nullcontext():
             trainer.fit(
                 module, batches, Batches(splits.validation, rows_at_a_time(splits.validation)) if validated else None
             )
+            if log is not None:
+                log.write(module.history)  # a run may go on after its last epoch
         if keeper.state is not None:
             model.load_state_dict(keeper.state)
         elif averager is not None:

@@ -1,5 +1,7 @@
 """Networks come from any callable: what it is called with, what it is called, and what is refused."""
 
+import copy
+import hashlib
 import importlib
 from functools import partial
 from pathlib import Path
@@ -85,6 +87,52 @@ def test_a_network_is_told_by_its_code(tmp_path: Path, monkeypatch: pytest.Monke
         (tmp_path / f"nets{number}.py").write_text(code.format(factor))
         digests.add(digest_of(importlib.import_module(f"nets{number}").Twice()))
     assert len(digests) == 2
+
+
+class Stateful(nn.Linear):
+    """A layer whose state is more than its weights."""
+
+    def __init__(self, state: object) -> None:
+        super().__init__(1, 1)
+        nn.init.ones_(self.weight)
+        nn.init.ones_(self.bias)
+        self.state = state
+
+    def get_extra_state(self) -> Any:
+        return self.state
+
+    def set_extra_state(self, state: Any) -> None:
+        self.state = state
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"scale": 1.0}, {"scale": 2.0}),
+        ({"scale": 1.0}, {"width": 1.0}),
+        ([torch.tensor([1.0, 2.0])], [torch.tensor([1.0, 2.00001])]),
+        (torch.tensor(True), torch.tensor(False)),
+        ("a", None),
+        ([[1], [2, 3]], [[1, 2], [3]]),
+        (({}, 1), ({1: 1},)),
+    ],
+)
+def test_a_network_is_told_by_its_extra_state(one: object, other: object):
+    assert len({digest_of(Stateful(state)) for state in (one, copy.deepcopy(one), other)}) == 2
+
+
+def test_what_prints_its_address_does_not_tell_networks_apart():
+    assert digest_of(Stateful({"a": object()})) == digest_of(Stateful({"a": object()}))
+
+
+def test_without_extra_state_a_network_is_told_as_it_was():
+    """So that runs of earlier versions go on."""
+    weights = torch.ones(1, dtype=torch.float32).numpy().tobytes()
+    net = nn.Linear(1, 1)
+    nn.init.ones_(net.weight)
+    nn.init.ones_(net.bias)
+    expected = hashlib.sha256(repr(net).encode() + b"weight" + weights + b"bias" + weights).hexdigest()[:16]
+    assert digest_of(net) == expected
 
 
 def test_a_factory_may_ask_for_channels_and_features():

@@ -15,7 +15,7 @@ from pandas.api.types import is_datetime64_any_dtype
 
 from calmix.column_use import ColumnUse
 from calmix.data.asked import target_of
-from calmix.data.rows import Field, GivenRows, Kind
+from calmix.data.given_rows import Field, GivenRows, Kind
 from calmix.data.splits import PARTS, SAME_TEST, About, Draw, RowIds, Split, Splits, check_classes, cut_train, listed
 from calmix.data.table.cells import Understood, numbers_of, tidy
 from calmix.data.table.columns import LARGEST, Taken, class_names, examined, floats, is_number, notices_of, used_of

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from calmix.data.rows import date_text
+from calmix.data.given_rows import date_text
 from calmix.data.splits import PARTS, SAME_TEST, SHARES, Draw, Fold, Joined, RowIds, draw_parts
 from calmix.data.table.drawing import parts_by_group, parts_by_time
 from calmix.data.table.given import ReadyPart, TableRows, check_groups, check_times

@@ -10,11 +10,11 @@ from calmix.results.store import Results, write_results
 from calmix.studies.comparison.card import model_card
 from calmix.studies.comparison.compared import Compared, read_comparison
 from calmix.studies.comparison.mistakes import find_mistakes, write_mistakes
-from calmix.train import Checkpoints, Recipe, run
+from calmix.train import Checkpoints, Loggers, Recipe, run
 from calmix.train.cost import cost_of
 from calmix.train.recipe import facts_of
 from calmix.train.running import try_step
-from calmix.train.saved import FACTS, save_network
+from calmix.train.saved import FACTS, check_keeps, save_network
 from calmix.train.settings import CHECKPOINT_MINUTES
 from calmix.train.training import OnEpoch
 
@@ -26,12 +26,15 @@ def train_and_keep(
     on_epoch: OnEpoch = lambda epoch, model: None,
     resume: bool = False,
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
+    loggers: Sequence[str] = (),
 ) -> Compared:
     """Carry out a recipe and write the folder that a comparison of one run would, and the network for `calmix.load`.
 
-    resume: go on where the same run was stopped; one that has finished stays as it is.
+    resume: go on where the same run was stopped; one that has finished stays as it is. loggers: `csv`,
+    `tensorboard`, see `calmix.train.Loggers`.
 
     Raises:
+        SettingError: the network's state is more than tensors.
         DataError: `out` cannot be written, holds results and `resume` is False, or holds anything but this run.
         Whatever the data, the network or the method raise.
 
@@ -46,14 +49,15 @@ def train_and_keep(
     """
     splits = recipe.splits()
     try_step(recipe)
+    check_keeps(recipe.network())
     recipe.robustness.check(splits)
-    checkpoints = Checkpoints(out, checkpoint_minutes)
+    checkpoints, log = Checkpoints(out, checkpoint_minutes), Loggers(out, tuple(loggers))
     with hold_folder(out):
         if not resume:
             refuse_finished(out, "add --resume to go on, or give another --out")
         elif _is_finished(checkpoints, recipe):
             return read_comparison(out)
-        return _kept(recipe, checkpoints, command, on_epoch)
+        return _kept(recipe, checkpoints, command, on_epoch, log)
 
 
 def _is_finished(checkpoints: Checkpoints, recipe: Recipe) -> bool:
@@ -68,9 +72,11 @@ def _is_finished(checkpoints: Checkpoints, recipe: Recipe) -> bool:
     return record is not None and results.exists() and (out / FACTS).exists()
 
 
-def _kept(recipe: Recipe, checkpoints: Checkpoints, command: Sequence[str], on_epoch: OnEpoch) -> Compared:
+def _kept(
+    recipe: Recipe, checkpoints: Checkpoints, command: Sequence[str], on_epoch: OnEpoch, loggers: Loggers
+) -> Compared:
     out = checkpoints.folder
-    record, predictions, model = run(recipe, on_epoch, checkpoints)
+    record, predictions, model = run(recipe, on_epoch, checkpoints, loggers)
     record = replace(record, relative_cost=cost_of(recipe))
     save_network(out, recipe, model, record.temperature)
     save_record(out, record, predictions)

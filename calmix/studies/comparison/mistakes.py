@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
 from calmix.data import About
-from calmix.data.rows import Unusual
+from calmix.data.given_rows import Unusual
 from calmix.errors import DataError
 from calmix.reading import AGAIN, read_json, typed
 from calmix.results.files import NamedArrays, write_json

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from calmix.data.rows import Unusual
+from calmix.data.given_rows import Unusual
 from calmix.report.drawing import CsvRow, Drawing
 from calmix.report.page import PageTable, Section
 from calmix.report.sentences import joined, named

@@ -2,6 +2,7 @@
 
     OUT/runs/SLUG-seed0.json        one finished run, see `calmix.results.records`
     OUT/predictions/SLUG-seed0.npz  its predictions
+    OUT/logs/SLUG-seed0/            what loggers wrote of it, see `calmix.train.loggers`
     OUT/mistakes.json               rows that were most wrong, see `calmix.studies.comparison.mistakes`
     OUT/results.json, results.csv   all runs, see `calmix.results.store`
     OUT/report.html, figures/       drawn from the above
@@ -42,7 +43,7 @@ from calmix.studies.comparison.defaults import (
     FEW_TEST_ROWS,
 )
 from calmix.studies.comparison.mistakes import find_mistakes, write_mistakes
-from calmix.train import Checkpoints, Recipe, Robustness, TrainingSettings
+from calmix.train import Checkpoints, Loggers, Recipe, Robustness, TrainingSettings
 from calmix.train.cost import cost_of
 from calmix.train.recipe import facts_of
 from calmix.train.running import misfits, try_step
@@ -175,6 +176,7 @@ def compare(
     resume: bool = False,
     workers: int = 1,
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
+    loggers: Sequence[str] = (),
 ) -> Compared:
     """Train the same network with several methods and seeds, and say what each did.
 
@@ -195,7 +197,8 @@ def compare(
             folds, 5 folds twice where a table would have fewer than 200 test rows, else 5 seeds.
         reference: the label that marks refer to. settings, robustness: see there.
         out: a folder for all results; None keeps them in memory. resume: go on where a stopped comparison was, also
-            inside its runs. checkpoint_minutes: between two checkpoints of a run.
+            inside its runs. checkpoint_minutes: between two checkpoints of a run. loggers: `csv`, `tensorboard`: what
+            writes down each epoch, in `out`.
         workers: runs at a time, each in a process of its own; more than one needs a script that is guarded by
             `if __name__ == "__main__":`.
 
@@ -225,7 +228,9 @@ def compare(
         robustness or Robustness(),
     )
     folder = None if out is None else Path(out)
-    return carry_out_comparison(comparison, folder, resume, workers, checkpoint_minutes=checkpoint_minutes)
+    return carry_out_comparison(
+        comparison, folder, resume, workers, checkpoint_minutes=checkpoint_minutes, loggers=loggers
+    )
 
 
 def default_methods() -> dict[str, Method | Scheduled]:
@@ -243,11 +248,13 @@ def carry_out_comparison(
     command: Sequence[str] = (),
     tick: Tick = lambda label, seed, epochs, entry: None,
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
+    loggers: Sequence[str] = (),
 ) -> Compared:
     """Run what is not yet stored in `out`, then write and return the results.
 
     out: None keeps everything in memory. workers: None is one a CPU core, or one on a GPU. command: as the shell split
     it, for the report. tick: told label, seed and how many epochs are done. checkpoint_minutes: between two of a run.
+    loggers: `csv`, `tensorboard`, see `calmix.train.Loggers`.
 
     A run that fails is named in the results with its reason, and the others go on. One that is stopped leaves its
     newest checkpoint, from which it goes on.
@@ -261,6 +268,9 @@ def carry_out_comparison(
         raise SettingError(f"workers must be at least 1; got {workers}.")
     if out is None and resume:
         raise SettingError("resume goes on in a folder; give out, too.")
+    if out is None and loggers:
+        raise SettingError("loggers write in a folder; give out, too.")
+    log = None if out is None else Loggers(out, tuple(loggers))
     recipes = comparison.recipes
     recipes[0].network()  # bad data and models fail first
     checkpoints = None if out is None else Checkpoints(out, checkpoint_minutes)
@@ -276,7 +286,7 @@ def carry_out_comparison(
         todo = [recipe for recipe in recipes if _key(recipe) not in records]
         failures = []
         workers = workers or default_workers(len(todo), comparison.settings)
-        for ended in carry_out(todo, workers, tick, checkpoints):
+        for ended in carry_out(todo, workers, tick, checkpoints, log):
             if isinstance(ended, Failure):
                 failures.append(ended)
             else:

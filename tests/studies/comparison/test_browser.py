@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from calmix.data.rows import Unusual
+from calmix.data.given_rows import Unusual
 from calmix.studies.comparison.compared import read_comparison
 from calmix.studies.comparison.mistakes import Content, Mistakes, Picture, WrongAnswer
 from tests.browser import LAWS, Browser

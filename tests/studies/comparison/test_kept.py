@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 import calmix
 from calmix.data import NamedSet
-from calmix.errors import DataError
+from calmix.errors import DataError, SettingError
 from calmix.models import MLP
 from calmix.results.records import Epoch, Record
 from calmix.studies.comparison.compared import read_comparison
@@ -91,6 +92,33 @@ def test_a_stopped_training_goes_on_and_a_finished_one_stays(tmp_path: Path):
     for other in (replace(RECIPE, label="other"), replace(RECIPE, method=calmix.mixup(alpha=3.0))):
         with pytest.raises(DataError, match=f"holds '{other.label}' with other settings, data or code"):
             kept(other, resume=True)
+
+
+class Scaled(nn.Linear):
+    """A layer whose state is more than its weights: of its factory's kind."""
+
+    def __init__(self, outputs: int, state: Any) -> None:
+        super().__init__(13, outputs)
+        self.state = state
+
+    def get_extra_state(self) -> Any:
+        return self.state
+
+    def set_extra_state(self, state: Any) -> None:
+        self.state = state
+
+
+def test_a_state_of_tensors_is_kept_and_another_is_refused_before_training(tmp_path: Path):
+    settings = TrainingSettings(epochs=1)
+    recipe = Recipe(NamedSet("wine"), "erm", calmix.erm(), lambda outputs: Scaled(outputs, {"scale": 2.0}), settings)
+    with pytest.raises(SettingError, match="kept as tensors, and '_extra_state' of its state is dict; let get_extra"):
+        train_and_keep(recipe, tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert len(run(recipe).record.history) == 1  # it can be trained and compared
+    train_and_keep(replace(recipe, model=lambda outputs: Scaled(outputs, torch.tensor(2.0))), tmp_path)
+    network = load(tmp_path, lambda outputs: Scaled(outputs, torch.tensor(0.0))).network
+    assert isinstance(network, Scaled)
+    assert network.state == 2.0
 
 
 def test_a_network_of_one_s_own_is_kept_under_its_name(tmp_path: Path):

@@ -13,7 +13,7 @@ import torch
 
 import calmix
 from calmix.data import Arrays, DataSource, Folds, NamedSet, Noisy, Symmetric, TableFile
-from calmix.data.rows import Unusual
+from calmix.data.given_rows import Unusual
 from calmix.errors import DataError
 from calmix.metrics import classification_metrics, regression_metrics
 from calmix.reading import typed

@@ -23,7 +23,7 @@ from calmix.data import (
     exchange_rate,
     fashion_mnist,
 )
-from calmix.data.rows import Field, GivenRows, Kind, Unusual
+from calmix.data.given_rows import Field, GivenRows, Kind, Unusual
 from calmix.data.table.files import read_table
 from calmix.engines.processes import _shared
 
