@@ -1076,12 +1076,13 @@ def _check_table(path: Path, options: Any) -> None:
 
     ready = {part: file for part in ("validation", "test") if (file := options[part]) is not None}
     check_ready(path, ready)
-    columns, *others = (list(read_table(file, _format(options)).frame) for file in (path, *ready.values()))  # kept
-    target = target_of(columns, options.target, options.drop, path.name.removesuffix(".gz").removesuffix(path.suffix))
+    table, *tables = (read_table(file, _format(options)) for file in (path, *ready.values()))  # kept
+    columns, name = list(table.frame), path.name.removesuffix(".gz").removesuffix(path.suffix)
+    target = target_of(columns, options.target, options.drop, name, table.sheets)
     roles = Roles(options.group, options.time, options.weight)
     check_roles(roles, columns, target, options.keep, options.drop)
-    for file, names in zip(ready.values(), others, strict=True):
-        check_columns(file.name, names, [target, *roles.splitting])
+    for file, other in zip(ready.values(), tables, strict=True):
+        check_columns(file.name, list(other.frame), [target, *roles.splitting])
 
 
 def _decode(path: Path, options: Any) -> None:
