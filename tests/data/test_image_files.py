@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 import calmix
+from calmix.cli import main
 from calmix.data import Folds, ImageFolder, read_source
 from calmix.data.image_files import cache as cache_module
 from calmix.data.image_files.cache import cached
@@ -631,3 +632,14 @@ def test_options_of_tables_are_refused_for_images_and_the_other_way_round(tmp_pa
     folder(tmp_path / "photos", ("fish",))
     with pytest.raises(DataError, match="there are 3 classes"):
         read_source(photos, task="binary").splits(0)
+
+
+def test_the_command_tells_of_augmentation_only_who_did_not_ask_for_any(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder(photos)
+    once = ["train", str(photos), "--method", "erm", "--epochs", "1", "--threads", "1", "--quiet"]
+    main([*once, "--out", str(tmp_path / "a")])
+    assert "--augment crop_flip shifts and mirrors" in capsys.readouterr().err
+    main([*once, "--augment", "crop", "--out", str(tmp_path / "b")])
+    assert "--augment" not in capsys.readouterr().err
