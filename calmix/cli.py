@@ -280,7 +280,7 @@ def _compare(arguments: list[str]) -> None:
     model, robustness = _model(options), _robustness(options)
     data, seeds = plan(source, options.seeds, options.folds, options.repeats)
     comparison = Comparison(data, methods, model, settings, seeds, options.reference, robustness)
-    _print_notices(data, quiet=options.quiet)
+    _print_notices(data, options)
     if data is not source and options.folds is None:
         few = f"a test split of its own would have fewer than {FEW_TEST_ROWS} rows"
         print(f"{few}: every row is tested, in {seeds} folds; --seeds 5 takes seeds instead.", file=sys.stderr)
@@ -346,7 +346,7 @@ def _train(arguments: list[str]) -> None:
     recipe = Recipe(source, label, method, _model(options), settings, *given)
     name = f"{Path(options.data).name.split('.')[0]}-{method_name(label)}-seed{recipe.seed}"
     out = options.out or _default_out(name)
-    _print_notices(recipe.data, recipe.seed, options.quiet)
+    _print_notices(recipe.data, options, recipe.seed)
     command = ["calmix", "train", *arguments]
     with _progress(1, recipe.settings.epochs, options) as tick:
         on_epoch = lambda epoch, model: tick(label, recipe.seed, epoch.number, epoch)  # noqa: E731
@@ -543,7 +543,7 @@ def _diagnose(arguments: list[str]) -> None:
         derivatives=not options.labels_only,
     )
     out = options.out or Path(f"{_default_out(options.data)}-diagnosis")
-    _print_notices(source, quiet=options.quiet)
+    _print_notices(source, options)
     with _progress(diagnosis.runs, settings.epochs, options) as tick:
         found = diagnose(diagnosis, out, options.resume, ["calmix", "diagnose", *arguments], tick)
     page = write_diagnosis(out)
@@ -1096,12 +1096,13 @@ def _check_table(path: Path, options: Any) -> None:
 
     ready = {part: file for part in ("validation", "test") if (file := options[part]) is not None}
     check_ready(path, ready)
-    columns, *others = (list(read_table(file, _format(options)).frame) for file in (path, *ready.values()))  # kept
-    target = target_of(columns, options.target, options.drop, path.name.removesuffix(".gz").removesuffix(path.suffix))
+    table, *tables = (read_table(file, _format(options)) for file in (path, *ready.values()))  # kept
+    columns, name = list(table.frame), path.name.removesuffix(".gz").removesuffix(path.suffix)
+    target = target_of(columns, options.target, options.drop, name, table.sheets)
     roles = Roles(options.group, options.time, options.weight)
     check_roles(roles, columns, target, options.keep, options.drop)
-    for file, names in zip(ready.values(), others, strict=True):
-        check_columns(file.name, names, [target, *roles.splitting])
+    for file, other in zip(ready.values(), tables, strict=True):
+        check_columns(file.name, list(other.frame), [target, *roles.splitting])
 
 
 def _decode(path: Path, options: Any) -> None:
@@ -1196,15 +1197,25 @@ def _default_out(data: str) -> Path:
 # --------------------------------------------------------------------------------------------- on the screen
 
 
-def _print_notices(source: "DataSource", seed: int = 0, quiet: bool = False) -> None:
+def _print_notices(source: "DataSource", options: Any, seed: int = 0) -> None:
     """What the columns of a table become, unless it is to be quiet, and notices."""
     about = source.splits(seed).about
-    if about.columns and not quiet:
+    if about.columns and not options.quiet:
         from calmix.report.columns import print_columns
 
         print_columns(about.columns, to_stderr=True)
     for notice in about.notices:
         print(notice, file=sys.stderr)
+    if (
+        about.kind == "image"
+        and options.augment == "auto"
+        and options.data not in names_in("data.registry", "DATASETS")
+    ):
+        print(
+            "images are augmented only where you ask for it: --augment crop_flip shifts and mirrors them, which helps "
+            "with photographs, and hurts where left and right differ, as in text and digits.",
+            file=sys.stderr,
+        )
 
 
 def _describe(source: "DataSource", seed: int = 0) -> None:

@@ -24,16 +24,16 @@ class SettingError(CalmixError):
 
 
 class UnknownNameError(CalmixError):
-    """A name that is not in the list of known names."""
+    """A name that is not in the list of known names. more: a sentence to end with."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], more: str = "") -> None:
         known = list(known)
-        self._given = (kind, name, known)
+        self._given = (kind, name, known, more)
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
-        super().__init__(f"unknown {kind} {name!r}; {hint}")
+        super().__init__(f"unknown {kind} {name!r}; {hint}{more and ' '}{more}")
 
-    def __reduce__(self) -> tuple[type, tuple[str, str, list[str]]]:
+    def __reduce__(self) -> tuple[type, tuple[str, str, list[str], str]]:
         return type(self), self._given  # an error of a worker process travels as what it was made from
 
 

@@ -117,16 +117,17 @@ def check_task(task: str | None) -> None:
         raise UnknownNameError("task", task, TASKS)
 
 
-def target_of(columns: Sequence[str], target: str | None, drop: Collection[str], name: str) -> str:
-    """The column to predict, of the columns of the table `name`.
+def target_of(columns: Sequence[str], target: str | None, drop: Collection[str], name: str, sheets: str = "") -> str:
+    """The column to predict, of the columns of the table `name`. sheets: see `TableRead`.
 
     Raises:
         DataError: no target. UnknownNameError: no such column. SettingError: a target that is to be left out, too.
     """
     if target is None:
-        raise DataError(f"no target column was given for {name}; name one with --target: {listed(columns)}.")
+        known = f"name one with --target: {listed(columns)}.{sheets and ' '}{sheets}"
+        raise DataError(f"no target column was given for {name}; {known}")
     if target not in columns:
-        raise UnknownNameError("target column", target, columns)
+        raise UnknownNameError("target column", target, columns, sheets)
     if target in drop:
         raise SettingError(f"{target!r} is the target, and cannot be dropped; leave it out of --drop.")
     return target

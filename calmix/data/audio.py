@@ -22,7 +22,7 @@ from calmix.data.asked import AUDIO
 from calmix.data.folders import digest_of_files, last_change
 from calmix.data.given_rows import Field
 from calmix.data.goals import goal_of
-from calmix.data.labelled_files import LabelledFiles, files_in, labelled_files
+from calmix.data.labelled_files import LabelledFiles, class_of, files_in, labelled_files
 from calmix.data.mel import LogMel
 from calmix.data.new_rows import NewRows
 from calmix.data.splits import IN_MEMORY, About, Draw, Splits, listed
@@ -310,7 +310,7 @@ class AudioEncoding:
             raise ValueError("the encoding of the recordings does not fit the network")
 
     def _class_of(self, name: str) -> str | None:
-        return next((visible(folder) for folder in name.split("/")[:-1] if visible(folder) in self.classes), None)
+        return next((found for found in map(class_of, name.split("/")[:-1]) if found in self.classes), None)
 
     def _of_files(self, files: Sequence[tuple[Path, str]]) -> NewRows:
         headers = _of_each([path for path, _ in files], header_of)

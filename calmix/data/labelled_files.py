@@ -4,6 +4,7 @@ n files
 """
 
 import os
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,8 +18,8 @@ from calmix.data.splits import RowIds, listed
 from calmix.errors import DataError
 from calmix.reading import visible
 
-PARTS = {"train": "train", "training": "train", "test": "test", "val": "validation", "valid": "validation",
-         "validation": "validation"}  # fmt: skip
+PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test", "val": "validation",
+         "valid": "validation", "validation": "validation", "dev": "validation"}  # fmt: skip
 COLUMNS = ("file", "label", "split", "group")
 
 
@@ -88,13 +89,18 @@ def _by_folder(folder: Path, files: Sequence[str]) -> LabelledFiles:
     return LabelledFiles(
         folder,
         files,
-        np.array([visible(place[depth]) for place in places]),
+        np.array([class_of(place[depth]) for place in places]),
         np.arange(1, len(files) + 1),
         "file",
         f"Files are counted from 1, in the order of their names in {visible(folder.name)}.",
         f"the folders in {folder}",
         _given(parts),
     )
+
+
+def class_of(folder: str) -> str:
+    """The class that a folder is called after: systems write the same letters differently."""
+    return visible(unicodedata.normalize("NFC", folder))
 
 
 def _by_listing(folder: Path, files: Sequence[str], path: Path) -> LabelledFiles:

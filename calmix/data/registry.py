@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from calmix.data.asked import check_ready, check_task
+from calmix.data.asked import check_ready, check_task, target_of
 from calmix.data.bundled import breast_cancer, diabetes, wine
 from calmix.data.folders import digest_of_files
 from calmix.data.images import cifar10, digits, fashion_mnist
@@ -59,6 +59,7 @@ def path_splits(
     }
     options = {"task": task, "seed": seed, "train_size": train_size, "keep": keep, "drop": drop, "roles": roles}
     training = rows.pop("train")
+    target_of(list(training.frame), target, drop, name, tables["train"].sheets)
     splits = table_splits(training.frame, target, name=name, source=str(path), **options, rows=training, ready=rows)
     notices = (*(notice for table in tables.values() for notice in table.notices), *splits.about.notices)
     about = replace(splits.about, digest=" ".join(digest_of_files([file]) for file in files.values()), notices=notices)

@@ -6,16 +6,19 @@ puts it on axes. A `Drawing` binds the two to a name, and `write_page` makes fil
 
 import io
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 from matplotlib import style as rc_style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font_names
 from matplotlib.lines import Line2D
 
-from calmix.report.style import RC, Style
+from calmix.report.style import OTHER_LETTERS, RC, Style
 
 WIDTH = 4.2  # inches: text keeps its size on a phone, and two figures stand beside each other on a desk
 BEFORE, AFTER = "before temperature", "after temperature"
@@ -54,8 +57,12 @@ class Drawing:
     photo: bool = False
 
     def save(self, *formats: str) -> list[bytes]:
-        """The figure as files of these formats, `svg` or `png`; the same data give the same bytes."""
-        with rc_style.context(RC, after_reset=True):
+        """The figure as files of these formats, `svg` or `png`; the same data give the same bytes.
+
+        Letters that no installed font has are boxes; tables beside the figure show them.
+        """
+        with rc_style.context(RC | {"font.family": fonts()}, after_reset=True), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             figure = Figure((self.width, self.height), layout="constrained")
             self.paint(figure)
             layout = figure.get_layout_engine()
@@ -63,6 +70,13 @@ class Drawing:
             layout.execute(figure)  # once for all formats; `savefig` would draw the figure twice for each
             figure.set_layout_engine(None)
             return [_file(figure, format) for format in formats]
+
+
+@lru_cache(maxsize=1)
+def fonts() -> list[str]:
+    """DejaVu Sans, and what is installed of those that have the letters that it lacks."""
+    installed = set(get_font_names())
+    return [RC["font.family"], *(name for name in OTHER_LETTERS if name in installed)]
 
 
 def _file(figure: Figure, format: str) -> bytes:

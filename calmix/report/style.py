@@ -44,6 +44,14 @@ NAMED = {
     "k_mixup": Style("#777777", "X", _DOTTED),
 }
 
+# fonts for letters that DejaVu Sans lacks, by where they are found: everywhere, on macOS, on Windows
+OTHER_LETTERS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei",
+    "Droid Sans Fallback", "Noto Sans Devanagari", "Noto Sans Bengali", "Noto Sans Tamil", "Noto Sans Thai",
+    "Hiragino Sans", "PingFang SC", "Apple SD Gothic Neo", "Arial Unicode MS",
+    "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Nirmala UI", "Leelawadee UI",
+)  # fmt: skip
+
 # what is set while drawing, and nowhere else; labels are shown as they are: "$" begins no formula
 RC: dict[str, Any] = {
     "text.parse_math": False,

@@ -81,6 +81,20 @@ def test_parts_are_given_by_folders_above_the_classes(tmp_path: Path):
         AudioFolder(tmp_path).splits(Fold(0, 5))
 
 
+def test_folders_are_called_as_those_of_images_are(tmp_path: Path):
+    """Parts by their other names; and a class in the letters that a Mac writes in two signs."""
+    names = [
+        f"{part}/{name}/{k}.wav" for part in ("train", "dev", "testing") for name in ("n\u00f6", "jo") for k in range(6)
+    ]
+    names += ["train/no\u0308/7.wav"]
+    splits = load(str(folder_of(tmp_path, names)))
+    assert splits.about.classes == ("jo", "n\u00f6")
+    assert (len(splits.test), len(splits.validation)) == (12, 12)
+    rows = encoding_of(splits).read(tmp_path / "train", DETECTED)
+    assert rows.truth is not None
+    assert rows.truth.tolist().count("n\u00f6") == 7
+
+
 def test_a_class_may_be_called_test(tmp_path: Path):
     names = [f"{word}/{k}.wav" for word in ("test", "rest") for k in range(8)]
     assert load(str(folder_of(tmp_path, names))).about.classes == ("rest", "test")

@@ -14,7 +14,7 @@ from calmix.data.table.cells import numbers_of, tidy
 from calmix.data.table.files import read_table
 from calmix.data.table.marks import is_measured, is_number
 from calmix.data.table.text import first_row_is_data
-from calmix.errors import CalmixError, DataError, SettingError
+from calmix.errors import CalmixError, DataError, SettingError, UnknownNameError
 from tests.data.corpus import bases, cases, outcome
 from tests.fuzz import damage
 
@@ -183,6 +183,43 @@ def test_a_sheet_by_name(tmp_path: Path):
     assert list(read_table(path, TableFormat(sheet="two")).frame) == ["c", "b"]
     with pytest.raises(DataError, match="has no sheet 'three'; its sheets are 'one', 'two'"):
         read_table(path, TableFormat(sheet="three"))
+
+
+def test_a_sheet_of_remarks_before_a_table_with_a_title_and_empty_columns(tmp_path: Path):
+    """As people write sheets: what stands above is no header, although three of seven columns are empty."""
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.title = "remarks"
+    book.active["A1"], book.active["A2"] = "Rents", "made up"
+    sheet = book.create_sheet("rents")
+    sheet.append(["Rents in Cologne"])
+    sheet.append([])
+    sheet.append(["day", None, "rent", None, None, "area", "let"])
+    for day in range(1, 9):
+        sheet.append([f"{day:02}.03.2024", None, f"1.{day}00,50", None, None, f"{day}0,5", "yes" if day % 2 else "no"])
+    path = tmp_path / "t.xlsx"
+    book.save(path)
+    found = read_table(path)
+    assert list(found.frame) == ["day", "rent", "area", "let"]
+    assert found.frame["rent"].tolist() == [1000.5 + 100 * day for day in range(1, 9)]
+    assert found.numbers.tolist() == list(range(4, 12))
+    assert found.notices == (
+        "t.xlsx has 2 sheets; 'rents' is read, --sheet reads another.",
+        "t.xlsx was read with decimal commas, points between thousands.",
+        "what stands above the table is left out: 'Rents in Cologne'.",
+        "3 columns without name or cells left out.",
+    )
+    with pytest.raises(UnknownNameError, match=r"did you mean 'rent'\? t\.xlsx has 2 sheets; 'rents' is read"):
+        load(str(path), target="rents")
+
+
+def test_a_title_above_a_text_with_empty_columns(tmp_path: Path):
+    path = tmp_path / "t.csv"
+    rows = "".join(f"{k},,{k % 2},,,{k}.5\n" for k in range(2, 30))
+    path.write_text(f"Rents,,,,,\n,,,,,\nage,,let,,,rent\n{rows}")
+    found = read_table(path)
+    assert list(found.frame) == ["age", "let", "rent"]
+    assert len(found.frame) == 28
 
 
 # ------------------------------------------------------------------------------------------------- the options

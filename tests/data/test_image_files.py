@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 import calmix
+from calmix.cli import main
 from calmix.data import Folds, ImageFolder, read_source
 from calmix.data.image_files import cache as cache_module
 from calmix.data.image_files.cache import cached
@@ -574,9 +575,38 @@ def test_folders_that_are_no_classes_tell_no_truth(network: Path, tmp_path: Path
 def test_shards_are_predicted_with_their_truth(network: Path, tmp_path: Path):
     rows = load(network / "net").encoding.read(hub(tmp_path / "hub", ("dog", "cat")), DETECTED)
     assert rows.truth is not None
-    assert rows.truth.tolist()[:4] == ["dog", "cat"] * 2
+    truth = dict(zip(rows.names["file"], rows.truth.tolist(), strict=True))
+    assert [truth[f"data/test-00000-of-00001.parquet:{row}"] for row in range(3)] == ["cat", "dog", "dog"]
+    assert [truth[f"data/train-00001-of-00002.parquet:{row}"] for row in range(20)] == ["dog", "cat"] * 10
     assert isinstance(rows.x, Rows)
     assert tuple(rows.x.shape) == (43, 3, 8, 10)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        table([-1, -1], ("dog", "cat")),  # of a contest
+        table([0, None], ("dog", "cat")),
+        table([0, 1], ("wolf", "cat")),
+        table([0, 1], ("dog", "cat")).drop_columns(["label"]),
+        table([0, 1], fine=[3, 4], coarse=["dog", "cat"]).drop_columns(["label"]),
+    ],
+)
+def test_shards_that_tell_no_truth_are_predicted_all_the_same(network: Path, tmp_path: Path, labels: pa.Table):
+    (tmp_path / "hub").mkdir()
+    pq.write_table(labels, tmp_path / "hub" / "test-00000-of-00001.parquet")
+    rows = load(network / "net").encoding.read(tmp_path / "hub", DETECTED)
+    assert rows.truth is None
+    assert rows.names["file"] == ["test-00000-of-00001.parquet:0", "test-00000-of-00001.parquet:1"]
+    assert tuple(rows.x.shape) == (2, 3, 8, 10)
+
+
+def test_folders_that_systems_write_differently_tell_the_truth(tmp_path: Path):
+    """As a Mac packs them: caf\u00e9 in five characters."""
+    encoding = ImageEncoding((3, 8, 10), ("bar", "caf\u00e9"), (0.5,) * 3, (0.2,) * 3)
+    rows = encoding.read(folder(tmp_path / "new", ("cafe\u0301", "bar"), 2), DETECTED)
+    assert rows.truth is not None
+    assert rows.truth.tolist() == ["bar", "bar", "caf\u00e9", "caf\u00e9"]
 
 
 def test_places_slices_and_parts_of_images_are_those_of_a_tensor(network: Path):
@@ -631,3 +661,14 @@ def test_options_of_tables_are_refused_for_images_and_the_other_way_round(tmp_pa
     folder(tmp_path / "photos", ("fish",))
     with pytest.raises(DataError, match="there are 3 classes"):
         read_source(photos, task="binary").splits(0)
+
+
+def test_the_command_tells_of_augmentation_only_who_did_not_ask_for_any(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder(photos)
+    once = ["train", str(photos), "--method", "erm", "--epochs", "1", "--threads", "1", "--quiet"]
+    main([*once, "--out", str(tmp_path / "a")])
+    assert "--augment crop_flip shifts and mirrors" in capsys.readouterr().err
+    main([*once, "--augment", "crop", "--out", str(tmp_path / "b")])
+    assert "--augment" not in capsys.readouterr().err

@@ -14,7 +14,7 @@ from matplotlib.transforms import BboxBase
 
 from calmix.methods.table import METHODS
 from calmix.metrics import RowScores, reliability, score_rows, smooth_curve, smooth_ece
-from calmix.report.drawing import TOGETHER, panels, wrapped
+from calmix.report.drawing import TOGETHER, Drawing, fonts, panels, wrapped
 from calmix.report.figures.confidence import confidence_drawing, prepare_ood, prepare_right_wrong
 from calmix.report.figures.curves import Curve, Quantity, curves_drawing, draw_curve, prepare_risk
 from calmix.report.figures.predicted import Predicted, draw_predicted, predicted_drawing, prepare_predicted
@@ -354,3 +354,18 @@ def test_lines_of_methods_are_seen_on_white():
 
     looks = styles([*METHODS, *(f"{name}(alpha={alpha})" for name in METHODS for alpha in (0.1, 0.2, 2.0))])
     assert all(1.05 / (luminance(style.color) + 0.05) > 1.7 for style in looks.values())
+
+
+def test_names_in_any_script_are_drawn_without_a_word_of_the_drawing_library():
+    """Letters that no font here has are boxes; a Chinese name would be a warning, and so a failure, else."""
+    drawing = Drawing("name", "a name", [], 1.0, lambda figure: figure.subplots().set_title("船 кошка"))
+    [svg] = drawing.save("svg")
+    assert svg.startswith(b"<?xml")
+    assert fonts()[0] == "DejaVu Sans"
+
+
+def test_fonts_of_other_letters_stand_behind_the_first_where_they_are_installed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("calmix.report.drawing.get_font_names", lambda: ["Yu Gothic", "DejaVu Sans", "Fancy"])
+    fonts.cache_clear()
+    assert fonts() == ["DejaVu Sans", "Yu Gothic"]
+    fonts.cache_clear()

@@ -10,10 +10,12 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calmix.data.asked import SHARDS
 from calmix.data.image_files.found import PARTS, Found, stamp_of
@@ -31,19 +33,22 @@ def shards_in(folder: Path) -> list[Path]:
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
-def find_shards(root: Path, target: str | None, classes: Sequence[str] | None = None) -> Found:
+def find_shards(root: Path, target: str | None) -> Found:
     """The images of a folder of shards.
 
     Classes have the names that the library datasets wrote into the shards, or else are called after their values.
 
-    target: the column of classes, where there are several. classes: what they are called, where that is known.
+    target: the column of classes, where there are several.
 
     Raises:
         DataError: no column of images or of classes, or shards that cannot be read. UnknownNameError: no such column.
     """
-    paths = [root] if root.is_file() else shards_in(root)
+    paths = shards_in(root)
     by_part = _parts(root, paths)
-    image, label, names = _columns(paths[0], target)
+    schema = _schema(paths[0])
+    image, (label, names) = _image_column(paths[0], schema), _class_column(paths[0], schema, target)
+    if label == image:
+        raise SettingError(f"{label!r} is the column of images; give the column of classes as target.")
     notices: list[str] = []
     kept: list[tuple[Path, list[Any]]] = []
     given: dict[str, Any] = {}
@@ -61,13 +66,13 @@ def find_shards(root: Path, target: str | None, classes: Sequence[str] | None = 
             given[part] = np.arange(count, count + len(every))
         count += len(every)
     said = [_name(value, names) for _, some in kept for value in some]
-    known = list(classes or names or sorted(set(said), key=_in_order))
+    known = list(names or sorted(set(said), key=_in_order))
     unknown = sorted(set(said) - set(known))
     if unknown:
         raise DataError(
             f"{visible(str(root))} has classes that are not known: {listed(unknown)}; known: {listed(known)}."
         )
-    known = known if classes else [name for name in known if name in set(said)]
+    known = [name for name in known if name in set(said)]
     ids = {name: k for k, name in enumerate(known)}
     if len(known) < 2:
         raise DataError(f"{visible(str(root))} has one class, {listed(known)}, in {label!r}; give two or more.")
@@ -87,8 +92,40 @@ def find_shards(root: Path, target: str | None, classes: Sequence[str] | None = 
     )
 
 
+@dataclass(frozen=True, eq=False)
+class NewShards:
+    """Images in shards, to be predicted, as encoded bytes. truth: (N,) their classes, where all are told and known."""
+
+    names: Sequence[str]
+    images: Sequence[bytes]
+    truth: NDArray[Any] | None
+
+
+def new_shards(root: Path, classes: Sequence[str]) -> NewShards:
+    """The images of a folder of shards, whatever part they are of. classes: those that are known.
+
+    Raises:
+        DataError: no column of images, or shards that cannot be read.
+    """
+    paths = shards_in(root)
+    schema = _schema(paths[0])
+    image = _image_column(paths[0], schema)
+    names: list[str] = []
+    images: list[bytes] = []
+    for path in paths:
+        held = list(_images(path, image))
+        names += [f"{_called(path, root)}:{row}" for row in range(len(held))]
+        images += held
+    try:
+        label, called = _class_column(paths[0], schema, None)
+    except DataError:
+        return NewShards(names, images, None)
+    said = [_name(value, called) for path in paths for value in _values(path, label)]
+    return NewShards(names, images, np.array(said, object) if set(said) <= set(classes) else None)
+
+
 def _called(path: Path, root: Path) -> str:
-    return path.name if root.is_file() else path.relative_to(root).as_posix()
+    return path.relative_to(root).as_posix()
 
 
 def _parts(root: Path, paths: Sequence[Path]) -> Mapping[str, list[Path]]:
@@ -96,7 +133,7 @@ def _parts(root: Path, paths: Sequence[Path]) -> Mapping[str, list[Path]]:
     by_name = {name: part for part, names in PARTS.items() for name in names}
 
     def part_of(path: Path) -> str:
-        for text in (path.name, *reversed(path.relative_to(root).parts[:-1])) if path != root else (path.name,):
+        for text in (path.name, *reversed(path.relative_to(root).parts[:-1])):
             first = re.split(r"[-_.]", text.lower())[0]
             if first in by_name:
                 return by_name[first]
@@ -116,21 +153,29 @@ def _parts(root: Path, paths: Sequence[Path]) -> Mapping[str, list[Path]]:
     return found
 
 
-def _columns(path: Path, target: str | None) -> tuple[str, str, Sequence[str]]:
-    """The columns of images and of classes, and the names of classes where the shard tells them."""
-    import pyarrow as pa
-
-    schema = _schema(path)
+def _kinds(path: Path, schema: Any) -> Mapping[str, Mapping[str, Any]]:
+    """What the library datasets wrote of each column: of which type it is, and the names of classes."""
     raw = (schema.metadata or {}).get(b"huggingface", b"{}")
     with reading(path, _AGAIN):
         features = json.loads(raw).get("info", {}).get("features", {})
-    kinds = {name: feature.get("_type") for name, feature in features.items() if isinstance(feature, dict)}
-    images = [name for name, kind in kinds.items() if kind == "Image" and name in schema.names]
+    return {name: kind for name, kind in features.items() if isinstance(kind, dict) and name in schema.names}
+
+
+def _image_column(path: Path, schema: Any) -> str:
+    images = [name for name, kind in _kinds(path, schema).items() if kind.get("_type") == "Image"]
     images = images or [field.name for field in schema if _is_bytes(field.type)]
     if not images:
         raise DataError(f"{visible(str(path))} has no column of encoded images; its columns: {listed(schema.names)}.")
+    return images[0]
+
+
+def _class_column(path: Path, schema: Any, target: str | None) -> tuple[str, Sequence[str]]:
+    """The column of classes, and the names of classes where the shard tells them."""
+    import pyarrow as pa
+
+    kinds = _kinds(path, schema)
     if target is None:
-        labels = [name for name, kind in kinds.items() if kind == "ClassLabel" and name in schema.names]
+        labels = [name for name, kind in kinds.items() if kind.get("_type") == "ClassLabel"]
         labels = labels or [name for name in ("label", "labels", "class") if name in schema.names]
         others = [field.name for field in schema if pa.types.is_integer(field.type) or pa.types.is_string(field.type)]
         if len(labels) != 1:
@@ -141,10 +186,7 @@ def _columns(path: Path, target: str | None) -> tuple[str, str, Sequence[str]]:
         target = labels[0]
     elif target not in schema.names:
         raise UnknownNameError("target column", target, schema.names)
-    if target in images:
-        raise SettingError(f"{target!r} is the column of images; give the column of classes as target.")
-    names = features.get(target, {}).get("names", []) if isinstance(features.get(target), dict) else []
-    return images[0], str(target), [str(name) for name in names]
+    return target, [str(name) for name in kinds.get(target, {}).get("names", [])]
 
 
 def _is_bytes(kind: Any) -> bool:

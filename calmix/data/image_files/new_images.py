@@ -4,6 +4,7 @@ n images of C channels, H x W pixels
 """
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from torch import Tensor
 from calmix.data.asked import has_shards
 from calmix.data.image_files.decode import Source, pixels
 from calmix.data.image_files.found import Listing, folders_in, list_images, parts_of
-from calmix.data.image_files.hub import find_shards
+from calmix.data.image_files.hub import new_shards
 from calmix.data.new_rows import NewRows
 from calmix.data.table.format import DETECTED, TableFormat
 from calmix.errors import DataError, SettingError
@@ -57,9 +58,8 @@ class ImageEncoding:
         if format != DETECTED:
             raise SettingError(f"{format!r} is for tables, and this network takes images: leave it out.")
         if path.is_dir() and has_shards(path):
-            found = find_shards(path, None, self.image_classes)
-            truth = np.array([self.image_classes[k] for k in found.labels], object)
-            return NewRows(self._rows(list(found.read())), {"file": list(map(visible, found.names))}, truth)
+            found = new_shards(path, self.image_classes)
+            return NewRows(self._rows(found.images), {"file": list(map(visible, found.names))}, found.truth)
         if not path.is_dir():
             return NewRows(self._rows([path]), {"file": [visible(str(path))]})
         listing = Listing()
@@ -82,6 +82,7 @@ class ImageEncoding:
         """What the folders say, where all are called after classes; folders of parts may stand above them."""
         folders = folders_in(path)
         depth = 0 if parts_of(folders) is None else 1
+        names = [unicodedata.normalize("NFC", name) for name in names]  # as classes are called
         said = [name.split("/")[depth] if name.count("/") > depth else None for name in names]
         return np.array(said, object) if set(said) <= set(self.image_classes) else None
 

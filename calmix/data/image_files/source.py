@@ -17,11 +17,6 @@ from calmix.data.whole import Whole
 from calmix.errors import DataError, SettingError
 from calmix.reprs import shown
 
-AUGMENT = (
-    "images are augmented only where you ask for it: --augment crop_flip shifts and mirrors them, which helps with "
-    "photographs, and hurts where left and right differ, as in text and digits."
-)
-
 
 @dataclass(frozen=True, repr=False)
 class ImageFolder:
@@ -91,7 +86,7 @@ class ImageFolder:
             natural=False,
             source=str(self.path),
             digest=known.digest,
-            notices=(*found.notices, *scaled, AUGMENT),
+            notices=(*found.notices, *scaled),
         )
         return Whole(
             x=StoredRows(file, known.shape, "uint8", np.arange(known.rows), loaders=loaders()),

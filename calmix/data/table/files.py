@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -43,6 +43,7 @@ class TableRead:
     numbers: NDArray[np.int64]
     unit: Literal["line", "row"]
     notices: tuple[str, ...] = ()
+    sheets: str = ""  # of which of several sheets this is, in a sentence, where nobody asked for one
 
 
 def read_table(path: Path, format: TableFormat = DETECTED) -> TableRead:
@@ -86,7 +87,9 @@ def _read(path: Path, modified: int, format: TableFormat) -> TableRead:
     if kind in ARROWS and content is None:
         return _spelled(path, _read_arrow(path, kind), [], None, format)
     if kind in SHEETS and content is None:
-        return _spelled(path, *_read_excel(path, format), format)
+        rows, sheets = _read_excel(path, format)
+        found = _spelled(path, *_of_rows(path, rows, format), format)
+        return replace(found, notices=(*filter(None, [sheets]), *found.notices), sheets=sheets)
     if kind in OLD:
         raise DataError(f"{path} is of a type that calmix does not read ({kind}); save it as {OLD[kind]}.")
     raise DataError(f"{path} is of an unknown type; give a {TYPES}.")
@@ -198,7 +201,8 @@ def _typed(path: Path, columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     return pd.DataFrame(frame)
 
 
-def _read_excel(path: Path, format: TableFormat) -> tuple[pd.DataFrame, list[str], NDArray[np.int64]]:
+def _read_excel(path: Path, format: TableFormat) -> tuple[list[list[Any]], str]:
+    """The rows of the sheet that is asked for, or of the first that holds a table; and what to say of the sheets."""
     remedy = "save it anew as .xlsx, or as CSV"
     try:
         import openpyxl  # pyright: ignore[reportMissingModuleSource]
@@ -214,25 +218,31 @@ def _read_excel(path: Path, format: TableFormat) -> tuple[pd.DataFrame, list[str
         sheets = {sheet.title: sheet for sheet in book.worksheets}
         if format.sheet is not None and format.sheet not in sheets:
             raise DataError(f"{path} has no sheet {format.sheet!r}; its sheets are {listed(sheets)}.")
-        notices = []
-        rows: list[list[Any]] = []
+        found: dict[str, list[list[Any]]] = {}
         for title in sheets if format.sheet is None else [format.sheet]:
             sheets[title].reset_dimensions()  # which some programs write wrongly
-            rows = [list(row) for row in sheets[title].iter_rows(values_only=True)]
-            if any(cell is not None for row in rows for cell in row):
-                if len(sheets) > 1 and format.sheet is None:
-                    notices.append(f"{path.name} has {len(sheets)} sheets; {title!r} is read, --sheet reads another.")
+            rows = sheets[title].iter_rows(values_only=True)
+            found[title] = [[None if _is_blank(cell) else cell for cell in row] for row in rows]
+            if _is_table(found[title]):
                 break
-    return _of_rows(path, rows, format, notices)
+    tables = [title for title, rows in found.items() if _is_table(rows)]
+    others = [title for title, rows in found.items() if any(cell is not None for row in rows for cell in row)]
+    title = [*tables, *others, *found][0]
+    several = len(sheets) > 1 and format.sheet is None
+    return found[title], f"{path.name} has {len(sheets)} sheets; {title!r} is read, --sheet reads another." * several
+
+
+def _is_table(rows: Sequence[Sequence[Any]]) -> bool:
+    """Whether two rows or more have two cells or more, as remarks have not."""
+    return sum(sum(cell is not None for cell in row) > 1 for row in rows) > 1
 
 
 def _of_rows(
-    path: Path, rows: Sequence[Sequence[Any]], format: TableFormat, notices: list[str]
+    path: Path, rows: Sequence[list[Any]], format: TableFormat
 ) -> tuple[pd.DataFrame, list[str], NDArray[np.int64]]:
     """The table within the rows of a sheet, what to tell of it, and which row of the sheet each of its rows is."""
-    kept = [[None if _is_blank(cell) else cell for cell in row] for row in rows]
-    width = max((place + 1 for row in kept for place, cell in enumerate(row) if cell is not None), default=0)
-    kept = [(row + [None] * width)[:width] for row in kept]
+    width = max((place + 1 for row in rows for place, cell in enumerate(row) if cell is not None), default=0)
+    kept = [(row + [None] * width)[:width] for row in rows]
     while kept and all(cell is None for cell in kept[-1]):
         kept.pop()
     if not kept:
@@ -245,7 +255,9 @@ def _of_rows(
     columns = {name: [row[place] for row in body] for place, name in enumerate(shape.names)}
     unused = [name for name, cells in columns.items() if name.startswith("Unnamed: ") and all(c is None for c in cells)]
     used = {name: cells for name, cells in columns.items() if name not in unused or len(unused) == len(columns)}
-    return _typed(path, used), [*notices, *shape.notices], np.array(places, np.int64) + 1
+    count = len(columns) - len(used)
+    told = [f"{count} column{'s' * (count > 1)} without name or cells left out."] if count else []
+    return _typed(path, used), [*shape.notices, *told], np.array(places, np.int64) + 1
 
 
 def _is_blank(cell: Any) -> bool:

@@ -361,11 +361,15 @@ def check_unique(path: Path, names: Iterable[str]) -> None:
 
 
 def _preamble(head: Sequence[Sequence[str]], filled: Sequence[int], width: int) -> int:
-    """How many rows stand above the header: sparse ones, if a full row that is a header follows."""
+    """How many rows stand above the header: sparse ones, if a full row that is a header follows.
+
+    Columns that are empty in all rows make no row sparse.
+    """
+    full = sum(any(map(str.strip, column)) for column in zip(*(row for row in head if len(row) == width), strict=True))
     start = 0
-    while start < len(head) - 1 and start < 20 and filled[start] <= max(1, width // 2) and filled[start] < width:
+    while start < len(head) - 1 and start < 20 and filled[start] <= max(1, full // 2) and filled[start] < full:
         start += 1
-    if not start or len(head[start]) != width or filled[start] < width - 1:
+    if not start or len(head[start]) != width or filled[start] < full - 1:
         return 0
     body = [row for row in head[start + 1 :] if len(row) == width]
     return start if body and first_row_is_data(head[start], body) is False else 0
@@ -397,7 +401,8 @@ def _shown(cells: Sequence[str]) -> str:
 
 
 def _shown_rows(rows: Sequence[Sequence[str]]) -> str:
-    return listed([" ".join(cell.strip() for cell in row if cell.strip())[:60] for row in rows], at_most=2)
+    said = [" ".join(cell.strip() for cell in row if cell.strip())[:60] for row in rows]
+    return listed([*filter(None, said)], at_most=2)
 
 
 # ------------------------------------------------------------------------------------------------------ all together

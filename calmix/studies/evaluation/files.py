@@ -54,6 +54,7 @@ OTHER_NAMES = {
     "target": "targets", "var": "variance", "human_label": "human_labels", "votes": "human_labels",
 }  # fmt: skip
 IGNORED = ("temperature", "rows")  # `calmix compare` notes them beside the predictions
+PREDICTED = ("file", "answer", "set", "low", "high")  # `calmix predict` has them beside the predictions
 CALIBRATION, OOD = "calibration_", "ood_"
 OUTSIDE = "outside_"  # as calmix 0.1.0 called it
 NAME = re.compile(
@@ -180,7 +181,7 @@ def _table(path: Path, format: TableFormat, given: Columns) -> _File:
     frame, others = renamed(table.frame, given, path)
     wide: dict[str, dict[str, NDArray]] = {}
     for name in map(str, frame.columns):
-        if name.startswith("Unnamed:"):  # the index that pandas writes
+        if name.startswith("Unnamed:") or name in PREDICTED:  # the first is the index that pandas writes
             continue
         parsed = _parsed(name, path)
         if parsed is None:

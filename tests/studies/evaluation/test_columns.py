@@ -141,6 +141,11 @@ def test_bad_options_become_advice(tmp_path: Path):
         read(tmp_path / "test.npz", label="labels")
 
 
+def test_what_calmix_predict_writes_beside_the_predictions_is_no_surprise(tmp_path: Path):
+    path = table(tmp_path, file="a.jpg", probs_no=1 - P, probs_yes=P, answer="yes", set="yes; no", label=YES)
+    assert read_given(path).notices == ()
+
+
 def test_the_command_takes_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     certain = np.where(np.arange(60) == 0, 1e-18, P)
     path = table(tmp_path, row=np.arange(60), score=certain, outcome=np.where(np.arange(60) == 0, "yes", YES))
