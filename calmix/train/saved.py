@@ -254,7 +254,8 @@ def load(folder: Path | str, model: ModelFactory | None = None) -> Predictor:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip().rstrip(".")
         made = saved.model if model is None else name_of(model)
-        raise SettingError(f"the weights in {folder} are not those of {made} ({reason}).") from None
+        named = "" if made == saved.model else f"; the network was made by {saved.model}: name that"
+        raise SettingError(f"the weights in {folder} are not those of {made} ({reason}){named}.") from None
     if "scores" not in scores or not scores["scores"].is_floating_point() or scores["scores"].ndim != _rank(saved):
         raise DataError(f"{folder / CALIBRATION} is damaged (it holds no scores that fit); {ANEW}.")
     return Predictor(saved, network.eval(), scores["scores"])

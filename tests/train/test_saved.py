@@ -180,7 +180,7 @@ def test_a_network_of_ones_own_needs_its_factory_again(tmp_path: Path):
     with pytest.raises(SettingError, match="made by own, which is none of calmix's own: name it again"):
         load(tmp_path)
     assert load(tmp_path, own).predict(FRAME).shape == (N,)
-    with pytest.raises(SettingError, match="are not those of <lambda>"):
+    with pytest.raises(SettingError, match=r"are not those of <lambda> \(.*\); the network was made by own: name that"):
         load(tmp_path, lambda shape, outputs: MLP(shape[0], outputs))
 
 
