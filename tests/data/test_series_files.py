@@ -88,6 +88,7 @@ def test_a_folder_of_two_files_has_its_test_part(tmp_path: Path):
     assert len(splits.train) + len(splits.validation) + len(splits.calibration) == N
     assert splits.given is not None
     assert splits.given.tested.tolist() == list(range(6, 18))
+    assert (np.diff(splits.given.numbers) > 0).all()  # those of the training file follow
     rows = encoding_of(splits).read(tmp_path / "A", DETECTED)
     assert torch.equal(rows.x[:], splits.test.x)
     assert rows.truth is not None
