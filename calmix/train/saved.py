@@ -27,6 +27,7 @@ from calmix.data.audio import AudioEncoding
 from calmix.data.image_files.new_images import ImageEncoding
 from calmix.data.new_rows import NewRows, RowEncoding
 from calmix.data.series_files import SeriesEncoding
+from calmix.data.table.format import DETECTED
 from calmix.data.table.new_rows import TableEncoding
 from calmix.errors import DataError, SettingError
 from calmix.models import MODELS, ModelFactory, build, name_of, read_model
@@ -119,7 +120,8 @@ class Predictor:
     """A trained network that takes rows as they were in training, and says calibrated probabilities.
 
     rows: of a table, a DataFrame with the columns that the network was trained on, or what pandas makes one of (a list
-    of mappings, a mapping of columns). Other columns are not looked at.
+    of mappings, a mapping of columns). Other columns are not looked at. Of other data, arrays or files as in training.
+    Of any, the path of a file or folder, which is read as `calmix predict` reads it.
     """
 
     saved: Saved
@@ -133,11 +135,11 @@ class Predictor:
             SettingError: the network predicts numbers, not classes.
             DataError: a column is missing, or holds other things than in training.
         """
-        return self.probs(self.outputs(self.encoding(rows)), self.saved.temperature or 1.0).numpy()
+        return self.probs(self._outputs_of(rows), self.saved.temperature or 1.0).numpy()
 
     def predict(self, rows: Any) -> NDArray[Any]:
         """(n,) names of the most probable classes; of a regression (n,) or (n, d) values in the unit of the target."""
-        outputs = self.outputs(self.encoding(rows))
+        outputs = self._outputs_of(rows)
         if self.saved.task == "regression":
             return self.values(outputs).numpy()
         return np.array(self.saved.classes)[class_logits(outputs).argmax(1).numpy()]
@@ -148,11 +150,11 @@ class Predictor:
         Adaptive sets of the probabilities before temperature, which no calibration row has touched; see
         `calmix.posthoc.fit_adaptive_sets` for what is guaranteed.
         """
-        return self.sets(self.outputs(self.encoding(rows)), alpha)
+        return self.sets(self._outputs_of(rows), alpha)
 
     def predict_interval(self, rows: Any, alpha: float = 0.1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Lower and upper ends of intervals that hold the true value with probability 1 - alpha, as `predict`."""
-        low, high = self.interval(self.outputs(self.encoding(rows)), alpha)
+        low, high = self.interval(self._outputs_of(rows), alpha)
         return low.numpy(), high.numpy()
 
     @property
@@ -171,6 +173,10 @@ class Predictor:
         if count == 0:
             raise DataError("there are no rows; give one or more.")
         return predict(self.network, Split(rows.x, torch.zeros(count)))
+
+    def _outputs_of(self, rows: Any) -> Tensor:
+        is_path = isinstance(rows, str | Path)
+        return self.outputs(self.encoding.read(Path(rows), DETECTED) if is_path else self.encoding(rows))
 
     def sets(self, outputs: Tensor, alpha: float) -> list[tuple[str, ...]]:
         """`predict_set` of a network's outputs."""
@@ -258,7 +264,8 @@ def load(folder: Path | str, model: ModelFactory | None = None) -> Predictor:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip().rstrip(".")
         made = saved.model if model is None else name_of(model)
-        raise SettingError(f"the weights in {folder} are not those of {made} ({reason}).") from None
+        named = "" if made == saved.model else f"; the network was made by {saved.model}: name that"
+        raise SettingError(f"the weights in {folder} are not those of {made} ({reason}){named}.") from None
     if "scores" not in scores or not scores["scores"].is_floating_point() or scores["scores"].ndim != _rank(saved):
         raise DataError(f"{folder / CALIBRATION} is damaged (it holds no scores that fit); {ANEW}.")
     return Predictor(saved, network.eval(), scores["scores"])

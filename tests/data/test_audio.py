@@ -163,7 +163,7 @@ WRONG_TABLES = {
     ),
     "a file twice": ([(FLAT[0], "0"), (FLAT[0], "1")], ("file", "label"), "lists '0_a_0.wav' twice"),
     "an empty label": ([(FLAT[0], "a"), (FLAT[1], "")], ("file", "label"), "line 3 has no label"),
-    "a split": ([(FLAT[0], "0", "dev"), (FLAT[1], "1", "")], ("file", "label", "split"), "line 2 has the split 'dev'"),
+    "a split": ([(FLAT[0], "0", "new"), (FLAT[1], "1", "")], ("file", "label", "split"), "line 2 has the split 'new'"),
     "a group in two splits": (
         [(FLAT[0], "0", "test", "x"), (FLAT[1], "1", "", "x")],
         ("file", "label", "split", "group"),

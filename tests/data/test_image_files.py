@@ -22,7 +22,7 @@ from calmix.cli import main
 from calmix.data import Folds, ImageFolder, read_source
 from calmix.data.image_files import cache as cache_module
 from calmix.data.image_files.cache import cached
-from calmix.data.image_files.decode import pixels
+from calmix.data.image_files.decode import look, pixels
 from calmix.data.image_files.find import find
 from calmix.data.image_files.found import find_images
 from calmix.data.image_files.new_images import ImageEncoding, ImageRows
@@ -205,16 +205,24 @@ def test_images_of_every_mode_become_bytes(tmp_path: Path):
     assert (decoded(tmp_path / "dot.png", (3, 5, 5)) == 77).all()
 
 
-def test_an_image_stands_upright_as_its_camera_says(tmp_path: Path):
+TURNS = Image.Transpose
+LAID = {  # EXIF orientation -> how the upright image is laid down for it
+    1: (), 2: (TURNS.FLIP_LEFT_RIGHT,), 3: (TURNS.ROTATE_180,), 4: (TURNS.FLIP_TOP_BOTTOM,), 5: (TURNS.TRANSPOSE,),
+    6: (TURNS.ROTATE_90,), 7: (TURNS.TRANSVERSE,), 8: (TURNS.ROTATE_270,),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("orientation", LAID)
+def test_an_image_stands_upright_as_its_camera_says(tmp_path: Path, orientation: int):
     upright = soft(16, 24)
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
-    lying = Image.fromarray(upright).transpose(Image.Transpose.ROTATE_90)
+    exif[0x0112] = orientation
+    lying = Image.fromarray(upright)
+    for turn in LAID[orientation]:
+        lying = lying.transpose(turn)
     lying.save(tmp_path / "photo.png", exif=exif)
+    assert look(tmp_path / "photo.png").size == (16, 24)
     assert (decoded(tmp_path / "photo.png", (3, 16, 24)).transpose(1, 2, 0) == upright).all()
-    root = folder(tmp_path / "photos", each=2, size=(16, 24))
-    shutil.copy(tmp_path / "photo.png", root / "cat")
-    assert cached(find_images(root), None)[1].shape == (3, 16, 24)
 
 
 @pytest.mark.parametrize("size", [(90, 60), (60, 90), (300, 200)])
@@ -376,6 +384,15 @@ def test_a_cache_that_cannot_be_written_is_a_sentence(tmp_path: Path, monkeypatc
     monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, 0))
     with pytest.raises(DataError, match=r"has room for 0.0 GB; set CALMIX_CACHE"):
         cached(find_images(root), None)
+
+
+def test_a_change_of_any_file_is_another_stamp(photos: Path):
+    folder(photos, each=3)
+    stamps = {find_images(photos).stamp}
+    for path in photos.rglob("*.png"):
+        os.utime(path, ns=(1, 1))
+        stamps.add(find_images(photos).stamp)
+    assert len(stamps) == 1 + 6
 
 
 def test_a_file_that_is_added_is_seen_by_the_same_source(tmp_path: Path):

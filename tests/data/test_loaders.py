@@ -130,6 +130,13 @@ def test_a_set_that_does_not_fit_into_memory_gives_the_same_splits(x: Tensor, wo
     assert ours.about.kind == theirs.about.kind
 
 
+def test_a_constant_column_that_does_not_fit_into_memory_is_zero(streamed: None):
+    x = torch.cat([VECTORS, torch.full((N, 1), 0.1)], 1)
+    train = as_source(TensorDataset(x, Y)).splits(0).train.x
+    assert train[:, 4].abs().max() < 1e-5
+    assert train[:, :4].std(0, correction=0).sub(1).abs().max() < 1e-4
+
+
 def test_a_set_that_fits_is_read_once():
     dataset = Listing()
     source = as_source(dataset)

@@ -88,6 +88,7 @@ def test_a_folder_of_two_files_has_its_test_part(tmp_path: Path):
     assert len(splits.train) + len(splits.validation) + len(splits.calibration) == N
     assert splits.given is not None
     assert splits.given.tested.tolist() == list(range(6, 18))
+    assert (np.diff(splits.given.numbers) > 0).all()  # those of the training file follow
     rows = encoding_of(splits).read(tmp_path / "A", DETECTED)
     assert torch.equal(rows.x[:], splits.test.x)
     assert rows.truth is not None
@@ -177,6 +178,9 @@ def test_dates_order_steps(tmp_path: Path):
     dated = frame.assign(when=[days[t] for t in frame.when])
     one, other = (long_source(tmp_path / "l.csv", each).splits(0).test.x for each in (frame, dated))
     assert torch.equal(one, other)
+    hours = pd.date_range("2026-03-28 23:30", periods=T, freq="h", tz="UTC").tz_convert("Europe/Berlin")  # 01:30, 03:30
+    dated = frame.assign(when=[hours[t].isoformat() for t in frame.when])
+    assert torch.equal(one, long_source(tmp_path / "l.csv", dated).splits(0).test.x)
     wrong = frame.assign(when=[f"step {t}" for t in frame.when])
     with pytest.raises(DataError, match="'when' holds neither numbers nor dates"):
         long_source(tmp_path / "l.csv", wrong).splits(0)

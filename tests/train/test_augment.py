@@ -84,6 +84,16 @@ def test_what_a_batch_becomes_follows_from_the_generator_and_differs_by_image():
     assert pixels.max() < 1 + 1e-5
 
 
+def test_randaugment_changes_pixels_whatever_they_are_standardised_by():
+    mean, std = (0.2, 0.5, 0.6), (0.1, 0.3, 0.4)
+    middle, spread = (torch.tensor(values).view(3, 1, 1) for values in (mean, std))
+    pixels = tensor(SOFT).expand(100, -1, -1, -1)
+    plain = RandAugment((0.0,) * 3, (1.0,) * 3)(pixels, torch.Generator().manual_seed(3))
+    standardised = RandAugment(mean, std)((pixels - middle) / spread, torch.Generator().manual_seed(3))
+    difference = (standardised * spread + middle - plain).abs()  # larger where rounding moves a pixel over an edge
+    assert difference.mean() < 1e-4
+
+
 def test_names_stand_for_augmentations():
     assert augmentation("auto", NATURAL) is crop_and_flip
     assert augmentation("auto", PLAIN) is None

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import calmix
-from calmix.data import NamedSet
+from calmix.data import NamedSet, as_source
 from calmix.data.sources import Frame
 from calmix.data.splits import draw_parts
 from calmix.errors import DataError, SettingError
@@ -118,6 +118,26 @@ def test_the_table_of_predictions_is_what_evaluate_reads(classes: Path, numbers:
     assert calmix.evaluate(read_given(tmp_path / "n.csv")).value("rmse") == pytest.approx(np.sqrt((off**2).mean()))
 
 
+def test_a_path_in_place_of_rows_is_read_as_the_command_reads_it(classes: Path, numbers: Path, tmp_path: Path):
+    FRAME.to_csv(tmp_path / "t.csv", index=False, sep=";")
+    predictor, path = load(classes), tmp_path / "t.csv"
+    np.testing.assert_allclose(predictor.predict_proba(str(path)), predictor.predict_proba(FRAME))
+    assert predictor.predict(path).tolist() == predictor.predict(FRAME).tolist()
+    assert predictor.predict_set(path) == predictor.predict_set(FRAME)
+    NUMBERS.to_csv(tmp_path / "n.csv", index=False)
+    low, high = load(numbers).predict_interval(tmp_path / "n.csv")
+    expected = load(numbers).predict_interval(NUMBERS)
+    np.testing.assert_allclose((low, high), expected)
+
+
+def test_an_array_file_in_place_of_rows(tmp_path: Path):
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    np.savez(tmp_path / "x.npz", x=x)
+    train_and_keep(Recipe(as_source((x, (x[:, 0] > 0).astype(int))), "erm", calmix.erm(), settings=SETTINGS), tmp_path)
+    predictor = load(tmp_path)
+    np.testing.assert_array_equal(predictor.predict_proba(tmp_path / "x.npz"), predictor.predict_proba(x))
+
+
 def test_several_values_have_an_interval_each(tmp_path: Path):
     x = torch.randn(80, 3, generator=torch.Generator().manual_seed(0))
     data = calmix.data.as_source((x, torch.stack([x[:, 0], 100 * x[:, 1] + 7], 1)))
@@ -160,7 +180,7 @@ def test_a_network_of_ones_own_needs_its_factory_again(tmp_path: Path):
     with pytest.raises(SettingError, match="made by own, which is none of calmix's own: name it again"):
         load(tmp_path)
     assert load(tmp_path, own).predict(FRAME).shape == (N,)
-    with pytest.raises(SettingError, match="are not those of <lambda>"):
+    with pytest.raises(SettingError, match=r"are not those of <lambda> \(.*\); the network was made by own: name that"):
         load(tmp_path, lambda shape, outputs: MLP(shape[0], outputs))
 
 
