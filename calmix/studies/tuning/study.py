@@ -1,0 +1,424 @@
+"""Settings of methods and of their training, chosen by an honest search.
+
+    OUT/runs/SLUG-N-seed0.json       one training of the search: trial N of a method, judged on rows to choose by
+    OUT/runs/default-seed5.json      one of the last trainings, and its test predictions in OUT/predictions
+    OUT/tuning.json, results.csv     see `calmix.studies.tuning.outcome`
+    OUT/report.html, figures/        drawn from the above
+
+Finished trainings in files are all that a search remembers: it goes on by asking for the same trials again.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+
+from calmix.data import DataSource, as_source
+from calmix.engines import Tick, carry_out, default_workers
+from calmix.errors import DataError, SettingError
+from calmix.models import ModelFactory
+from calmix.posthoc import CalibrationLogits
+from calmix.posthoc.temperature import cross_fitted_nll
+from calmix.reading import read_json, typed
+from calmix.results.files import (
+    NamedArrays,
+    check_labels,
+    hold_folder,
+    refuse_finished,
+    refuse_other_run,
+    refuse_others,
+    write_json,
+)
+from calmix.results.records import Failure, Record, read_predictions, read_record, save_record, write_record
+from calmix.studies.tuning.decision import Gain, gain_of, row_losses
+from calmix.studies.tuning.defaults import DEFAULT_BUDGET, DEFAULT_FRESH, DEFAULT_METHODS, SAMPLERS, check_search
+from calmix.studies.tuning.families import PLAIN as PLAIN_FAMILY
+from calmix.studies.tuning.families import Family, Maker, families_of, family_of
+from calmix.studies.tuning.outcome import CHOSEN, DEFAULT, PLAIN, Outcome, write_outcome
+from calmix.studies.tuning.points import STARTUP, check_sampler, shared_settings
+from calmix.studies.tuning.rows import OneTest, Untested
+from calmix.studies.tuning.search import RUNGS, Plan, search
+from calmix.studies.tuning.trials import Trial, TrialRun, best_of, chosen_of
+from calmix.studies.tuning.tuned import Tuned
+from calmix.train import Checkpoints, Recipe, TrainingSettings
+from calmix.train.cost import counted_cost
+from calmix.train.recipe import facts_of
+from calmix.train.running import try_step
+
+FIRST_FRESH = RUNGS[-1]  # the first seed that no search uses
+_WORTH_PROCESSES = 60.0  # seconds of training in one process, above which several are started
+_CHOICE, _SCALED = "validation", "validation/scaled"  # conditions of the records of a search
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What to search: families of methods, on one source, with one network.
+
+    settings: of the first trial of every method, and the middle of what is searched; the first family with them is the
+    default, which the chosen settings must beat. budget: in plain trainings of these settings; or minutes. fresh: seeds
+    of the last trainings. learning: whether later options are proposed by TPE.
+    """
+
+    data: OneTest
+    families: tuple[Family, ...]
+    model: ModelFactory | None = None
+    settings: TrainingSettings = field(default_factory=TrainingSettings)
+    budget: float | None = None
+    minutes: float | None = None
+    fresh: int = DEFAULT_FRESH
+    seed: int = 0
+    learning: bool = True
+
+    def __post_init__(self) -> None:
+        if (self.budget is None) == (self.minutes is None):
+            raise SettingError("give a budget in trainings, or in minutes, and not both.")
+        check_search(SAMPLERS[0], self.fresh)
+        check_labels([family.name for family in self.families])
+
+    @property
+    def regression(self) -> bool:
+        return self.data.splits(0).about.task == "regression"
+
+    @cached_property
+    def costs(self) -> dict[str, float]:
+        """Of a training step of each method, in plain ones, as operations are counted: the same everywhere."""
+        firsts = [self.recipe(Trial(family.name, 0, {}, family.name, self.settings, 1.0)) for family in self.families]
+        return {family.name: counted_cost(recipe) for family, recipe in zip(self.families, firsts, strict=True)}
+
+    def recipe(self, trial: Trial, seed: int = 0) -> Recipe:
+        """A training of the search, which cannot see a test row."""
+        return self._recipe(trial, Untested(self.data), trial.label, seed)
+
+    def last_recipe(self, trial: Trial, name: str, number: int) -> Recipe:
+        """One of the last trainings, with a fresh seed."""
+        return self._recipe(trial, self.data, name, FIRST_FRESH + number)
+
+    def _recipe(self, trial: Trial, data: DataSource, label: str, seed: int) -> Recipe:
+        [family] = (family for family in self.families if family.name == trial.family)
+        method = family.method(trial.options, trial.settings.epochs)
+        return Recipe(data, label, method, self.model, trial.settings, seed)
+
+    def check(self) -> None:
+        """Raise a CalmixError where data, network, methods or budget do not fit together; no test row is looked at."""
+        for family in self.families:
+            try_step(self.recipe(Trial(family.name, 0, {}, family.name, self.settings, 1.0)))
+        if self.budget is not None:
+            plan = Plan(self.budget, self.costs)
+            many = shared_settings(self.settings, 2 * STARTUP, self.seed)
+            if self.learning and any(
+                family.space and plan.trials(family.name, many) > STARTUP for family in self.families
+            ):
+                check_sampler("tpe")
+        elif self.learning:
+            check_sampler("tpe")
+
+    @property
+    def trainings(self) -> int:
+        """At most how many there are, the last ones included; of minutes a guess."""
+        budget = self.budget or DEFAULT_BUDGET
+        searched = sum(budget / len(self.costs) / cost for cost in self.costs.values())
+        return round(searched) + 3 * self.fresh
+
+
+def tune(
+    data: Any,
+    methods: Sequence[Maker | Family] | None = None,
+    *,
+    budget: float | None = None,
+    minutes: float | None = None,
+    model: ModelFactory | None = None,
+    target: str | None = None,
+    settings: TrainingSettings | None = None,
+    fresh: int = DEFAULT_FRESH,
+    seed: int = 0,
+    search: str = "tpe",
+    out: Path | str | None = None,
+    resume: bool = False,
+    workers: int = 1,
+) -> Tuned:
+    """Search the options of methods and the settings of their training, and test what was chosen, once.
+
+    Every method has the same budget of training cost, plain training too, and meets the same learning rates, weight
+    decays and numbers of epochs. Trials are judged on rows that are neither trained on nor tested, by the NLL after a
+    cross-fitted temperature, or by the RMSE; the better third of a method's trials is trained with 3 seeds, the better
+    third of these with 5. Then the default, which is the first method as it is, and the best of all are trained with
+    fresh seeds and tested; the default stays unless the gain exceeds one standard error.
+
+    Args:
+        data, model, target: as in `calmix.compare`. One test split is drawn from `seed` and stays the same.
+        methods: functions of calmix, such as `calmix.sk_mixup`, or a `Family` with ranges of your own; None: Similarity
+            Kernel Mixup, plain training and Mixup.
+        budget: of the search, in plain trainings with `settings` (60, unless given); the last trainings come on top.
+        minutes: instead, about how long it may all take here.
+        settings: those of the default, and the middle of what is searched.
+        fresh: seeds of the last trainings.
+        search: `tpe`, which learns from a method's first eight trials and needs Optuna for more, or `quasi-random`.
+        out, resume, workers: as in `calmix.compare`. A larger budget goes on from a smaller one.
+
+    Raises:
+        SettingError, ShapeError, DataError: what does not fit, a budget that is too small, or a folder that holds other
+            results.
+
+    >>> from calmix import erm, mixup
+    >>> from calmix.data import NamedSet
+    >>> found = tune(NamedSet("wine"), [erm, mixup], budget=8, settings=TrainingSettings(epochs=2), fresh=1)
+    >>> found.default.text, len(found.trials), found.recipe().settings.epochs
+    ('erm', 4, 2)
+    """
+    check_search(search, fresh)
+    if budget is None and minutes is None:
+        budget = DEFAULT_BUDGET
+    source = OneTest(as_source(data, target), seed)
+    regression = source.splits(0).about.task == "regression"
+    if methods is None:
+        families = tuple(family_of(name, regression) for name in DEFAULT_METHODS)
+    else:
+        families = families_of(methods, regression)
+    learning = search == "tpe"
+    tuning = Tuning(source, families, model, settings or TrainingSettings(), budget, minutes, fresh, seed, learning)
+    return carry_out_tuning(tuning, None if out is None else Path(out), resume, workers)
+
+
+def carry_out_tuning(
+    tuning: Tuning,
+    out: Path | None,
+    resume: bool = False,
+    workers: int | None = None,
+    command: Sequence[str] = (),
+    train: Sequence[str] = (),
+    tick: Tick = lambda label, seed, epochs, entry: None,
+) -> Tuned:
+    """Search and test, without what is stored in `out`, then write and return what was found.
+
+    command: as the shell split it, for the report. train: how a command begins that trains on the same data.
+    tick: told label, seed and how many epochs are done, as if every training had the epochs that were given.
+
+    Raises:
+        DataError: `out` cannot be written, holds results and `resume` is False, or holds other trainings; or the
+            default cannot be trained.
+        Whatever the data or the network raise before the first training.
+    """
+    if workers is not None and workers < 1:
+        raise SettingError(f"workers must be at least 1; got {workers}.")
+    if out is None and resume:
+        raise SettingError("resume goes on in a folder; give out, too.")
+    if out is not None:
+        _refuse(out, resume)
+    tuning.check()
+    with nullcontext() if out is None else hold_folder(out):
+        if out is not None:
+            _refuse(out, resume)
+        trainings = _Trainings(tuning, out, workers, tick)
+        plan = Plan(_budget(tuning, out, trainings), tuning.costs)
+        trials = search(tuning.families, plan, tuning.settings, trainings.measure, tuning.seed, tuning.learning)
+        outcome = _tested(tuning, plan, trials, trainings, tuple(command), tuple(train))
+        if out is not None:
+            trainings.close()
+            write_outcome(out, outcome)
+    return Tuned(outcome, tuning.data, tuning.model, {family.name: family for family in tuning.families})
+
+
+def _refuse(out: Path, resume: bool) -> None:
+    if not resume:
+        refuse_finished(out, "add --resume to go on, or give another --out")
+    refuse_others(out, "tuning.json")
+
+
+def _budget(tuning: Tuning, out: Path | None, trainings: "_Trainings") -> float:
+    """In plain trainings. Minutes are measured by one, once; a search that goes on keeps what it began with."""
+    if tuning.budget is not None or tuning.minutes is None:
+        return tuning.budget or DEFAULT_BUDGET
+    stored = None if out is None else out / "budget.json"
+    if stored is not None and stored.exists():
+        known = typed(dict[str, float], read_json(stored))
+        if known.get("minutes") == tuning.minutes and known.get("trainings", 0) > 0:
+            return known["trainings"]
+    seconds = trainings.seconds_of_plain()
+    last = 3 * tuning.fresh * max(tuning.costs.values())
+    budget = float(int(60 * tuning.minutes * trainings.at_a_time / seconds - last))
+    if stored is not None and budget > 0:
+        write_json(stored, {"minutes": tuning.minutes, "trainings": budget})
+    if budget <= 0:
+        raise SettingError(
+            f"a plain training takes {seconds:.1f} s, and {tuning.minutes:g} minutes are too few to search; give more "
+            "minutes, fewer epochs or fewer rows."
+        )
+    return budget
+
+
+class _Trainings:
+    """Trainings that are carried out, unless a folder has them."""
+
+    def __init__(self, tuning: Tuning, out: Path | None, workers: int | None, tick: Tick) -> None:
+        self.tuning, self.out, self.workers, self.tick = tuning, out, workers, tick
+        self.checkpoints = None if out is None else Checkpoints(out)
+        self._seconds: list[float] = []  # of the trainings that were carried out
+        self.goal_columns = ("rmse", "mae", "r2") if tuning.regression else ("scaled_nll", "nll", "accuracy")
+
+    @property
+    def at_a_time(self) -> int:
+        return self.workers or default_workers(len(self.tuning.families), self.tuning.settings)
+
+    def measure(self, asked: Sequence[tuple[Trial, int]]) -> list[TrialRun | str]:
+        """What trials gave on the rows to choose by."""
+        recipes = [self.tuning.recipe(trial, seed) for trial, seed in asked]
+        found = self._carry_out(recipes, self._stored, self._keep)
+        return [end.reason if isinstance(end, Failure) else self._run(end[0]) for end in found]
+
+    def last(self, recipes: Sequence[Recipe]) -> "list[tuple[Record, NamedArrays] | Failure]":
+        """The last trainings, with their test predictions."""
+        return self._carry_out(recipes, self._stored_last, self._keep_last)
+
+    def seconds_of_plain(self) -> float:
+        """Of a plain training with the settings that were given, measured here and now."""
+        plain = family_of(PLAIN_FAMILY, self.tuning.regression)
+        first = self.tuning.recipe(Trial(self.tuning.families[0].name, 0, {}, "", self.tuning.settings, 1.0))
+        recipe = replace(first, label="timed", method=plain.make())
+        [end] = carry_out([recipe], 1, lambda *_: None)
+        if isinstance(end, Failure):
+            raise DataError(f"plain training failed: {end.reason}")
+        return end[0].train_seconds
+
+    def close(self) -> None:
+        if self.checkpoints is not None:
+            self.checkpoints.close()
+
+    def _carry_out(
+        self,
+        recipes: Sequence[Recipe],
+        stored: "Callable[[Path, Record], NamedArrays | None]",
+        keep: "Callable[[Record, NamedArrays], Record]",
+    ) -> "list[tuple[Record, NamedArrays] | Failure]":
+        known: dict[tuple[str, int], tuple[Record, NamedArrays] | Failure] = {}
+        for recipe in recipes:
+            record = None if self.out is None else read_record(self.out, recipe.label, recipe.seed)
+            if record is None or self.out is None:
+                continue
+            if record.recipe != recipe.text:
+                refuse_other_run(self.out, recipe.label)
+            predictions = stored(self.out, record)
+            if predictions is not None:
+                known[recipe.label, recipe.seed] = record, predictions
+                self._tick(recipe)
+        todo = [recipe for recipe in recipes if (recipe.label, recipe.seed) not in known]
+        if todo:
+            for ended in self._carried_out(todo):
+                if isinstance(ended, Failure):
+                    known[ended.method, ended.seed] = ended
+                    continue
+                record = keep(*ended)
+                known[record.method, record.seed] = record, ended[1]
+                self._seconds.append(record.train_seconds)
+                if self.checkpoints is not None:
+                    self.checkpoints.remove(record.method, record.seed)
+        return [known[recipe.label, recipe.seed] for recipe in recipes]
+
+    def _carried_out(self, todo: Sequence[Recipe]) -> "Iterator[tuple[Record, NamedArrays] | Failure]":
+        """Several at a time where it was asked for, or where the processes that this takes pay.
+
+        The first training, which is carried out here, tells how long one takes.
+        """
+        tick = self._scaled_tick(todo)
+        if self.workers is None and not self._seconds:
+            yield from carry_out(todo[:1], 1, tick, self.checkpoints)
+            todo = todo[1:]
+        workers = self.workers or default_workers(len(todo), self.tuning.settings)
+        if self.workers is None and len(todo) * fmean(self._seconds or [0.0]) < _WORTH_PROCESSES:
+            workers = 1
+        if todo:
+            yield from carry_out(todo, min(len(todo), workers), tick, self.checkpoints)
+
+    def _run(self, record: Record) -> TrialRun:
+        found = {**record.metrics[_CHOICE]}
+        if _SCALED in record.metrics:
+            found["scaled_nll"] = record.metrics[_SCALED]["nll"]
+        goal, *beside = (found[key] for key in self.goal_columns)
+        return TrialRun(record.seed, goal, (beside[0], beside[1]), record.train_seconds)
+
+    def _stored(self, folder: Path, record: Record) -> NamedArrays | None:
+        return {} if _CHOICE in record.metrics else None
+
+    def _stored_last(self, folder: Path, record: Record) -> NamedArrays | None:
+        try:
+            return read_predictions(folder, record)
+        except DataError:
+            return None
+
+    def _keep(self, record: Record, predictions: NamedArrays) -> Record:
+        record = judged(record, predictions)
+        if self.out is not None:
+            write_record(self.out, record)
+        return record
+
+    def _keep_last(self, record: Record, predictions: NamedArrays) -> Record:
+        if self.out is not None:
+            save_record(self.out, record, predictions)
+        return record
+
+    def _tick(self, recipe: Recipe) -> None:
+        self.tick(recipe.label, recipe.seed, self.tuning.settings.epochs, None)
+
+    def _scaled_tick(self, recipes: Sequence[Recipe]) -> Tick:
+        """Epochs as if every training had those that were given."""
+        epochs, given = {recipe.label: recipe.settings.epochs for recipe in recipes}, self.tuning.settings.epochs
+        return lambda label, seed, done, entry: self.tick(label, seed, round(done * given / epochs[label]), entry)
+
+
+def judged(record: Record, predictions: NamedArrays) -> Record:
+    """The record of a training whose `test` rows were those to choose by: what it says of them, under its true name.
+
+    Of classes with the NLL after a cross-fitted temperature, as no other rows are calibrated on.
+    """
+    metrics = {_CHOICE: dict(record.metrics["plain"])}
+    if "logits" in predictions:
+        said = CalibrationLogits(*(torch.from_numpy(predictions[name]) for name in ("logits", "labels")))
+        metrics[_SCALED] = {"nll": cross_fitted_nll(said)}
+    return replace(record, metrics=metrics, temperature=None)
+
+
+def _tested(
+    tuning: Tuning,
+    plan: Plan,
+    trials: Sequence[Trial],
+    trainings: _Trainings,
+    command: tuple[str, ...],
+    train: tuple[str, ...],
+) -> Outcome:
+    """Choose, train the default and the chosen with fresh seeds, and open the test split."""
+    default = trials[0]
+    chosen = chosen_of(trials)
+    if chosen is None or default.failure:
+        raise DataError(f"{default.family} cannot be trained with the settings that were given: {default.failure}")
+    plain = best_of([trial for trial in trials if trial.family == PLAIN_FAMILY])
+    if plain is not None and (plain is chosen or plain is default):
+        plain = None
+    named = {DEFAULT: default, CHOSEN: None if chosen is default else chosen, PLAIN: plain}
+    asked = [
+        tuning.last_recipe(trial, name, number)
+        for number in range(tuning.fresh)
+        for name, trial in named.items()
+        if trial is not None
+    ]
+    ended = trainings.last(asked)
+    failures = [end for end in ended if isinstance(end, Failure)]
+    failed = {failure.seed for failure in failures}
+    kept = [end for end in ended if not isinstance(end, Failure) and end[0].seed not in failed]
+    if not kept:
+        raise DataError(f"the last trainings failed; the first: {failures[0].reason}")
+    finals = {name: [record for record, _ in kept if record.method == name] for name in named if named[name]}
+    said = {name: [arrays for record, arrays in kept if record.method == name] for name in finals}
+    facts = facts_of(replace(asked[0], settings=tuning.settings), command)
+    return Outcome(facts, plan, trials, default, chosen, plain, finals, _gain(said), failures, train)
+
+
+def _gain(said: dict[str, list[NamedArrays]]) -> Gain | None:
+    if CHOSEN not in said:
+        return None
+    default, chosen = (np.array([row_losses(one) for one in said[name]]) for name in (DEFAULT, CHOSEN))
+    return gain_of(default, chosen)
