@@ -439,8 +439,8 @@ def _tune(arguments: list[str]) -> None:
     page = found.write_report(out)
     if not options.quiet:
         found.print()
-    how = [shlex.join(found.outcome.train_command), "", "or in Python", "", *found.python]
-    print("\ntrain it with\n\n" + "\n".join(f"  {line}".rstrip() for line in how) + "\n")
+        python = "\n".join(f"  {line}" for line in found.python)
+        print(f"\ntrain it with\n\n  {shlex.join(found.outcome.train_command)}\n\nor in Python\n\n{python}\n")
     print(f"report: {page}")
 
 

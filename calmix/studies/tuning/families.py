@@ -25,7 +25,7 @@ class Family:
     the method is used; plain training follows.
 
     >>> Family("mixup", METHODS["mixup"], space_of("mixup", False)).text({"alpha": 0.3, "until": 0.5}, epochs=20)
-    'scheduled(mixup(alpha=0.3), until=10)'
+    'scheduled(method=mixup(alpha=0.3), until=10)'
     """
 
     name: str
@@ -47,7 +47,7 @@ class Family:
         name = method_name(self.name)
         text = f"{name}({', '.join(written)})" if written else name
         last = _last_epoch(options, epochs)
-        return text if last is None else f"scheduled({text}, until={last})"
+        return text if last is None else f"scheduled(method={text}, until={last})"
 
 
 def _own(options: Options) -> Options:

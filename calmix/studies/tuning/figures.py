@@ -16,65 +16,61 @@ from calmix.studies.tuning.trials import Trial
 
 
 @dataclass(frozen=True)
-class Step:
-    """The best trial of a method after one more was tried, in the goal's stored unit.
+class Tried:
+    """A trial as the search went, in the goal's stored unit.
 
-    spent: on trials with one seed, in plain trainings. first: the least goal of a first seed so far. mean, error: of
-    that trial over its seeds, one standard error; None where it has one seed.
+    spent: with it, on first seeds, in plain trainings. first: its goal in the first seed; best: the least so far.
+    mean, error: over its seeds, with one standard error; None where it has one seed.
     """
 
     method: str
+    number: int
     spent: float
     first: float
-    mean: float
+    best: float
+    mean: float | None
     error: float | None
     seeds: int
 
     def rows(self) -> Iterator[CsvRow]:
-        error = "" if self.error is None else self.error
-        yield {
-            "method": self.method, "spent": self.spent, "first_seed": self.first, "mean": self.mean,
-            "standard_error": error, "seeds": self.seeds,
-        }  # fmt: skip
+        yield {name: "" if value is None else value for name, value in vars(self).items()}
 
 
-def prepare_search(method: str, trials: Sequence[Trial]) -> list[Step]:
-    """A step a trial, from the first one that did not fail."""
-    steps, spent, best = [], 0.0, None
+def prepare_search(method: str, trials: Sequence[Trial]) -> list[Tried]:
+    """All that did not fail."""
+    found, spent, best = [], 0.0, inf
     for trial in trials:
         spent += trial.cost
-        if trial.goal(1) < (inf if best is None else best.goal(1)):
-            best = trial
-        if best is not None:
-            goals = [run.goal for run in best.runs]
-            error = stdev(goals) / sqrt(len(goals)) if len(goals) > 1 else None
-            steps.append(Step(method, spent, goals[0], fmean(goals), error, len(goals)))
-    return steps
+        if not trial.failure:
+            goals = [run.goal for run in trial.runs]
+            best, several = min(best, goals[0]), len(goals) > 1
+            mean, error = (fmean(goals), stdev(goals) / sqrt(len(goals))) if several else (None, None)
+            found.append(Tried(method, trial.number, spent, goals[0], best, mean, error, len(goals)))
+    return found
 
 
-def search_drawing(searches: Mapping[str, Sequence[Step]], column: Column, looks: Mapping[str, Style]) -> Drawing:
-    """A line a method: the mean over the seeds of its best trial so far, with a band where there are several."""
+def search_drawing(searches: Mapping[str, Sequence[Tried]], column: Column, looks: Mapping[str, Style]) -> Drawing:
+    """A line a method, the best first seed so far; markers with a bar where a trial has several seeds."""
 
     def paint(figure: Figure) -> None:
         ax = figure.add_subplot()
-        for method, steps in searches.items():
-            _draw_steps(ax, steps, column.scale, looks[method])
-        ax.set(xlabel="spent on trials, in plain trainings", ylabel=f"{column.label} of the best so far")
+        for method, tried in searches.items():
+            _draw_search(ax, tried, column.scale, looks[method])
+        ax.set(xlabel="spent on first seeds, in plain trainings", ylabel=column.label)
         legend(figure, {method: looks[method] for method in searches})
 
-    data = [step for steps in searches.values() for step in steps]
+    data = [one for tried in searches.values() for one in tried]
     alt = f"{column.label} of the best trial so far against what was spent: {', '.join(searches)}."
     return Drawing("best-so-far", alt, data, 2.9 + legend_height({m: looks[m] for m in searches}), paint)
 
 
-def _draw_steps(ax: Axes, steps: Sequence[Step], scale: float, style: Style) -> None:
-    x = [step.spent for step in steps]
-    means = [scale * step.mean for step in steps]
-    errors = [scale * (step.error or 0.0) for step in steps]
-    low, high = ([m + sign * e for m, e in zip(means, errors, strict=True)] for sign in (-1, 1))
-    ax.fill_between(x, low, high, step="post", color=style.color, alpha=0.15, linewidth=0)
-    looks = {"color": style.color, "linestyle": style.line, "marker": style.marker, "markersize": 3}
-    ax.step(x, means, where="post", **looks)
+def _draw_search(ax: Axes, tried: Sequence[Tried], scale: float, style: Style) -> None:
+    spent, best = [one.spent for one in tried], [scale * one.best for one in tried]
+    ax.step(spent, best, where="post", color=style.color, linestyle=style.line)
+    for one in tried:
+        if one.mean is not None and one.error is not None:
+            bar = {"fmt": style.marker, "color": style.color, "markersize": 5, "elinewidth": 1.2, "capsize": 2}
+            ax.errorbar(one.spent, scale * one.mean, scale * one.error, **bar)
 
 
 @dataclass(frozen=True)

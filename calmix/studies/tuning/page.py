@@ -26,7 +26,7 @@ def tuning_page(outcome: Outcome, python: Sequence[str]) -> Page:
     goal = outcome.columns[0]
     families = by_family(outcome.trials)
     looks = styles(families)
-    searches = {name: steps for name, own in families.items() if (steps := prepare_search(name, own))}
+    searches = {name: tried for name, own in families.items() if (tried := prepare_search(name, own))}
     return Page(
         title=f"calmix: {facts.data.name}, tuned",
         lead=[said.headline, " ".join(said.reasons)],
@@ -41,9 +41,9 @@ def tuning_page(outcome: Outcome, python: Sequence[str]) -> Page:
             ),
             Section(
                 "Best so far",
-                f"{goal.title} on the rows to choose by, which are neither trained on nor tested. A line follows the "
-                "trial of a method that was best in its first seed: the mean over its seeds, with a band of one "
-                "standard error where it has several. Further seeds may lift it, as the best of many is in part lucky.",
+                f"{goal.title} on the rows to choose by, which are neither trained on nor tested. A line is the best "
+                "so far of a method's first seeds. A marker is the mean over all seeds of a trial that stayed in the "
+                "race, with one standard error: where it lies above the line, the trial was lucky in its first seed.",
                 [search_drawing(searches, goal, looks)],
             ),
             Section("What was spent", _spent_caption(outcome), tables=[_spent_table(outcome)]),

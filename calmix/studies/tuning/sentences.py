@@ -48,7 +48,7 @@ def _reasons(outcome: Outcome) -> list[str]:
             f"On the test rows, over {seeds(len(gain.seeds))} that no search saw, {outcome.chosen.text} {verb} "
             f"{significant(abs(gain.mean))} in {_loss(outcome)}{told}."
         )
-    reasons.append(f"{_numbers(outcome)}.")
+    reasons.append(_numbers(outcome))
     if PLAIN in outcome.finals and outcome.plain is not None:
         reasons.append(f"Plain training was tuned alike: it has {settings_in_words(outcome.plain)}.")
     return reasons
@@ -64,17 +64,13 @@ def _loss(outcome: Outcome) -> str:
 
 
 def _numbers(outcome: Outcome) -> str:
-    """Default against chosen against plain training, column by column."""
+    """The goal, and the accuracy or its like, of all that were trained anew."""
     names = {DEFAULT: "of the default", CHOSEN: "of what was chosen", PLAIN: "of tuned plain training"}
-    of_columns = []
-    for column in outcome.columns:
+    said = []
+    for column in (outcome.columns[0], outcome.columns[-1]):
         values = [f"{_mean(outcome, name, column)} {names[name]}" for name in outcome.finals]
-        of_columns.append(f"{column.title} {joined(values) if not of_columns else ' / '.join(_bare(outcome, column))}")
-    return "; ".join(of_columns)
-
-
-def _bare(outcome: Outcome, column: Column) -> list[str]:
-    return [_mean(outcome, name, column) for name in outcome.finals]
+        said.append(f"{column.title}: {joined(values)}.")
+    return " ".join(said)
 
 
 def _mean(outcome: Outcome, name: str, column: Column) -> str:

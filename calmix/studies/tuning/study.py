@@ -159,7 +159,8 @@ def tune(
         settings: those of the default, and the middle of what is searched.
         fresh: seeds of the last trainings.
         search: `tpe`, which learns from a method's first eight trials and needs Optuna for more, or `quasi-random`.
-        out, resume, workers: as in `calmix.compare`. A larger budget goes on from a smaller one.
+        out, resume, workers: as in `calmix.compare`. A search that was stopped may go on with a larger budget, a finished
+            one not, as it has looked at its test rows.
 
     Raises:
         SettingError, ShapeError, DataError: what does not fit, a budget that is too small, or a folder that holds other
@@ -216,6 +217,8 @@ def carry_out_tuning(
             _refuse(out, resume)
         trainings = _Trainings(tuning, out, workers, tick)
         plan = Plan(_budget(tuning, out, trainings), tuning.costs)
+        if out is not None:
+            _refuse_another_look(out, plan.budget)
         trials = search(tuning.families, plan, tuning.settings, trainings.measure, tuning.seed, tuning.learning)
         outcome = _tested(tuning, plan, trials, trainings, tuple(command), tuple(train))
         if out is not None:
@@ -228,6 +231,20 @@ def _refuse(out: Path, resume: bool) -> None:
     if not resume:
         refuse_finished(out, "add --resume to go on, or give another --out")
     refuse_others(out, "tuning.json")
+
+
+def _refuse_another_look(out: Path, budget: float) -> None:
+    """Raise DataError where a finished search had another budget: its choice has met the test rows."""
+    finished = out / "tuning.json"
+    if not finished.exists():
+        return
+    had = read_json(finished)
+    if not isinstance(had, dict) or had.get("budget") != budget:
+        shown = had.get("budget") if isinstance(had, dict) else "unknown"
+        raise DataError(
+            f"{out} holds a finished search with a budget of {shown} trainings, which has looked at its test rows; "
+            "give another --out, and another --seed for other test rows."
+        )
 
 
 def _budget(tuning: Tuning, out: Path | None, trainings: "_Trainings") -> float:
