@@ -117,7 +117,7 @@ EXTRAS = ["lightning", "sklearn", "scipy", "pandas", "matplotlib", "jsonargparse
         ("import calmix; dir(calmix)", ["torch", "numpy", "calmix.errors"]),
         (
             "import calmix; [getattr(calmix, n) for n in calmix._MODULES if n not in "
-            "('compare', 'evaluate', 'load', 'TrainingSettings')]",  # which train and draw
+            "('compare', 'evaluate', 'tune', 'load', 'TrainingSettings')]",  # which train and draw
             EXTRAS,
         ),
         ("import calmix; calmix.metrics.ece, calmix.posthoc.Temperature, calmix.parts.Beta, calmix.models", EXTRAS),

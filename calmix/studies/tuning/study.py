@@ -8,7 +8,7 @@
 Finished trainings in files are all that a search remembers: it goes on by asking for the same trials again.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -25,7 +25,7 @@ from calmix.errors import DataError, SettingError
 from calmix.models import ModelFactory
 from calmix.posthoc import CalibrationLogits
 from calmix.posthoc.temperature import cross_fitted_nll
-from calmix.reading import read_json, typed
+from calmix.reading import known, read_json, typed
 from calmix.results.files import (
     NamedArrays,
     check_labels,
@@ -159,8 +159,8 @@ def tune(
         settings: those of the default, and the middle of what is searched.
         fresh: seeds of the last trainings.
         search: `tpe`, which learns from a method's first eight trials and needs Optuna for more, or `quasi-random`.
-        out, resume, workers: as in `calmix.compare`. A search that was stopped may go on with a larger budget, a finished
-            one not, as it has looked at its test rows.
+        out, resume, workers: as in `calmix.compare`. A search that was stopped may go on with a larger budget; one
+            that has finished may not, as it has looked at its test rows.
 
     Raises:
         SettingError, ShapeError, DataError: what does not fit, a budget that is too small, or a folder that holds other
@@ -238,13 +238,19 @@ def _refuse_another_look(out: Path, budget: float) -> None:
     finished = out / "tuning.json"
     if not finished.exists():
         return
-    had = read_json(finished)
-    if not isinstance(had, dict) or had.get("budget") != budget:
-        shown = had.get("budget") if isinstance(had, dict) else "unknown"
+    had = typed(_Finished, known(_Finished, read_json(finished))).budget
+    if had != budget:
         raise DataError(
-            f"{out} holds a finished search with a budget of {shown} trainings, which has looked at its test rows; "
+            f"{out} holds a finished search with a budget of {had:g} trainings, which has looked at its test rows; "
             "give another --out, and another --seed for other test rows."
         )
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """What is read of tuning.json."""
+
+    budget: float
 
 
 def _budget(tuning: Tuning, out: Path | None, trainings: "_Trainings") -> float:
@@ -253,9 +259,9 @@ def _budget(tuning: Tuning, out: Path | None, trainings: "_Trainings") -> float:
         return tuning.budget or DEFAULT_BUDGET
     stored = None if out is None else out / "budget.json"
     if stored is not None and stored.exists():
-        known = typed(dict[str, float], read_json(stored))
-        if known.get("minutes") == tuning.minutes and known.get("trainings", 0) > 0:
-            return known["trainings"]
+        had = typed(Mapping[str, float], read_json(stored))
+        if had.get("minutes") == tuning.minutes and had.get("trainings", 0) > 0:
+            return had["trainings"]
     seconds = trainings.seconds_of_plain()
     last = 3 * tuning.fresh * max(tuning.costs.values())
     budget = float(int(60 * tuning.minutes * trainings.at_a_time / seconds - last))
@@ -312,7 +318,7 @@ class _Trainings:
         stored: "Callable[[Path, Record], NamedArrays | None]",
         keep: "Callable[[Record, NamedArrays], Record]",
     ) -> "list[tuple[Record, NamedArrays] | Failure]":
-        known: dict[tuple[str, int], tuple[Record, NamedArrays] | Failure] = {}
+        found: dict[tuple[str, int], tuple[Record, NamedArrays] | Failure] = {}
         for recipe in recipes:
             record = None if self.out is None else read_record(self.out, recipe.label, recipe.seed)
             if record is None or self.out is None:
@@ -321,20 +327,20 @@ class _Trainings:
                 refuse_other_run(self.out, recipe.label)
             predictions = stored(self.out, record)
             if predictions is not None:
-                known[recipe.label, recipe.seed] = record, predictions
+                found[recipe.label, recipe.seed] = record, predictions
                 self._tick(recipe)
-        todo = [recipe for recipe in recipes if (recipe.label, recipe.seed) not in known]
+        todo = [recipe for recipe in recipes if (recipe.label, recipe.seed) not in found]
         if todo:
             for ended in self._carried_out(todo):
                 if isinstance(ended, Failure):
-                    known[ended.method, ended.seed] = ended
+                    found[ended.method, ended.seed] = ended
                     continue
                 record = keep(*ended)
-                known[record.method, record.seed] = record, ended[1]
+                found[record.method, record.seed] = record, ended[1]
                 self._seconds.append(record.train_seconds)
                 if self.checkpoints is not None:
                     self.checkpoints.remove(record.method, record.seed)
-        return [known[recipe.label, recipe.seed] for recipe in recipes]
+        return [found[recipe.label, recipe.seed] for recipe in recipes]
 
     def _carried_out(self, todo: Sequence[Recipe]) -> "Iterator[tuple[Record, NamedArrays] | Failure]":
         """Several at a time where it was asked for, or where the processes that this takes pay.

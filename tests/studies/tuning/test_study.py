@@ -44,7 +44,7 @@ def test_it_ends_in_a_choice_and_its_test(tuned: Tuned):
     else:
         assert tuned.winner is (tuned.chosen if tuned.gain.pays else tuned.default)
     table = tuned.table()
-    assert (table["stage"] == "search").sum() == sum(len(trial.runs) for trial in tuned.trials)
+    assert table["stage"].tolist().count("search") == sum(len(trial.runs) for trial in tuned.trials)
     assert list(table.columns[-5:]) == ["scaled_nll", "nll", "accuracy", "cost", "train_seconds"]
 
 
@@ -161,7 +161,7 @@ def test_a_folder_of_another_search_is_refused(tuned_by: Tuner, tmp_path: Path):
         tuned_by(out=tmp_path / "out", budget=8, fresh=1, resume=True, settings=TrainingSettings(epochs=3))
     with pytest.raises(DataError, match="already holds a search"):
         tuned_by(out=tmp_path / "out")
-    with pytest.raises(DataError, match=r"a budget of 8.0 trainings, which has looked at its test rows; .*--seed"):
+    with pytest.raises(DataError, match=r"a budget of 8 trainings, which has looked at its test rows; .*--seed"):
         tuned_by(out=tmp_path / "out", budget=14, fresh=1, resume=True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "results.json").write_text("{}")
