@@ -381,7 +381,7 @@ def _tune_options(parser: "OptionParser") -> None:
         "--fresh-seeds",
         type=int,
         default=DEFAULT_FRESH,
-        help=f"trainings of the default, and of what was chosen, to test (default: {DEFAULT_FRESH})",
+        help=f"seeds that what is to be beaten, and what was chosen, are tested with (default: {DEFAULT_FRESH})",
     )
     group.add_argument(
         "--search",

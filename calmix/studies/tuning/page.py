@@ -14,7 +14,7 @@ from calmix.studies.tuning.figures import last_drawing, prepare_last, prepare_se
 from calmix.studies.tuning.outcome import CHOSEN, DEFAULT, PLAIN, Outcome
 from calmix.studies.tuning.search import RUNGS
 from calmix.studies.tuning.sentences import settings_in_words, tuning_advice
-from calmix.studies.tuning.trials import Trial, best_of, by_family
+from calmix.studies.tuning.trials import Trial, best_of, bests_of, by_family
 
 MOST_TRIALS = 20  # of a method, in the table
 _LOOKS = {DEFAULT: Style("#000000", "o", "-"), CHOSEN: Style("#0072B2", "^", "-"), PLAIN: Style("#E69F00", "s", "-")}
@@ -32,7 +32,7 @@ def tuning_page(outcome: Outcome, python: Sequence[str]) -> Page:
         lead=[said.headline, " ".join(said.reasons)],
         cautions=" ".join(said.cautions),
         sections=[
-            Section("", tables=[PageTable("On the test rows", tested_table(outcome), corner="", note=_tested_note())]),
+            Section("", tables=[PageTable("On the test rows", final_table(outcome), corner="", note=_tested_note())]),
             Section("Train it", terms=_commands(outcome, python)),
             Section(
                 "Default against chosen",
@@ -60,10 +60,10 @@ def tuning_page(outcome: Outcome, python: Sequence[str]) -> Page:
 def sheet(outcome: Outcome) -> Sheet:
     """What the terminal shows."""
     title = f"calmix: {outcome.facts.data.name}, tuned: on the test rows"
-    return Sheet(title, tested_table(outcome), [_tested_note()], corner="")
+    return Sheet(title, final_table(outcome), [_tested_note()], corner="")
 
 
-def tested_table(outcome: Outcome) -> Table:
+def final_table(outcome: Outcome) -> Table:
     """Default, chosen and tuned plain training on the test rows."""
     scores, rows = outcome.tested, []
     for name, trial in outcome.named.items():
@@ -100,15 +100,16 @@ def _commands(outcome: Outcome, python: Sequence[str]) -> dict[str, str]:
 
 
 def _spent_caption(outcome: Outcome) -> str:
-    plan = outcome.plan
+    plan, epochs, (_, seeds) = outcome.plan, outcome.default.settings.epochs, bests_of(outcome.trials)
     return (
-        f"Each method could spend {number(plan.share, 1)} plain trainings of {outcome.default.settings.epochs} epochs. "
-        "The cost of a step is counted in operations, plain training's being 1; times are those of this machine."
+        f"Each method could spend {number(plan.share, 1)} plain trainings of {epochs} epochs. The cost of a step is "
+        "counted in operations, plain training's being 1; times are those of this machine. The best trials of all "
+        f"methods are compared on the first {seeds} seeds, which all of them have."
     )
 
 
 def _spent_table(outcome: Outcome) -> PageTable:
-    rows = []
+    rows, (_, seeds) = [], bests_of(outcome.trials)
     for family, own in by_family(outcome.trials).items():
         best, runs = best_of(own), [run for trial in own for run in trial.runs]
         cells = [
@@ -117,7 +118,7 @@ def _spent_table(outcome: Outcome) -> PageTable:
             Cell(str(len(runs))),
             Cell(number(sum(trial.spent for trial in own), 1)),
             Cell(number(sum(run.seconds for run in runs), 1)),
-            Cell("" if best is None else _shown(outcome.columns[0], best.goal()), f"{best.text}" if best else ""),
+            Cell("" if best is None else _shown(outcome.columns[0], best.goal(seeds)), f"{best.text}" if best else ""),
         ]
         rows.append(Row(family, cells))
     headings = ["Cost of a step", "Trials", "Trainings", "Spent", "Seconds", f"Best {outcome.columns[0].title}"]
@@ -126,8 +127,9 @@ def _spent_table(outcome: Outcome) -> PageTable:
 
 def _trials_caption() -> str:
     return (
-        "The best first, on the rows to choose by. A method's first trial has its own options and the settings that "
-        f"were given. After {RUNGS[0]} seed and after {RUNGS[1]}, the better third goes on."
+        "Those with the most seeds first, on the rows to choose by. A method's first trial has its own options and the "
+        f"settings that were given. After {RUNGS[0]} seed and after {RUNGS[1]}, the better third goes on. Means over "
+        "different seeds do not compare, as some seeds are easier than others."
     )
 
 

@@ -48,7 +48,7 @@ class Plan:
             raise SettingError(
                 f"a budget of {self.budget:g} trainings is too small to tune {count} "
                 f"{'method' if count == 1 else 'methods'}: {', '.join(self.costs)}. "
-                f"Give {least} or more{' or name fewer methods' if count > 1 else ''}."
+                f"Give {least} or more{', or name fewer methods' if count > 1 else ''}."
             )
 
     @property

@@ -89,7 +89,12 @@ def by_family(trials: Sequence[Trial]) -> Mapping[str, list[Trial]]:
     return found
 
 
+def bests_of(trials: Sequence[Trial]) -> tuple[list[Trial], int]:
+    """The best of every method that has one, and how many seeds these all have: those that they are compared on."""
+    bests = [best for own in by_family(trials).values() if (best := best_of(own))]
+    return bests, min((len(best.runs) for best in bests), default=0)
+
+
 def chosen_of(trials: Sequence[Trial]) -> Trial | None:
     """The best of all methods' best, on the seeds that these all have; None where all failed."""
-    bests = [best for own in by_family(trials).values() if (best := best_of(own))]
-    return next(iter(ranked(bests)), None)
+    return next(iter(ranked(bests_of(trials)[0])), None)
