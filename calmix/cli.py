@@ -400,10 +400,10 @@ def _tune_options(parser: "OptionParser") -> None:
 
 
 def _tune(arguments: list[str]) -> None:
-    from calmix.studies.tuning.defaults import check_search, read_budget
+    from calmix.studies.tuning.defaults import DEFAULT_BUDGET, check_search, read_budget
 
     options = _parser("tune").parse_args(arguments)
-    amount, in_minutes = read_budget(options.budget)
+    amount, of_minutes = read_budget(options.budget)
     check_search(options.search, options.fresh_seeds)
     _asked_methods(options.methods, [])
     settings = _settings(options)
@@ -412,7 +412,7 @@ def _tune(arguments: list[str]) -> None:
 
     from calmix.studies.tuning.families import family_of
     from calmix.studies.tuning.rows import OneTest
-    from calmix.studies.tuning.study import Tuning, carry_out_tuning
+    from calmix.studies.tuning.study import Tuning, carry_out_tuning, in_minutes
 
     source = _source(options)
     if options.describe:
@@ -424,8 +424,7 @@ def _tune(arguments: list[str]) -> None:
         tuple(family_of(text.strip(), regression) for text in options.methods),
         _model(options),
         settings,
-        None if in_minutes else amount,
-        amount if in_minutes else None,
+        DEFAULT_BUDGET if of_minutes else amount,
         options.fresh_seeds,
         options.seed,
         options.search == "tpe",
@@ -433,6 +432,8 @@ def _tune(arguments: list[str]) -> None:
     _print_notices(data, quiet=options.quiet)
     tuning.check()
     out = options.out or Path(f"{_default_out(options.data)}-tuned")
+    if of_minutes:
+        tuning = in_minutes(tuning, amount, out, options.resume, options.workers)
     command, train = ["calmix", "tune", *arguments], ["calmix", "train", *_train_arguments(options)]
     with _progress(tuning.trainings, settings.epochs, options) as tick:
         found = carry_out_tuning(tuning, out, options.resume, options.workers, command, train, tick)

@@ -8,10 +8,12 @@
 Finished trainings in files are all that a search remembers: it goes on by asking for the same trials again.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import ceil
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,9 +21,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from calmix.core import require
 from calmix.data import DataSource, as_source
 from calmix.engines import Tick, carry_out, default_workers
 from calmix.errors import DataError, SettingError
+from calmix.methods.erm import erm
 from calmix.models import ModelFactory
 from calmix.posthoc import CalibrationLogits
 from calmix.posthoc.temperature import cross_fitted_nll
@@ -35,7 +39,7 @@ from calmix.results.files import (
     refuse_others,
     write_json,
 )
-from calmix.results.records import Failure, Record, read_predictions, read_record, save_record, write_record
+from calmix.results.records import Epoch, Failure, Record, read_predictions, read_record, save_record, write_record
 from calmix.studies.tuning.decision import Gain, gain_of, row_losses
 from calmix.studies.tuning.defaults import DEFAULT_BUDGET, DEFAULT_FRESH, DEFAULT_METHODS, SAMPLERS, check_search
 from calmix.studies.tuning.families import PLAIN as PLAIN_FAMILY
@@ -52,6 +56,8 @@ from calmix.train.recipe import facts_of
 from calmix.train.running import try_step
 
 FIRST_FRESH = RUNGS[-1]  # the first seed that no search uses
+_LAST = 3  # at most so many settings are trained anew
+_SHORT = 10.0  # seconds of a training, below which loading libraries would count
 _WORTH_PROCESSES = 60.0  # seconds of training in one process, above which several are started
 _CHOICE, _SCALED = "validation", "validation/scaled"  # conditions of the records of a search
 
@@ -61,23 +67,20 @@ class Tuning:
     """What to search: families of methods, on one source, with one network.
 
     settings: of the first trial of every method, and the middle of what is searched; the first family with them is the
-    default, which the chosen settings must beat. budget: in plain trainings of these settings; or minutes. fresh: seeds
-    of the last trainings. learning: whether later options are proposed by TPE.
+    default, which the chosen settings must beat. budget: in plain trainings of these settings. fresh: seeds of the last
+    trainings. learning: whether later options are proposed by TPE.
     """
 
     data: OneTest
     families: tuple[Family, ...]
     model: ModelFactory | None = None
     settings: TrainingSettings = field(default_factory=TrainingSettings)
-    budget: float | None = None
-    minutes: float | None = None
+    budget: float = DEFAULT_BUDGET
     fresh: int = DEFAULT_FRESH
     seed: int = 0
     learning: bool = True
 
     def __post_init__(self) -> None:
-        if (self.budget is None) == (self.minutes is None):
-            raise SettingError("give a budget in trainings, or in minutes, and not both.")
         check_search(SAMPLERS[0], self.fresh)
         check_labels([family.name for family in self.families])
 
@@ -108,22 +111,20 @@ class Tuning:
         """Raise a CalmixError where data, network, methods or budget do not fit together; no test row is looked at."""
         for family in self.families:
             try_step(self.recipe(Trial(family.name, 0, {}, family.name, self.settings, 1.0)))
-        if self.budget is not None:
-            plan = Plan(self.budget, self.costs)
-            many = shared_settings(self.settings, 2 * STARTUP, self.seed)
-            if self.learning and any(
-                family.space and plan.trials(family.name, many) > STARTUP for family in self.families
-            ):
-                check_sampler("tpe")
-        elif self.learning:
+        plan, many = self.plan, shared_settings(self.settings, 2 * STARTUP, self.seed)
+        learns = [plan.trials(family.name, many) > STARTUP for family in self.families if family.space]
+        if self.learning and any(learns):
             check_sampler("tpe")
 
     @property
+    def plan(self) -> Plan:
+        """Who may spend what. Raise SettingError where that is too little."""
+        return Plan(self.budget, self.costs)
+
+    @property
     def trainings(self) -> int:
-        """At most how many there are, the last ones included; of minutes a guess."""
-        budget = self.budget or DEFAULT_BUDGET
-        searched = sum(budget / len(self.costs) / cost for cost in self.costs.values())
-        return round(searched) + 3 * self.fresh
+        """At most how many plain trainings all of it is worth, the last ones included."""
+        return ceil(self.budget + _LAST * self.fresh * max(self.costs.values()))
 
 
 def tune(
@@ -173,17 +174,20 @@ def tune(
     ('erm', 4, 2)
     """
     check_search(search, fresh)
-    if budget is None and minutes is None:
-        budget = DEFAULT_BUDGET
+    if budget is not None and minutes is not None:
+        raise SettingError("give a budget in trainings, or in minutes, and not both.")
     source = OneTest(as_source(data, target), seed)
     regression = source.splits(0).about.task == "regression"
     if methods is None:
         families = tuple(family_of(name, regression) for name in DEFAULT_METHODS)
     else:
         families = families_of(methods, regression)
-    learning = search == "tpe"
-    tuning = Tuning(source, families, model, settings or TrainingSettings(), budget, minutes, fresh, seed, learning)
-    return carry_out_tuning(tuning, None if out is None else Path(out), resume, workers)
+    budget, folder = DEFAULT_BUDGET if budget is None else budget, None if out is None else Path(out)
+    settings = settings or TrainingSettings()
+    tuning = Tuning(source, families, model, settings, budget, fresh, seed, search == "tpe")
+    if minutes is not None:
+        tuning = in_minutes(tuning, minutes, folder, resume, workers)
+    return carry_out_tuning(tuning, folder, resume, workers)
 
 
 def carry_out_tuning(
@@ -198,7 +202,7 @@ def carry_out_tuning(
     """Search and test, without what is stored in `out`, then write and return what was found.
 
     command: as the shell split it, for the report. train: how a command begins that trains on the same data.
-    tick: told label, seed and how many epochs are done, as if every training had the epochs that were given.
+    tick: told label, seed and what is done, in epochs of a plain training.
 
     Raises:
         DataError: `out` cannot be written, holds results and `resume` is False, or holds other trainings; or the
@@ -216,7 +220,7 @@ def carry_out_tuning(
         if out is not None:
             _refuse(out, resume)
         trainings = _Trainings(tuning, out, workers, tick)
-        plan = Plan(_budget(tuning, out, trainings), tuning.costs)
+        plan = tuning.plan
         if out is not None:
             _refuse_another_look(out, plan.budget)
         trials = search(tuning.families, plan, tuning.settings, trainings.measure, tuning.seed, tuning.learning)
@@ -253,26 +257,55 @@ class _Finished:
     budget: float
 
 
-def _budget(tuning: Tuning, out: Path | None, trainings: "_Trainings") -> float:
-    """In plain trainings. Minutes are measured by one, once; a search that goes on keeps what it began with."""
-    if tuning.budget is not None or tuning.minutes is None:
-        return tuning.budget or DEFAULT_BUDGET
-    stored = None if out is None else out / "budget.json"
-    if stored is not None and stored.exists():
-        had = typed(Mapping[str, float], read_json(stored))
-        if had.get("minutes") == tuning.minutes and had.get("trainings", 0) > 0:
-            return had["trainings"]
-    seconds = trainings.seconds_of_plain()
-    last = 3 * tuning.fresh * max(tuning.costs.values())
-    budget = float(int(60 * tuning.minutes * trainings.at_a_time / seconds - last))
-    if stored is not None and budget > 0:
-        write_json(stored, {"minutes": tuning.minutes, "trainings": budget})
-    if budget <= 0:
+def in_minutes(
+    tuning: Tuning, minutes: float, out: Path | None = None, resume: bool = False, workers: int | None = None
+) -> Tuning:
+    """The search with the budget that fits into so many minutes here, by a plain training that is measured.
+
+    What was measured is kept in OUT/budget.json, and a search that goes on keeps the budget that it began with.
+
+    Raises:
+        SettingError: too few minutes. DataError: as `carry_out_tuning`.
+    """
+    require.positive("minutes", minutes)
+    if out is not None:
+        _refuse(out, resume)
+        if (out / "budget.json").exists():
+            had = typed(Mapping[str, float], read_json(out / "budget.json"))
+            if had.get("minutes") == minutes and had.get("trainings", 0) > 0:
+                return replace(tuning, budget=had["trainings"])
+    seconds = _seconds_of_plain(tuning)
+    last = _LAST * tuning.fresh * max(tuning.costs.values())
+    budget = int(60 * minutes * (workers or 1) / seconds - last)
+    try:
+        planned = replace(tuning, budget=budget)
+        _ = planned.plan
+    except SettingError:
         raise SettingError(
-            f"a plain training takes {seconds:.1f} s, and {tuning.minutes:g} minutes are too few to search; give more "
-            "minutes, fewer epochs or fewer rows."
-        )
-    return budget
+            f"a plain training takes {seconds:.1f} s here, and {minutes:g} minutes are too few to search; give more "
+            "minutes, fewer epochs, methods or rows."
+        ) from None
+    if out is not None:
+        with hold_folder(out):
+            write_json(out / "budget.json", {"minutes": minutes, "trainings": budget})
+    return planned
+
+
+def _seconds_of_plain(tuning: Tuning) -> float:
+    """Of a plain training with the settings that were given, and all that belongs to it; the second, if it is short.
+
+    The first one of a process also loads libraries.
+    """
+    first = tuning.recipe(Trial(tuning.families[0].name, 0, {}, "", tuning.settings, 1.0))
+    recipe, seconds = replace(first, label="timed", method=erm()), 0.0
+    for _ in range(2):
+        if seconds < _SHORT:
+            start = time.perf_counter()
+            [end] = carry_out([recipe], 1, lambda *_: None)
+            seconds = time.perf_counter() - start
+            if isinstance(end, Failure):
+                raise DataError(f"plain training failed: {end.reason}")
+    return seconds
 
 
 class _Trainings:
@@ -282,31 +315,25 @@ class _Trainings:
         self.tuning, self.out, self.workers, self.tick = tuning, out, workers, tick
         self.checkpoints = None if out is None else Checkpoints(out)
         self._seconds: list[float] = []  # of the trainings that were carried out
+        self._costs: dict[str, float] = {}  # of a training, in plain ones, by label
         self.goal_columns = ("rmse", "mae", "r2") if tuning.regression else ("scaled_nll", "nll", "accuracy")
-
-    @property
-    def at_a_time(self) -> int:
-        return self.workers or default_workers(len(self.tuning.families), self.tuning.settings)
 
     def measure(self, asked: Sequence[tuple[Trial, int]]) -> list[TrialRun | str]:
         """What trials gave on the rows to choose by."""
         recipes = [self.tuning.recipe(trial, seed) for trial, seed in asked]
+        self._costs |= {trial.label: trial.cost for trial, _ in asked}
         found = self._carry_out(recipes, self._stored, self._keep)
         return [end.reason if isinstance(end, Failure) else self._run(end[0]) for end in found]
 
-    def last(self, recipes: Sequence[Recipe]) -> "list[tuple[Record, NamedArrays] | Failure]":
-        """The last trainings, with their test predictions."""
+    def last(self, named: Mapping[str, Trial]) -> "list[tuple[Record, NamedArrays] | Failure]":
+        """The last trainings, with their test predictions, seed by seed."""
+        self._costs |= {name: trial.cost for name, trial in named.items()}
+        recipes = [
+            self.tuning.last_recipe(trial, name, number)
+            for number in range(self.tuning.fresh)
+            for name, trial in named.items()
+        ]
         return self._carry_out(recipes, self._stored_last, self._keep_last)
-
-    def seconds_of_plain(self) -> float:
-        """Of a plain training with the settings that were given, measured here and now."""
-        plain = family_of(PLAIN_FAMILY, self.tuning.regression)
-        first = self.tuning.recipe(Trial(self.tuning.families[0].name, 0, {}, "", self.tuning.settings, 1.0))
-        recipe = replace(first, label="timed", method=plain.make())
-        [end] = carry_out([recipe], 1, lambda *_: None)
-        if isinstance(end, Failure):
-            raise DataError(f"plain training failed: {end.reason}")
-        return end[0].train_seconds
 
     def close(self) -> None:
         if self.checkpoints is not None:
@@ -328,7 +355,7 @@ class _Trainings:
             predictions = stored(self.out, record)
             if predictions is not None:
                 found[recipe.label, recipe.seed] = record, predictions
-                self._tick(recipe)
+                self._tick(recipe.label, recipe.seed, recipe.settings.epochs, None, of=recipe.settings.epochs)
         todo = [recipe for recipe in recipes if (recipe.label, recipe.seed) not in found]
         if todo:
             for ended in self._carried_out(todo):
@@ -347,7 +374,11 @@ class _Trainings:
 
         The first training, which is carried out here, tells how long one takes.
         """
-        tick = self._scaled_tick(todo)
+        epochs = {recipe.label: recipe.settings.epochs for recipe in todo}
+
+        def tick(label: str, seed: int, done: int, entry: Epoch | None) -> None:
+            self._tick(label, seed, done, entry, of=epochs[label])
+
         if self.workers is None and not self._seconds:
             yield from carry_out(todo[:1], 1, tick, self.checkpoints)
             todo = todo[1:]
@@ -384,13 +415,10 @@ class _Trainings:
             save_record(self.out, record, predictions)
         return record
 
-    def _tick(self, recipe: Recipe) -> None:
-        self.tick(recipe.label, recipe.seed, self.tuning.settings.epochs, None)
-
-    def _scaled_tick(self, recipes: Sequence[Recipe]) -> Tick:
-        """Epochs as if every training had those that were given."""
-        epochs, given = {recipe.label: recipe.settings.epochs for recipe in recipes}, self.tuning.settings.epochs
-        return lambda label, seed, done, entry: self.tick(label, seed, round(done * given / epochs[label]), entry)
+    def _tick(self, label: str, seed: int, done: int, entry: Epoch | None, of: int) -> None:
+        """What is done in epochs of a plain training, of a training of so many epochs."""
+        plain = self.tuning.settings.epochs * self._costs[label]
+        self.tick(label, seed, round(plain * done / of), entry)
 
 
 def judged(record: Record, predictions: NamedArrays) -> Record:
@@ -421,22 +449,17 @@ def _tested(
     plain = best_of([trial for trial in trials if trial.family == PLAIN_FAMILY])
     if plain is not None and (plain is chosen or plain is default):
         plain = None
-    named = {DEFAULT: default, CHOSEN: None if chosen is default else chosen, PLAIN: plain}
-    asked = [
-        tuning.last_recipe(trial, name, number)
-        for number in range(tuning.fresh)
-        for name, trial in named.items()
-        if trial is not None
-    ]
-    ended = trainings.last(asked)
+    again = {DEFAULT: default, CHOSEN: None if chosen is default else chosen, PLAIN: plain}
+    named = {name: trial for name, trial in again.items() if trial is not None}
+    ended = trainings.last(named)
     failures = [end for end in ended if isinstance(end, Failure)]
     failed = {failure.seed for failure in failures}
     kept = [end for end in ended if not isinstance(end, Failure) and end[0].seed not in failed]
     if not kept:
         raise DataError(f"the last trainings failed; the first: {failures[0].reason}")
-    finals = {name: [record for record, _ in kept if record.method == name] for name in named if named[name]}
+    finals = {name: [record for record, _ in kept if record.method == name] for name in named}
     said = {name: [arrays for record, arrays in kept if record.method == name] for name in finals}
-    facts = facts_of(replace(asked[0], settings=tuning.settings), command)
+    facts = facts_of(tuning.last_recipe(default, DEFAULT, 0), command)
     return Outcome(facts, plan, trials, default, chosen, plain, finals, _gain(said), failures, train)
 
 

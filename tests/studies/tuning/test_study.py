@@ -18,7 +18,7 @@ from calmix.methods.read import read_method
 from calmix.methods.spaces import Between
 from calmix.posthoc import CalibrationLogits
 from calmix.posthoc.temperature import cross_fitted_nll
-from calmix.results.records import Failure, Record, read_record
+from calmix.results.records import Record, read_record
 from calmix.studies.tuning import study
 from calmix.studies.tuning.families import Family
 from calmix.studies.tuning.outcome import CHOSEN, DEFAULT, PLAIN
@@ -193,27 +193,48 @@ def test_files_hold_what_was_found(tuned: Tuned, tuned_by: Tuner, tmp_path: Path
 
 
 def test_minutes_become_trainings_once(tuned_by: Tuner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    timed: list[str] = []
-    real = study.carry_out
+    measured: list[float] = []
 
-    def slow(recipes: Any, *given: Any) -> Any:
-        for ended in real(recipes, *given):
-            assert not isinstance(ended, Failure)
-            timed.append(ended[0].method)
-            yield replace(ended[0], train_seconds=10.0), ended[1]
+    def seconds(tuning: object) -> float:
+        measured.append(10.0)
+        return 10.0
 
-    monkeypatch.setattr(study, "carry_out", slow)
+    monkeypatch.setattr(study, "_seconds_of_plain", seconds)
     options: dict[str, Any] = {"budget": None, "minutes": 3.0, "fresh": 1, "out": tmp_path, "workers": 1}
     first = tuned_by(**options)
-    assert first.outcome.plan.budget == 15.0  # 180 s of 10 s each, less three last trainings
-    assert timed[0] == "timed"
-    timed.clear()
-    assert tuned_by(**options, resume=True).outcome.plan.budget == 15.0
-    assert timed == []
-    with pytest.raises(SettingError, match=r"a plain training takes 10.0 s, and 0.5 minutes are too few"):
-        tuned_by(**{**options, "minutes": 0.5, "out": None})
+    assert first.outcome.plan.budget == 15  # 180 s of 10 s each, less three last trainings
+    assert tuned_by(**options, resume=True).outcome.plan.budget == 15
+    assert len(measured) == 1
+    with pytest.raises(SettingError, match=r"a plain training takes 10.0 s here, and 1.5 minutes are too few"):
+        tuned_by(**{**options, "minutes": 1.5, "out": None})
     with pytest.raises(SettingError, match="in trainings, or in minutes"):
         tuned_by(minutes=3.0)
+    with pytest.raises(SettingError, match="minutes must be a positive number"):
+        tuned_by(**{**options, "minutes": 0, "out": None})
+
+
+def test_a_plain_training_is_measured(splits: Splits):
+    [family] = study.families_of([mixup], False)
+    tuning = study.Tuning(OneTest(study.as_source(splits)), (family,), settings=TrainingSettings(epochs=1))
+    assert 0 < study._seconds_of_plain(tuning) < 60
+
+
+def test_progress_ends_below_what_was_announced(splits: Splits):
+    """In epochs of plain trainings, whatever a method's steps cost."""
+    families = study.families_of([sk_mixup, erm], False)
+    given = TrainingSettings(epochs=4)
+    tuning = study.Tuning(OneTest(study.as_source(splits)), families, settings=given, budget=13, fresh=1)
+    done: dict[tuple[str, int], int] = {}
+
+    def tick(label: str, seed: int, epochs: int, entry: object) -> None:
+        assert epochs >= done.get((label, seed), 0)
+        done[label, seed] = epochs
+
+    found = study.carry_out_tuning(tuning, None, workers=1, tick=tick)
+    spent = sum(trial.spent for trial in found.trials)
+    last = sum(found.outcome.named[name].cost for name in found.outcome.finals)
+    assert sum(done.values()) == pytest.approx(4 * (spent + last), abs=len(done))
+    assert sum(done.values()) <= 4 * tuning.trainings
 
 
 # -------------------------------------------------------------------------------------------- what is refused
