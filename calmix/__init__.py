@@ -48,6 +48,7 @@ _MODULES = {  # public name -> the module that it is loaded from
     "without_self_pairs": "calmix.methods.wrappers",
     "compare": "calmix.studies.comparison.study",
     "evaluate": "calmix.studies.evaluation.study",
+    "tune": "calmix.studies.tuning.study",
     "load": "calmix.train.saved",
     "TrainingSettings": "calmix.train.settings",
 }
@@ -137,5 +138,6 @@ if TYPE_CHECKING:
     )
     from calmix.studies.comparison.study import compare as compare
     from calmix.studies.evaluation.study import evaluate as evaluate
+    from calmix.studies.tuning.study import tune as tune
     from calmix.train.saved import load as load
     from calmix.train.settings import TrainingSettings as TrainingSettings

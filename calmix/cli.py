@@ -7,6 +7,7 @@ import argparse
 import gc
 import io
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -103,7 +104,9 @@ def _heed_sigterm() -> None:
 
 
 def _stopped(how: str, code: int) -> NoReturn:
-    kept = "what was done is kept, and a comparison, a training or a diagnosis goes on from there with --resume"
+    kept = (
+        "what was done is kept, and a comparison, a training, a search or a diagnosis goes on from there with --resume"
+    )
     print(f"calmix: stopped {how}; {kept}.", file=sys.stderr)
     sys.exit(code)
 
@@ -355,6 +358,113 @@ def _train(arguments: list[str]) -> None:
     if not options.quiet:
         kept.print()
     print(f"report: {page}\nnetwork: {out} (for calmix predict)")
+
+
+def _tune_options(parser: "OptionParser") -> None:
+    from calmix.studies.tuning.defaults import DEFAULT_BUDGET, DEFAULT_FRESH, DEFAULT_METHODS, SAMPLERS
+
+    _add_data(parser)
+    group = parser.add_argument_group("search")
+    group.add_argument(
+        "--methods",
+        nargs="+",
+        type=str,
+        default=list(DEFAULT_METHODS),
+        metavar="METHOD",
+        known=_known_methods(),
+        help=f"what to tune; the first, as it is, is to be beaten (default: {' '.join(DEFAULT_METHODS)})",
+    )
+    group.add_argument(
+        "--budget",
+        type=str,
+        default=f"{DEFAULT_BUDGET:g}",
+        metavar="N",
+        help=f"plain trainings to search with, or minutes in all, such as 30min (default: {DEFAULT_BUDGET:g})",
+    )
+    group.add_argument(
+        "--fresh-seeds",
+        type=int,
+        default=DEFAULT_FRESH,
+        help=f"seeds that what is to be beaten, and what was chosen, are tested with (default: {DEFAULT_FRESH})",
+    )
+    group.add_argument(
+        "--search",
+        type=str,
+        default=SAMPLERS[0],
+        metavar="NAME",
+        known=SAMPLERS,
+        help=f"{SAMPLERS[0]} learns from eight trials on, {SAMPLERS[1]} does not (default: {SAMPLERS[0]})",
+    )
+    group.add_argument("--seed", type=int, default=0, help="draws the test rows and the settings that are tried")
+    _add_training(parser)
+    results = _add_results(parser, "calmix-runs/DATA-tuned", "search")
+    results.add_argument(
+        "--workers", type=int, help="trainings at a time (default: one a CPU core, at most 8; one on a GPU)"
+    )
+
+
+def _tune(arguments: list[str]) -> None:
+    from calmix.studies.tuning.defaults import DEFAULT_BUDGET, check_search, read_budget
+
+    options = _parser("tune").parse_args(arguments)
+    amount, of_minutes = read_budget(options.budget)
+    check_search(options.search, options.fresh_seeds)
+    _asked_methods(options.methods, [])
+    settings = _settings(options)
+    _check_output(options)
+    _check_data(options)
+
+    from calmix.studies.tuning.families import family_of
+    from calmix.studies.tuning.rows import OneTest
+    from calmix.studies.tuning.study import Tuning, carry_out_tuning, in_minutes
+
+    source = _source(options)
+    if options.describe:
+        return _describe(source, options.seed)
+    data = OneTest(source, options.seed)
+    regression = data.splits(0).about.task == "regression"
+    tuning = Tuning(
+        data,
+        tuple(family_of(text.strip(), regression) for text in options.methods),
+        _model(options),
+        settings,
+        DEFAULT_BUDGET if of_minutes else amount,
+        options.fresh_seeds,
+        options.seed,
+        options.search == "tpe",
+    )
+    _print_notices(data, quiet=options.quiet)
+    tuning.check()
+    out = options.out or Path(f"{_default_out(options.data)}-tuned")
+    if of_minutes:
+        tuning = in_minutes(tuning, amount, out, options.resume, options.workers)
+    command, train = ["calmix", "tune", *arguments], ["calmix", "train", *_train_arguments(options)]
+    with _progress(tuning.trainings, settings.epochs, options) as tick:
+        found = carry_out_tuning(tuning, out, options.resume, options.workers, command, train, tick)
+    page = found.write_report(out)
+    if not options.quiet:
+        found.print()
+        python = "\n".join(f"  {line}" for line in found.python)
+        print(f"\ntrain it with\n\n  {shlex.join(found.outcome.train_command)}\n\nor in Python\n\n{python}\n")
+    print(f"report: {page}")
+
+
+# options of tune that train has, too, with another meaning or value
+_NOT_FOR_TRAIN = ("epochs", "learning_rate", "weight_decay", "seed", "out", "resume", "quiet", "verbose", "config")
+
+
+def _train_arguments(options: Any) -> list[str]:
+    """What was said of the data, the network and the training, for a command that trains on the same."""
+    parser = _parser("train")
+    words = [options.data]
+    for action in parser._actions:
+        value = options.get(action.dest)
+        if not action.option_strings or action.dest in _NOT_FOR_TRAIN or value in (None, action.default, False, []):
+            continue
+        words.append(action.option_strings[-1])
+        if action.nargs != 0:
+            words += map(str, value if isinstance(value, list) else [value])
+    return words
 
 
 def _predict_options(parser: "OptionParser") -> None:
@@ -680,6 +790,19 @@ COMMANDS: Mapping[str, Command] = {
         },
         "DATA [--target COLUMN] [options]",
         _train_options,
+    ),
+    "tune": Command(
+        "search the settings of methods and of their training, honestly",
+        _tune,
+        {
+            "three methods with a small budget, in a minute or two": "calmix tune wine --budget 20",
+            "plain training and RegMixup on handwritten digits": (
+                "calmix tune digits --methods erm regmixup --budget 30 --epochs 10"
+            ),
+            "three minutes, with a wider network": "calmix tune diabetes --budget 3min --model 'mlp(width=512)'",
+        },
+        "DATA [--target COLUMN] [options]",
+        _tune_options,
     ),
     "predict": Command(
         "what a trained network says of new rows: probabilities, sets, intervals",

@@ -117,7 +117,7 @@ EXTRAS = ["lightning", "sklearn", "scipy", "pandas", "matplotlib", "jsonargparse
         ("import calmix; dir(calmix)", ["torch", "numpy", "calmix.errors"]),
         (
             "import calmix; [getattr(calmix, n) for n in calmix._MODULES if n not in "
-            "('compare', 'evaluate', 'load', 'TrainingSettings')]",  # which train and draw
+            "('compare', 'evaluate', 'tune', 'load', 'TrainingSettings')]",  # which train and draw
             EXTRAS,
         ),
         ("import calmix; calmix.metrics.ece, calmix.posthoc.Temperature, calmix.parts.Beta, calmix.models", EXTRAS),
@@ -152,7 +152,7 @@ SURFACE = [
     "PerRow", "Regression", "TrainingLoss", "TrainingSettings", "c_mixup", "compare", "cutmix", "erm", "evaluate",
     "far_mixup", "folded", "input_mixup", "k_mixup", "load", "manifold_mixup", "mit_a", "mit_l", "mixup", "mixup_e",
     "mixup_idle", "near_mixup", "rankmixup", "refresh_batch_norm", "regmixup", "scheduled", "sk_mixup",
-    "sk_mixup_e", "sometimes", "target_mixup", "with_whole_set", "without_self_pairs",
+    "sk_mixup_e", "sometimes", "target_mixup", "tune", "with_whole_set", "without_self_pairs",
 ]  # fmt: skip
 
 

@@ -931,3 +931,42 @@ def test_a_full_disk_leaves_one_sentence_and_nothing_half_written(
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "File too large" in sentence
     assert not (tmp_path / "out").exists()
+
+
+# -------------------------------------------------------------------------------------------------- tune
+
+
+def test_tune_ends_with_a_command_that_trains_the_winner(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "out"
+    data = [str(table), "--target", "kind", "--drop", "id", "--batch-size", "16"]
+    search = ["--methods", "mixup", "erm", "--budget", "8", "--epochs", "2", "--fresh-seeds", "1", "--workers", "1"]
+    main(["tune", *data, *search, "--out", str(out)])
+    printed = capsys.readouterr()
+    assert f"report: {out / 'report.html'}" in printed.out
+    [line] = [line for line in printed.out.splitlines() if line.startswith("  calmix train ")]
+    words = shlex.split(line)
+    assert words[2:9] == [str(table), "--target", "kind", "--drop", "id", "--batch-size", "16"]
+    found = json.loads((out / "tuning.json").read_text())
+    winner = next(trial for trial in found["trials"] if f"{trial['family']} {trial['number']}" == found["winner"])
+    main([*words[1:], "--out", str(tmp_path / "network"), "--quiet"])
+    stored = json.loads((tmp_path / "network" / "results.json").read_text())
+    settings = TrainingSettings(**{name: stored["settings"][name] for name in ("epochs", "batch_size", "weight_decay")})
+    assert repr(settings).split("optimizer")[0] == winner["settings"].split("optimizer")[0]
+    assert stored["runs"][0]["method"] == winner["text"]
+    page = (out / "report.html").read_text()
+    assert "calmix tune" in page
+    main(["tune", *data, *search, "--out", str(out), "--resume", "--quiet"])
+    assert capsys.readouterr().out.endswith(f"report: {out / 'report.html'}\n")
+
+
+def test_tune_refuses_what_it_cannot_search(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    quick = ["tune", "wine", "--epochs", "1", "--quiet", "--out", str(tmp_path / "out")]
+    assert "budget of 5 trainings is too small" in refused([*quick, "--budget", "5"], capsys)
+    assert "mixup_idle has nothing to tune" in refused([*quick, "--methods", "mixup_idle"], capsys)
+    assert "cutmix pastes boxes into images" in refused([*quick, "--methods", "cutmix"], capsys)
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.json").write_text("{}")
+    assert "already holds a comparison" in refused([*quick, "--budget", "20"], capsys)

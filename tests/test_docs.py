@@ -17,6 +17,7 @@ import calmix
 from calmix import cli
 from calmix.cli import main
 from calmix.errors import CalmixError
+from calmix.methods.spaces import SPACES, Between
 from calmix.models import MODELS, build, read_model, with_output
 
 ROOT = Path(__file__).parents[1]
@@ -78,6 +79,23 @@ def test_the_training_with_checkpoints_runs_and_its_commands_can_be_read(
     assert len(commands) == 8
     for name, options in commands:
         assert cli._settings(cli._parser(name).parse_args(shlex.split(options))).epochs >= 20
+
+
+def test_the_search_of_the_document_runs_and_its_ranges_are_those_that_are_searched():
+    names: dict[str, Any] = {"__name__": "tune"}
+    for code in blocks("docs/tune.md"):
+        exec(code, names)
+    assert names["recipe"].settings.epochs <= 2
+    assert names["weak"].method({"strength": 0.07}, 10) == calmix.mixup(alpha=0.07)
+    text = (ROOT / "docs/tune.md").read_text(encoding="utf-8")
+    for line in re.findall(r"^calmix (tune .*)$", text, re.MULTILINE):
+        assert cli._parser("tune").parse_args(shlex.split(line)[1:]).data == "wine"
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.MULTILINE))
+    for option, ends in rows.items():
+        ranges = {space[option] for space in SPACES.values() if option in space}
+        if option != "per_row":
+            low, high = (float(end.split()[0]) for end in ends.split(" | "))
+            assert Between(low, high) in ranges
 
 
 def test_loaders_are_compared():

@@ -49,7 +49,7 @@ def test_no_line_is_wider_than_the_terminal(
     assert [line for line in lines if len(line) > width - 2] == []
 
 
-@pytest.mark.parametrize("name", ["compare", "train", "evaluate", "diagnose", "report"])
+@pytest.mark.parametrize("name", ["compare", "train", "tune", "evaluate", "diagnose", "report"])
 def test_every_option_has_one_line_and_says_its_default(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
@@ -122,9 +122,9 @@ def test_every_example_can_be_read(line: str, tmp_path: Path, monkeypatch: pytes
     assert program == "calmix"
     if rest:
         options = cli._parser(name).parse_args(rest)
-        if name in ("compare", "diagnose", "train"):
+        if name in ("compare", "diagnose", "train", "tune"):
             texts = [options.method] if name == "train" else options.methods
-            assert cli._methods(cli._asked_methods(texts, options.set))
+            assert cli._methods(cli._asked_methods(texts, [] if name == "tune" else options.set))
             cli._check_data(options)
             assert cli._settings(options).epochs >= 1
 

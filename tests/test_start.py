@@ -78,6 +78,15 @@ REFUSED = [
     (["report", "missing"], "missing holds no results.json"),
     (["export", "missing", "--onnx"], "folder not found: missing"),
     (["train", "digits", "--all-data", "--select", "best"], "--select best needs validation rows"),
+    (["tune", "digit"], "unknown data set 'digit'"),
+    (
+        ["tune", "digits", "--budget", "soon"],
+        "the budget is 'soon'; give a number of trainings such as 60, or of minut",
+    ),
+    (["tune", "digits", "--budget", "-3"], "the budget is '-3'"),
+    (["tune", "digits", "--methods", "erm", "mixap"], "unknown method 'mixap'; did you mean 'mixup'?"),
+    (["tune", "digits", "--search", "tpee"], "unknown search 'tpee'; did you mean 'tpe'?"),
+    (["tune", "digits", "--fresh-seeds", "0"], "need a fresh seed or more; got 0"),
 ]
 
 ANSWERS = """

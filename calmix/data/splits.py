@@ -117,6 +117,8 @@ class Splits:
 class Fold:
     """Which rows are tested: those of one of `of` folds into which the rows are cut, in the cut of number `repeat`.
 
+    inner: how often the other splits have been drawn anew from the other folds, for the same test rows.
+
     >>> parts = [draw_parts(None, 10, Fold(number, of=5)) for number in range(5)]
     >>> sorted(row for *_, test in parts for row in test.tolist())
     [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
@@ -125,6 +127,12 @@ class Fold:
     number: int
     of: int
     repeat: int = 0
+    inner: int = 0
+
+    @property
+    def of_others(self) -> np.random.Generator:
+        """What draws the other splits."""
+        return np.random.default_rng([FOLDS, self.repeat, self.number, self.inner])  # numpy ignores a last 0
 
 
 @dataclass(frozen=True)
@@ -163,8 +171,8 @@ def draw_parts(labels: RowIds | None, n: int, draw: Draw, shares: Sequence[int] 
     sizes = [n // draw.of + (number < n % draw.of) for number in range(draw.of)]
     folds = split_rows(labels, sizes, np.random.default_rng([FOLDS, draw.repeat]))
     others = np.concatenate([rows for number, rows in enumerate(folds) if number != draw.number])
-    rng = np.random.default_rng([FOLDS, draw.repeat, draw.number])
-    parts = split_rows(None if labels is None else labels[others], split_sizes(len(others), SHARES[:3]), rng)
+    own = None if labels is None else labels[others]
+    parts = split_rows(own, split_sizes(len(others), SHARES[:3]), draw.of_others)
     return [*(others[rows] for rows in parts), folds[draw.number]]
 
 

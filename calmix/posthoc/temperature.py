@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from calmix.errors import SettingError
-from calmix.posthoc.calibration import CalibrationLogits, required
+from calmix.posthoc.calibration import CalibrationLogits, folds_of, required
 from calmix.posthoc.minimise import minimise
 
 LOG_BOUND = 5.0  # fitted temperatures lie in [e^-5, e^5], about [0.0067, 148]
@@ -80,6 +80,26 @@ def fit_temperature(calibration: CalibrationLogits, prior_sd: float = PRIOR_SD) 
     starts = torch.zeros((), dtype=torch.float64), _likeliest(nll)
     best = min((minimise(loss, start)[0] for start in starts), key=loss)
     return Temperature(math.exp(best.clamp(-LOG_BOUND, LOG_BOUND).item()))
+
+
+def cross_fitted_nll(predictions: CalibrationLogits, folds: int = 2) -> float:
+    """The mean NLL after temperature scaling where each row's temperature was fitted on the other folds.
+
+    So a set of rows that nothing else is calibrated on says what a network would be worth once calibrated, and no
+    row has a part in its own temperature: the calibrated log-likelihood. The folds depend on the number of rows alone.
+    A single row, on which nothing can be fitted, is scored as it is.
+    Source: Ashukha et al., Pitfalls of In-Domain Uncertainty Estimation and Ensembling in Deep Learning, ICLR 2020.
+
+    >>> sure = torch.tensor([[9.0, 0.0]]).repeat(400, 1)  # of a network that is right three times in four
+    >>> said = CalibrationLogits(sure, torch.tensor([0, 0, 0, 1]).repeat(100))
+    >>> round(cross_fitted_nll(said), 2), round(float(cross_entropy(said.logits, said.labels)), 2)
+    (0.56, 2.25)
+    """
+    parts = list(folds_of(required(predictions, CalibrationLogits), folds))
+    if not parts:
+        return float(cross_entropy(predictions.logits, predictions.labels))
+    losses = [cross_entropy(fit_temperature(others)(own.logits), own.labels, reduction="sum") for others, own in parts]
+    return float(sum(losses)) / len(predictions.labels)
 
 
 @torch.inference_mode(False)

@@ -166,7 +166,12 @@ def write_arrays(path: Path, arrays: NamedArrays) -> None:
 
 
 # what marks a folder as taken, and by what
-FINISHED = {"results.json": "a comparison", "diagnosis.json": "a diagnosis", "metrics.json": "an evaluation"}
+FINISHED = {
+    "results.json": "a comparison",
+    "diagnosis.json": "a diagnosis",
+    "metrics.json": "an evaluation",
+    "tuning.json": "a search",
+}
 
 
 def refuse_others(folder: Path, own: str) -> None:

@@ -6,6 +6,7 @@ import time
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from calmix.core.loss import TrainingLoss
 from calmix.core.method import Method, Scheduled
@@ -58,6 +59,29 @@ def relative_cost(
             base = plain.seconds()
             ratios.append(tried.seconds() / max(base, 1e-9))
     return statistics.median(ratios)
+
+
+def counted_cost(recipe: Recipe) -> float:
+    """The floating-point operations of a training step of a recipe's method over those of plain training.
+
+    Counted by PyTorch, forward and backward: the same on every machine and however busy it is. Of a scheduled method
+    it is the first epoch's step. What is no matrix product or convolution does not count; 1.0 where there is none.
+    """
+    splits, settings = recipe.splits(), recipe.settings
+    rows = min(settings.batch_size, len(splits.train))
+    x, y, index = splits.train.rows[:rows], splits.train.y[:rows], torch.arange(rows)
+
+    def counted(method: Method | Scheduled) -> int:
+        data = splits.train.rows, splits.train.y
+        loss = TrainingLoss(method, weighted_task(splits, settings), batch_norm=settings.batch_norm, data=data)
+        with FlopCounterMode(display=False) as counter:
+            loss(model.train(), x, y, index).backward()
+        return counter.get_total_flops()
+
+    with torch.random.fork_rng(devices=[]), using_threads(settings.threads):
+        model = recipe.network()
+        plain = counted(erm())
+        return counted(recipe.method) / plain if plain else 1.0
 
 
 class _Stepper:

@@ -14,7 +14,7 @@ from calmix.cli import main
 from tests.fuzz.cases import KINDS, OUT, Case
 from tests.fuzz.corpus import dry
 
-FINISHED = ("runs/*.json", "seeds/*.json", "results.json", "metrics.json", "diagnosis.json")
+FINISHED = ("runs/*.json", "seeds/*.json", "results.json", "metrics.json", "diagnosis.json", "tuning.json")
 
 
 def make_case(kind: str, random: Random, corpus: Path, folder: Path) -> Case:

@@ -15,6 +15,8 @@ from torch.nn.functional import cross_entropy
 from calmix.errors import SettingError
 from calmix.metrics import ece
 from calmix.posthoc import CalibrationGaussian, CalibrationLogits, Temperature, fit_temperature, temperature_interval
+from calmix.posthoc.calibration import folds_of
+from calmix.posthoc.temperature import cross_fitted_nll
 
 COLDEST, HOTTEST = math.exp(-5), math.exp(5)
 
@@ -234,3 +236,25 @@ def test_advice():
     for bad in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(SettingError, match="positive and finite"):
             Temperature(bad)
+
+
+def test_a_cross_fitted_temperature_is_fitted_on_one_half_and_applied_on_the_other():
+    said = CalibrationLogits(*drawn(3.0, n=41))
+    halves = list(folds_of(said, 2))
+    assert sorted(len(own.labels) for _, own in halves) == [20, 21]
+    losses = []
+    for others, own in halves:
+        assert len(others.labels) + len(own.labels) == 41
+        losses += [nll(own.logits, own.labels, fit_temperature(others).value) * len(own.labels)]
+    assert cross_fitted_nll(said) == pytest.approx(sum(losses) / 41)
+    assert cross_fitted_nll(said) > nll(said.logits, said.labels, fit_temperature(said).value)  # which knew all rows
+
+
+def test_a_cross_fitted_temperature_in_closed_form():
+    """Of 2 n rows right three times in four with the logits (z, 0), T is z / log 3 and the NLL the entropy of 1/4."""
+    logits = torch.tensor([[4.0, 0.0]]).repeat(80_000, 1)
+    said = CalibrationLogits(logits, torch.tensor([0, 0, 0, 1]).repeat(20_000))
+    entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    assert cross_fitted_nll(said) == pytest.approx(entropy, abs=1e-3)
+    alone = CalibrationLogits(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))
+    assert cross_fitted_nll(alone) == pytest.approx(math.log(1 + math.exp(-1)))

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 import calmix
-from calmix.data import Split, load
+from calmix.data import NamedSet, Split, load
 from calmix.models import build, mlp
 from calmix.parts import Method
-from calmix.train import TrainingSettings
+from calmix.train import Recipe, TrainingSettings
 from calmix.train import cost as costs
-from calmix.train.cost import relative_cost
+from calmix.train.cost import counted_cost, relative_cost
 
 WINE = load("wine")
 
@@ -64,3 +64,17 @@ def test_measuring_leaves_no_trace():
     assert torch.get_num_threads() == threads
     assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
     assert torch.equal(x, WINE.train.x)
+
+
+@pytest.mark.parametrize(
+    ("name", "cost"), [("erm", 1.0), ("mixup", 1.0), ("regmixup", 2.0), ("mixup_e", 2.0), ("mit_l", 2.0)]
+)
+def test_counted_operations_are_those_of_forwards_and_backwards(name: str, cost: float):
+    recipe = Recipe(NamedSet("wine"), name, calmix.METHODS[name]())
+    assert counted_cost(recipe) == pytest.approx(cost)
+    assert counted_cost(recipe) == counted_cost(recipe)  # however busy the machine is
+
+
+def test_a_forward_without_a_backward_is_a_third_of_a_step():
+    cost = counted_cost(Recipe(NamedSet("wine"), "sk_mixup", calmix.sk_mixup()))
+    assert 1.25 < cost < 1.4  # the last layer is left out, and so is the backward to the inputs

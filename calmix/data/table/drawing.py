@@ -25,9 +25,8 @@ def parts_by_group(
     folds = split_groups(labels, groups, (1,) * draw.of, rng)
     others = np.concatenate([rows for number, rows in enumerate(folds) if number != draw.number])
     inner = np.unique(groups[others], return_inverse=True)[1]
-    rng = np.random.default_rng([FOLDS, draw.repeat, draw.number])
     sizes = split_sizes(len(others), shares[:-1])
-    parts = split_groups(None if labels is None else labels[others], inner, sizes, rng)
+    parts = split_groups(None if labels is None else labels[others], inner, sizes, draw.of_others)
     return [*(others[rows] for rows in parts), folds[draw.number]]
 
 
