@@ -22,7 +22,7 @@ class Epoch:
     """One epoch of a learning curve; means over the rows. `validation` is empty where none was done."""
 
     number: int  # from 1
-    train: Mapping[str, float]
+    train: Mapping[str, float]  # with the strength of the epoch's mixing, where it moves
     validation: Mapping[str, float]
 
 
@@ -46,6 +46,11 @@ class Record:
     def train_loss(self) -> float | None:
         """The mean loss of the last epoch's training steps: on mixed rows, where the method mixes."""
         return self.history[-1].train.get("loss") if self.history else None
+
+    @property
+    def strength(self) -> float | None:
+        """How strongly rows were mixed in the last epoch, alpha or tau_max, where it moves in training."""
+        return self.history[-1].train.get("strength") if self.history else None
 
     @property
     def run(self) -> str:
@@ -72,6 +77,7 @@ def scores_of(records: Iterable[Record], overlap: float = 0.0) -> Scores:
             "train_seconds": record.train_seconds,
             "epoch": record.epoch,
             "train_loss": record.train_loss,
+            "strength": record.strength,
         }
         known = {name: value for name, value in own.items() if value is not None}
         return {**record.metrics, PLAIN: {**record.metrics.get(PLAIN, {}), **known}}

@@ -16,14 +16,13 @@ from calmix.core.batch_norm import refresh_batch_norm
 from calmix.core.loss import TrainingLoss
 from calmix.core.task import Task
 from calmix.data import Splits
-from calmix.errors import SettingError
 from calmix.results.records import Epoch
 from calmix.threads import using_threads
 from calmix.train.augment import augmentation
 from calmix.train.averaging import SWA
-from calmix.train.batches import Batches, rows_at_a_time
+from calmix.train.batches import Batches
 from calmix.train.checkpoints import Checkpoints
-from calmix.train.recipe import Recipe, sampling_weights, weighted_task
+from calmix.train.recipe import Recipe, check_validation, sampling_weights, weighted_task
 from calmix.train.settings import PRECISIONS
 from calmix.train.stopping import Stop, held_until_stopped
 
@@ -81,19 +80,14 @@ def train(
     from calmix.train.module import Averager, Keeper, Module, Saver
 
     splits, settings, model = recipe.splits(), recipe.settings, recipe.network()
-    validated = len(splits.validation) > 0
-    if settings.select == "best" and not validated:
-        raise SettingError(
-            "the best epoch is that of the lowest validation loss, and all validation rows are trained on; keep the "
-            "last (--select last), or leave out --all-data."
-        )
+    check_validation(splits, settings, recipe.method)
     task = weighted_task(splits, settings)
     of_order, of_mixes, of_augmentation, of_network = map(int, np.random.SeedSequence(recipe.seed).generate_state(4))
     data = splits.train.rows, splits.train.y
     training_loss = TrainingLoss(recipe.method, task, of_mixes, settings.batch_norm, data, splits.train_weights)
     augment = augmentation(settings.augment, splits.about)
-    module = Module(model.train(), training_loss, settings, augment, of_augmentation, on_epoch)
     every = 1 if settings.select == "best" else max(1, settings.epochs // _VALIDATIONS)
+    module = Module(model.train(), training_loss, settings, augment, of_augmentation, on_epoch, every)
     averager = None if settings.averaging is None else Averager(settings.averaging)
     keeper = Keeper(settings.select, averager)
     callbacks = {"keeper": keeper} if averager is None else {"averager": averager, "keeper": keeper}
@@ -109,7 +103,7 @@ def train(
             devices=1,
             max_epochs=settings.epochs,
             precision=PRECISIONS[settings.precision],  # pyright: ignore[reportArgumentType]
-            check_val_every_n_epoch=every,
+            check_val_every_n_epoch=1 if recipe.method.controlled else every,
             callbacks=[*callbacks.values(), *([saver] if saver else [])],
             deterministic="warn" if settings.accelerator == "cuda" else None,
             num_sanity_val_steps=0,
@@ -120,7 +114,7 @@ def train(
         )
         with held_until_stopped(stop) if saver else nullcontext():
             trainer.fit(
-                module, batches, Batches(splits.validation, rows_at_a_time(splits.validation)) if validated else None
+                module, batches, module.validation_batches(splits.validation) if len(splits.validation) else None
             )
         if keeper.state is not None:
             model.load_state_dict(keeper.state)
