@@ -73,6 +73,7 @@ REFUSED = [
     (["report", "missing"], "missing holds no results.json"),
     (["export", "missing", "--onnx"], "folder not found: missing"),
     (["train", "digits", "--all-data", "--select", "best"], "--select best needs validation rows"),
+    (["train", "digits", "--all-data", "--method", "auto(rate=1)"], "--method auto needs validation rows"),
 ]
 
 ANSWERS = """

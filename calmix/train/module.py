@@ -29,15 +29,15 @@ from calmix.train.settings import TrainingSettings
 from calmix.train.stopping import Stop, Stopped
 
 LoadedBatch = tuple[Tensor, Tensor, Tensor]  # x, y, index
-_OBSERVED = 1000  # validation rows at least, where there are as many, by which a method sets its strength
+OBSERVED = 1000  # validation rows at most, by which a method sets its strength
 
 
 class Module(LightningModule):
     """One training run: steps, schedule, and a history with one entry an epoch.
 
     Each part of an entry holds the loss, its terms, and the accuracy where there is one; on the training split the
-    accuracy is the honest one (mixed rows against mixed targets). A method that sets its strength sees about a thousand
-    validation rows after every epoch.
+    accuracy is the honest one (mixed rows against mixed targets). A method that sets its strength is told what
+    the network says of a thousand validation rows after every epoch.
 
     every: epochs from one point of the validation's curve to the next.
     """
@@ -82,9 +82,13 @@ class Module(LightningModule):
             self._seen.append((output, y))
 
     def validation_batches(self, validation: Split) -> Iterable[LoadedBatch]:
-        """The whole split for a point of the curve, else as many rows as a method needs to set its strength."""
-        batches = Batches(validation, rows_at_a_time(validation))
-        return _UntilEnough(batches, lambda: not self._validates) if self.training_loss.method.controlled else batches
+        """The whole split for a point of the curve, else the rows by which a method sets its strength."""
+        whole = Batches(validation, rows_at_a_time(validation))
+        if not self.training_loss.method.controlled:
+            return whole
+        count = min(OBSERVED, len(validation))
+        self._observed = torch.arange(count) * len(validation) // count  # evenly: the rows may be sorted by class
+        return _Either(whole, Batches(validation.part(self._observed), whole.size), lambda: self._validates)
 
     @property
     def _validates(self) -> bool:
@@ -122,8 +126,9 @@ class Module(LightningModule):
         if self._validates:
             self.history[-1] = replace(self.history[-1], validation=validation)
         if seen and math.isfinite(validation["loss"]):
-            logits, labels = (torch.cat(parts) for parts in zip(*seen, strict=True))
-            self.training_loss.observe(logits, labels)
+            output, y = (torch.cat(parts) for parts in zip(*seen, strict=True))
+            rows = self._observed.to(y.device) if self._validates else slice(None)
+            self.training_loss.observe(output[rows], y[rows])
 
     def on_train_epoch_end(self) -> None:
         if not self.history or self.history[-1].number != self.current_epoch + 1:
@@ -179,19 +184,14 @@ class Module(LightningModule):
         return means
 
 
-class _UntilEnough:
-    """`batches`, or, where `few()`, as many of them as hold enough rows to set a strength by."""
+class _Either:
+    """Of two loaders the first where `choice()`, asked at the beginning of an epoch; else the second."""
 
-    def __init__(self, batches: Batches, few: Callable[[], bool]) -> None:
-        self._batches, self._few = batches, few
+    def __init__(self, first: Batches, second: Batches, choice: Callable[[], bool]) -> None:
+        self._first, self._second, self._choice = first, second, choice
 
     def __iter__(self) -> Iterator[LoadedBatch]:
-        rows = 0
-        for batch in self._batches:
-            yield batch
-            rows += len(batch[1])
-            if rows >= _OBSERVED and self._few():
-                return
+        return iter(self._first if self._choice() else self._second)
 
 
 class Keeper(Callback):
