@@ -16,12 +16,12 @@ def auto(method: Method | None = None, rate: float = 0.5, prior_sd: float = 0.5)
     Formula: that of `method`; after every epoch log strength += rate * log T, where T is the temperature that fits the
     validation rows best, with a prior; see `Control`. The strength is tau_max where the method has a kernel, else alpha
     of its Beta(alpha, alpha), and starts as the method has it.
-    Source: ours. Related: Wen et al., Combining Ensembles and Data Augmentation Can Harm Your Calibration, ICLR 2021
-    (arXiv 2010.09875), whose CAMixup mixes the classes that are too confident on validation rows; Ghosh et al.,
-    AdaFocal, NeurIPS 2022 (arXiv 2211.11838), which moves the focal loss's exponent so.
+    Source: ours.
     Defaults: method = None is Mixup with a lam for each row, `mixup(per_row=True)`; rate = 0.5
     and prior_sd = 0.5, of `Control`.
     Deviation: where the method is `mixup_e`, the alpha of its factor E[a] stays as it was; it only scales eta.
+    Relatives: CAMixup mixes the classes that are too confident on validation rows (Wen et al., ICLR 2021, arXiv
+    2010.09875); AdaFocal moves the exponent of the focal loss by them (Ghosh et al., NeurIPS 2022, arXiv 2211.11838).
     Cost: 1 forward, 1 backward, or those of `method`; and a forward of a thousand validation rows an epoch.
 
     The training loss must be told what the network says of validation rows: `training_loss.observe(logits, labels)`

@@ -48,7 +48,7 @@ def pictures() -> Splits:
     parts = {name: getattr(splits, name) for name in ("train", "validation", "calibration", "test")}
     shown = {name: part.x[:, :12].reshape(-1, 3, 2, 2).repeat(1, 1, 4, 4) for name, part in parts.items()}
     about = replace(splits.about, kind="image", natural=True)
-    return replace(splits, about=about, **{name: replace(part, x=shown[name]) for name, part in parts.items()})
+    return replace(splits, about=about, **{name: replace(part, rows=shown[name]) for name, part in parts.items()})
 
 
 def with_dropout(shape: tuple[int, ...], outputs: int) -> nn.Module:
