@@ -48,7 +48,10 @@ REFUSED = [
     (["compare", "own.csv", "--target", "kind", "--group", "hight"], "unknown group column 'hight'; did you mean"),
     (["diagnose", "own.csv", "--target", "kind", "--time", "kind"], "'kind' is the target, and cannot be the time"),
     (["compare", "missing.npz"], "file not found: missing.npz"),
-    (["compare", "own.npz", "--target", "kind"], "target is for tables and tables of series, and own.npz holds arrays"),
+    (
+        ["compare", "own.npz", "--target", "kind"],
+        "target is for tables, tables of series and shards of images, and own.npz holds arrays",
+    ),
     (
         ["compare", "own.csv", "--target", "kind", "--seconds", "1"],
         "seconds is for audio files, and own.csv holds tables",

@@ -95,7 +95,8 @@ def check_options(kind: Kind, data: str, given: Iterable[str]) -> None:
     """Raise SettingError for an option, among the names of those that are given, that is not for this kind of data."""
     for name in given:
         if kind not in OPTIONS.get(name, (kind,)):
-            kinds = " and ".join(_KINDS[each] for each in OPTIONS[name])
+            *others, last = (_KINDS[each] for each in OPTIONS[name])
+            kinds = f"{', '.join(others)} and {last}" if others else last
             holds = "is one of the" if kind == "named" else "holds"
             raise SettingError(f"{name} is for {kinds}, and {data} {holds} {_KINDS[kind]}: leave it out.")
 

@@ -20,7 +20,9 @@ class Done:
     """How much of a number of runs is done."""
 
     def __init__(self, runs: int, epochs: int) -> None:
-        self.runs, self.epochs, self.now = runs, epochs, f"{runs} runs"
+        self.runs: int = runs
+        self.epochs: int = epochs
+        self.now: str = f"{runs} runs"
         self._done: dict[tuple[str, int], int] = {}
         self._trained = 0  # epochs by this command
 

@@ -89,7 +89,8 @@ class RandAugment:
     """
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        self.mean, self.std = mean, std
+        self.mean: tuple[float, ...] = mean
+        self.std: tuple[float, ...] = std
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         mean, std = (x.new_tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))

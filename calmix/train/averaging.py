@@ -48,7 +48,7 @@ class SWA:
         return epoch > self.start * epochs or epoch == epochs
 
 
-AVERAGES = {"ema": EMA, "swa": SWA}
+AVERAGES: dict[str, type[EMA] | type[SWA]] = {"ema": EMA, "swa": SWA}
 NAMES = ("none", *AVERAGES)
 
 

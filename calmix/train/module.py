@@ -295,7 +295,7 @@ class Saver(Checkpoint):
         self._checkpoints, self._recipe, self._text = checkpoints, recipe, recipe.text
         self._batches, self._callbacks, self._stop = batches, callbacks, stop
         self._begun = checkpoints.read(recipe)
-        self.seconds = self._begun.seconds if self._begun else 0.0
+        self.seconds: float = self._begun.seconds if self._begun else 0.0
         self._start = self._last = time.monotonic()
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:

@@ -616,10 +616,12 @@ def test_options_of_tables_are_refused_for_images_and_the_other_way_round(tmp_pa
     assert read_source(photos, image_size=9) == ImageFolder(Path(photos), 9)
     chosen: list[dict[str, Any]] = [{"keep": ["a"]}, {"drop": ["a"]}, {"format": TableFormat(sep=";")}]
     for options in chosen:
-        with pytest.raises(SettingError, match="holds images, and keep, drop"):
+        with pytest.raises(SettingError, match="holds folders of images: leave it out"):
             read_source(photos, **options)
+    with pytest.raises(SettingError, match=r"target is for tables, .* and .*photos holds folders of images"):
+        read_source(photos, target="y")
     with pytest.raises(SettingError, match=r"the classes of .* are its folders"):
-        read_source(photos, target="y").splits(0)
+        ImageFolder(Path(photos), target="y").splits(0)
     for data in ("digits", "own.csv"):
         with pytest.raises(SettingError, match="image_size is for folders of images"):
             read_source(data, image_size=9)

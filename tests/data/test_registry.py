@@ -90,7 +90,8 @@ def test_two_classes_are_binary_on_request():
             "wine",
             {"target": "y"},
             SettingError,
-            "target is for tables and tables of series, and wine is one of the data sets with a name: leave it out.",
+            "target is for tables, tables of series and shards of images, and wine is one of the data sets with a "
+            "name: leave it out.",
         ),
         (
             "wine",

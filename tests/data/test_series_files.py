@@ -249,7 +249,7 @@ def test_from_the_command_to_the_evaluation(
         ),
         (["compare", "long.csv", "--target", "kind", "--series-id", "who"], "need three columns"),
         (["compare", "made.ts", "--series-id", "who"], "series_id is for tables of series"),
-        (["compare", "digits", "--series-id", "who"], "digits is none: leave"),
+        (["compare", "digits", "--series-id", "who"], "digits is one of the data sets with a name: leave"),
     ):
         with pytest.raises(SystemExit):
             main(arguments)

@@ -142,7 +142,9 @@ def test_text_becomes_a_source_at_the_command_line():
     assert read_source("data/my.csv", target="y") == TableFile(Path("data/my.csv"), "y")
     with pytest.raises(UnknownNameError, match="did you mean 'wine'"):
         read_source("wime")
-    with pytest.raises(SettingError, match="target is for tables and tables of series, and wine is one"):
+    with pytest.raises(
+        SettingError, match="target is for tables, tables of series and shards of images, and wine is one"
+    ):
         read_source("wine", target="y")
     with pytest.raises(SettingError, match="data_dir is for data sets with a name, and my"):
         read_source("my.csv", data_dir=Path())

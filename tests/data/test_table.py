@@ -12,7 +12,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from calmix.data import Splits, load, split_rows, split_sizes
+from calmix.data import Splits, TableFile, load, split_rows, split_sizes
 from calmix.data.table.files import read_table
 from calmix.data.table.frames import table_splits
 from calmix.errors import CalmixError, DataError, UnknownNameError
@@ -365,8 +365,10 @@ def test_parquet_columns_that_are_no_cells(tmp_path):
 
 
 def test_a_folder_is_no_table(tmp_path):
-    with pytest.raises(DataError, match=r"is a folder; give the path of a table, \.csv"):
+    with pytest.raises(DataError, match="holds no files that a folder of data may hold"):
         load(str(tmp_path), target="y")
+    with pytest.raises(DataError, match=r"is a folder; give the path of a table, \.csv"):
+        TableFile(tmp_path, "y").splits(0)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from calmix.data.splits import listed
 from calmix.errors import DataError
 from calmix.reading import visible
 
-PARTS = {  # what folders and shards of parts are called
+PARTS: dict[str, tuple[str, ...]] = {  # what folders and shards of parts are called
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing"),

@@ -35,7 +35,7 @@ from calmix.data import (
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
 from calmix.models import mlp, resnet
 from calmix.results.files import slug, write_whole
-from calmix.results.records import read_record
+from calmix.results.records import Epoch, read_record
 from calmix.results.statistics import interval, paired_difference
 from calmix.studies.comparison.compared import Compared, read_comparison
 from calmix.studies.comparison.kept import train_and_keep
@@ -304,9 +304,9 @@ def test_a_run_that_is_not_whole_is_carried_out_again(folder: Path, tmp_path: Pa
     damaged = tmp_path / "predictions" / "sk_mixup-seed0.npz"
     damaged.write_bytes(damaged.read_bytes()[:-100])
     (tmp_path / "runs" / "erm-seed1.json").write_text("{")
-    told: list[tuple[str, int, int]] = []
+    told: list[tuple[str, int, int, Epoch | None]] = []
     found = carry_out_comparison(COMPARISON, tmp_path, True, 1, tick=lambda *news: told.append(news))
-    assert {(label, seed) for label, seed, epoch in told if epoch == 1} == {*RUNS} - {("sk_mixup", 1)}
+    assert {(label, seed) for label, seed, epoch, _ in told if epoch == 1} == {*RUNS} - {("sk_mixup", 1)}
     assert measured(found) == measured(read_comparison(folder))
     found.page()  # reads all predictions
 
