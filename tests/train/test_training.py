@@ -425,7 +425,7 @@ def test_the_curve_has_the_points_and_the_rows_of_every_method():
 
 
 def test_wrong_labels_make_it_mix_more_and_certain_ones_less():
-    """Three epochs in ten of random labels: a network that learns them by heart is over-confident."""
+    """Of three labels in ten that are wrong: a network that learns them by heart is over-confident."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(600, 8, generator=generator)
     y = (x[:, 0] > 0).long()
@@ -439,7 +439,7 @@ def test_wrong_labels_make_it_mix_more_and_certain_ones_less():
     ends = []
     for labels in (wrong, y):
         about = replace(WINE.about, classes=("low", "high"))
-        splits = Splits(**{name: Split(x[rows], labels[rows]) for name, rows in parts.items()}, about=about)
+        splits = replace(WINE, about=about, **{name: Split(x[part], labels[part]) for name, part in parts.items()})
         ends.append(strengths(trained(calmix.auto(), TrainingSettings(epochs=60), splits))[-1])
     assert ends[0] > 3
     assert ends[1] < 0.3
