@@ -136,9 +136,9 @@ class TrainingLoss(nn.Module):
     @property
     def strength(self) -> float | None:
         method = self.method.at(self.epoch)
-        if not method.controlled or self._strength is not None:
-            return self._strength if method.controlled else None
-        return strength_of(method.coefficient)
+        if not method.controlled:
+            return None
+        return strength_of(method.coefficient) if self._strength is None else self._strength
 
     @torch.no_grad()
     def observe(self, logits: Tensor, labels: Tensor) -> None:

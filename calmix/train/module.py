@@ -61,9 +61,7 @@ class Module(LightningModule):
         self._seed = seed
         self._on_epoch = on_epoch
         self._every = every
-        self._seen: list[
-            tuple[Tensor, Tensor]
-        ] = []  # logits and labels of validation rows, where strength follows them
+        self._seen: list[tuple[Tensor, Tensor]] = []  # outputs and labels of validation rows, for a method's strength
         self._generator: torch.Generator | None = None
         self._sums: dict[str, Tensor] = {}  # weighted by rows
         self._rows = 0
