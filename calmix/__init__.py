@@ -22,6 +22,7 @@ _MODULES = {  # public name -> the module that it is loaded from
     "Regression": "calmix.core.task",
     "IndexedDataset": "calmix.core.training_set",
     "CalmixError": "calmix.errors",
+    "auto": "calmix.methods.auto",
     "c_mixup": "calmix.methods.c_mixup",
     "cutmix": "calmix.methods.cutmix",
     "erm": "calmix.methods.erm",
@@ -113,6 +114,7 @@ if TYPE_CHECKING:
     )
     from calmix.core.training_set import IndexedDataset as IndexedDataset
     from calmix.errors import CalmixError as CalmixError
+    from calmix.methods.auto import auto as auto
     from calmix.methods.c_mixup import c_mixup as c_mixup
     from calmix.methods.cutmix import cutmix as cutmix
     from calmix.methods.erm import erm as erm

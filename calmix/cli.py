@@ -1177,7 +1177,11 @@ def _check_loggers(options: Any) -> None:
 
 def _check_all_data(options: Any) -> None:
     """Raise SettingError where --all-data contradicts another option."""
+    from calmix.methods.asked import method_name
+
+    own_strength = method_name(options.method) == "auto"
     needs = {
+        "--method auto": (own_strength, "needs validation rows, by which it sets its strength"),
         "--select best": (options.select == "best", "needs validation rows, by whose loss it chooses"),
         "--train-size": (options.train_size is not None, "leaves out rows"),
         "--label-noise": (options.label_noise is not None, "makes labels wrong, which no final network should learn"),

@@ -14,6 +14,7 @@ from calmix.core.coefficient import (
     TargetsOnly,
     TwoKernels,
 )
+from calmix.core.control import Control
 from calmix.core.memory import Memory
 from calmix.core.method import (
     Coefficient,
@@ -57,6 +58,7 @@ __all__ = [
     "CleanLoss",
     "CleanPass",
     "Coefficient",
+    "Control",
     "DecoupledLoss",
     "DirectionalPenalty",
     "Embedding",

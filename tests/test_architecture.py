@@ -149,9 +149,9 @@ def test_the_core_imports_torch_only():
 
 SURFACE = [
     "Binary", "CalmixError", "Classification", "Dense", "IndexedDataset", "METHODS", "MultiTask", "Multilabel",
-    "PerRow", "Regression", "TrainingLoss", "TrainingSettings", "c_mixup", "compare", "cutmix", "erm", "evaluate",
-    "far_mixup", "folded", "input_mixup", "k_mixup", "load", "manifold_mixup", "mit_a", "mit_l", "mixup", "mixup_e",
-    "mixup_idle", "near_mixup", "rankmixup", "refresh_batch_norm", "regmixup", "scheduled", "sk_mixup",
+    "PerRow", "Regression", "TrainingLoss", "TrainingSettings", "auto", "c_mixup", "compare", "cutmix", "erm",
+    "evaluate", "far_mixup", "folded", "input_mixup", "k_mixup", "load", "manifold_mixup", "mit_a", "mit_l", "mixup",
+    "mixup_e", "mixup_idle", "near_mixup", "rankmixup", "refresh_batch_norm", "regmixup", "scheduled", "sk_mixup",
     "sk_mixup_e", "sometimes", "target_mixup", "tune", "with_whole_set", "without_self_pairs",
 ]  # fmt: skip
 
@@ -200,7 +200,7 @@ def test_the_parts_are_a_list():
 
 
 def test_the_methods_have_their_papers_names():
-    ours = {"erm", "mixup", "mixup_idle", "sk_mixup_e"}
+    ours = {"auto", "erm", "mixup", "mixup_idle", "sk_mixup_e"}
     papers = {"sk_mixup", "mixup_e", "input_mixup", "target_mixup", "manifold_mixup", "cutmix", "regmixup", "mit_l"}
     papers |= {"mit_a", "rankmixup", "near_mixup", "far_mixup", "c_mixup", "k_mixup"}
     assert set(calmix.METHODS) == ours | papers

@@ -458,7 +458,11 @@ def test_what_needs_no_network_loads_none(arguments: list[str]):
     ("data", "rows", "left_out"),
     [
         ("two_moons", 60, {"cutmix": "cutmix pastes boxes"}),
-        ("diabetes", 60, {"cutmix": "cutmix pastes boxes", "rankmixup": "rankmixup ranks"}),
+        (
+            "diabetes",
+            60,
+            {"cutmix": "cutmix pastes boxes", "rankmixup": "rankmixup ranks", "auto": "auto follows the confidence of"},
+        ),
     ],
 )
 def test_all_methods_are_those_that_the_data_allow(

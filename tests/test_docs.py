@@ -98,6 +98,20 @@ def test_the_search_of_the_document_runs_and_its_ranges_are_those_that_are_searc
             assert Between(low, high) in ranges
 
 
+def test_the_loop_of_auto_runs_and_its_commands_can_be_read():
+    names: dict[str, Any] = {}
+    (code,) = blocks("docs/auto.md")
+    exec(code, names)
+    assert names["training_loss"].strength > 2  # of noise: it learns by heart, and mixes more
+    text = (ROOT / "docs/auto.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^calmix (compare|train) (.*)$", text, re.MULTILINE)
+    assert len(commands) == 3
+    for name, written in commands:
+        options = cli._parser(name).parse_args(shlex.split(written))
+        methods = options.methods if name == "compare" else [options.method]
+        assert any(method.controlled for method in cli._methods(cli._asked_methods(methods, [])).values())
+
+
 def test_loaders_are_compared():
     names: dict[str, Any] = {"__name__": "loaders"}
     (code,) = blocks("docs/loaders.md")

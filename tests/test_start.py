@@ -87,6 +87,7 @@ REFUSED = [
     (["tune", "digits", "--methods", "erm", "mixap"], "unknown method 'mixap'; did you mean 'mixup'?"),
     (["tune", "digits", "--search", "tpee"], "unknown search 'tpee'; did you mean 'tpe'?"),
     (["tune", "digits", "--fresh-seeds", "0"], "need a fresh seed or more; got 0"),
+    (["train", "digits", "--all-data", "--method", "auto(rate=1)"], "--method auto needs validation rows"),
 ]
 
 ANSWERS = """

@@ -1,6 +1,6 @@
 """How much: parts that return lam_x and lam_y (m,), the anchor's shares, float32 in [0, 1]."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -154,6 +154,35 @@ class TwoKernels:
         )
         u = beta(torch.full_like(tau_x, self.inputs.alpha), generator)
         return warp(u, tau_x).float(), warp(u, tau_y).float()
+
+
+def strength_of(coefficient: Any) -> float | None:
+    """How strongly a coefficient mixes: tau_max of its kernel, or else alpha; None if it has neither.
+
+    >>> strength_of(Folded(SimilarityKernel(tau_max=0.3))), strength_of(Beta(2.0)), strength_of(NoMixing())
+    (0.3, 2.0, None)
+    """
+    if isinstance(coefficient, TwoKernels):
+        return strength_of(coefficient.inputs)
+    inner = getattr(coefficient, "coefficient", None)
+    if inner is not None:
+        return strength_of(inner)
+    return getattr(coefficient, "tau_max" if isinstance(coefficient, SimilarityKernel) else "alpha", None)
+
+
+def with_strength(coefficient: Any, strength: float) -> Any:
+    """The coefficient with another strength; of two kernels, both tau_max in the same proportion.
+
+    >>> with_strength(Folded(Beta(2.0)), 0.5)
+    Folded(coefficient=Beta(alpha=0.5, per_row=False))
+    """
+    if isinstance(coefficient, TwoKernels):
+        of_targets = coefficient.targets.tau_max * strength / coefficient.inputs.tau_max
+        return TwoKernels(with_strength(coefficient.inputs, strength), with_strength(coefficient.targets, of_targets))
+    inner = getattr(coefficient, "coefficient", None)
+    if inner is not None:
+        return replace(coefficient, coefficient=with_strength(inner, strength))
+    return replace(coefficient, **{"tau_max" if isinstance(coefficient, SimilarityKernel) else "alpha": strength})
 
 
 @dataclass(frozen=True)

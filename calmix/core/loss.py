@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from calmix.core.batch_norm import has_batch_norm
+from calmix.core.coefficient import strength_of, with_strength
+from calmix.core.control import check_has_classes, of_classes
 from calmix.core.memory import Memory
 from calmix.core.method import Method, Outcome, Scheduled
 from calmix.core.mix import Batch, Mix
@@ -44,6 +46,7 @@ class TrainingLoss(nn.Module):
         terms: the last step's named terms, detached scalars.
         mix: the last step's `Mix`; None before the first step and in `eval()`.
         epoch: counted from 0, for `scheduled` methods; set it at the beginning of an epoch.
+        strength: alpha or tau_max with which a method made by `auto` now mixes; None for other methods.
 
     Call: `training_loss(model, x, y, index=None)` with x (n, ...), or a dict, tuple or dataclass of such, y as the task
     describes, and index (n,), the rows' positions in the training set, for methods that need them. On a GPU nothing in
@@ -58,7 +61,8 @@ class TrainingLoss(nn.Module):
     Raises:
         ShapeError: x and y differ in length; a target or output that does not fit the task; integer inputs.
         SiteError: a site or last layer that cannot be found.
-        SettingError: a method that needs an index or the training set, and did not get it.
+        SettingError: a method that needs an index or the training set, and did not get it; `auto` for a task without
+            classes.
 
     >>> import calmix
     >>> training_loss = calmix.TrainingLoss(calmix.sk_mixup(), calmix.Classification(10), seed=0)
@@ -83,6 +87,8 @@ class TrainingLoss(nn.Module):
             raise SettingError(f"task must be a task, such as calmix.Classification(10); got {task!r}.")
         if batch_norm not in BATCH_NORM:
             raise UnknownNameError("batch_norm", batch_norm, BATCH_NORM)
+        if method.controlled:
+            check_has_classes(task)
         self.method = method
         self.task = task
         self.seed: int = seed
@@ -96,6 +102,7 @@ class TrainingLoss(nn.Module):
         self._memory = Memory(None if self._training_set is None else len(self._training_set))
         self._generator: torch.Generator | None = None
         self._saved_state: Tensor | None = None
+        self._strength: float | None = None  # where the control has moved it
         self._last: Outcome | None = None
 
     def forward(self, model: Callable[[Any], Any], x: Any, y: Any, index: Tensor | None = None) -> Tensor:
@@ -112,6 +119,8 @@ class TrainingLoss(nn.Module):
 
     def _train(self, model: Callable[[Any], Any], batch: Batch) -> Outcome:
         method = self.method.at(self.epoch)
+        if method.controlled and self._strength is not None:
+            method = replace(method, coefficient=with_strength(method.coefficient, self._strength))
         one_pass = method.pairing == SelfPairs()  # plain training, whose one pass moves the statistics
         batch_norm = "mixed" if one_pass or not has_batch_norm(model) else self.batch_norm
         step = method.step(model, self.task, batch, batch_norm, self._training_set, self._memory)
@@ -123,6 +132,40 @@ class TrainingLoss(nn.Module):
         if batch_norm != "mixed":
             _ = step.clean.output  # run the clean pass, which moves the statistics
         return method.objective(step, self.mix)
+
+    @property
+    def strength(self) -> float | None:
+        method = self.method.at(self.epoch)
+        if not method.controlled:
+            return None
+        return strength_of(method.coefficient) if self._strength is None else self._strength
+
+    @torch.no_grad()
+    def observe(self, logits: Tensor, labels: Tensor) -> None:
+        """Tell a method made by `auto` what the model says of validation rows; call it at the end of every epoch.
+
+        The rows are not trained on and not mixed, the model is in `eval()`; a thousand are enough. The strength is then
+        moved as `Control` says; in epochs whose method is another it stays. Under torch.distributed every rank gives
+        rows of its own, and all get the same strength.
+
+        logits: the model's output (n, K). labels: as in a step.
+
+        Raises:
+            SettingError: a method without a control.
+            ShapeError: logits or labels that do not fit the task, or are not finite.
+
+        >>> import calmix
+        >>> training_loss = calmix.TrainingLoss(calmix.auto(), calmix.Classification(2))
+        >>> too_sure = torch.tensor([[9.0, 0.0], [9.0, 0.0]])
+        >>> training_loss.observe(too_sure, torch.tensor([0, 1]))
+        >>> training_loss.strength > 1
+        True
+        """
+        if not self.method.controlled:
+            raise SettingError(f"only auto(...) observes validation rows; the method is {self.method!r}: leave it out.")
+        method, strength = self.method.at(self.epoch), self.strength
+        if method.control is not None and strength is not None:
+            self._strength = method.control.stronger(strength, *of_classes(self.task, logits, labels))
 
     def accuracy(self) -> Tensor | None:
         """Accuracy of the last step on mixed targets: the mean share of the predicted class in the row's target.
@@ -145,13 +188,15 @@ class TrainingLoss(nn.Module):
             "generator": state,
             "epoch": self.epoch,
             "memory": self._memory.state(),
+            "strength": self._strength,
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Continue from a saved state. Of another rank's state only the seed is used, so that ranks stay different."""
+        """Continue from a saved state. Another rank's random state is not used, so that ranks stay different."""
         saved: Tensor | None = state["generator"]
         self.seed, self.epoch, self._generator = state["seed"], state.get("epoch", 0), None
         self._memory.load(state.get("memory"))
+        self._strength = state.get("strength")
         self._saved_state = saved.cpu() if saved is not None and state["rank"] == _rank() else None
 
     def _generator_on(self, device: torch.device) -> torch.Generator:

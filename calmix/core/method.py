@@ -10,6 +10,7 @@ from torch import Tensor
 
 from calmix.core.batch_norm import frozen_statistics
 from calmix.core.clean import CleanGrad, CleanPass
+from calmix.core.control import Control
 from calmix.core.embeddings import capture_embeddings
 from calmix.core.hooks import uncompiled
 from calmix.core.memory import Memory
@@ -18,6 +19,7 @@ from calmix.core.task import Task
 from calmix.core.training_set import TrainingSet, concat_batches
 from calmix.core.tree import leaves
 from calmix.errors import SettingError
+from calmix.reprs import shown
 
 
 @dataclass(frozen=True)
@@ -139,17 +141,28 @@ class Objective(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Method:
     """A mixup method: who is mixed with whom, how much, where, what is minimised. Its repr is the code that makes it.
 
     site: None mixes the inputs, a module's name mixes the output of that module, `RandomSite(...)` draws one a step.
+    control: how the coefficient's strength moves in training (`TrainingLoss.observe`); None: it stays.
     """
 
     pairing: Pairing
     coefficient: Coefficient
     objective: Objective
     site: str | Site | None = None
+    control: Control | None = None
+
+    def __repr__(self) -> str:
+        """Without a control as before there were any, so that runs can be told to be the same."""
+        return shown(self, unless_default={"control"})
+
+    @property
+    def controlled(self) -> bool:
+        """Whether its strength moves in training."""
+        return self.control is not None
 
     def at(self, epoch: int) -> "Method":
         """The method of an epoch: always this one; a `Scheduled` method's `at` depends on the epoch."""
@@ -202,6 +215,11 @@ class Scheduled:
     def __post_init__(self) -> None:
         if not isinstance(self.until, int) or self.until < 1:
             raise SettingError(f"until must be a whole number of epochs, at least 1; got {self.until}.")
+
+    @property
+    def controlled(self) -> bool:
+        """Whether the strength of either method moves in training."""
+        return self.method.controlled or self.then.controlled
 
     def at(self, epoch: int) -> Method:
         """The method of an epoch, counted from 0."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from calmix.core.method import Method
+from calmix.methods.auto import auto
 from calmix.methods.c_mixup import c_mixup
 from calmix.methods.cutmix import cutmix
 from calmix.methods.erm import erm
@@ -21,6 +22,7 @@ from calmix.methods.sk_mixup_e import sk_mixup_e
 
 METHODS: dict[str, Callable[..., Method]] = {
     "erm": erm,
+    "auto": auto,
     "mixup": mixup,
     "mixup_idle": mixup_idle,
     "sk_mixup": sk_mixup,

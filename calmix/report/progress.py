@@ -58,7 +58,8 @@ class Done:
         """
         parts = {"training": entry.train, "validation": entry.validation}
         losses = (f", {name} loss {part['loss']:.4f}" for name, part in parts.items() if part)
-        return f"{label}, seed {seed}: epoch {entry.number} of {self.epochs}{''.join(losses)}"
+        strength = f", strength {entry.train['strength']:.3g}" if "strength" in entry.train else ""
+        return f"{label}, seed {seed}: epoch {entry.number} of {self.epochs}{''.join(losses)}{strength}"
 
 
 def _clock(seconds: float) -> str:

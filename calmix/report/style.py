@@ -25,6 +25,7 @@ _MARKERS = ("s", "^", "D", "v", "P", "p", "<", ">", "*", "d", "X", "o")
 
 NAMED = {
     "erm": Style("#000000", "o", "-"),
+    "auto": Style("#B3123B", "o", "-"),
     "mixup": Style("#E69F00", "s", _DASHED),
     "sk_mixup": Style("#0072B2", "^", "-"),
     "mixup_e": Style("#009E73", "D", _DASH_DOT),

@@ -292,6 +292,7 @@ _ENTRIES = (
     Metric("train_seconds", "Seconds", "how long the training took", -1, 1, tasks=_ALL),
     Metric("epoch", "Epoch kept", "counted from 1", 0, 0, tasks=_ALL),
     Metric("train_loss", "Training loss", "mean over the last epoch's steps, mixed rows included", 0, tasks=_ALL),
+    Metric("strength", "Strength", "alpha or tau_max of the last epoch's mixing, where auto set it", 0),
     Metric("loss", "Loss", "mean over the rows, in nats for classes", -1, tasks=_ALL),
     # mixes
     _share("mixing", "Mixing", "mean share of the smaller parent", 0, 1, _MIXES),

@@ -26,7 +26,7 @@ class Epoch:
     """
 
     number: int  # from 1
-    train: Mapping[str, float]
+    train: Mapping[str, float]  # with the strength of the epoch's mixing, where it moves
     validation: Mapping[str, float]
     learning_rate: float | None = field(default=None, compare=False)
     waited: float | None = field(default=None, compare=False)
@@ -54,6 +54,11 @@ class Record:
         return self.history[-1].train.get("loss") if self.history else None
 
     @property
+    def strength(self) -> float | None:
+        """How strongly rows were mixed in the last epoch, alpha or tau_max, where it moves in training."""
+        return self.history[-1].train.get("strength") if self.history else None
+
+    @property
     def run(self) -> str:
         """What the run is called in files."""
         return f"{slug(self.method)}-seed{self.seed}"
@@ -78,6 +83,7 @@ def scores_of(records: Iterable[Record], overlap: float = 0.0) -> Scores:
             "train_seconds": record.train_seconds,
             "epoch": record.epoch,
             "train_loss": record.train_loss,
+            "strength": record.strength,
         }
         known = {name: value for name, value in own.items() if value is not None}
         return {**record.metrics, PLAIN: {**record.metrics.get(PLAIN, {}), **known}}

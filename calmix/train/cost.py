@@ -3,11 +3,13 @@
 import copy
 import statistics
 import time
+from dataclasses import replace
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from calmix.core.coefficient import strength_of, with_strength
 from calmix.core.loss import TrainingLoss
 from calmix.core.method import Method, Scheduled
 from calmix.core.task import Task
@@ -36,10 +38,14 @@ def relative_cost(
     Both train a copy of `model` on the same batch, turn by turn in the same process, so that both meet the same
     machine; the median of the rounds' ratios is reported. CPU time in one thread on the CPU, wall-clock time between
     synchronisations on a GPU. Forward, backward and optimiser step count, in float32; loading and augmentation do
-    not. Of a scheduled method it is the first epoch's step.
+    not. Of a scheduled method it is the first epoch's step; of one that sets its strength, a step at half of the first
+    strength, as alpha = 1 is cheaper to draw than what it moves to.
     """
     if method == erm():
         return 1.0
+    method = method.at(0)
+    if method.control is not None and (strength := strength_of(method.coefficient)):
+        method = replace(method, coefficient=with_strength(method.coefficient, strength / 2))
     device = torch.device(settings.accelerator)
     rows = min(settings.batch_size, len(train))
     x, y, index = train.rows[:rows].to(device), train.y[:rows].to(device), torch.arange(rows, device=device)

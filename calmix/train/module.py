@@ -4,7 +4,7 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from itertools import chain
 from typing import Any
@@ -16,25 +16,30 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from calmix.core.loss import TrainingLoss
+from calmix.data import Split
 from calmix.errors import DataError, SettingError
 from calmix.reading import reading
 from calmix.results.records import Epoch
 from calmix.train.augment import Augmentation
 from calmix.train.averaging import EMA, SWA
-from calmix.train.batches import Batches
+from calmix.train.batches import Batches, rows_at_a_time
 from calmix.train.checkpoints import ANEW, Checkpoints, States, Unfinished
 from calmix.train.recipe import Recipe
 from calmix.train.settings import TrainingSettings
 from calmix.train.stopping import Stop, Stopped
 
 LoadedBatch = tuple[Tensor, Tensor, Tensor]  # x, y, index
+OBSERVED = 1000  # validation rows at most, by which a method sets its strength
 
 
 class Module(LightningModule):
     """One training run: steps, schedule, and a history with one entry an epoch.
 
     Each part of an entry holds the loss, its terms, and the accuracy where there is one; on the training split the
-    accuracy is the honest one (mixed rows against mixed targets).
+    accuracy is the honest one (mixed rows against mixed targets). A method that sets its strength is told what
+    the network says of a thousand validation rows after every epoch.
+
+    every: epochs from one point of the validation's curve to the next.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class Module(LightningModule):
         seed: int,
         batches: Batches,
         on_epoch: Callable[[Epoch, nn.Module], object],
+        every: int,
     ) -> None:
         super().__init__()
         self.model = model
@@ -56,6 +62,8 @@ class Module(LightningModule):
         self._seed = seed
         self._batches = batches
         self._on_epoch = on_epoch
+        self._every = every
+        self._seen: list[tuple[Tensor, Tensor]] = []  # outputs and labels of validation rows, for a method's strength
         self._generator: torch.Generator | None = None
         self._sums: dict[str, Tensor] = {}  # weighted by rows
         self._rows = 0
@@ -71,7 +79,24 @@ class Module(LightningModule):
 
     def validation_step(self, batch: LoadedBatch, batch_idx: int) -> None:
         x, y, _ = batch
-        self._count(len(y), self.training_loss(self.model, x, y))
+        output = self.model(x)
+        self._count(len(y), self.training_loss(lambda _: output, x, y))
+        if self.training_loss.method.controlled:
+            self._seen.append((output, y))
+
+    def validation_batches(self, validation: Split) -> Iterable[LoadedBatch]:
+        """The whole split for a point of the curve, else the rows by which a method sets its strength."""
+        whole = Batches(validation, rows_at_a_time(validation))
+        if not self.training_loss.method.controlled:
+            return whole
+        count = min(OBSERVED, len(validation))
+        self._observed = torch.arange(count) * len(validation) // count  # evenly: the rows may be sorted by class
+        return _Either(whole, Batches(validation.part(self._observed), whole.size), lambda: self._validates)
+
+    @property
+    def _validates(self) -> bool:
+        """Whether the epoch has a point of the validation's curve."""
+        return (self.current_epoch + 1) % self._every == 0
 
     def get_extra_state(self) -> dict[str, Any]:
         """What a checkpoint holds beside the network and the training loss."""
@@ -96,14 +121,21 @@ class Module(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         # Lightning validates inside the training epoch, after its last step
-        self.history.append(Epoch(self.current_epoch + 1, self._take(), {}))
+        self.history.append(self._trained())
 
     def on_validation_epoch_end(self) -> None:
-        self.history[-1] = replace(self.history[-1], validation=self._take())
+        validation, seen = self._take(), self._seen
+        self._seen = []
+        if self._validates:
+            self.history[-1] = replace(self.history[-1], validation=validation)
+        if seen and math.isfinite(validation["loss"]):
+            output, y = (torch.cat(parts) for parts in zip(*seen, strict=True))
+            rows = self._observed.to(y.device) if self._validates else slice(None)
+            self.training_loss.observe(output[rows], y[rows])
 
     def on_train_epoch_end(self) -> None:
         if not self.history or self.history[-1].number != self.current_epoch + 1:
-            self.history.append(Epoch(self.current_epoch + 1, self._take(), {}))
+            self.history.append(self._trained())
         waited = self._batches.waited
         entry = replace(self.history[-1], learning_rate=self._rate, waited=waited - self._waited)
         self.history[-1], self._waited = entry, waited
@@ -145,11 +177,26 @@ class Module(LightningModule):
             self._sums[name] = self._sums.get(name, 0.0) + rows * value
         self._rows += rows
 
+    def _trained(self) -> Epoch:
+        """The training part of the epoch's entry."""
+        strength = self.training_loss.strength
+        return Epoch(self.current_epoch + 1, self._take() | ({} if strength is None else {"strength": strength}), {})
+
     def _take(self) -> dict[str, float]:
         """The means since the last take."""
         means = {name: float(value) / self._rows for name, value in self._sums.items()}
         self._sums, self._rows = {}, 0
         return means
+
+
+class _Either:
+    """Of two loaders the first where `choice()`, asked at the beginning of an epoch; else the second."""
+
+    def __init__(self, first: Batches, second: Batches, choice: Callable[[], bool]) -> None:
+        self._first, self._second, self._choice = first, second, choice
+
+    def __iter__(self) -> Iterator[LoadedBatch]:
+        return iter(self._first if self._choice() else self._second)
 
 
 class Keeper(Callback):

@@ -108,6 +108,22 @@ def weighted_task(splits: Splits, settings: TrainingSettings) -> Task:
     return Classification(len(rows), weight=tuple(weights.tolist()))
 
 
+def check_validation(splits: Splits, settings: TrainingSettings, method: Method | Scheduled) -> None:
+    """Raise SettingError where there are no validation rows, and the settings or the method need them."""
+    if len(splits.validation):
+        return
+    if settings.select == "best":
+        raise SettingError(
+            "the best epoch is that of the lowest validation loss, and all validation rows are trained on; keep the "
+            "last (--select last), or leave out --all-data."
+        )
+    if method.controlled:
+        raise SettingError(
+            "auto sets its strength by what the network says of validation rows, and all of them are trained on; leave "
+            "out --all-data, or take a method of fixed strength, such as 'mixup(alpha=0.5, per_row=True)'."
+        )
+
+
 def class_rows(splits: Splits) -> Tensor:
     """(K,): training rows of each class."""
     return splits.train.y.view(-1).long().bincount(minlength=max(2, len(splits.about.classes)))

@@ -25,7 +25,7 @@ from calmix.train.batches import Batches
 from calmix.train.checkpoints import Checkpoints
 from calmix.train.loggers import Loggers
 from calmix.train.predicting import predict, predicted_logits
-from calmix.train.recipe import Recipe, class_rows, outputs_of, weighted_task
+from calmix.train.recipe import Recipe, check_validation, class_rows, outputs_of, weighted_task
 from calmix.train.training import OnEpoch, train
 
 
@@ -169,6 +169,7 @@ def try_step(recipe: Recipe) -> None:
     splits, settings, network = recipe.splits(), recipe.settings, try_network(recipe)
     train = splits.train
     augmentation(settings.augment, splits.about)  # which may not fit the data
+    check_validation(splits, settings, recipe.method)
     x, y, index = next(iter(Batches(train, settings.batch_size)))
     loss = TrainingLoss(
         recipe.method, weighted_task(splits, settings), recipe.seed, settings.batch_norm, (train.rows, train.y)

@@ -16,15 +16,14 @@ from calmix.core.batch_norm import refresh_batch_norm
 from calmix.core.loss import TrainingLoss
 from calmix.core.task import Task
 from calmix.data import Splits
-from calmix.errors import SettingError
 from calmix.results.records import Epoch
 from calmix.threads import using_threads
 from calmix.train.augment import augmentation
 from calmix.train.averaging import SWA
-from calmix.train.batches import Batches, rows_at_a_time
+from calmix.train.batches import Batches
 from calmix.train.checkpoints import Checkpoints
 from calmix.train.loggers import Loggers
-from calmix.train.recipe import Recipe, sampling_weights, weighted_task
+from calmix.train.recipe import Recipe, check_validation, sampling_weights, weighted_task
 from calmix.train.settings import PRECISIONS
 from calmix.train.stopping import Stop, held_until_stopped
 
@@ -85,12 +84,7 @@ def train(
     from calmix.train.module import Averager, Keeper, Module, Saver
 
     splits, settings, model = recipe.splits(), recipe.settings, recipe.network()
-    validated = len(splits.validation) > 0
-    if settings.select == "best" and not validated:
-        raise SettingError(
-            "the best epoch is that of the lowest validation loss, and all validation rows are trained on; keep the "
-            "last (--select last), or leave out --all-data."
-        )
+    check_validation(splits, settings, recipe.method)
     task = weighted_task(splits, settings)
     of_order, of_mixes, of_augmentation, of_network = map(int, np.random.SeedSequence(recipe.seed).generate_state(4))
     data = splits.train.rows, splits.train.y
@@ -109,7 +103,7 @@ def train(
             log.write(module.history)  # a run that goes on has earlier epochs
         on_epoch(epoch, model)
 
-    module = Module(model.train(), training_loss, settings, augment, of_augmentation, batches, on_epoch_end)
+    module = Module(model.train(), training_loss, settings, augment, of_augmentation, batches, on_epoch_end, every)
     stop = Stop()
     saver = None if checkpoints is None else Saver(checkpoints, recipe, batches, callbacks, stop)
     start = time.perf_counter() - (saver.seconds if saver else 0.0)
@@ -120,7 +114,7 @@ def train(
             devices=1,
             max_epochs=settings.epochs,
             precision=PRECISIONS[settings.precision],  # pyright: ignore[reportArgumentType]
-            check_val_every_n_epoch=every,
+            check_val_every_n_epoch=1 if recipe.method.controlled else every,
             callbacks=[*callbacks.values(), *([saver] if saver else [])],
             deterministic="warn" if settings.accelerator == "cuda" else None,
             num_sanity_val_steps=0,
@@ -131,7 +125,7 @@ def train(
         )
         with held_until_stopped(stop) if saver else nullcontext(), log or nullcontext():
             trainer.fit(
-                module, batches, Batches(splits.validation, rows_at_a_time(splits.validation)) if validated else None
+                module, batches, module.validation_batches(splits.validation) if len(splits.validation) else None
             )
             if log is not None:
                 log.write(module.history)  # a run may go on after its last epoch

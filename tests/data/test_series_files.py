@@ -179,7 +179,7 @@ def test_dates_order_steps(tmp_path: Path):
     one, other = (long_source(tmp_path / "l.csv", each).splits(0).test.x for each in (frame, dated))
     assert torch.equal(one, other)
     hours = pd.date_range("2026-03-28 23:30", periods=T, freq="h", tz="UTC").tz_convert("Europe/Berlin")  # 01:30, 03:30
-    dated = frame.assign(when=[hours[t].isoformat() for t in frame.when])
+    dated = frame.assign(when=[hour.isoformat() for hour in hours[list(frame.when)]])
     assert torch.equal(one, long_source(tmp_path / "l.csv", dated).splits(0).test.x)
     wrong = frame.assign(when=[f"step {t}" for t in frame.when])
     with pytest.raises(DataError, match="'when' holds neither numbers nor dates"):

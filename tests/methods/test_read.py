@@ -23,6 +23,9 @@ from calmix.methods.read import method_name, read_method
         ("manifold_mixup(sites=(None, 'body'))", calmix.manifold_mixup(sites=(None, "body"))),
         ("cutmix(coefficient=SimilarityKernel)", calmix.cutmix(coefficient=calmix.parts.SimilarityKernel())),
         ("scheduled(method=mixup, until=3)", calmix.scheduled(calmix.mixup(), 3)),
+        ("auto", calmix.auto()),
+        ("auto(method=sk_mixup(tau_max=0.3), rate=1, prior_sd=0.25)", calmix.auto(calmix.sk_mixup(0.3), 1, 0.25)),
+        ("scheduled(method=auto, until=3)", calmix.scheduled(calmix.auto(), 3)),
         ("sometimes(method=folded(method=mixup(alpha=2)))", calmix.sometimes(calmix.folded(calmix.mixup(2)))),
     ],
 )

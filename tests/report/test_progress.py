@@ -62,10 +62,12 @@ def test_verbose_says_a_line_an_epoch(capsys: pytest.CaptureFixture[str]):
     with showing_progress(1, 3, verbose=True) as tick:
         tick("erm", 0, 1, ENTRY)
         tick("erm", 0, 2, Epoch(2, {"loss": 0.25}, {"loss": 0.125}))
+        tick("auto", 0, 3, Epoch(3, {"loss": 0.25, "strength": 0.1234}, {"loss": 0.125}))
         tick("erm", 0, 3, None)
     assert capsys.readouterr().err.splitlines() == [
         "erm, seed 0: epoch 1 of 3, training loss 0.5000",
         "erm, seed 0: epoch 2 of 3, training loss 0.2500, validation loss 0.1250",
+        "auto, seed 0: epoch 3 of 3, training loss 0.2500, validation loss 0.1250, strength 0.123",
     ]
 
 

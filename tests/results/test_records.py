@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from calmix.errors import DataError
 from calmix.results.records import (
+    Epoch,
     Record,
     as_json,
     from_json,
@@ -104,6 +106,10 @@ def test_what_belongs_to_a_run_is_a_metric_of_the_plain_network(make_record: Mak
     assert scores.values("erm", "train_loss") == [1.5, 1.5]  # of the last epoch
     assert scores.values("erm", "accuracy") == [0.03, 1.03]
     assert not scores_of([make_record("erm", 0, "regression")]).has("temperature")
+    record = make_record("auto", 0)
+    moving = replace(record, history=(*record.history, Epoch(3, {"loss": 1.0, "strength": 0.25}, {})))
+    assert scores_of([moving]).values("auto", "strength") == [0.25]
+    assert not scores.has("strength")
 
 
 def test_a_run_is_stored_with_its_predictions(make_record: Make, tmp_path: Path):

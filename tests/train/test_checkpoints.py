@@ -124,6 +124,8 @@ KINDS = {
     "moving average": recipe_of(settings=replace(SETTINGS, average="ema", select="best"), **WITH_DROPOUT),
     "average of the last epochs": recipe_of(settings=replace(SETTINGS, average="swa(start=0.3)"), **WITH_DROPOUT),
     "one batch an epoch": recipe_of(calmix.mixup(), replace(SETTINGS, batch_size=200, epochs=20)),
+    "a strength of its own": recipe_of(calmix.auto(calmix.sk_mixup()), replace(SETTINGS, average="ema")),
+    "a strength, seldom validated": recipe_of(calmix.auto(), replace(SETTINGS, epochs=40, batch_size=60)),
     "seldom validated": recipe_of(calmix.mixup(), replace(SETTINGS, epochs=40, batch_size=60)),
 }
 

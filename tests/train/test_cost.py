@@ -6,9 +6,10 @@ import pytest
 import torch
 
 import calmix
+from calmix.core import coefficient
 from calmix.data import NamedSet, Split, load
 from calmix.models import build, mlp
-from calmix.parts import Method
+from calmix.parts import Method, Scheduled
 from calmix.train import Recipe, TrainingSettings
 from calmix.train import cost as costs
 from calmix.train.cost import counted_cost, relative_cost
@@ -16,7 +17,7 @@ from calmix.train.cost import counted_cost, relative_cost
 WINE = load("wine")
 
 
-def cost(method: Method, model: torch.nn.Module | None = None, train: Split = WINE.train) -> float:
+def cost(method: Method | Scheduled, model: torch.nn.Module | None = None, train: Split = WINE.train) -> float:
     made = model or build(mlp, (13,), 3)
     return relative_cost(method, made, calmix.Classification(3), train, TrainingSettings(device="cpu"))
 
@@ -33,6 +34,21 @@ def test_the_median_of_the_rounds_ratios_is_reported(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(costs._Stepper, "seconds", lambda stepper: next(ticks))
     assert cost(calmix.mixup()) == 2.0 == statistics.median([2.0] * 9 + [50.0] * 4 + [1.5] * 2)
     assert next(ticks, None) is None
+
+
+@pytest.mark.parametrize("method", [calmix.auto(), calmix.scheduled(calmix.auto(), until=1)])
+def test_a_moving_strength_is_measured_where_it_has_moved(method: Method | Scheduled, monkeypatch: pytest.MonkeyPatch):
+    """At alpha = 1 alone a share is drawn as a uniform number."""
+    drawn = []
+    monkeypatch.setattr(costs, "_SECONDS", 0.0)
+
+    def beta(tau: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+        drawn.append(tau[0].item())
+        return torch.full_like(tau, 0.3)
+
+    monkeypatch.setattr(coefficient, "beta", beta)
+    cost(method)
+    assert set(drawn) == {0.5}
 
 
 def test_the_statistics_of_batch_norm_are_moved_as_in_training(monkeypatch: pytest.MonkeyPatch):

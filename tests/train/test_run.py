@@ -255,6 +255,8 @@ def test_a_network_that_fits_no_data_is_no_misfit_of_methods():
 def test_misfits_are_told_with_their_reasons():
     diabetes = replace(RECIPE, data=NamedSet("diabetes"))
     methods = {"erm": calmix.erm(), "cutmix": calmix.cutmix(), "rankmixup": calmix.rankmixup()}
+    methods["auto"] = calmix.auto()
     found = misfits(replace(diabetes, label=label, method=method) for label, method in methods.items())
-    assert list(found) == ["cutmix", "rankmixup"]
+    assert list(found) == ["cutmix", "rankmixup", "auto"]
+    assert found["auto"].startswith("auto follows the confidence of classes, and the task Regression")
     assert found["rankmixup"].startswith("rankmixup ranks the confidences of classes")

@@ -1,7 +1,9 @@
 """Batches, augmentation, and the training loop: paired, deterministic, selected without the test split."""
 
+import copy
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,15 +15,16 @@ from torch import nn
 
 import calmix
 from calmix.core.loss import TrainingLoss
-from calmix.data import Fixed, Split, Splits, load
+from calmix.data import AllData, Fixed, Split, Splits, load
 from calmix.data.splits import About
 from calmix.errors import CalmixError, SettingError
-from calmix.parts import Method, Scheduled
+from calmix.parts import Control, Method, Scheduled
 from calmix.results.records import Epoch
 from calmix.train import Recipe, Trained, TrainingSettings, predict, train
 from calmix.train.augment import crop_and_flip
 from calmix.train.batches import Batches
 from calmix.train.module import Module
+from calmix.train.running import try_step
 
 WINE = load("wine")
 
@@ -377,3 +380,78 @@ def test_settings_out_of_range_are_one_sentence(settings: dict, message: str):
 def test_a_device_that_is_not_there_is_one_sentence():
     with pytest.raises(SettingError, match="PyTorch sees no GPU here"):
         TrainingSettings(device="cuda")
+
+
+# ------------------------------------------------------------------------------------------- strengths that move
+
+
+def strengths(found: Trained) -> list[float]:
+    return [epoch.train["strength"] for epoch in found.history]
+
+
+def with_validation(rows: int) -> Splits:
+    """Wine, validated on so many rows, in an order by class."""
+    some = torch.arange(rows) % len(WINE.train)
+    some = some[WINE.train.y[some].argsort(stable=True)]
+    noise = 2 * torch.randn(rows, 13, generator=torch.Generator().manual_seed(0))
+    return replace(WINE, validation=Split(WINE.train.x[some] + noise, WINE.train.y[some]))
+
+
+@pytest.mark.parametrize(("select", "rows"), [("last", 18), ("best", 18), ("last", 2500), ("best", 2500)])
+def test_the_strength_of_an_epoch_follows_from_what_the_network_said_before_it(select: str, rows: int):
+    """Of at most a thousand rows, evenly taken, whether or not the epoch has a point of the curve."""
+    splits, settings = with_validation(rows), TrainingSettings(epochs=40, select=select, learning_rate=0.003)
+    control, expected = Control(), [0.7]
+    places = torch.arange(min(1000, rows)) * rows // min(1000, rows)
+    x, y = splits.validation.x[places], splits.validation.y[places]
+
+    def follow(epoch: Epoch, network: nn.Module) -> None:
+        logits = copy.deepcopy(network).eval()(x)
+        expected.append(control.stronger(expected[-1], logits, y))
+
+    recipe = Recipe(Fixed(splits), "tried", calmix.auto(calmix.mixup(alpha=0.7)), settings=settings)
+    found = train(recipe, follow)
+    assert strengths(found) == pytest.approx(expected[:-1], rel=1e-4)
+    assert len(set(strengths(found))) > 20  # it moves, and is not at a bound for long
+
+
+def test_the_curve_has_the_points_and_the_rows_of_every_method():
+    splits, settings = with_validation(2500), TrainingSettings(epochs=40, learning_rate=1e-30, weight_decay=0)
+    runs = [trained(method, settings, splits) for method in (calmix.erm(), calmix.auto())]
+    plain, own = ([epoch for epoch in run.history if epoch.validation] for run in runs)
+    assert [epoch.number for epoch in own] == [epoch.number for epoch in plain] == list(range(2, 41, 2))
+    assert [epoch.validation for epoch in own] == [epoch.validation for epoch in plain]  # of untrained networks
+    assert all("strength" not in epoch.train for epoch in plain)
+
+
+def test_wrong_labels_make_it_mix_more_and_certain_ones_less():
+    """Of three labels in ten that are wrong: a network that learns them by heart is over-confident."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(600, 8, generator=generator)
+    y = (x[:, 0] > 0).long()
+    wrong = torch.where(torch.rand(600, generator=generator) < 0.3, 1 - y, y)
+    parts = {
+        "train": slice(0, 300),
+        "validation": slice(300, 400),
+        "calibration": slice(400, 500),
+        "test": slice(500, 600),
+    }
+    ends = []
+    for labels in (wrong, y):
+        about = replace(WINE.about, classes=("low", "high"))
+        splits = replace(WINE, about=about, **{name: Split(x[part], labels[part]) for name, part in parts.items()})
+        ends.append(strengths(trained(calmix.auto(), TrainingSettings(epochs=60), splits))[-1])
+    assert ends[0] > 3
+    assert ends[1] < 0.3
+
+
+def test_where_all_validation_rows_are_trained_on_it_is_refused():
+    recipe = Recipe(AllData(Fixed(WINE)), "tried", calmix.scheduled(calmix.auto(), until=1))
+    for refusing in (train, try_step):
+        with pytest.raises(SettingError, match="auto sets its strength by what the network says of validation rows"):
+            refusing(recipe)
+
+
+def test_a_loss_that_is_not_finite_is_said_as_in_every_method():
+    with pytest.raises(SettingError, match="training diverged in epoch"):
+        trained(calmix.auto(), TrainingSettings(epochs=5, learning_rate=1e20))

@@ -159,14 +159,17 @@ def _methods(results: Results) -> list[Section]:
 
 
 def _how(results: Results) -> PageTable:
-    headings = ["Made by", *([] if results.regression else ["Temperature"]), "Epoch kept", "Seconds"]
+    moving = ["Strength at the end"] if any(record.strength is not None for record in results.records) else []
+    headings = ["Made by", *([] if results.regression else ["Temperature"]), *moving, "Epoch kept", "Seconds"]
     rows = []
     for method in results.methods:
         records = results.of_method(method)
         temperatures = [record.temperature for record in records if record.temperature is not None]
+        strengths = [record.strength for record in records if record.strength is not None]
         values = [
             records[0].repr,
             *([] if results.regression else [f"{fmean(temperatures):.2f}"]),
+            *([f"{min(strengths):.2g} to {max(strengths):.2g}" if strengths else ""] if moving else []),
             _span([record.epoch for record in records]),
             f"{fmean(record.train_seconds for record in records):.1f}",
         ]

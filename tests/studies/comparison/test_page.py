@@ -13,7 +13,7 @@ from scipy import stats
 
 from calmix.errors import DataError
 from calmix.results.files import NamedArrays
-from calmix.results.records import Record
+from calmix.results.records import Epoch, Record
 from calmix.results.store import Results, write_results
 from calmix.studies.comparison.compared import read_comparison
 from calmix.studies.comparison.page import MOST_SEEDS
@@ -90,6 +90,21 @@ def test_the_page_shows_each_methods_numbers(finish: Callable, tmp_path: Path):
         assert f"{np.mean(values(results, label, 'nll')):.3f} ±" in text
     assert "calmix compare toy" in text
     assert "Batch norm" not in text  # the runs' network has none
+
+
+def test_strengths_that_moved_are_shown_where_there_are_any(finish: Callable, tmp_path: Path):
+    results = finish(tmp_path, ["erm", "auto"])
+    assert "Strength at the end" not in text_of(tmp_path)
+    records = [
+        replace(run, history=(*run.history, Epoch(5, {"loss": 1.0, "strength": 0.25 + run.seed}, {})))
+        if run.method == "auto"
+        else run
+        for run in results.records
+    ]
+    write_results(tmp_path, replace(results, records=records))
+    text = text_of(tmp_path)
+    assert "Strength at the end" in text
+    assert "0.25 to 2.2" in text
 
 
 @pytest.mark.parametrize(

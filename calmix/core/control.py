@@ -1,0 +1,116 @@
+"""The strength of mixing follows the confidence on rows that are not trained on.
+
+n rows, K classes
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from calmix.core import require
+from calmix.core.task import Binary, Classification, Multilabel, Task
+from calmix.errors import SettingError, ShapeError
+
+_LOG_BOUND, _HALVINGS = 5.0, 30  # log T lies in [-5, 5], and is found to 1e-8
+_RULED_OUT = -1e6  # stands for logits of minus infinity
+
+
+@dataclass(frozen=True)
+class Control:
+    """How the strength of a method (alpha of its Beta, tau_max of its kernel) moves from epoch to epoch:
+
+        log strength += rate * log T,
+
+    T the temperature that fits rows which are not trained on best. T > 1: the network is too confident, and will mix
+    more. T < 1: it is not confident enough, and will mix less. The strength starts as the method has it.
+
+    rate: which part of log T is made good at once. prior_sd: log T is normal beforehand, with mean 0 and this
+    deviation, so that few rows move the strength little. least, most: bounds of the strength.
+
+    >>> sure_and_wrong_one_time_in_four = torch.tensor([[6.0, 0.0]]).repeat(400, 1)
+    >>> labels = torch.tensor([0, 0, 0, 1]).repeat(100)
+    >>> round(Control().stronger(1.0, sure_and_wrong_one_time_in_four, labels), 2)
+    2.3
+    """
+
+    rate: float = 0.5
+    prior_sd: float = 0.5
+    least: float = 0.0025  # lam is 0 or 1 for all but a few pairs in a hundred
+    most: float = 20.0  # lam is within 0.1 of 1/2 for nearly all pairs
+
+    def __post_init__(self) -> None:
+        for name in ("rate", "prior_sd", "least", "most"):
+            require.positive(name, getattr(self, name))
+        if self.least > self.most:
+            raise SettingError(f"least must not be above most; got {self.least} and {self.most}.")
+
+    def stronger(self, strength: float, logits: Tensor, labels: Tensor) -> float:
+        """The next strength, for logits (n, K), and class ids (n,) or target rows (n, K)."""
+        log_t = log_temperature(logits, labels, self.prior_sd)
+        return min(max(strength * math.exp(self.rate * log_t), self.least), self.most)
+
+
+def log_temperature(logits: Tensor, labels: Tensor, prior_sd: float) -> float:
+    """log T in [-5, 5], of the T that minimises sum_i NLL_i(softmax(logits / T)) + (log T)^2 / (2 prior_sd^2).
+
+    As `calmix.posthoc.fit_temperature` does, but by bisection of the derivative, in float64 on the CPU; with
+    torch.distributed it is that of the rows of all ranks, the same on each, all of which must call it.
+
+    labels: class ids (n,), or target rows (n, K), which may be weighed: a row of zeros counts nothing.
+
+    Raises:
+        ShapeError: logits that are not finite (minus infinity rules a class out).
+    """
+    z = logits.detach().cpu().double()
+    target = labels.cpu()
+    target = target.double() if target.is_floating_point() else F.one_hot(target, z.shape[1]).double()
+    z = (z - z.amax(1, keepdim=True)).clamp(min=_RULED_OUT)
+    if z.isnan().any():
+        raise ShapeError("logits must be numbers, at least one of a row finite; got NaN or infinity: did it diverge?")
+    mass, observed = target.sum(1, keepdim=True), (target * z).sum()
+    low, high = -_LOG_BOUND, _LOG_BOUND
+    for _ in range(_HALVINGS):
+        log_t = (low + high) / 2
+        inverse = math.exp(-log_t)
+        excess = (mass * (inverse * z).softmax(1) * z).sum() - observed  # of the claimed over the observed mean logit
+        slope = log_t / prior_sd**2 - inverse * float(_over_ranks(excess, logits.device))
+        low, high = (log_t, high) if slope < 0 else (low, log_t)
+    return (low + high) / 2
+
+
+def _over_ranks(value: Tensor, device: torch.device) -> Tensor:
+    """The sum over all ranks."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return value
+    total = value.to(device)
+    torch.distributed.all_reduce(total)
+    return total.cpu()
+
+
+def of_classes(task: Task, output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """A model's output and targets y as logits (n, K) of classes that exclude each other, and weighed target rows.
+
+    Of a binary task, or of several labels, every label is a row of two classes.
+
+    Raises:
+        SettingError: a task without classes.
+        ShapeError: an output or targets that do not fit the task.
+    """
+    check_has_classes(task)
+    output, target = task.output(output), task.target(y)
+    if isinstance(task, Classification):
+        return output, target if task.weight is None else target * target.new_tensor(task.weight)
+    output, target = output.reshape(-1, 1), target.reshape(-1, 1)
+    return torch.cat([torch.zeros_like(output), output], 1), torch.cat([1 - target, target], 1)
+
+
+def check_has_classes(task: Task) -> None:
+    """Raise SettingError for a task whose confidence cannot be told from logits."""
+    if not isinstance(task, Classification | Binary | Multilabel):
+        raise SettingError(
+            f"auto follows the confidence of classes, and the task {task!r} has none that it can read; use a method of "
+            "fixed strength, such as mixup() or sk_mixup()."
+        )

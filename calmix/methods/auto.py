@@ -1,0 +1,47 @@
+"""A method whose strength follows the network's confidence."""
+
+from dataclasses import replace
+
+from calmix.core.coefficient import Beta, strength_of
+from calmix.core.control import Control
+from calmix.core.method import Method
+from calmix.core.objective import MixedLoss
+from calmix.core.pairing import Shuffle
+from calmix.errors import SettingError
+
+
+def auto(method: Method | None = None, rate: float = 0.5, prior_sd: float = 0.5) -> Method:
+    """Mixing that sets its own strength: more where the network is too confident, less where it is not enough.
+
+    Formula: that of `method`; after every epoch log strength += rate * log T, where T is the temperature that fits the
+    validation rows best, with a prior; see `Control`. The strength is tau_max where the method has a kernel, else alpha
+    of its Beta(alpha, alpha), and starts as the method has it.
+    Source: ours.
+    Defaults: method = None is Mixup with a lam for each row, `mixup(per_row=True)`; rate = 0.5
+    and prior_sd = 0.5, of `Control`.
+    Deviation: where the method is `mixup_e`, the alpha of its factor E[a] stays as it was; it only scales eta.
+    Relatives: CAMixup mixes the classes that are too confident on validation rows (Wen et al., ICLR 2021, arXiv
+    2010.09875); AdaFocal moves the exponent of the focal loss by them (Ghosh et al., NeurIPS 2022, arXiv 2211.11838).
+    Cost: 1 forward, 1 backward, or those of `method`; and a forward of a thousand validation rows an epoch.
+
+    The training loss must be told what the network says of validation rows: `training_loss.observe(logits, labels)`
+    after every epoch; `calmix.train`, `calmix.compare` and the commands do. For classes only.
+
+    >>> from calmix import sk_mixup
+    >>> auto(sk_mixup(tau_max=0.3)).coefficient.tau_max  # in the first epoch
+    0.3
+    """
+    control = Control(rate, prior_sd)
+    if method is None:
+        return Method(Shuffle(), Beta(1.0, per_row=True), MixedLoss(), control=control)
+    if not isinstance(method, Method):
+        raise SettingError(f"auto controls one method; got {method!r}: inside scheduled(...), write auto for each.")
+    strength = strength_of(method.coefficient)
+    if strength is None:
+        raise SettingError(f"auto sets how strongly is mixed, and {method!r} mixes nothing; give a method that does.")
+    if not control.least <= strength <= control.most:
+        raise SettingError(
+            f"the strength of a method must lie within {control.least:g} and {control.most:g}, between which it "
+            f"may move; got {strength:g}."
+        )
+    return replace(method, control=control)
