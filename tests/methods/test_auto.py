@@ -17,7 +17,7 @@ def test_every_method_that_mixes_can_set_its_strength(name: str):
     training_loss = TrainingLoss(method, Classification(3))
     assert training_loss.strength == OWN.get(name, 1.0)
     assert method.control == Control()
-    assert eval(repr(method), vars(calmix.parts)) == method
+    assert eval(repr(method), dict(vars(calmix.parts))) == method
 
 
 def test_its_default_is_mixup_with_a_lam_for_each_row():
