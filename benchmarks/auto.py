@@ -83,11 +83,13 @@ def summary(rows: pd.DataFrame, methods: Sequence[str]) -> list[str]:
     """As Markdown: means by table, then how often each method is best or tied, and how it stands to plain training."""
     lines = []
     for metric, better in METRICS.items():
-        values = {
-            (table, method): list(of.sort_values("seed")[metric])
-            for (table, method), of in rows.groupby(["table", "method"])
-        }
         tables = list(dict.fromkeys(rows.table))
+        ordered: pd.DataFrame = rows.sort_values("seed")
+        values = {
+            (table, method): list(ordered[metric][(ordered.table == table) & (ordered.method == method)])
+            for table in tables
+            for method in methods
+        }
         lines += ["", f"**{metric}**", "", "| table | " + " | ".join(methods) + " |", "|---" * (len(methods) + 1) + "|"]
         tied = dict.fromkeys(methods, 0)
         worse, gained = dict.fromkeys(methods, 0), dict.fromkeys(methods, 0)

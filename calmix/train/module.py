@@ -79,10 +79,12 @@ class Module(LightningModule):
 
     def validation_step(self, batch: LoadedBatch, batch_idx: int) -> None:
         x, y, _ = batch
-        output = self.model(x)
-        self._count(len(y), self.training_loss(lambda _: output, x, y))
-        if self.training_loss.method.controlled:
-            self._seen.append((output, y))
+
+        def noted(rows: Tensor) -> Tensor:
+            self._seen.append((self.model(rows), y))
+            return self._seen[-1][0]
+
+        self._count(len(y), self.training_loss(noted if self.training_loss.method.controlled else self.model, x, y))
 
     def validation_batches(self, validation: Split) -> Iterable[LoadedBatch]:
         """The whole split for a point of the curve, else the rows by which a method sets its strength."""

@@ -180,6 +180,25 @@ def test_later_options_are_learnt_and_a_search_is_the_same_every_time():
     assert by_family(plain)["erm"] == by_family(first)["erm"]  # which has no options to learn
 
 
+def test_what_trials_gave_is_told(monkeypatch: pytest.MonkeyPatch):
+    def proposing(space: object, told: list[tuple[Options, float]], count: int, seed: int) -> list[Options]:
+        heard.extend(told)
+        return [{"alpha": 1.0, "per_row": True, "until": 1.0}] * count
+
+    heard: list[tuple[Options, float]] = []
+    monkeypatch.setattr("calmix.studies.tuning.search.proposed", proposing)
+    own = by_family(searched(learning=True))["sk_mixup"]  # the first that asks
+    assert heard[:8] == [(trial.options, goal_of(trial, 0)) for trial in own[:8]]
+
+
+def test_shared_settings_are_points_of_their_ranges():
+    shares = points(4, seed=7)
+    settings = shared_settings(GIVEN, 5, seed=7)[1:]
+    assert [one.peak_rate for one in settings] == [Between(0.01, 0.3).at(share) for share in shares[:, 0]]
+    assert [one.weight_decay for one in settings] == [Between(1e-5, 1e-2).at(share) for share in shares[:, 1]]
+    assert [one.epochs for one in settings] == [round(40 * Between(0.5, 1).at(share)) for share in shares[:, 2]]
+
+
 def test_another_seed_tries_other_settings():
     assert [trial.text for trial in searched(seed=1)] != [trial.text for trial in searched()]
 
