@@ -83,7 +83,7 @@ def summary(rows: pd.DataFrame, methods: Sequence[str]) -> list[str]:
     """As Markdown: means by table, then how often each method is best or tied, and how it stands to plain training."""
     lines = []
     for metric, better in METRICS.items():
-        tables = list(dict.fromkeys(rows.table))
+        tables = [str(table) for table in dict.fromkeys(rows.table)]
         ordered: pd.DataFrame = rows.sort_values("seed")
         values = {
             (table, method): list(ordered[metric][(ordered.table == table) & (ordered.method == method)])

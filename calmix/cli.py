@@ -433,7 +433,7 @@ def _tune(arguments: list[str]) -> None:
         options.seed,
         options.search == "tpe",
     )
-    _print_notices(data, quiet=options.quiet)
+    _print_notices(data, options)
     tuning.check()
     out = options.out or Path(f"{_default_out(options.data)}-tuned")
     if of_minutes:

@@ -186,7 +186,8 @@ def test_a_command_that_is_told_to_end_says_so_and_fails(command: list[str], tmp
     assert running.returncode == 143
     assert "calmix: stopped by SIGTERM; what was done is kept" in said
     assert "Traceback" not in said
-    assert not (tmp_path / "out").exists()
+    left = {path.suffix for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert left <= {".safetensors"}  # where the training had begun, the checkpoint that it goes on from
 
 
 @pytest.mark.usefixtures("no_figures")

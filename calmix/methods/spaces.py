@@ -66,7 +66,8 @@ ALPHA, PER_ROW = Between(0.1, 4), OneOf((False, True))
 ETA, TAU_STD = Between(1e-3, 1), Between(0.15, 1.5)
 UNTIL = OneOf((1.0, 0.9, 0.75, 0.5))  # the share of the epochs in which rows are mixed; then plain training
 
-# plain training has no options of its own; controls, which explain other methods, are not searched
+# Plain training has no options of its own. Not searched: controls, which explain other methods; and auto, which sets
+# its strength by the rows that a search chooses by.
 SPACES: Mapping[str, SearchSpace] = {
     "erm": {},
     "mixup": {"alpha": ALPHA, "per_row": PER_ROW},

@@ -36,7 +36,8 @@ class Batches:
         self, split: Split, size: int, seed: int | None = None, weights: Tensor | None = None, evenly: bool = False
     ) -> None:
         assert weights is None or seed is not None, "rows are drawn from a seed"
-        self.split, self.size = split, size
+        self.split: Split = split
+        self.size: int = size
         self.waited: float = 0.0
         self._count = -(-len(split) // size)
         self._shares = None if weights is None else weights.cumsum(0) / weights.sum()
