@@ -1,0 +1,65 @@
+"""What the runs say: for each metric means and verdicts over data sets, as Markdown."""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+import numpy as np
+import pandas as pd
+
+from calmix.results.catalogue import ACCURACY, ECE, NLL, SCALED_NLL, Column
+from calmix.results.scores import column_name
+from calmix.results.statistics import interval, rank
+
+COLUMNS = (NLL, SCALED_NLL, ACCURACY, ECE)
+PLAIN = "erm"
+Values = dict[tuple[str, str], list[float]]  # by data set and method: one for each seed
+
+
+def report(rows: pd.DataFrame) -> list[str]:
+    """A table a metric."""
+    rows = rows[rows.stage != "trial"]
+    return [line for column in COLUMNS for line in ("", f"**{column.title}**", "", *verdicts(rows, column))]
+
+
+def verdicts(rows: pd.DataFrame, column: Column) -> list[str]:
+    """A row a method: its mean over the sets, its mean rank, on how many sets it is best or tied, and against plain.
+
+    Tied: not beyond chance from the set's best mean (95 % interval of the differences, paired by seed). Worse, better:
+    on how many sets it is, beyond chance, worse and better than plain training.
+    """
+    values, sets, methods = values_of(rows, column)
+    better = 1 if column.better == 1 else -1
+    means = np.array([[fmean(values[name, method]) for method in methods] for name in sets])
+    ranks = rank(means, better, methods, sets)
+    digits = ".1%" if column in (ACCURACY, ECE) else ".3f"
+    lines = ["| method | mean | mean rank | best or tied | worse, better than plain |", "|---|---|---|---|---|"]
+    for place in ranks.order:
+        method = methods[place]
+        tied = sum(level_with_best(values, name, methods, method, better) for name in sets)
+        sides = [better * side(values[name, method], values[name, PLAIN]) for name in sets]
+        against = "" if method == PLAIN else f"{sides.count(-1)}, {sides.count(1)}"
+        cells = method, f"{means[:, place].mean():{digits}}", f"{ranks.mean[place]:.2f}", f"{tied} of {len(sets)}"
+        lines.append(f"| {' | '.join(cells)} | {against} |")
+    return [*lines, "", f"Mean ranks that differ by {ranks.critical:.2f} are told apart; p = {ranks.p:.2g}."]
+
+
+def values_of(rows: pd.DataFrame, column: Column) -> tuple[Values, list[str], list[str]]:
+    """What each method gave on each set, with the sets, and the methods that all of them have."""
+    key = column_name(column.condition, column.key)
+    values: Values = {}
+    for row in rows.sort_values("seed").to_dict("records"):
+        values.setdefault((row["set"], row["method"]), []).append(row[key])
+    sets = [str(name) for name in dict.fromkeys(rows["set"])]
+    methods = [str(name) for name in dict.fromkeys(rows["method"]) if all((one, name) in values for one in sets)]
+    return values, sets, methods
+
+
+def level_with_best(values: Values, name: str, methods: Sequence[str], method: str, better: int) -> bool:
+    best = max(methods, key=lambda other: better * fmean(values[name, other]))
+    return method == best or side(values[name, method], values[name, best]) != -better
+
+
+def side(values: Sequence[float], others: Sequence[float]) -> int:
+    """1 where the values are beyond chance larger than the others, pair by pair; -1 where smaller; else 0."""
+    differences = [one - other for one, other in zip(values, others, strict=True)]
+    return interval(differences).side if len(differences) > 1 else 0
