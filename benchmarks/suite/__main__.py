@@ -31,7 +31,8 @@ def main() -> None:
         print(of.name, flush=True)
     rows = pd.DataFrame(all_rows(options.out, sets))
     write_csv(options.out / "runs.csv", rows)
-    print(*report(rows), sep="\n")
+    if len(sets) > 1:
+        print(*report(rows), sep="\n")
 
 
 if __name__ == "__main__":

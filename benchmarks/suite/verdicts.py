@@ -17,7 +17,7 @@ Values = dict[tuple[str, str], list[float]]  # by data set and method: one for e
 
 def report(rows: pd.DataFrame) -> list[str]:
     """A table a metric."""
-    rows = rows[rows.stage != "trial"]
+    rows = rows.query("stage != 'trial'")
     return [line for column in COLUMNS for line in ("", f"**{column.title}**", "", *verdicts(rows, column))]
 
 
