@@ -12,7 +12,7 @@ CASES := 20000
 help:  ## what each command does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
 
-demo: $(SETUP)  ## five methods, five seeds, on handwritten digits
+demo: $(SETUP)  ## six methods, five seeds, on handwritten digits
 	$(BIN)/calmix compare digits --out $(DEMO) --resume
 
 test: $(SETUP)  ## the tests that are not marked slow

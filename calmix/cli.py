@@ -235,7 +235,6 @@ def _compare_options(parser: "OptionParser") -> None:
         "--methods",
         nargs="+",
         type=str,
-        default=list(DEFAULT_METHODS),
         metavar="METHOD",
         known=("ALL", *_known_methods()),
         help=f"what to compare, or ALL (default: {' '.join(DEFAULT_METHODS)})",
@@ -270,16 +269,21 @@ def _compare_options(parser: "OptionParser") -> None:
 
 def _compare(arguments: list[str]) -> None:
     options = _parser("compare").parse_args(arguments)
-    asked, settings, minutes = _asked_methods(options.methods, options.set), _settings(options), _minutes(options)
+    from calmix.studies.comparison.defaults import DEFAULT_METHODS, FEW_TEST_ROWS
+
+    asked = _asked_methods(options.methods or DEFAULT_METHODS, options.set)
+    settings, minutes = _settings(options), _minutes(options)
     _check_output(options)
     _check_loggers(options)
     _check_data(options)
 
-    from calmix.studies.comparison.study import FEW_TEST_ROWS, Comparison, carry_out_comparison, plan
+    from calmix.studies.comparison.study import Comparison, carry_out_comparison, default_methods, plan
 
     methods, source = _methods(asked), _source(options)
     if options.describe:
         return _describe(source)
+    if options.methods is None:
+        methods = {name: methods[name] for name in default_methods(source)}
     model, robustness = _model(options), _robustness(options)
     data, seeds = plan(source, options.seeds, options.folds, options.repeats)
     comparison = Comparison(data, methods, model, settings, seeds, options.reference, robustness)
@@ -287,7 +291,7 @@ def _compare(arguments: list[str]) -> None:
     if data is not source and options.folds is None:
         few = f"a test split of its own would have fewer than {FEW_TEST_ROWS} rows"
         print(f"{few}: every row is tested, in {seeds} folds; --seeds 5 takes seeds instead.", file=sys.stderr)
-    if "ALL" in options.methods:
+    if "ALL" in (options.methods or ()):
         comparison, reasons = comparison.without_misfits()
         for label, reason in reasons.items():
             print(f"{label} is left out: {reason}", file=sys.stderr)
@@ -771,7 +775,7 @@ COMMANDS: Mapping[str, Command] = {
         "the main job: methods side by side, with error bars",
         _compare,
         {
-            "five methods and five seeds on 1,797 handwritten digits": "calmix compare digits",
+            "six methods and five seeds on 1,797 handwritten digits": "calmix compare digits",
             "two methods on a small table, in 5 folds": (
                 "calmix compare wine --methods erm mixup --folds 5 --epochs 10"
             ),

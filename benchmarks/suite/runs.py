@@ -66,7 +66,7 @@ def trials_of(of: Set, method: str) -> list[Recipe]:
     family = searched(method)
     options, settings = first_options(family.space, TRIALS, seed=0), shared_settings(of.settings, TRIALS, seed=0)
     return [
-        Recipe(of.source, f"{method}, trial {n}", family.method(own, shared.epochs), of.model, shared, TRIAL_SEED)
+        Recipe(of.source, f"{method}, trial {n}", family.method(own), of.model, shared, TRIAL_SEED)
         for n, (own, shared) in enumerate(zip(options, settings, strict=True))
     ]
 

@@ -28,7 +28,8 @@ class Control:
     more. T < 1: it is not confident enough, and will mix less. The strength starts as the method has it.
 
     rate: which part of log T is made good at once. prior_sd: log T is normal beforehand, with mean 0 and this
-    deviation, so that few rows move the strength little. least, most: bounds of the strength.
+    deviation, so that few rows move the strength little. until: the share of the epochs in which is mixed; plain
+    training ends the run, if its number of epochs is known. least, most: bounds of the strength.
 
     >>> logits, labels = torch.tensor([[6.0, 0.0]]).repeat(400, 1), torch.tensor([0, 0, 0, 1]).repeat(100)
     >>> round(Control().stronger(1.0, logits, labels), 2)  # sure of all, and wrong one time in four
@@ -37,14 +38,20 @@ class Control:
 
     rate: float = 0.5
     prior_sd: float = 0.5
+    until: float = 0.8
     least: float = 0.0025  # lam is 0 or 1 for all but a few pairs in a hundred
     most: float = 20.0  # lam is within 0.1 of 1/2 for nearly all pairs
 
     def __post_init__(self) -> None:
         for name in ("rate", "prior_sd", "least", "most"):
             require.positive(name, getattr(self, name))
+        require.share("until", self.until)
         if self.least > self.most:
             raise SettingError(f"least must not be above most; got {self.least} and {self.most}.")
+
+    def mixes(self, epoch: int, epochs: int | None) -> bool:
+        """Whether is mixed in an epoch, counted from 0, of so many; in the first always."""
+        return epochs is None or epoch < max(1, round(self.until * epochs))
 
     def stronger(self, strength: float, logits: Tensor, labels: Tensor) -> float:
         """The next strength, for logits (n, K), and class ids (n,) or target rows (n, K)."""

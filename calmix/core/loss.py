@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from calmix.core import require
 from calmix.core.batch_norm import has_batch_norm
-from calmix.core.coefficient import strength_of, with_strength
+from calmix.core.coefficient import NoMixing, strength_of, with_strength
 from calmix.core.control import check_has_classes, of_classes
 from calmix.core.memory import Memory
 from calmix.core.method import Method, Outcome, Scheduled
 from calmix.core.mix import Batch, Mix
+from calmix.core.objective import CleanLoss
 from calmix.core.pairing import SelfPairs
 from calmix.core.passes import BATCH_NORM
 from calmix.core.task import Task
@@ -41,6 +43,7 @@ class TrainingLoss(nn.Module):
             of (x, y) rows. With it a method that remembers rows knows their number; other methods do not use it.
         data_weights: (N,), how often each row of `data` is drawn as a partner, in proportion, by methods that draw
             from all of it; as often as the loader draws it. None: alike.
+        epochs: how many there will be, for methods that mix in a share of them: `auto` and `scheduled(until=0.8)`.
 
     Attributes:
         terms: the last step's named terms, detached scalars.
@@ -79,6 +82,7 @@ class TrainingLoss(nn.Module):
         batch_norm: str = "mixed",
         data: Any = None,
         data_weights: Tensor | None = None,
+        epochs: int | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(method, Method | Scheduled):
@@ -87,9 +91,12 @@ class TrainingLoss(nn.Module):
             raise SettingError(f"task must be a task, such as calmix.Classification(10); got {task!r}.")
         if batch_norm not in BATCH_NORM:
             raise UnknownNameError("batch_norm", batch_norm, BATCH_NORM)
+        if epochs is not None:
+            require.at_least("epochs", epochs, 1)
         if method.controlled:
             check_has_classes(task)
-        self.method = method
+        self.method: Method | Scheduled = method.planned(epochs)
+        self._epochs = epochs
         self.task = task
         self.seed: int = seed
         self.batch_norm = batch_norm
@@ -118,7 +125,7 @@ class TrainingLoss(nn.Module):
         return torch.stack(list(outcome.terms.values())).sum()
 
     def _train(self, model: Callable[[Any], Any], batch: Batch) -> Outcome:
-        method = self.method.at(self.epoch)
+        method = self._method
         if method.controlled and self._strength is not None:
             method = replace(method, coefficient=with_strength(method.coefficient, self._strength))
         one_pass = method.pairing == SelfPairs()  # plain training, whose one pass moves the statistics
@@ -134,8 +141,15 @@ class TrainingLoss(nn.Module):
         return method.objective(step, self.mix)
 
     @property
-    def strength(self) -> float | None:
+    def _method(self) -> Method:
+        """The method of this epoch."""
         method = self.method.at(self.epoch)
+        ended = method.control is not None and not method.control.mixes(self.epoch, self._epochs)
+        return Method(SelfPairs(), NoMixing(), CleanLoss()) if ended else method
+
+    @property
+    def strength(self) -> float | None:
+        method = self._method
         if not method.controlled:
             return None
         return strength_of(method.coefficient) if self._strength is None else self._strength
@@ -163,7 +177,7 @@ class TrainingLoss(nn.Module):
         """
         if not self.method.controlled:
             raise SettingError(f"only auto(...) observes validation rows; the method is {self.method!r}: leave it out.")
-        method, strength = self.method.at(self.epoch), self.strength
+        method, strength = self._method, self.strength
         if method.control is not None and strength is not None:
             self._strength = method.control.stronger(strength, *of_classes(self.task, logits, labels))
 

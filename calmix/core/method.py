@@ -168,6 +168,10 @@ class Method:
         """The method of an epoch: always this one; a `Scheduled` method's `at` depends on the epoch."""
         return self
 
+    def planned(self, epochs: int | None) -> "Method":
+        """The method in a training of so many epochs: this one; a `Scheduled` method may depend on their number."""
+        return self
+
     def step(
         self,
         model: Callable[[Any], Any],
@@ -206,15 +210,20 @@ class Method:
 
 @dataclass(frozen=True)
 class Scheduled:
-    """`method` for the first `until` epochs (`TrainingLoss.epoch`), at least one; then `then`."""
+    """`method` for the first `until` epochs (`TrainingLoss.epoch`), at least one; then `then`.
+
+    until: a whole number of epochs, or below 1 a share of all of them.
+    """
 
     method: "Method | Scheduled"
-    until: int
+    until: float
     then: "Method | Scheduled"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.until, int) or self.until < 1:
-            raise SettingError(f"until must be a whole number of epochs, at least 1; got {self.until}.")
+        if not ((isinstance(self.until, int) and self.until >= 1) or 0 < self.until < 1):
+            raise SettingError(
+                f"until must be a whole number of epochs, at least 1, or a share of them below 1; got {self.until}."
+            )
 
     @property
     def controlled(self) -> bool:
@@ -222,5 +231,30 @@ class Scheduled:
         return self.method.controlled or self.then.controlled
 
     def at(self, epoch: int) -> Method:
-        """The method of an epoch, counted from 0."""
+        """The method of an epoch, counted from 0.
+
+        Raises:
+            SettingError: until is a share of the epochs; see `planned`.
+        """
+        if self.until < 1:
+            raise self._without_number
         return (self.method if epoch < self.until else self.then).at(epoch)
+
+    def planned(self, epochs: int | None) -> "Scheduled":
+        """The method in a training of so many epochs: shares of them become whole numbers, at least 1.
+
+        Raises:
+            SettingError: a share, and no number.
+        """
+        until = self.until
+        if until < 1:
+            if epochs is None:
+                raise self._without_number
+            until = max(1, round(until * epochs))
+        return Scheduled(self.method.planned(epochs), until, self.then.planned(epochs))
+
+    @property
+    def _without_number(self) -> SettingError:
+        return SettingError(
+            f"mixing until {self.until:g} of the epochs needs their number; give it: TrainingLoss(..., epochs=30)."
+        )

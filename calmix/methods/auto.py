@@ -10,28 +10,30 @@ from calmix.core.pairing import Shuffle
 from calmix.errors import SettingError
 
 
-def auto(method: Method | None = None, rate: float = 0.5, prior_sd: float = 0.5) -> Method:
+def auto(method: Method | None = None, rate: float = 0.5, prior_sd: float = 0.5, until: float = 0.8) -> Method:
     """Mixing that sets its own strength: more where the network is too confident, less where it is not enough.
 
     Formula: that of `method`; after every epoch log strength += rate * log T, where T is the temperature that fits the
     validation rows best, with a prior; see `Control`. The strength is tau_max where the method has a kernel, else alpha
-    of its Beta(alpha, alpha), and starts as the method has it.
+    of its Beta(alpha, alpha), and starts as the method has it. After the share `until` of the epochs, plain training
+    ends the run; until = 1 mixes to the end.
     Source: ours.
-    Defaults: method = None is Mixup with a lam for each row, `mixup(per_row=True)`; rate = 0.5
-    and prior_sd = 0.5, of `Control`.
+    Defaults: method = None is Mixup with a lam for each row, `mixup(per_row=True)`; rate = 0.5, prior_sd = 0.5 and
+    until = 0.8, of `Control`.
     Deviation: where the method is `mixup_e`, the alpha of its factor E[a] stays as it was; it only scales eta.
     Relatives: CAMixup mixes the classes that are too confident on validation rows (Wen et al., ICLR 2021, arXiv
     2010.09875); AdaFocal moves the exponent of the focal loss by them (Ghosh et al., NeurIPS 2022, arXiv 2211.11838).
     Cost: 1 forward, 1 backward, or those of `method`; and a forward of a thousand validation rows an epoch.
 
     The training loss must be told what the network says of validation rows: `training_loss.observe(logits, labels)`
-    after every epoch; `calmix.train`, `calmix.compare` and the commands do. For classes only.
+    after every epoch; `calmix.train`, `calmix.compare` and the commands do. It must know how many epochs there are,
+    `TrainingLoss(..., epochs=30)`, and which it is, `training_loss.epoch`; else it mixes to the end. For classes only.
 
     >>> from calmix import sk_mixup
     >>> auto(sk_mixup(tau_max=0.3)).coefficient.tau_max  # in the first epoch
     0.3
     """
-    control = Control(rate, prior_sd)
+    control = Control(rate, prior_sd, until)
     if method is None:
         return Method(Shuffle(), Beta(1.0, per_row=True), MixedLoss(), control=control)
     if not isinstance(method, Method):

@@ -35,7 +35,16 @@ def _folded(coefficient: Coefficient) -> Coefficient:
     return Folded(coefficient)
 
 
+def _require_one(wrapper: str, method: Method) -> None:
+    if not isinstance(method, Method):
+        raise SettingError(
+            f"{wrapper} takes one method, and got {type(method).__name__}; put it inside: "
+            f"scheduled({wrapper}(...), until=...)."
+        )
+
+
 def _require_single_mixes(wrapper: str, method: Method) -> None:
+    _require_one(wrapper, method)
     if isinstance(method.pairing, Twice):
         raise SettingError(f"{wrapper} would give both mixes of a pair one lam, which mit cannot take apart again.")
 
@@ -61,14 +70,16 @@ def with_whole_set(method: Method) -> Method:
 
 
 def _require_shuffle(wrapper: str, method: Method) -> None:
+    _require_one(wrapper, method)
     if not isinstance(method.pairing, Shuffle):
         raise SettingError(f"{wrapper} is for methods that shuffle; this one pairs by {method.pairing!r}.")
 
 
-def scheduled(method: Method | Scheduled, until: int, then: Method | Scheduled | None = None) -> Scheduled:
-    """`method` for the first `until` epochs, then `then`, or plain training.
+def scheduled(method: Method | Scheduled, until: float, then: Method | Scheduled | None = None) -> Scheduled:
+    """`method` for the first `until` epochs, or below 1 for that share of them; then `then`, or plain training.
 
-    The training loop says which epoch it is: `training_loss.epoch = epoch`.
+    The training loop says which epoch it is, `training_loss.epoch = epoch`, and for a share how many there are,
+    `TrainingLoss(..., epochs=100)`.
 
     >>> from calmix import mixup
     >>> scheduled(mixup(), until=80).at(80) == erm()

@@ -55,8 +55,9 @@ class Record:
 
     @property
     def strength(self) -> float | None:
-        """How strongly rows were mixed in the last epoch, alpha or tau_max, where it moves in training."""
-        return self.history[-1].train.get("strength") if self.history else None
+        """How strongly rows were mixed in the last epoch that mixed, alpha or tau_max, where it moves in training."""
+        moved = (epoch.train["strength"] for epoch in reversed(self.history) if "strength" in epoch.train)
+        return next(moved, None)
 
     @property
     def run(self) -> str:

@@ -43,7 +43,7 @@ def relative_cost(
     """
     if method == erm():
         return 1.0
-    method = method.at(0)
+    method = method.planned(settings.epochs).at(0)
     if method.control is not None and (strength := strength_of(method.coefficient)):
         method = replace(method, coefficient=with_strength(method.coefficient, strength / 2))
     device = torch.device(settings.accelerator)
@@ -79,7 +79,8 @@ def counted_cost(recipe: Recipe) -> float:
 
     def counted(method: Method | Scheduled) -> int:
         data = splits.train.rows, splits.train.y
-        loss = TrainingLoss(method, weighted_task(splits, settings), batch_norm=settings.batch_norm, data=data)
+        task, epochs = weighted_task(splits, settings), settings.epochs
+        loss = TrainingLoss(method, task, batch_norm=settings.batch_norm, data=data, epochs=epochs)
         with FlopCounterMode(display=False) as counter:
             loss(model.train(), x, y, index).backward()
         return counter.get_total_flops()

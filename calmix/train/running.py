@@ -171,9 +171,8 @@ def try_step(recipe: Recipe) -> None:
     augmentation(settings.augment, splits.about)  # which may not fit the data
     check_validation(splits, settings, recipe.method)
     x, y, index = next(iter(Batches(train, settings.batch_size)))
-    loss = TrainingLoss(
-        recipe.method, weighted_task(splits, settings), recipe.seed, settings.batch_norm, (train.rows, train.y)
-    )
+    task, data = weighted_task(splits, settings), (train.rows, train.y)
+    loss = TrainingLoss(recipe.method, task, recipe.seed, settings.batch_norm, data, epochs=settings.epochs)
     what = f"{recipe.label} cannot train the network {name_of(recipe.factory)}"
     with torch.random.fork_rng(devices=[]), advice(what):
         loss(network.train(), x, y, index).backward()

@@ -88,7 +88,9 @@ def train(
     task = weighted_task(splits, settings)
     of_order, of_mixes, of_augmentation, of_network = map(int, np.random.SeedSequence(recipe.seed).generate_state(4))
     data = splits.train.rows, splits.train.y
-    training_loss = TrainingLoss(recipe.method, task, of_mixes, settings.batch_norm, data, splits.train_weights)
+    training_loss = TrainingLoss(
+        recipe.method, task, of_mixes, settings.batch_norm, data, splits.train_weights, settings.epochs
+    )
     augment = augmentation(settings.augment, splits.about)
     every = 1 if settings.select == "best" else max(1, settings.epochs // _VALIDATIONS)
     averager = None if settings.averaging is None else Averager(settings.averaging)

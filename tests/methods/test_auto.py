@@ -1,6 +1,8 @@
 """A method whose strength moves, made of any method that mixes."""
 
 import pytest
+import torch
+from torch import nn
 
 import calmix
 from calmix import METHODS, Classification, TrainingLoss
@@ -23,6 +25,29 @@ def test_every_method_that_mixes_can_set_its_strength(name: str):
 def test_its_default_is_mixup_with_a_lam_for_each_row():
     assert calmix.auto() == calmix.auto(calmix.mixup(per_row=True))
     assert calmix.auto(rate=0.3, prior_sd=0.2).control == Control(rate=0.3, prior_sd=0.2)
+
+
+@pytest.mark.parametrize(("epochs", "mixed"), [(1, 1), (2, 2), (3, 2), (10, 8), (None, 10)])
+def test_plain_training_ends_the_run_where_the_number_of_epochs_is_known(epochs: int | None, mixed: int):
+    training_loss = TrainingLoss(calmix.auto(), Classification(3), epochs=epochs)
+    network, plain = nn.Linear(4, 3), TrainingLoss(calmix.erm(), Classification(3))
+    x, y = torch.randn(30, 4), torch.arange(30) % 3
+    for epoch in range(epochs or 10):
+        training_loss.epoch = epoch
+        training_loss(network, x, y)
+        assert list(training_loss.terms) == (["mixed"] if epoch < mixed else ["clean"])
+        assert (training_loss.strength is None) == (epoch >= mixed)
+        training_loss.observe(network(x), y)  # which after the end changes nothing
+    assert torch.equal(training_loss(network, x, y), plain(network, x, y)) == (epochs in (3, 10))
+
+
+def test_it_may_mix_to_the_end_or_end_in_a_schedule_of_the_users():
+    assert calmix.auto(until=1).control == Control(until=1)
+    for method, mixed in ((calmix.auto(until=1), 10), (calmix.scheduled(calmix.auto(), 5), 5)):
+        training_loss, strengths = TrainingLoss(method, Classification(3), epochs=10), []
+        for training_loss.epoch in range(10):
+            strengths.append(training_loss.strength)
+        assert strengths == [1.0] * mixed + [None] * (10 - mixed)
 
 
 def test_methods_without_a_control_are_written_as_before_there_was_one():

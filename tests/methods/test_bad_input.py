@@ -208,7 +208,7 @@ def test_ranks_of_classes_need_classes():
         (lambda: calmix.sometimes(calmix.mixup(), p=2.0), "p must be a number above 0 and at most 1; got 2.0"),
         (
             lambda: calmix.scheduled(calmix.mixup(), until=0),
-            "until must be a whole number of epochs, at least 1; got 0",
+            "until must be a whole number of epochs, at least 1, or a share of them below 1; got 0",
         ),
         (lambda: calmix.without_self_pairs(calmix.near_mixup()), "this one pairs by QuantileBand"),
         (

@@ -1,6 +1,8 @@
 """Methods made from methods."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -170,8 +172,34 @@ def test_a_schedule_switches_at_its_epoch():
     assert [schedule.at(epoch) for epoch in range(7)] == expected
     assert [scheduled(calmix.mixup(), 1).at(epoch) for epoch in (0, 1)] == [calmix.mixup(), calmix.erm()]
     assert calmix.mixup().at(7) == calmix.mixup()
-    with pytest.raises(SettingError, match="until must be a whole number of epochs, at least 1; got -1"):
-        scheduled(calmix.mixup(), -1)
+    for until in (-1, 0, 0.0, 1.0, 1.5, -0.5):
+        with pytest.raises(SettingError, match=f"whole number of epochs, at least 1, or a share .* got {until}"):
+            scheduled(calmix.mixup(), until)
+
+
+@pytest.mark.parametrize(("epochs", "mixed"), [(1, 1), (2, 1), (3, 2), (10, 6), (30, 18)])
+def test_a_share_of_the_epochs_is_mixed_and_at_least_one(epochs: int, mixed: int):
+    schedule = scheduled(calmix.sk_mixup(), 20, scheduled(calmix.mixup(), 0.6)).planned(epochs).then
+    assert [schedule.at(epoch) for epoch in range(epochs)] == [calmix.mixup()] * mixed + [calmix.erm()] * (
+        epochs - mixed
+    )
+    assert calmix.mixup().planned(epochs) == calmix.mixup()
+
+
+def test_a_share_needs_the_number_of_epochs():
+    with pytest.raises(
+        SettingError, match=r"until 0.8 of the epochs needs their number.*TrainingLoss\(..., epochs=30\)"
+    ):
+        TrainingLoss(scheduled(calmix.mixup(), 0.8), Classification(4))
+    later = scheduled(calmix.mixup(), 3, scheduled(calmix.mixup(), 0.5))
+    with pytest.raises(SettingError, match=r"until 0\.5 of the epochs needs their number"):
+        TrainingLoss(later, Classification(4))
+
+
+@pytest.mark.parametrize("wrapper", [sometimes, folded, without_self_pairs, with_whole_set])
+def test_other_wrappers_go_inside_a_schedule(wrapper: Callable[[Any], Method]):
+    with pytest.raises(SettingError, match=rf"{wrapper.__name__} takes one method, and got Scheduled.*scheduled\("):
+        wrapper(scheduled(calmix.mixup(), 3))
 
 
 def test_the_training_loss_follows_its_epoch_and_keeps_it_in_its_state():

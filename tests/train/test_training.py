@@ -386,7 +386,7 @@ def test_a_device_that_is_not_there_is_one_sentence():
 
 
 def strengths(found: Trained) -> list[float]:
-    return [epoch.train["strength"] for epoch in found.history]
+    return [epoch.train["strength"] for epoch in found.history if "strength" in epoch.train]
 
 
 def with_validation(rows: int) -> Splits:
@@ -411,7 +411,7 @@ def test_the_strength_of_an_epoch_follows_from_what_the_network_said_before_it(s
 
     recipe = Recipe(Fixed(splits), "tried", calmix.auto(calmix.mixup(alpha=0.7)), settings=settings)
     found = train(recipe, follow)
-    assert strengths(found) == pytest.approx(expected[:-1], rel=1e-4)
+    assert strengths(found) == pytest.approx(expected[:32], rel=1e-4)  # plain training ends the run
     assert len(set(strengths(found))) > 20  # it moves, and is not at a bound for long
 
 

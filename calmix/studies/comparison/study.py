@@ -191,7 +191,7 @@ def compare(
             Options such as `train_size` belong to the source: `calmix.data.Arrays(x, y, train_size=100)`. Ready-made
             `Splits` are the same for every seed, so that intervals speak of the training alone.
         methods: by label; plain training is labelled "erm", plain Mixup "mixup". None: plain training, Mixup,
-            Similarity Kernel Mixup, MixupE and the last two combined.
+            Similarity Kernel Mixup, MixupE, the last two combined and, for classes, `auto`.
         seeds: how many seeds, 0, 1, ...; ten or more are advised before a claim.
         folds, repeats: cross-validation in place of seeds: every row is tested once in each repeat. Without seeds and
             folds, 5 folds twice where a table would have fewer than 200 test rows, else 5 seeds.
@@ -220,7 +220,7 @@ def compare(
     source, count = plan(as_source(data, target), seeds, folds, repeats)
     comparison = Comparison(
         source,
-        default_methods() if methods is None else methods,
+        default_methods(source) if methods is None else methods,
         model,
         settings or TrainingSettings(),
         count,
@@ -233,11 +233,12 @@ def compare(
     )
 
 
-def default_methods() -> dict[str, Method | Scheduled]:
-    """Plain training, Mixup, and the methods of both papers."""
+def default_methods(source: DataSource) -> dict[str, Method | Scheduled]:
+    """Those of DEFAULT_METHODS; of values to regress without `auto`, which follows the confidence in classes."""
     from calmix.methods.table import METHODS
 
-    return {name: METHODS[name]() for name in DEFAULT_METHODS}
+    regression = source.splits(0).about.task == "regression"
+    return {name: METHODS[name]() for name in DEFAULT_METHODS if not (regression and name == "auto")}
 
 
 def carry_out_comparison(

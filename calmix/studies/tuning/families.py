@@ -24,21 +24,20 @@ class Family:
     method for options by name. space: the ranges of options. The option `until` is the share of the epochs in which
     the method is used; plain training follows.
 
-    >>> Family("mixup", METHODS["mixup"], space_of("mixup", False)).text({"alpha": 0.3, "until": 0.5}, epochs=20)
-    'scheduled(method=mixup(alpha=0.3), until=10)'
+    >>> Family("mixup", METHODS["mixup"], space_of("mixup", False)).text({"alpha": 0.3, "until": 0.5})
+    'scheduled(method=mixup(alpha=0.3), until=0.5)'
     """
 
     name: str
     make: Maker
     space: SearchSpace
 
-    def method(self, options: Options, epochs: int) -> Method | Scheduled:
-        """The method with these options, in a training of so many epochs."""
-        made = self.make(**_own(options))
-        last = _last_epoch(options, epochs)
-        return made if last is None else scheduled(made, last)  # pyright: ignore[reportArgumentType]
+    def method(self, options: Options) -> Method | Scheduled:
+        """The method with these options."""
+        made, until = self.make(**_own(options)), _until(options)
+        return scheduled(made, until) if until < 1 else made
 
-    def text(self, options: Options, epochs: int) -> str:
+    def text(self, options: Options) -> str:
         """The same as text, for `calmix train --method`."""
         written = [f"{name}={value!r}" for name, value in _own(options).items()]
         if self.name.endswith(")"):
@@ -46,18 +45,17 @@ class Family:
             written = [inside, *written] if inside else written
         name = method_name(self.name)
         text = f"{name}({', '.join(written)})" if written else name
-        last = _last_epoch(options, epochs)
-        return text if last is None else f"scheduled(method={text}, until={last})"
+        until = _until(options)
+        return f"scheduled(method={text}, until={until:g})" if until < 1 else text
 
 
 def _own(options: Options) -> Options:
     return {name: value for name, value in options.items() if name != "until"}
 
 
-def _last_epoch(options: Options, epochs: int) -> int | None:
-    """For how many epochs the method is used; None: for all."""
-    share = options.get("until", 1.0)
-    return max(1, round(share * epochs)) if share < 1 and epochs > 1 else None
+def _until(options: Options) -> float:
+    """For which share of the epochs the method is used."""
+    return float(options.get("until", 1.0))
 
 
 def family_of(text: str, regression: bool) -> Family:

@@ -171,5 +171,5 @@ class _Search:
         until = float(options.get("until", 1.0))
         step = until * self.step_cost + (1 - until)
         cost = step * settings.epochs / self.settings[0].epochs
-        text = self.family.text(options, settings.epochs)
+        text = self.family.text(options)
         return Trial(self.family.name, number, options, text, settings, cost)

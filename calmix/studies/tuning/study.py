@@ -104,7 +104,7 @@ class Tuning:
 
     def _recipe(self, trial: Trial, data: DataSource, label: str, seed: int) -> Recipe:
         [family] = (family for family in self.families if family.name == trial.family)
-        method = family.method(trial.options, trial.settings.epochs)
+        method = family.method(trial.options)
         return Recipe(data, label, method, self.model, trial.settings, seed)
 
     def check(self) -> None:

@@ -66,7 +66,7 @@ class Tuned:
     def recipe(self, seed: int = 0) -> Recipe:
         """The training of the winner on the data that were given, with the splits of a seed."""
         trial = self.winner
-        method = self.families[trial.family].method(trial.options, trial.settings.epochs)
+        method = self.families[trial.family].method(trial.options)
         return Recipe(self.data.source, trial.text, method, self.model, trial.settings, seed)
 
     @property

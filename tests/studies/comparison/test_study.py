@@ -39,7 +39,7 @@ from calmix.results.records import Epoch, read_record
 from calmix.results.statistics import interval, paired_difference
 from calmix.studies.comparison.compared import Compared, read_comparison
 from calmix.studies.comparison.kept import train_and_keep
-from calmix.studies.comparison.study import DEFAULT_METHODS, Comparison, carry_out_comparison, plan
+from calmix.studies.comparison.study import Comparison, carry_out_comparison, plan
 from calmix.train import Checkpoints, Recipe, Robustness, TrainingSettings
 from calmix.train.checkpoints import Unfinished
 
@@ -519,9 +519,11 @@ def test_runs_of_a_seed_share_splits_and_methods_differ_in_training_alone():
     assert labels["one", 0] == labels["erm", 0] != labels["one", 1]
 
 
-def test_without_methods_it_is_those_of_the_papers():
-    found = calmix.compare(data=(X[:60], Y[:60]), seeds=1, settings=TrainingSettings(epochs=1))
-    assert found.results.methods == list(DEFAULT_METHODS) == ["erm", "mixup", "sk_mixup", "mixup_e", "sk_mixup_e"]
+@pytest.mark.parametrize("y", [Y[:60], X[:60, 0]])
+def test_without_methods_it_is_those_of_the_papers_and_for_classes_auto(y: torch.Tensor):
+    found = calmix.compare(data=(X[:60], y), seeds=1, settings=TrainingSettings(epochs=1))
+    papers = ["erm", "mixup", "sk_mixup", "mixup_e", "sk_mixup_e"]
+    assert found.results.methods == (papers if y.is_floating_point() else [*papers, "auto"])
     assert found.results.reference == "mixup"
 
 
