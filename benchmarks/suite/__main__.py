@@ -1,6 +1,7 @@
 """CALMIX_DATA=data python -m benchmarks.suite [--half "held back"] [--stages default ...] [--sets ...] [--out FOLDER]
 
-Trains what has not been trained, and prints the tables. OUT/SET.csv has a row a run; OUT/runs.csv has all.
+Trains what has not been trained, and prints the tables. OUT/SET.csv has a row a run, OUT/runs.csv has all of them, and
+OUT/ranks-*.png are critical-difference diagrams.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import pandas as pd
 from benchmarks.suite.methods import AUTO, FIXED
 from benchmarks.suite.runs import STAGES, all_rows, carry_out_set
 from benchmarks.suite.sets import HALVES
-from benchmarks.suite.verdicts import report
+from benchmarks.suite.verdicts import pictures, report
 from calmix.results.files import write_csv
 
 
@@ -32,7 +33,9 @@ def main() -> None:
     rows = pd.DataFrame(all_rows(options.out, sets))
     write_csv(options.out / "runs.csv", rows)
     if len(sets) > 1:
-        print(*report(rows), sep="\n")
+        print(*report(rows), *report(rows, details=True), sep="\n")
+        for name, picture in pictures(rows).items():
+            (options.out / name).write_bytes(picture)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ FIXED = (
     "mixup_e",
     "sk_mixup_e",
 )
-AUTO = ("auto", "auto(method=manifold_mixup)")
+AUTO = ("auto", "auto(method=sk_mixup(remember=True))")
 TUNED = ("erm", "mixup", "manifold_mixup", "regmixup", "sk_mixup", "sk_mixup(remember=True)", "mixup_e", "sk_mixup_e")
 MORE_ROWS = ("erm", "mixup", "regmixup", "sk_mixup")  # trained on the validation rows, too, which auto learns from
 TRIALS = 8

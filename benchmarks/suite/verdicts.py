@@ -6,19 +6,39 @@ from statistics import fmean
 import numpy as np
 import pandas as pd
 
+from calmix.report.style import styles
 from calmix.results.catalogue import ACCURACY, ECE, NLL, SCALED_NLL, Column
 from calmix.results.scores import column_name
-from calmix.results.statistics import interval, rank
+from calmix.results.statistics import Ranks, interval, rank
+from calmix.studies.ranking.diagram import Ranked, ranks_drawing
 
 COLUMNS = (NLL, SCALED_NLL, ACCURACY, ECE)
 PLAIN = "erm"
 Values = dict[tuple[str, str], list[float]]  # by data set and method: one for each seed
 
 
-def report(rows: pd.DataFrame) -> list[str]:
-    """A table a metric."""
-    rows = rows.query("stage != 'trial'")
-    return [line for column in COLUMNS for line in ("", f"**{column.title}**", "", *verdicts(rows, column))]
+def report(rows: pd.DataFrame, details: bool = False) -> list[str]:
+    """A table a metric; with details also each method's mean on each set."""
+    rows, lines = rows.query("stage != 'trial'"), []
+    for column in COLUMNS:
+        lines += ["", f"**{column.title}**", "", *(means_table if details else verdicts)(rows, column)]
+    return lines
+
+
+def pictures(rows: pd.DataFrame) -> dict[str, bytes]:
+    """A critical-difference diagram a metric, as PNG, by file name."""
+    rows, found = rows.query("stage != 'trial'"), {}
+    for column in COLUMNS:
+        ranks, name = ranks_of(rows, column), f"ranks-{column_name(column.condition, column.key)}"
+        [found[f"{name}.png"]] = ranks_drawing(name, Ranked(column, ranks), styles(ranks.methods)).save("png")
+    return found
+
+
+def ranks_of(rows: pd.DataFrame, column: Column) -> Ranks:
+    """Methods ranked on each set by their means over seeds."""
+    values, sets, methods = values_of(rows, column)
+    means = np.array([[fmean(values[name, method]) for method in methods] for name in sets])
+    return rank(means, 1 if column.better == 1 else -1, methods, sets)
 
 
 def verdicts(rows: pd.DataFrame, column: Column) -> list[str]:
@@ -28,19 +48,37 @@ def verdicts(rows: pd.DataFrame, column: Column) -> list[str]:
     on how many sets it is, beyond chance, worse and better than plain training.
     """
     values, sets, methods = values_of(rows, column)
-    better = 1 if column.better == 1 else -1
-    means = np.array([[fmean(values[name, method]) for method in methods] for name in sets])
-    ranks = rank(means, better, methods, sets)
-    digits = ".1%" if column in (ACCURACY, ECE) else ".3f"
+    better, ranks = 1 if column.better == 1 else -1, ranks_of(rows, column)
     lines = ["| method | mean | mean rank | best or tied | worse, better than plain |", "|---|---|---|---|---|"]
     for place in ranks.order:
         method = methods[place]
         tied = sum(level_with_best(values, name, methods, method, better) for name in sets)
         sides = [better * side(values[name, method], values[name, PLAIN]) for name in sets]
         against = "" if method == PLAIN else f"{sides.count(-1)}, {sides.count(1)}"
-        cells = method, f"{means[:, place].mean():{digits}}", f"{ranks.mean[place]:.2f}", f"{tied} of {len(sets)}"
+        cells = (
+            method,
+            shown(column, ranks.scores[:, place].mean()),
+            f"{ranks.mean[place]:.2f}",
+            f"{tied} of {len(sets)}",
+        )
         lines.append(f"| {' | '.join(cells)} | {against} |")
     return [*lines, "", f"Mean ranks that differ by {ranks.critical:.2f} are told apart; p = {ranks.p:.2g}."]
+
+
+def means_table(rows: pd.DataFrame, column: Column) -> list[str]:
+    """A row a set: each method's mean over seeds; bold where it is the best, or not beyond chance from it."""
+    values, sets, methods = values_of(rows, column)
+    better, lines = 1 if column.better == 1 else -1, []
+    for name in sets:
+        cells = [shown(column, fmean(values[name, method])) for method in methods]
+        tied = [level_with_best(values, name, methods, method, better) for method in methods]
+        lines.append(" | ".join([name, *(f"**{c}**" if t else c for c, t in zip(cells, tied, strict=True))]))
+    head = [" | ".join(["set", *methods]), " | ".join(["---"] * (1 + len(methods)))]
+    return [f"| {line} |" for line in head + lines]
+
+
+def shown(column: Column, value: float) -> str:
+    return f"{value:.1%}" if column in (ACCURACY, ECE) else f"{value:.3f}"
 
 
 def values_of(rows: pd.DataFrame, column: Column) -> tuple[Values, list[str], list[str]]:
