@@ -104,7 +104,6 @@ DEVELOPMENT = (
     Set("fashion_mnist 500", 500, resnet, epochs=40),
 )
 HELD_BACK = (
-    Set("abalone", 500),
     Set("adult", 1000, normed),
     Set("arrhythmia", None),
     Set("balance_scale", None, normed),
