@@ -86,7 +86,7 @@ def test_the_search_of_the_document_runs_and_its_ranges_are_those_that_are_searc
     for code in blocks("docs/tune.md"):
         exec(code, names)
     assert names["recipe"].settings.epochs <= 2
-    assert names["weak"].method({"strength": 0.07}, 10) == calmix.mixup(alpha=0.07)
+    assert names["weak"].method({"strength": 0.07}) == calmix.mixup(alpha=0.07)
     text = (ROOT / "docs/tune.md").read_text(encoding="utf-8")
     for line in re.findall(r"^calmix (tune .*)$", text, re.MULTILINE):
         assert cli._parser("tune").parse_args(shlex.split(line)[1:]).data == "wine"
@@ -98,11 +98,12 @@ def test_the_search_of_the_document_runs_and_its_ranges_are_those_that_are_searc
             assert Between(low, high) in ranges
 
 
-def test_the_loop_of_auto_runs_and_its_commands_can_be_read():
+def test_the_loop_of_auto_runs_and_its_commands_can_be_read(capsys: pytest.CaptureFixture[str]):
     names: dict[str, Any] = {}
     (code,) = blocks("docs/auto.md")
     exec(code, names)
-    assert names["training_loss"].strength > 2  # of noise: it learns by heart, and mixes more
+    assert float(capsys.readouterr().out) > 2  # of noise: it learns by heart, and mixes more
+    assert names["training_loss"].strength is None  # plain training ends the run
     text = (ROOT / "docs/auto.md").read_text(encoding="utf-8")
     commands = re.findall(r"^calmix (compare|train) (.*)$", text, re.MULTILINE)
     assert len(commands) == 3
@@ -220,7 +221,7 @@ def test_the_networks_of_the_document_are_networks(tmp_path: Path, monkeypatch: 
     names: dict[str, Any] = {}
     exec(own, names)
     exec(in_python, names)
-    assert len(names["found"].table()) == 5
+    assert len(names["found"].table()) == 6
 
 
 def test_the_transformer_of_the_document_is_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
