@@ -141,9 +141,7 @@ class Module(LightningModule):
         if not self.history or self.history[-1].number != self.current_epoch + 1:
             self.history.append(self._trained())
         waited = self._batches.waited
-        entry = replace(
-            self.history[-1], learning_rate=self._rate, waited=waited - self._waited, ended=time.time()
-        )
+        entry = replace(self.history[-1], learning_rate=self._rate, waited=waited - self._waited, ended=time.time())
         self.history[-1], self._waited = entry, waited
         if not all(math.isfinite(part["loss"]) for part in (entry.train, entry.validation) if part):
             raise SettingError(

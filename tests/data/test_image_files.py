@@ -546,7 +546,7 @@ def test_the_test_images_are_predicted_as_they_were_in_the_run(network: Path):
     said = torch.tensor(found.loc[rows, ["probs_cat", "probs_dog"]].to_numpy())
     assert torch.allclose(said, expected, atol=1e-4)
     assert "calmix predict THIS_FOLDER new_images/" in (network / "net" / "README.md").read_text()
-    assert '"name": "' in (network / "net" / "mistakes.json").read_text() or (found.answer == found.label).all()
+    assert '"name": "' in (network / "net" / "mistakes.json").read_text() or (found.answer == found.label)[rows].all()
 
 
 def test_images_are_predicted_from_files_lists_arrays_and_pillow(network: Path):
@@ -589,14 +589,61 @@ def test_folders_that_are_no_classes_tell_no_truth(network: Path, tmp_path: Path
         encoding.read(network / "photos", TableFormat(sep=";"))
 
 
-def test_shards_are_predicted_with_their_truth(network: Path, tmp_path: Path):
-    rows = load(network / "net").encoding.read(hub(tmp_path / "hub", ("dog", "cat")), DETECTED)
+def test_of_a_folder_with_parts_the_test_part_is_predicted(network: Path, photos: Path):
+    predictor = load(network / "net")
+    for part, each in (("train", 4), ("Testing", 2), ("val", 1)):
+        folder(photos / part, each=each)
+    save(photos / "beside.png", soft(8, 10))
+    rows = predictor.encoding.read(photos, DETECTED).tested("photos")
+    names = [f"Testing/{name}/0{number}.png" for name in ("cat", "dog") for number in range(2)]
+    assert rows.names["file"] == names
     assert rows.truth is not None
-    truth = dict(zip(rows.names["file"], rows.truth.tolist(), strict=True))
-    assert [truth[f"data/test-00000-of-00001.parquet:{row}"] for row in range(3)] == ["cat", "dog", "dog"]
-    assert [truth[f"data/train-00001-of-00002.parquet:{row}"] for row in range(20)] == ["dog", "cat"] * 10
+    assert rows.truth.tolist() == ["cat", "cat", "dog", "dog"]
+    assert rows.notices == ("the test part of photos is predicted, 4 of 15 rows, and no other.",)
+    assert np.allclose(predictor.predict_proba(photos), predictor.predict_proba([photos / name for name in names]))
+    assert len(predictor.predict(photos / "train")) == 8
+    shutil.rmtree(photos / "Testing")
+    save(photos / "test" / "new.png", soft(8, 10))  # without classes, as in a contest
+    rows = predictor.encoding.read(photos, DETECTED).tested("photos")
+    assert (rows.names["file"], rows.truth) == (["test/new.png"], None)
+    shutil.rmtree(photos / "test")
+    with pytest.raises(DataError, match="holds train and validation, and it cannot be told which to predict"):
+        predictor.predict(photos)
+    shutil.rmtree(photos / "val")
+    assert len(predictor.predict(photos)) == 9  # one part is no choice
+
+
+def test_the_command_says_which_part_is_predicted(network: Path, photos: Path, capsys: pytest.CaptureFixture[str]):
+    for part in ("train", "test"):
+        folder(photos / part, each=3)
+    main(["predict", str(network / "net"), str(photos), "--out", str(photos / "said.csv")])
+    assert f"the test part of {photos} is predicted, 6 of 12 rows, and no other." in capsys.readouterr().err
+    lines = (photos / "said.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines[1:3]] == ["test/cat/00.png", "test/cat/01.png"]
+    assert len(lines) == 7
+
+
+def test_shards_are_predicted_with_their_truth(network: Path, tmp_path: Path):
+    """The test part of a folder; or one shard."""
+    encoding, root = load(network / "net").encoding, hub(tmp_path / "hub", ("dog", "cat"))
+    rows = encoding.read(root, DETECTED)
+    assert rows.truth is not None
+    assert rows.names["file"] == [f"data/test-00000-of-00001.parquet:{row}" for row in range(3)]
+    assert rows.truth.tolist() == ["cat", "dog", "dog"]
+    assert rows.notices == [f"the test part of {root} is predicted, and no other; or give one shard."]
     assert isinstance(rows.x, Rows)
-    assert tuple(rows.x.shape) == (43, 3, 8, 10)
+    assert tuple(rows.x.shape) == (3, 3, 8, 10)
+    one = encoding.read(root / "data" / "train-00001-of-00002.parquet", DETECTED)
+    assert one.truth is not None
+    assert one.truth.tolist() == ["dog", "cat"] * 10
+    assert (one.names["file"][19], one.notices) == ("train-00001-of-00002.parquet:19", [])
+    same = encoding.read(root / "data" / "test-00000-of-00001.parquet", DETECTED)
+    assert torch.equal(same.x[:], rows.x[:])
+    (root / "data" / "test-00000-of-00001.parquet").rename(root / "data" / "val.parquet")
+    with pytest.raises(DataError, match=r"holds train and validation, .* give one shard"):
+        encoding.read(root, DETECTED)
+    (root / "data" / "val.parquet").unlink()
+    assert len(encoding.read(root, DETECTED).names["file"]) == 40
 
 
 @pytest.mark.parametrize(
