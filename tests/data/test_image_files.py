@@ -480,6 +480,109 @@ def test_a_test_shard_without_classes_is_left_out_and_a_training_row_without_one
         find(root, None)
 
 
+def shards(root: Path, **tables: pa.Table) -> Path:
+    """NAME.parquet of each; `__` in a name stands for a folder."""
+    for name, made in tables.items():
+        path = root / (name.replace("__", "/") + ".parquet")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(made, path)
+    return root
+
+
+def test_shards_are_read_in_the_order_of_their_names_and_hidden_ones_never(photos: Path):
+    labels = np.random.default_rng(0).permutation([0, 1] * 6)
+    tables = {f"part{k:02}": table([label]) for k, label in enumerate(labels)}
+    found = find(shards(photos, **dict(reversed(tables.items()))), None)
+    shards(photos, **{".git__part": table([7]), ".part": table([8])})
+    assert find(photos, None).names == found.names == [f"part{k:02}.parquet:0" for k in range(12)]
+    assert found.labels.tolist() == labels.tolist()
+    assert [made["img"][0].as_py()["bytes"] for made in tables.values()] == [*found.read()]
+
+
+def test_shards_of_many_rows_are_read_in_turn(photos: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("calmix.data.image_files.hub._ROWS", 3)
+    made = table([1, 0, 0, 0, 0, 0, 1])
+    found = find(shards(photos, all=made), None)
+    assert found.labels.tolist() == [1, 0, 0, 0, 0, 0, 1]
+    assert [row["bytes"] for row in made["img"].to_pylist()] == [*found.read()]
+
+
+def test_the_part_of_a_shard_is_told_by_its_name_else_by_its_folders(photos: Path):
+    labels = table([0, 1])
+    found = find(shards(photos, train__test=labels, training__a=labels, test__dev__b=labels), None)
+    assert found.names[::2] == ["training/a.parquet:0", "test/dev/b.parquet:0", "train/test.parquet:0"]
+    assert {part: rows.tolist() for part, rows in found.given.items()} == {"validation": [2, 3], "test": [4, 5]}
+    assert found.notices == ()
+
+
+def test_shards_with_validation_and_without_test_say_where_test_images_come_from(tmp_path: Path):
+    found = find(shards(tmp_path / "a", train=table([0, 1]), valid=table([0, 1])), None)
+    assert list(found.given) == ["validation"]
+    assert found.notices == ("there is no test part: test images are drawn from the training images.",)
+    found = find(shards(tmp_path / "b", test=table([0, 1]), valid=table([0, 1])), None)  # nothing to train on
+    assert (len(found.names), found.given, found.notices) == (4, {}, ())
+
+
+def test_classes_of_shards_are_those_that_occur_in_the_order_of_their_names(tmp_path: Path):
+    found = find(shards(tmp_path / "a", all=table([3, 1, 3], ("d", "c", "b", "a"))), None)
+    assert (found.classes, found.labels.tolist()) == (("c", "a"), [1, 0, 1])
+    assert find(shards(tmp_path / "b", all=table([10, 2, 1])), None).classes == ("1", "2", "10")
+
+
+def typed(made: pa.Table, **kinds: Mapping[str, Any]) -> pa.Table:
+    """With what the library datasets says of the columns."""
+    return made.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": kinds}})})
+
+
+def test_what_the_library_said_of_columns_goes_before_their_names(photos: Path):
+    made = table([0, 1, 0], kind=[1, 0, 0])
+    made = made.add_column(0, "preview", pa.array([b"x"] * 3))
+    names = {"_type": "ClassLabel", "names": ["a", "b"]}
+    found = find(shards(photos, all=typed(made, img={"_type": "Image"}, kind=names)), None)
+    assert (found.classes, found.labels.tolist()) == (("a", "b"), [1, 0, 0])
+    assert [*found.read()] == [row["bytes"] for row in made["img"].to_pylist()]
+    shards(photos, all=typed(made, img={"_type": "Image"}, kind=names, label=names))
+    with pytest.raises(DataError, match="name it with --target: 'kind', 'label'"):
+        find(photos, None)
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+@pytest.mark.parametrize("called", ["labels", "class"])
+def test_columns_that_nobody_describes_are_images_and_classes_all_the_same(photos: Path, kind: Any, called: str):
+    images = [encoded(soft(6, 6)) for _ in range(2)]
+    found = find(shards(photos, all=pa.table({"photo": pa.array(images, kind), called: ["a", "b"]})), None)
+    assert ([*found.read()], found.classes) == (images, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"train": table([0, 1]), "more": table([0, 1])}, "holds shards of parts, such as 'train.parquet', and others"),
+        ({"all": table([-1, -1])}, "has images without a class in 'label'"),
+        ({"all": table([0, 1, 2], ("a", "b"))}, "has classes that are not known: '2'; known: 'a', 'b'"),
+        ({"all": table([0, 1, -2], ("a", "b"))}, "has classes that are not known: '-2'; known: 'a', 'b'"),
+        ({"all": table([0, 0], ("a", "b"))}, "has one class, 'a', in 'label'; give two or more"),
+        ({"all": table([0, 1]).drop_columns(["img"])}, "has no column of encoded images; its columns: 'label'"),
+    ],
+)
+def test_shards_that_cannot_be_used_are_a_sentence(photos: Path, tables: Mapping[str, pa.Table], message: str):
+    with pytest.raises(DataError, match=re.escape(message)):
+        find(shards(photos, **tables), None)
+
+
+def test_another_shard_is_another_stamp(photos: Path):
+    before = find(shards(photos, a=table([0, 1]), b=table([0, 1])), None).stamp
+    os.utime(photos / "b.parquet", ns=(1, 1))
+    assert find(photos, None).stamp not in ("", before)
+
+
+def test_a_row_of_a_shard_without_an_image_is_named(photos: Path):
+    made = table([0, 1, 0])
+    images = [*made["img"].to_pylist()[:2], None]
+    with pytest.raises(DataError, match=r"1 image cannot be read in .*: all\.parquet:2 "):
+        ImageFolder(shards(photos, all=made.set_column(0, "img", pa.array(images)))).splits(0)
+
+
 def test_arrow_files_of_save_to_disk_are_shards(photos: Path):
     for part, labels in (("train", [0, 1] * 10), ("test", [1, 0, 1])):
         (photos / part).mkdir(parents=True)
