@@ -546,6 +546,16 @@ def test_what_the_library_said_of_columns_goes_before_their_names(photos: Path):
         find(photos, None)
 
 
+def test_of_several_columns_of_images_the_first_is_taken_and_that_is_said(photos: Path):
+    made = table([0, 1])
+    other = pa.array([{"bytes": encoded(soft(6, 6)), "path": None} for _ in range(2)])
+    sound = pa.array([{"data": b"x"}] * 2)  # no bytes of an image, by their name
+    made = made.append_column("depth", other).add_column(0, "sound", sound)
+    found = find(shards(photos, all=made), None)
+    assert [*found.read()] == [row["bytes"] for row in made["img"].to_pylist()]
+    assert found.notices == ("images are those of 'img'; left out: 'depth'.",)
+
+
 @pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
 @pytest.mark.parametrize("called", ["labels", "class"])
 def test_columns_that_nobody_describes_are_images_and_classes_all_the_same(photos: Path, kind: Any, called: str):
@@ -579,8 +589,14 @@ def test_another_shard_is_another_stamp(photos: Path):
 def test_a_row_of_a_shard_without_an_image_is_named(photos: Path):
     made = table([0, 1, 0])
     images = [*made["img"].to_pylist()[:2], None]
-    with pytest.raises(DataError, match=r"1 image cannot be read in .*: all\.parquet:2 "):
+    with pytest.raises(DataError, match=r"1 image cannot be read in .*: all\.parquet:2 \(it is empty\)"):
         ImageFolder(shards(photos, all=made.set_column(0, "img", pa.array(images)))).splits(0)
+
+
+def test_a_single_shard_is_no_table_and_its_folder_is_asked_for(photos: Path):
+    shards(photos, all=table([0, 1]))
+    with pytest.raises(DataError, match=r"column 'img' is struct<.*; of images give the folder of shards\."):
+        read_source(str(photos / "all.parquet"), target="label").splits(0)
 
 
 def test_arrow_files_of_save_to_disk_are_shards(photos: Path):

@@ -46,10 +46,10 @@ def find_shards(root: Path, target: str | None) -> Found:
     paths = shards_in(root)
     by_part = _parts(root, paths)
     schema = _schema(paths[0])
-    image, (label, names) = _image_column(paths[0], schema), _class_column(paths[0], schema, target)
+    (image, *others), (label, names) = _image_columns(paths[0], schema), _class_column(paths[0], schema, target)
     if label == image:
         raise SettingError(f"{label!r} is the column of images; give the column of classes as target.")
-    notices: list[str] = []
+    notices = [f"images are those of {image!r}; left out: {listed(others)}."] if others else []
     kept: list[tuple[Path, list[Any]]] = []
     given: dict[str, Any] = {}
     count = 0
@@ -110,7 +110,7 @@ def new_shards(root: Path, classes: Sequence[str]) -> NewShards:
     """
     paths, notices = _to_predict(root) if root.is_dir() else ([root], [])
     schema = _schema(paths[0])
-    image = _image_column(paths[0], schema)
+    image = _image_columns(paths[0], schema)[0]
     names: list[str] = []
     images: list[bytes] = []
     for path in paths:
@@ -175,12 +175,13 @@ def _kinds(path: Path, schema: Any) -> Mapping[str, Mapping[str, Any]]:
     return {name: kind for name, kind in features.items() if isinstance(kind, dict) and name in schema.names}
 
 
-def _image_column(path: Path, schema: Any) -> str:
+def _image_columns(path: Path, schema: Any) -> list[str]:
+    """One or more, in their order; the first is taken."""
     images = [name for name, kind in _kinds(path, schema).items() if kind.get("_type") == "Image"]
     images = images or [field.name for field in schema if _is_bytes(field.type)]
     if not images:
         raise DataError(f"{visible(str(path))} has no column of encoded images; its columns: {listed(schema.names)}.")
-    return images[0]
+    return images
 
 
 def _class_column(path: Path, schema: Any, target: str | None) -> tuple[str, Sequence[str]]:
