@@ -504,7 +504,9 @@ def _predict(arguments: list[str]) -> None:
 
     predictor = load(options.network, _model(options))
     rows = predictor.encoding.read(options.data, _format(options))
-    if options.labels is not None:
+    if options.labels is None:
+        rows = rows.tested(str(options.data))
+    else:
         rows = only_listed(rows, options.labels, predictor.saved.task == "regression")
     found = prediction_table(predictor, rows, options.alpha)
     for notice in rows.notices:
@@ -815,6 +817,8 @@ COMMANDS: Mapping[str, Command] = {
             "a network for a table of yours": "calmix train flights.csv --target late --out late",
             "what it says of new rows": "calmix predict late tomorrow.csv",
             "sets that miss one row in twenty": "calmix predict late tomorrow.csv --alpha 0.05 --out said.parquet",
+            "a network for images in folders of their classes": "calmix train photos --image-size 64 --out net",
+            "what it says of new images, in folders or not": "calmix predict net new_images --out said.csv",
         },
         "DIR ROWS [options]",
         _predict_options,

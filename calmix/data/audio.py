@@ -22,7 +22,7 @@ from calmix.data.asked import AUDIO
 from calmix.data.folders import digest_of_files, last_change
 from calmix.data.given_rows import Field
 from calmix.data.goals import goal_of
-from calmix.data.labelled_files import LabelledFiles, class_of, files_in, labelled_files
+from calmix.data.labelled_files import LabelledFiles, class_of, files_in, labelled_files, parts_of
 from calmix.data.mel import LogMel
 from calmix.data.new_rows import NewRows
 from calmix.data.splits import IN_MEMORY, About, Draw, Splits, listed
@@ -201,7 +201,7 @@ def _features(headers: Sequence[Header], seconds: float | None) -> tuple[LogMel,
         told.append(f"recordings have {len(rates)} sampling rates ({counts}); all are resampled to {rate:,} Hz.")
     lengths = np.array([header.seconds for header in headers])
     longest = math.ceil(10 * np.quantile(lengths, 0.95).item() - 1e-6) / 10
-    heard = min(max(longest, 0.1), MOST_SECONDS) if seconds is None else seconds
+    heard = min(longest, MOST_SECONDS) if seconds is None else seconds
     features = LogMel(rate, heard, bands=64 if rate >= 16_000 else 40)
     longer, shorter = (lengths > heard + 1e-3).sum(), (lengths < heard - 1e-3).sum()
     _, bands, frames = features.shape
@@ -303,7 +303,8 @@ class AudioEncoding:
             raise DataError(f"{path} holds no recordings ({', '.join(AUDIO)}); give another folder or file.")
         rows = self._of_files([(path / name, name) for name in names])
         truth = np.array([self._class_of(name) for name in names], object)
-        return rows if (truth == None).all() else replace(rows, truth=truth)  # noqa: E711  (of each entry)
+        known = not (truth == None).all()  # noqa: E711  (of each entry)
+        return replace(rows, truth=truth if known else None, parts=parts_of(names))
 
     def check(self, shape: Sequence[int]) -> None:
         if self.features.shape != tuple(shape) or not self.std > 0:

@@ -74,10 +74,8 @@ def files_in(folder: Path, suffixes: Collection[str]) -> list[str]:
 
 
 def _by_folder(folder: Path, files: Sequence[str]) -> LabelledFiles:
-    places = [file.split("/")[:-1] for file in files]
-    tops = {place[0] if place else "" for place in places}
-    parted = "train" in {PARTS.get(top.lower()) for top in tops} and all(top.lower() in PARTS for top in tops)
-    depth = 1 if parted else 0
+    places, found = [file.split("/")[:-1] for file in files], parts_of(files)
+    depth = 1 if found else 0
     alone = [file for file, place in zip(files, places, strict=True) if len(place) <= depth]
     if alone:
         raise DataError(
@@ -85,7 +83,6 @@ def _by_folder(folder: Path, files: Sequence[str]) -> LabelledFiles:
             f"files of each class of {folder} into a folder of its own, or list them in a table with the columns "
             "file and label, and give it as labels."
         )
-    parts = np.array([PARTS[place[0].lower()] if parted else "train" for place in places])
     return LabelledFiles(
         folder,
         files,
@@ -94,8 +91,18 @@ def _by_folder(folder: Path, files: Sequence[str]) -> LabelledFiles:
         "file",
         f"Files are counted from 1, in the order of their names in {visible(folder.name)}.",
         f"the folders in {folder}",
-        _given(parts),
+        _given(np.array(found, str)),
     )
+
+
+def parts_of(files: Sequence[str]) -> list[str]:
+    """Of which part each file is, by the first of its folders; none where not all of these are called after parts.
+
+    >>> parts_of(["train/cat/1.wav", "val/cat/2.wav"]), parts_of(["test/1.wav", "rest/1.wav"])
+    (['train', 'validation'], [])
+    """
+    found = [PARTS.get(file.lower().split("/")[0], "") if "/" in file else "" for file in files]
+    return found if "train" in found and all(found) else []
 
 
 def class_of(folder: str) -> str:
@@ -216,6 +223,4 @@ def only_listed(rows: NewRows, path: Path, regression: bool) -> NewRows:
     if truth is not None:
         truth = goal_of(truth, "regression", path.name).y[:, 0] if regression else class_texts(truth)
     told = f"{len(names)} files are predicted, the test part of {path.name}." if not chosen.all() else ""
-    x = rows.x[order] if isinstance(rows.x, torch.Tensor) else rows.x.part(order)
-    kept = {name: [column[place] for place in order.tolist()] for name, column in rows.names.items()}
-    return replace(rows, x=x, names=kept, truth=truth, notices=(*rows.notices, *filter(None, [told])))
+    return replace(rows.at(order), truth=truth, notices=(*rows.notices, *filter(None, [told])))

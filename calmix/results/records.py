@@ -21,8 +21,8 @@ OLD_NAMES = {"votes": "human_labels", "outside": "ood"}  # conditions and arrays
 class Epoch:
     """One epoch of a learning curve; means over the rows. `validation` is empty where none was done.
 
-    learning_rate: of the last step. waited: seconds for training rows to be read. Both are known while the run is
-    trained, and not stored with it.
+    learning_rate: of the last step. waited: seconds for training rows to be read. ended: when, in seconds since 1970.
+    These are known while the run is trained, and not stored with it.
     """
 
     number: int  # from 1
@@ -30,6 +30,7 @@ class Epoch:
     validation: Mapping[str, float]
     learning_rate: float | None = field(default=None, compare=False)
     waited: float | None = field(default=None, compare=False)
+    ended: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -77,13 +77,15 @@ class Batches:
     def state_dict(self, batch: int) -> dict[str, Any]:
         """From where to go on: a batch of this epoch, or, where it is 0, the next epoch."""
         assert self._generator is not None, "rows that come in one order need no state"
-        return {"generator": self._before if batch else self._generator.get_state(), "batch": batch}
+        generator = self._before if batch else self._generator.get_state()
+        return {"generator": generator, "batch": batch, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Let the next epoch be the one of the state, without the batches before its own."""
         assert self._generator is not None, "rows that come in one order have no state"
         self._generator.set_state(state["generator"])
         self._start = state["batch"]
+        self.waited = state.get("waited", 0.0)  # earlier versions of calmix did not keep it
 
     def _order(self) -> Tensor:
         rows = len(self.split)

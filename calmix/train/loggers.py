@@ -99,7 +99,7 @@ class Log:
             self._begin()
         for logger in self._loggers:
             for epoch in epochs:
-                logger.log_metrics(_numbers(epoch), epoch.number)
+                _log(logger, epoch)
             logger.save()
 
     def _begin(self) -> None:
@@ -160,6 +160,17 @@ def _numbers(epoch: "Epoch") -> dict[str, float]:
     numbers = {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
     further = {"learning_rate": epoch.learning_rate, "seconds_waited": epoch.waited}
     return numbers | {name: value for name, value in further.items() if value is not None}
+
+
+def _log(logger: "Logger", epoch: "Epoch") -> None:
+    """Write an epoch, in TensorBoard with the time when it ended: a run that goes on writes earlier ones anew."""
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    if isinstance(logger, TensorBoardLogger):
+        for name, value in _numbers(epoch).items():
+            logger.experiment.add_scalar(name, value, epoch.number, epoch.ended)
+    else:
+        logger.log_metrics(_numbers(epoch), epoch.number)
 
 
 def _csv(folder: Path) -> "Logger":

@@ -107,12 +107,14 @@ class Module(LightningModule):
             "sums": self._sums,
             "rows": self._rows,
             "augmentation": None if self._generator is None else self._generator.get_state(),
+            "waited": self._waited,
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self.history = [Epoch(**epoch) for epoch in state["history"]]
         self._sums = {name: value.to(self.device) for name, value in state["sums"].items()}
         self._rows = state["rows"]
+        self._waited = state.get("waited", 0.0)  # earlier versions of calmix did not keep it
         if state["augmentation"] is not None:
             self._generator = torch.Generator(self.device)
             self._generator.set_state(state["augmentation"])
@@ -139,7 +141,7 @@ class Module(LightningModule):
         if not self.history or self.history[-1].number != self.current_epoch + 1:
             self.history.append(self._trained())
         waited = self._batches.waited
-        entry = replace(self.history[-1], learning_rate=self._rate, waited=waited - self._waited)
+        entry = replace(self.history[-1], learning_rate=self._rate, waited=waited - self._waited, ended=time.time())
         self.history[-1], self._waited = entry, waited
         if not all(math.isfinite(part["loss"]) for part in (entry.train, entry.validation) if part):
             raise SettingError(

@@ -176,7 +176,8 @@ class Predictor:
 
     def _outputs_of(self, rows: Any) -> Tensor:
         is_path = isinstance(rows, str | Path)
-        return self.outputs(self.encoding.read(Path(rows), DETECTED) if is_path else self.encoding(rows))
+        read = self.encoding.read(Path(rows), DETECTED).tested(str(rows)) if is_path else self.encoding(rows)
+        return self.outputs(read)
 
     def sets(self, outputs: Tensor, alpha: float) -> list[tuple[str, ...]]:
         """`predict_set` of a network's outputs."""

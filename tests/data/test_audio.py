@@ -225,6 +225,15 @@ def test_most_files_say_the_rate(tmp_path: Path):
     assert any("2 sampling rates (8,000 Hz 20, 16,000 Hz 3)" in notice for notice in splits.about.notices)
 
 
+@pytest.mark.parametrize(("higher", "rate"), [(9, 8000), (10, 8000), (11, 16_000)])
+def test_of_two_rates_the_more_frequent_is_heard_and_of_equals_the_lower(higher: int, rate: int, tmp_path: Path):
+    for k in range(20):
+        own = 16_000 if k < higher else 8000
+        write(tmp_path / ("no", "yes")[k % 2] / f"{k}.wav", noise(rate=own), own)
+    features = encoding_of(load(str(tmp_path))).features
+    assert (features.rate, features.bands) == (rate, 64 if rate == 16_000 else 40)
+
+
 def test_the_length_is_that_of_most(tmp_path: Path):
     folder = folder_of(tmp_path, CLASSES)
     write(folder / "yes" / "9.wav", noise(2.0))  # one of twenty
@@ -236,6 +245,24 @@ def test_the_length_is_that_of_most(tmp_path: Path):
     for k in range(10):
         write(folder / "yes" / f"{k}.wav", noise(12.0))
     assert encoding_of(AudioFolder(folder, train_size=11).splits(0)).features.seconds in (10.0, 0.4)
+
+
+def test_recordings_of_one_length_are_neither_cut_nor_filled(tmp_path: Path):
+    """Of 1.1 seconds, ten times which is above 11 in floating numbers."""
+    for name in CLASSES:
+        write(tmp_path / name, noise(1.1))
+    splits = load(str(tmp_path))
+    assert encoding_of(splits).features.seconds == 1.1
+    assert any("0 are cut and 0 filled with zeros" in notice for notice in splits.about.notices)
+
+
+def test_spectrograms_that_memory_may_not_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder, size = folder_of(tmp_path, CLASSES), 4 * 20 * 40 * 31  # bytes
+    monkeypatch.setattr("calmix.data.audio.IN_MEMORY", size - 1)
+    with pytest.raises(DataError, match=r"20 recordings of 0\.3 seconds take .* GB as spectrograms"):
+        AudioFolder(folder).splits(0)
+    monkeypatch.setattr("calmix.data.audio.IN_MEMORY", size)
+    assert AudioFolder(folder).splits(1).train.shape == (1, 40, 31)
 
 
 def test_bad_files_are_named_and_silent_ones_told(tmp_path: Path):
@@ -320,6 +347,24 @@ def test_other_rates_are_resampled_and_told(tmp_path: Path):
     assert rows.notices == ["1 recordings have other rates, and are resampled to 8,000 Hz."]
     assert rows.x[:].shape == (1, 1, 40, 31)
     assert rows.truth is None
+
+
+def test_of_a_folder_with_parts_the_test_part_is_predicted(tmp_path: Path):
+    folder = folder_of(tmp_path / "new", [f"{part}/{name}" for part in ("train", "val", "test") for name in CLASSES])
+    encoding = encoding_of(load(str(folder)))
+    rows = encoding.read(folder, DETECTED).tested("new")
+    assert rows.names["file"] == sorted(f"test/{name}" for name in CLASSES)
+    assert rows.truth is not None
+    assert rows.truth.tolist() == ["no"] * 10 + ["yes"] * 10
+    assert rows.notices == ("the test part of new is predicted, 20 of 60 rows, and no other.",)
+    assert torch.equal(rows.x[:3], encoding([folder / name for name in rows.names["file"][:3]]).x[:])
+    table = listing(
+        tmp_path / "l.csv", [("train/no/3.wav", "no"), ("val/yes/1.wav", "yes")]
+    )  # a table says it otherwise
+    assert only_listed(encoding.read(folder, DETECTED), table, False).names["file"] == [
+        "train/no/3.wav",
+        "val/yes/1.wav",
+    ]
 
 
 def test_a_table_chooses_and_labels_what_is_predicted(tmp_path: Path):

@@ -480,6 +480,125 @@ def test_a_test_shard_without_classes_is_left_out_and_a_training_row_without_one
         find(root, None)
 
 
+def shards(root: Path, **tables: pa.Table) -> Path:
+    """NAME.parquet of each; `__` in a name stands for a folder."""
+    for name, made in tables.items():
+        path = root / (name.replace("__", "/") + ".parquet")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(made, path)
+    return root
+
+
+def test_shards_are_read_in_the_order_of_their_names_and_hidden_ones_never(photos: Path):
+    labels = np.random.default_rng(0).permutation([0, 1] * 6)
+    tables = {f"part{k:02}": table([label]) for k, label in enumerate(labels)}
+    found = find(shards(photos, **dict(reversed(tables.items()))), None)
+    shards(photos, **{".git__part": table([7]), ".part": table([8])})
+    assert find(photos, None).names == found.names == [f"part{k:02}.parquet:0" for k in range(12)]
+    assert found.labels.tolist() == labels.tolist()
+    assert [made["img"][0].as_py()["bytes"] for made in tables.values()] == [*found.read()]
+
+
+def test_shards_of_many_rows_are_read_in_turn(photos: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("calmix.data.image_files.hub._ROWS", 3)
+    made = table([1, 0, 0, 0, 0, 0, 1])
+    found = find(shards(photos, all=made), None)
+    assert found.labels.tolist() == [1, 0, 0, 0, 0, 0, 1]
+    assert [row["bytes"] for row in made["img"].to_pylist()] == [*found.read()]
+
+
+def test_the_part_of_a_shard_is_told_by_its_name_else_by_its_folders(photos: Path):
+    labels = table([0, 1])
+    found = find(shards(photos, train__test=labels, training__a=labels, test__dev__b=labels), None)
+    assert found.names[::2] == ["training/a.parquet:0", "test/dev/b.parquet:0", "train/test.parquet:0"]
+    assert {part: rows.tolist() for part, rows in found.given.items()} == {"validation": [2, 3], "test": [4, 5]}
+    assert found.notices == ()
+
+
+def test_shards_with_validation_and_without_test_say_where_test_images_come_from(tmp_path: Path):
+    found = find(shards(tmp_path / "a", train=table([0, 1]), valid=table([0, 1])), None)
+    assert list(found.given) == ["validation"]
+    assert found.notices == ("there is no test part: test images are drawn from the training images.",)
+    found = find(shards(tmp_path / "b", test=table([0, 1]), valid=table([0, 1])), None)  # nothing to train on
+    assert (len(found.names), found.given, found.notices) == (4, {}, ())
+
+
+def test_classes_of_shards_are_those_that_occur_in_the_order_of_their_names(tmp_path: Path):
+    found = find(shards(tmp_path / "a", all=table([3, 1, 3], ("d", "c", "b", "a"))), None)
+    assert (found.classes, found.labels.tolist()) == (("c", "a"), [1, 0, 1])
+    assert find(shards(tmp_path / "b", all=table([10, 2, 1])), None).classes == ("1", "2", "10")
+
+
+def typed(made: pa.Table, **kinds: Mapping[str, Any]) -> pa.Table:
+    """With what the library datasets says of the columns."""
+    return made.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": kinds}})})
+
+
+def test_what_the_library_said_of_columns_goes_before_their_names(photos: Path):
+    made = table([0, 1, 0], kind=[1, 0, 0])
+    made = made.add_column(0, "preview", pa.array([b"x"] * 3))
+    names = {"_type": "ClassLabel", "names": ["a", "b"]}
+    found = find(shards(photos, all=typed(made, img={"_type": "Image"}, kind=names)), None)
+    assert (found.classes, found.labels.tolist()) == (("a", "b"), [1, 0, 0])
+    assert [*found.read()] == [row["bytes"] for row in made["img"].to_pylist()]
+    shards(photos, all=typed(made, img={"_type": "Image"}, kind=names, label=names))
+    with pytest.raises(DataError, match="name it with --target: 'kind', 'label'"):
+        find(photos, None)
+
+
+def test_of_several_columns_of_images_the_first_is_taken_and_that_is_said(photos: Path):
+    made = table([0, 1])
+    other = pa.array([{"bytes": encoded(soft(6, 6)), "path": None} for _ in range(2)])
+    sound = pa.array([{"data": b"x"}] * 2)  # no bytes of an image, by their name
+    made = made.append_column("depth", other).add_column(0, "sound", sound)
+    found = find(shards(photos, all=made), None)
+    assert [*found.read()] == [row["bytes"] for row in made["img"].to_pylist()]
+    assert found.notices == ("images are those of 'img'; left out: 'depth'.",)
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+@pytest.mark.parametrize("called", ["labels", "class"])
+def test_columns_that_nobody_describes_are_images_and_classes_all_the_same(photos: Path, kind: Any, called: str):
+    images = [encoded(soft(6, 6)) for _ in range(2)]
+    found = find(shards(photos, all=pa.table({"photo": pa.array(images, kind), called: ["a", "b"]})), None)
+    assert ([*found.read()], found.classes) == (images, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"train": table([0, 1]), "more": table([0, 1])}, "holds shards of parts, such as 'train.parquet', and others"),
+        ({"all": table([-1, -1])}, "has images without a class in 'label'"),
+        ({"all": table([0, 1, 2], ("a", "b"))}, "has classes that are not known: '2'; known: 'a', 'b'"),
+        ({"all": table([0, 1, -2], ("a", "b"))}, "has classes that are not known: '-2'; known: 'a', 'b'"),
+        ({"all": table([0, 0], ("a", "b"))}, "has one class, 'a', in 'label'; give two or more"),
+        ({"all": table([0, 1]).drop_columns(["img"])}, "has no column of encoded images; its columns: 'label'"),
+    ],
+)
+def test_shards_that_cannot_be_used_are_a_sentence(photos: Path, tables: Mapping[str, pa.Table], message: str):
+    with pytest.raises(DataError, match=re.escape(message)):
+        find(shards(photos, **tables), None)
+
+
+def test_another_shard_is_another_stamp(photos: Path):
+    before = find(shards(photos, a=table([0, 1]), b=table([0, 1])), None).stamp
+    os.utime(photos / "b.parquet", ns=(1, 1))
+    assert find(photos, None).stamp not in ("", before)
+
+
+def test_a_row_of_a_shard_without_an_image_is_named(photos: Path):
+    made = table([0, 1, 0])
+    images = [*made["img"].to_pylist()[:2], None]
+    with pytest.raises(DataError, match=r"1 image cannot be read in .*: all\.parquet:2 \(it is empty\)"):
+        ImageFolder(shards(photos, all=made.set_column(0, "img", pa.array(images)))).splits(0)
+
+
+def test_a_single_shard_is_no_table_and_its_folder_is_asked_for(photos: Path):
+    shards(photos, all=table([0, 1]))
+    with pytest.raises(DataError, match=r"column 'img' is struct<.*; of images give the folder of shards\."):
+        read_source(str(photos / "all.parquet"), target="label").splits(0)
+
+
 def test_arrow_files_of_save_to_disk_are_shards(photos: Path):
     for part, labels in (("train", [0, 1] * 10), ("test", [1, 0, 1])):
         (photos / part).mkdir(parents=True)
@@ -546,7 +665,7 @@ def test_the_test_images_are_predicted_as_they_were_in_the_run(network: Path):
     said = torch.tensor(found.loc[rows, ["probs_cat", "probs_dog"]].to_numpy())
     assert torch.allclose(said, expected, atol=1e-4)
     assert "calmix predict THIS_FOLDER new_images/" in (network / "net" / "README.md").read_text()
-    assert '"name": "' in (network / "net" / "mistakes.json").read_text() or (found.answer == found.label).all()
+    assert '"name": "' in (network / "net" / "mistakes.json").read_text() or (found.answer == found.label)[rows].all()
 
 
 def test_images_are_predicted_from_files_lists_arrays_and_pillow(network: Path):
@@ -589,14 +708,61 @@ def test_folders_that_are_no_classes_tell_no_truth(network: Path, tmp_path: Path
         encoding.read(network / "photos", TableFormat(sep=";"))
 
 
-def test_shards_are_predicted_with_their_truth(network: Path, tmp_path: Path):
-    rows = load(network / "net").encoding.read(hub(tmp_path / "hub", ("dog", "cat")), DETECTED)
+def test_of_a_folder_with_parts_the_test_part_is_predicted(network: Path, photos: Path):
+    predictor = load(network / "net")
+    for part, each in (("train", 4), ("Testing", 2), ("val", 1)):
+        folder(photos / part, each=each)
+    save(photos / "beside.png", soft(8, 10))
+    rows = predictor.encoding.read(photos, DETECTED).tested("photos")
+    names = [f"Testing/{name}/0{number}.png" for name in ("cat", "dog") for number in range(2)]
+    assert rows.names["file"] == names
     assert rows.truth is not None
-    truth = dict(zip(rows.names["file"], rows.truth.tolist(), strict=True))
-    assert [truth[f"data/test-00000-of-00001.parquet:{row}"] for row in range(3)] == ["cat", "dog", "dog"]
-    assert [truth[f"data/train-00001-of-00002.parquet:{row}"] for row in range(20)] == ["dog", "cat"] * 10
+    assert rows.truth.tolist() == ["cat", "cat", "dog", "dog"]
+    assert rows.notices == ("the test part of photos is predicted, 4 of 15 rows, and no other.",)
+    assert np.allclose(predictor.predict_proba(photos), predictor.predict_proba([photos / name for name in names]))
+    assert len(predictor.predict(photos / "train")) == 8
+    shutil.rmtree(photos / "Testing")
+    save(photos / "test" / "new.png", soft(8, 10))  # without classes, as in a contest
+    rows = predictor.encoding.read(photos, DETECTED).tested("photos")
+    assert (rows.names["file"], rows.truth) == (["test/new.png"], None)
+    shutil.rmtree(photos / "test")
+    with pytest.raises(DataError, match="holds train and validation, and it cannot be told which to predict"):
+        predictor.predict(photos)
+    shutil.rmtree(photos / "val")
+    assert len(predictor.predict(photos)) == 9  # one part is no choice
+
+
+def test_the_command_says_which_part_is_predicted(network: Path, photos: Path, capsys: pytest.CaptureFixture[str]):
+    for part in ("train", "test"):
+        folder(photos / part, each=3)
+    main(["predict", str(network / "net"), str(photos), "--out", str(photos / "said.csv")])
+    assert f"the test part of {photos} is predicted, 6 of 12 rows, and no other." in capsys.readouterr().err
+    lines = (photos / "said.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines[1:3]] == ["test/cat/00.png", "test/cat/01.png"]
+    assert len(lines) == 7
+
+
+def test_shards_are_predicted_with_their_truth(network: Path, tmp_path: Path):
+    """The test part of a folder; or one shard."""
+    encoding, root = load(network / "net").encoding, hub(tmp_path / "hub", ("dog", "cat"))
+    rows = encoding.read(root, DETECTED)
+    assert rows.truth is not None
+    assert rows.names["file"] == [f"data/test-00000-of-00001.parquet:{row}" for row in range(3)]
+    assert rows.truth.tolist() == ["cat", "dog", "dog"]
+    assert rows.notices == [f"the test part of {root} is predicted, and no other; or give one shard."]
     assert isinstance(rows.x, Rows)
-    assert tuple(rows.x.shape) == (43, 3, 8, 10)
+    assert tuple(rows.x.shape) == (3, 3, 8, 10)
+    one = encoding.read(root / "data" / "train-00001-of-00002.parquet", DETECTED)
+    assert one.truth is not None
+    assert one.truth.tolist() == ["dog", "cat"] * 10
+    assert (one.names["file"][19], one.notices) == ("train-00001-of-00002.parquet:19", [])
+    same = encoding.read(root / "data" / "test-00000-of-00001.parquet", DETECTED)
+    assert torch.equal(same.x[:], rows.x[:])
+    (root / "data" / "test-00000-of-00001.parquet").rename(root / "data" / "val.parquet")
+    with pytest.raises(DataError, match=r"holds train and validation, .* give one shard"):
+        encoding.read(root, DETECTED)
+    (root / "data" / "val.parquet").unlink()
+    assert len(encoding.read(root, DETECTED).names["file"]) == 40
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -50,6 +51,20 @@ def test_spectrograms_are_those_of_librosa():
         power=2, n_mels=40, htk=True, norm=None,
     )  # fmt: skip
     torch.testing.assert_close(LogMel(8000, 0.5)(sound)[0], torch.from_numpy(energy).add(FLOOR).log())
+
+
+@pytest.mark.parametrize(("rate", "bands", "size"), [(8000, 40, 512), (16_000, 64, 1024)])
+def test_spectrograms_are_those_of_the_formula_in_numpy(rate: int, bands: int, size: int):
+    """size: of the transform, the first power of two from twice the window on: 25 ms are 200 and 400 samples."""
+    sound = 0.1 * torch.randn(rate // 2, generator=torch.Generator().manual_seed(0))
+    window, hop = rate // 40, rate // 100
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
+    padded = np.pad(sound.double().numpy(), window // 2)
+    frames = np.stack([padded[t * hop : t * hop + window] for t in range(51)])
+    energy = np.abs(np.fft.rfft(hann * frames, size)) ** 2  # (T, F)
+    expected = np.log(FLOOR + mel_filters(rate, size, bands).double().numpy() @ energy.T)
+    said = LogMel(rate, 0.5, bands)(sound)[0]
+    torch.testing.assert_close(said.double(), torch.from_numpy(expected), atol=1e-4, rtol=0)
 
 
 def test_silence_is_the_floor_and_loudness_is_a_shift():

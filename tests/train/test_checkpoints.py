@@ -169,6 +169,37 @@ def test_a_step_is_neither_repeated_nor_left_out(tmp_path: Path):
     assert trained.seconds > left.seconds > 0
 
 
+def test_seconds_waited_add_up_over_all_parts_of_a_run(tmp_path: Path):
+    """In a checkpoint after step 7 of 15, with 60 seconds waited in the first epoch and 40 in the second so far."""
+    recipe, checkpoints = recipe_of(calmix.mixup()), Checkpoints(tmp_path, ALWAYS)
+    with stopped_after(7):
+        train(recipe, checkpoints=checkpoints)
+    left = checkpoints.read(recipe)
+    assert left is not None
+    module = left.states["module"]["_extra_state"]
+    assert left.states["batches"]["waited"] > module["waited"] == module["history"][0]["waited"] > 0
+    module["waited"] = module["history"][0]["waited"] = 60.0
+    left.states["batches"]["waited"] = 100.0
+    checkpoints.write(recipe, left)
+    trained = train(recipe, checkpoints=checkpoints)
+    waited = [epoch.waited or 0.0 for epoch in trained.history]
+    assert trained.waited > 100
+    assert sum(waited) == pytest.approx(trained.waited)
+    assert (waited[0], waited[1] > 40) == (60, True)
+
+
+def test_a_checkpoint_of_a_version_that_kept_no_waiting_goes_on(tmp_path: Path):
+    recipe, checkpoints = recipe_of(calmix.mixup()), Checkpoints(tmp_path, ALWAYS)
+    with stopped_after(7):
+        train(recipe, checkpoints=checkpoints)
+    left = checkpoints.read(recipe)
+    assert left is not None
+    module = left.states["module"]["_extra_state"]
+    del left.states["batches"]["waited"], module["waited"], module["history"][0]["ended"]
+    checkpoints.write(recipe, left)
+    assert same(train(recipe, checkpoints=checkpoints), undisturbed(recipe))
+
+
 # ------------------------------------------------------------------------------------------------ in the file
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -169,6 +170,27 @@ def test_a_run_that_goes_on_after_its_last_epoch_or_was_not_logged_before(tmp_pa
     assert not (tmp_path / "logs").exists()
     assert same(train(RECIPE, checkpoints=checkpoints, loggers=Loggers(tmp_path, ("csv",))), undisturbed)
     check_table(tmp_path, undisturbed.history)
+
+
+def test_tensorboard_tells_when_each_epoch_ended_also_of_a_run_that_goes_on(tmp_path: Path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    checkpoints, loggers = Checkpoints(tmp_path, ALWAYS), Loggers(tmp_path, ("tensorboard",))
+    begin = time.time()
+    with pytest.raises(Stopping):
+        train(RECIPE, stop_after(3), checkpoints, loggers)
+    left = checkpoints.read(RECIPE)
+    assert left is not None
+    first, second = left.states["module"]["_extra_state"]["history"]
+    assert begin < first["ended"] <= second["ended"] < time.time()
+    first["ended"] = 1000.0  # as if that were long ago
+    checkpoints.write(RECIPE, left)
+    train(RECIPE, checkpoints=checkpoints, loggers=loggers)
+    found = accumulator.EventAccumulator(str(tmp_path / "logs" / FOLDER))
+    found.Reload()
+    for tag in ("train/loss", "validation/loss", "learning_rate"):
+        times = [one.wall_time for one in found.Scalars(tag)]
+        assert times[:2] == [1000.0, second["ended"]]
+        assert second["ended"] < times[2] <= times[3]
 
 
 def test_a_run_that_begins_takes_the_place_of_another(tmp_path: Path, undisturbed: Trained):

@@ -46,10 +46,10 @@ def find_shards(root: Path, target: str | None) -> Found:
     paths = shards_in(root)
     by_part = _parts(root, paths)
     schema = _schema(paths[0])
-    image, (label, names) = _image_column(paths[0], schema), _class_column(paths[0], schema, target)
+    (image, *others), (label, names) = _image_columns(paths[0], schema), _class_column(paths[0], schema, target)
     if label == image:
         raise SettingError(f"{label!r} is the column of images; give the column of classes as target.")
-    notices: list[str] = []
+    notices = [f"images are those of {image!r}; left out: {listed(others)}."] if others else []
     kept: list[tuple[Path, list[Any]]] = []
     given: dict[str, Any] = {}
     count = 0
@@ -99,29 +99,43 @@ class NewShards:
     names: Sequence[str]
     images: Sequence[bytes]
     truth: NDArray[Any] | None
+    notices: Sequence[str]
 
 
 def new_shards(root: Path, classes: Sequence[str]) -> NewShards:
-    """The images of a folder of shards, whatever part they are of. classes: those that are known.
+    """The images of a shard, or of a folder of them: of several parts the test part. classes: those that are known.
 
     Raises:
-        DataError: no column of images, or shards that cannot be read.
+        DataError: no column of images, or shards that cannot be read; or several parts, of which none is the test part.
     """
-    paths = shards_in(root)
+    paths, notices = _to_predict(root) if root.is_dir() else ([root], [])
     schema = _schema(paths[0])
-    image = _image_column(paths[0], schema)
+    image = _image_columns(paths[0], schema)[0]
     names: list[str] = []
     images: list[bytes] = []
     for path in paths:
         held = list(_images(path, image))
-        names += [f"{_called(path, root)}:{row}" for row in range(len(held))]
+        called = _called(path, root) if root.is_dir() else path.name
+        names += [f"{called}:{row}" for row in range(len(held))]
         images += held
     try:
-        label, called = _class_column(paths[0], schema, None)
+        label, known = _class_column(paths[0], schema, None)
     except DataError:
-        return NewShards(names, images, None)
-    said = [_name(value, called) for path in paths for value in _values(path, label)]
-    return NewShards(names, images, np.array(said, object) if set(said) <= set(classes) else None)
+        return NewShards(names, images, None, notices)
+    said = [_name(value, known) for path in paths for value in _values(path, label)]
+    return NewShards(names, images, np.array(said, object) if set(said) <= set(classes) else None, notices)
+
+
+def _to_predict(root: Path) -> tuple[list[Path], list[str]]:
+    """The shards of the test part where there are several parts, and what is to be said of it; else all."""
+    paths = shards_in(root)
+    by_part = _parts(root, paths)
+    if len(by_part) < 2:
+        return paths, []
+    name, parts = visible(str(root)), " and ".join(by_part)
+    if "test" not in by_part:
+        raise DataError(f"{name} holds {parts}, and it cannot be told which to predict; give one shard.")
+    return by_part["test"], [f"the test part of {name} is predicted, and no other; or give one shard."]
 
 
 def _called(path: Path, root: Path) -> str:
@@ -161,12 +175,13 @@ def _kinds(path: Path, schema: Any) -> Mapping[str, Mapping[str, Any]]:
     return {name: kind for name, kind in features.items() if isinstance(kind, dict) and name in schema.names}
 
 
-def _image_column(path: Path, schema: Any) -> str:
+def _image_columns(path: Path, schema: Any) -> list[str]:
+    """One or more, in their order; the first is taken."""
     images = [name for name, kind in _kinds(path, schema).items() if kind.get("_type") == "Image"]
     images = images or [field.name for field in schema if _is_bytes(field.type)]
     if not images:
         raise DataError(f"{visible(str(path))} has no column of encoded images; its columns: {listed(schema.names)}.")
-    return images[0]
+    return images
 
 
 def _class_column(path: Path, schema: Any, target: str | None) -> tuple[str, Sequence[str]]:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from calmix.data.asked import has_shards
+from calmix.data.asked import SHARDS, has_shards
 from calmix.data.image_files.decode import Source, pixels
 from calmix.data.image_files.found import Listing, folders_in, list_images, parts_of
 from calmix.data.image_files.hub import new_shards
@@ -54,12 +54,16 @@ class ImageEncoding:
         return NewRows(ImageRows(self, tuple(sources), np.arange(len(sources))), names)
 
     def read(self, path: Path, format: TableFormat) -> NewRows:
-        """The images in a folder and below it, in folders of their classes or not; or a single one; or shards."""
+        """The images in a folder and below it, in folders of their classes or not; or a single one; or shards.
+
+        Of shards of several parts those of the test part; of folders of parts all, see `NewRows.tested`.
+        """
         if format != DETECTED:
             raise SettingError(f"{format!r} is for tables, and this network takes images: leave it out.")
-        if path.is_dir() and has_shards(path):
+        if has_shards(path) if path.is_dir() else path.suffix in SHARDS:
             found = new_shards(path, self.image_classes)
-            return NewRows(self._rows(found.images), {"file": list(map(visible, found.names))}, found.truth)
+            names = {"file": list(map(visible, found.names))}
+            return NewRows(self._rows(found.images), names, found.truth, found.notices)
         if not path.is_dir():
             return NewRows(self._rows([path]), {"file": [visible(str(path))]})
         listing = Listing()
@@ -67,8 +71,9 @@ class ImageEncoding:
         if not images:
             raise DataError(f"{path} holds no images (.jpg, .png and others); give a folder of images, or one image.")
         names = [image.relative_to(path).as_posix() for image in images]
-        truth = self._truth(path, names)
-        return NewRows(self._rows(images), {"file": list(map(visible, names))}, truth, listing.notices())
+        parts = _parts(path, names)
+        truth, known = self._truth(names, parts), {"file": list(map(visible, names))}
+        return NewRows(self._rows(images), known, truth, listing.notices(), parts)
 
     def check(self, shape: Sequence[int]) -> None:
         lengths = {self.image_shape[0], len(self.pixel_mean), len(self.pixel_std)} if self.image_shape else set()
@@ -78,13 +83,16 @@ class ImageEncoding:
     def _rows(self, sources: Sequence[Source]) -> "ImageRows":
         return ImageRows(self, tuple(sources), np.arange(len(sources)))
 
-    def _truth(self, path: Path, names: Sequence[str]) -> NDArray[Any] | None:
-        """What the folders say, where all are called after classes; folders of parts may stand above them."""
-        folders = folders_in(path)
-        depth = 0 if parts_of(folders) is None else 1
+    def _truth(self, names: Sequence[str], parts: Sequence[str]) -> NDArray[Any] | None:
+        """What the folders say, in each part where all are called after classes."""
+        depth = 1 if parts else 0
         names = [unicodedata.normalize("NFC", name) for name in names]  # as classes are called
-        said = [name.split("/")[depth] if name.count("/") > depth else None for name in names]
-        return np.array(said, object) if set(said) <= set(self.image_classes) else None
+        said = np.array([name.split("/")[depth] if name.count("/") > depth else None for name in names], object)
+        part_of = np.array(parts or [""] * len(names))
+        for part in set(parts) or {""}:
+            if not set(said[part_of == part]) <= set(self.image_classes):
+                said[part_of == part] = None
+        return said if any(said) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +136,12 @@ class ImageRows:
         except (ValueError, OSError) as error:
             name = visible(str(source)) if isinstance(source, Path) else f"image {place}"
             raise DataError(f"{name} cannot be read ({reason_of(error)}); replace or remove it.") from None
+
+
+def _parts(folder: Path, names: Sequence[str]) -> list[str]:
+    """Of which part each image is, by the folder in `folder` that it lies in; none where these are no parts."""
+    parts = {found.name: part for part, found in (parts_of(folders_in(folder)) or {}).items()}
+    return [parts.get(name.split("/")[0], "") for name in names] if parts else []
 
 
 def _several(rows: Any) -> bool:

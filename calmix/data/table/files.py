@@ -137,7 +137,9 @@ def _read_arrow(path: Path, kind: str) -> pd.DataFrame:
         check_unique(path, table.column_names)
         for field in table.schema:
             if pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
-                raise DataError(f"{path}: column {field.name!r} is {field.type}; cells must be numbers, text or dates.")
+                found = f"{path}: column {field.name!r} is {field.type}"
+                hint = "; of images give the folder of shards" if "binary" in str(field.type) else ""
+                raise DataError(f"{found}; cells must be numbers, text or dates{hint}.")
         frame = table.to_pandas(split_blocks=True, self_destruct=True)  # no second copy of the table
         return frame.set_axis([str(name) for name in frame.columns], axis=1)
 
