@@ -328,6 +328,7 @@ def _train_options(parser: "OptionParser") -> None:
 def _train(arguments: list[str]) -> None:
     options = _parser("train").parse_args(arguments)
     asked, settings, minutes = _asked_methods([options.method], options.set), _settings(options), _minutes(options)
+    own_rank = _rank_of_torchrun(settings.devices)
     _check_output(options)
     _check_loggers(options)
     _check_all_data(options)
@@ -335,7 +336,7 @@ def _train(arguments: list[str]) -> None:
 
     from calmix.data import AllData
     from calmix.methods.asked import method_name
-    from calmix.studies.comparison.kept import train_and_keep
+    from calmix.studies.comparison.kept import train_along, train_and_keep
     from calmix.train import Recipe
 
     methods = _methods(asked)
@@ -349,6 +350,8 @@ def _train(arguments: list[str]) -> None:
     recipe = Recipe(source, label, method, _model(options), settings, *given)
     name = f"{Path(options.data).name.split('.')[0]}-{method_name(label)}-seed{recipe.seed}"
     out = options.out or _default_out(name)
+    if own_rank > 0:
+        return train_along(recipe, out, options.resume, minutes)
     _print_notices(recipe.data, options, recipe.seed)
     command = ["calmix", "train", *arguments]
     with _progress(1, recipe.settings.epochs, options) as tick:
@@ -1160,6 +1163,18 @@ def _asked_methods(texts: Sequence[str], settings: Sequence[str]) -> dict[str, d
 def _check_output(options: Any) -> None:
     if options.quiet and options.verbose:
         raise SettingError("--quiet and --verbose exclude each other; give one of them.")
+
+
+def _rank_of_torchrun(devices: int) -> int:
+    """Which of torchrun's processes this is, 0 where it started none; SettingError where it started another number."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return 0
+    started = int(os.environ["WORLD_SIZE"])
+    if started != devices:
+        raise SettingError(
+            f"torchrun started {started} processes: give --devices {started}, or let torchrun start {devices}."
+        )
+    return int(os.environ["RANK"])
 
 
 def _minutes(options: Any) -> float:

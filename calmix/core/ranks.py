@@ -4,6 +4,8 @@ What a formula says of "the batch" is said of the rows of all ranks. A function 
 called by every rank; alone, it returns what it was given.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -65,3 +67,21 @@ def rows_of_all_ranks(rows: Tensor) -> Tensor:
     gathered = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(ranks())]
     torch.distributed.all_gather(gathered, rows.contiguous())
     return torch.cat(gathered)
+
+
+def largest_over_ranks(numbers: list[int], device: torch.device) -> list[int]:
+    """Each number's largest value on any rank; the tensors that are exchanged are on the device."""
+    if not _together():
+        return numbers
+    most = torch.tensor(numbers, device=device)
+    torch.distributed.all_reduce(most, torch.distributed.ReduceOp.MAX)
+    return most.tolist()
+
+
+def of_all_ranks(value: Any) -> list[Any]:
+    """Every rank's value, by rank; plain values, which travel by pickle."""
+    if not _together():
+        return [value]
+    values: list[Any] = [None] * ranks()
+    torch.distributed.all_gather_object(values, value)
+    return values

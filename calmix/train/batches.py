@@ -30,16 +30,28 @@ class Batches:
     every epoch a row comes n w_i / sum w times, rounded down or up (systematic sampling); else each draw is alone.
     Batches are nearly equal (sizes differ by at most one), so there is no small last one. Rows that are not in memory
     are read ahead, by as many processes as they ask for. waited: seconds that whoever took batches has waited for them.
+
+    rank, ranks: the batches hold this rank's share of every batch: each of the `ranks` processes takes every so manieth
+    row of the order, which is the same for all. In an order that is drawn, up to ranks - 1 rows at its end are left
+    out, others in each epoch, so that all have as many; without a seed every row comes exactly once.
     """
 
     def __init__(
-        self, split: Split, size: int, seed: int | None = None, weights: Tensor | None = None, evenly: bool = False
+        self,
+        split: Split,
+        size: int,
+        seed: int | None = None,
+        weights: Tensor | None = None,
+        evenly: bool = False,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         assert weights is None or seed is not None, "rows are drawn from a seed"
         self.split: Split = split
         self.size: int = size
         self.waited: float = 0.0
         self._count = -(-len(split) // size)
+        self._rank, self._ranks = rank, ranks
         self._shares = None if weights is None else weights.cumsum(0) / weights.sum()
         self._weights = weights if evenly else None
         self._generator = None if seed is None else torch.Generator().manual_seed(seed)
@@ -51,7 +63,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[Loaded]:
         start, self._start = self._start, 0
-        batches = iter(self._loaded(self._order().tensor_split(self._count)[start:]))
+        batches = iter(self._loaded(self._share(self._order()).tensor_split(self._count)[start:]))
         while True:
             asked = time.perf_counter()
             batch = next(batches, None)
@@ -84,6 +96,11 @@ class Batches:
         assert self._generator is not None, "rows that come in one order have no state"
         self._generator.set_state(state["generator"])
         self._start = state["batch"]
+
+    def _share(self, order: Tensor) -> Tensor:
+        """This rank's part of an epoch's order."""
+        even = len(order) if self._generator is None else len(order) - len(order) % self._ranks
+        return order[self._rank : even : self._ranks]
 
     def _order(self) -> Tensor:
         rows = len(self.split)
