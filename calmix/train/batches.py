@@ -31,9 +31,9 @@ class Batches:
     Batches are nearly equal (sizes differ by at most one), so there is no small last one. Rows that are not in memory
     are read ahead, by as many processes as they ask for. waited: seconds that whoever took batches has waited for them.
 
-    rank, ranks: the batches hold this rank's share of every batch: each of the `ranks` processes takes every so manieth
-    row of the order, which is the same for all. In an order that is drawn, up to ranks - 1 rows at its end are left
-    out, others in each epoch, so that all have as many; without a seed every row comes exactly once.
+    rank, ranks: of `ranks` processes, which must be at most `size`, each has its share of every batch: by turns it
+    takes a row of the order, which is the same for all. In an order that is drawn, up to ranks - 1 rows at its end are
+    left out, others in each epoch, so that all have as many; without a seed every row comes exactly once.
     """
 
     def __init__(
@@ -50,7 +50,8 @@ class Batches:
         self.split: Split = split
         self.size: int = size
         self.waited: float = 0.0
-        self._count = -(-len(split) // size)
+        of_rank = len(split) // ranks if seed is not None else -(-len(split) // ranks)
+        self._count = -(-of_rank // (size // ranks))
         self._rank, self._ranks = rank, ranks
         self._shares = None if weights is None else weights.cumsum(0) / weights.sum()
         self._weights = weights if evenly else None

@@ -71,11 +71,11 @@ def check_shares(splits: Splits, settings: TrainingSettings) -> None:
         raise SettingError(
             f"devices is {here}, and PyTorch sees {torch.cuda.device_count()} GPU here; give fewer, or --device cpu."
         )
-    rows, batches = len(splits.train), -(-len(splits.train) // settings.batch_size)
-    if rows // batches // ranks < 2:
+    rows, most = len(splits.train) // ranks, settings.batch_size // ranks  # of a rank; of a rank in a batch
+    if most == 0 or rows // -(-rows // most) < 2:
         raise SettingError(
-            f"batches of {rows // batches} rows are too few for {ranks} devices, of which each needs two rows or more; "
-            "give larger batches, or fewer devices."
+            f"{ranks} devices need batches with two rows or more for each; {len(splits.train)} training rows in batches "
+            f"of {settings.batch_size} are too few: give larger batches, or fewer devices."
         )
     if 0 < len(splits.validation) < ranks:
         raise SettingError(f"{ranks} devices need as many validation rows; there are {len(splits.validation)}.")

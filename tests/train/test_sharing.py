@@ -45,14 +45,13 @@ def rows(n: int) -> Split:
 def test_ranks_see_other_rows_and_as_many_in_every_batch(n: int, size: int, ranks: int):
     shares = [list(Batches(rows(n), size, seed=3, rank=rank, ranks=ranks)) for rank in range(ranks)]
     assert len({tuple(len(y) for _, y, _ in share) for share in shares}) == 1
-    assert len(shares[0]) == len(Batches(rows(n), size))  # steps of an epoch
     seen = [int(i) for share in shares for _, _, index in share for i in index]
     assert len(seen) == len(set(seen)) == n - n % ranks
     assert all(sum(len(share[b][1]) for share in shares) <= size for b in range(len(shares[0])))
 
 
 def test_the_shares_of_a_batch_are_the_batch_of_a_process_alone():
-    alone = Batches(rows(96), 48, seed=3)
+    alone = Batches(rows(96), 48, seed=3)  # so as many steps in an epoch
     shares = [Batches(rows(96), 48, seed=3, rank=rank, ranks=2) for rank in (0, 1)]
     for _ in range(2):  # epochs
         for (_, _, whole), *parts in zip(alone, *shares, strict=True):
@@ -174,8 +173,10 @@ def test_one_device_is_what_it_was_and_several_are_another_run():
 
 
 def test_what_cannot_be_shared_is_refused(monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(SettingError, match="batches of 3 rows are too few for 2 devices"):
+    with pytest.raises(SettingError, match="2 devices need batches with two rows or more for each; 96 training rows in batches of 3"):
         check_shares(SPLITS, replace(SETTINGS, batch_size=3))
+    with pytest.raises(SettingError, match="100 devices need batches with two rows or more"):
+        check_shares(SPLITS, replace(SETTINGS, devices=100, batch_size=1000))
     with pytest.raises(SettingError, match="2 devices need as many validation rows; there are 1"):
         check_shares(replace(SPLITS, validation=SPLITS.validation.part(slice(1))), SETTINGS)
     check_shares(SPLITS, replace(SETTINGS, batch_size=4))
