@@ -269,6 +269,7 @@ def _compare_options(parser: "OptionParser") -> None:
 
 
 def _compare(arguments: list[str]) -> None:
+    _refuse_torchrun("compare")
     options = _parser("compare").parse_args(arguments)
     asked, settings, minutes = _asked_methods(options.methods, options.set), _settings(options), _minutes(options)
     _check_output(options)
@@ -409,6 +410,7 @@ def _tune_options(parser: "OptionParser") -> None:
 def _tune(arguments: list[str]) -> None:
     from calmix.studies.tuning.defaults import DEFAULT_BUDGET, check_search, read_budget
 
+    _refuse_torchrun("tune")
     options = _parser("tune").parse_args(arguments)
     amount, of_minutes = read_budget(options.budget)
     check_search(options.search, options.fresh_seeds)
@@ -632,6 +634,7 @@ def _diagnose_options(parser: "OptionParser") -> None:
 
 
 def _diagnose(arguments: list[str]) -> None:
+    _refuse_torchrun("diagnose")
     options = _parser("diagnose").parse_args(arguments)
     asked, settings = _asked_methods(options.methods, options.set), _settings(options)
     _check_output(options)
@@ -1163,6 +1166,14 @@ def _asked_methods(texts: Sequence[str], settings: Sequence[str]) -> dict[str, d
 def _check_output(options: Any) -> None:
     if options.quiet and options.verbose:
         raise SettingError("--quiet and --verbose exclude each other; give one of them.")
+
+
+def _refuse_torchrun(command: str) -> None:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and "TORCHELASTIC_RUN_ID" in os.environ:
+        raise SettingError(
+            f"torchrun is for calmix train; calmix {command} starts the processes of --devices itself: leave torchrun "
+            "out."
+        )
 
 
 def _rank_of_torchrun(devices: int) -> int:

@@ -72,10 +72,10 @@ def check_shares(splits: Splits, settings: TrainingSettings) -> None:
             f"devices is {here}, and PyTorch sees {torch.cuda.device_count()} GPU here; give fewer, or --device cpu."
         )
     rows, most = len(splits.train) // ranks, settings.batch_size // ranks  # of a rank; of a rank in a batch
-    if most == 0 or rows // -(-rows // most) < 2:
+    if most == 0 or rows == 0 or rows // -(-rows // most) < 2:
         raise SettingError(
-            f"{ranks} devices need batches with two rows or more for each; {len(splits.train)} training rows in batches "
-            f"of {settings.batch_size} are too few: give larger batches, or fewer devices."
+            f"{ranks} devices need batches with two rows or more for each; {len(splits.train)} training rows in "
+            f"batches of {settings.batch_size} are too few: give larger batches, or fewer devices."
         )
     if 0 < len(splits.validation) < ranks:
         raise SettingError(f"{ranks} devices need as many validation rows; there are {len(splits.validation)}.")

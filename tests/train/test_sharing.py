@@ -173,7 +173,9 @@ def test_one_device_is_what_it_was_and_several_are_another_run():
 
 
 def test_what_cannot_be_shared_is_refused(monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(SettingError, match="2 devices need batches with two rows or more for each; 96 training rows in batches of 3"):
+    with pytest.raises(
+        SettingError, match="2 devices need batches with two rows or more for each; 96 training rows in batches of 3"
+    ):
         check_shares(SPLITS, replace(SETTINGS, batch_size=3))
     with pytest.raises(SettingError, match="100 devices need batches with two rows or more"):
         check_shares(SPLITS, replace(SETTINGS, devices=100, batch_size=1000))
