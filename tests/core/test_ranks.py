@@ -12,7 +12,15 @@ import calmix
 from calmix import METHODS, Classification, TrainingLoss
 from calmix.core.memory import Memory
 from calmix.core.random import beta
-from calmix.core.ranks import mean_over_ranks, nanmean_over_ranks, rows_of_all_ranks, seed_of_step, sum_over_ranks
+from calmix.core.ranks import (
+    largest_over_ranks,
+    mean_over_ranks,
+    nanmean_over_ranks,
+    of_all_ranks,
+    rows_of_all_ranks,
+    seed_of_step,
+    sum_over_ranks,
+)
 from calmix.core.space import pair_distance
 from calmix.parts import Batch, Jacobian, Method, Mix, SimilarityKernel, Step, TrainingSet, WholeSet, mixed_output
 from tests.processes import needs_ranks, on_ranks
@@ -144,7 +152,8 @@ def on_rank(rank: int) -> dict[str, Any]:
     found["memory"] = mixes, remembered.state_dict()["_extra_state"]["memory"][None]
 
     few = torch.tensor([[float("nan"), 1.0], [2.0, float("nan"), 6.0]][rank])
-    found["sums"] = sum_over_ranks(few), mean_over_ranks(few[:1]), nanmean_over_ranks(few)
+    found["sums"] = sum_over_ranks(few[-1:]), mean_over_ranks(few[-1:]), nanmean_over_ranks(few)
+    found["largest"] = largest_over_ranks([rank, -rank], torch.device("cpu")), of_all_ranks(rank)
     found["rows"] = rows_of_all_ranks(torch.full((2, 3), float(rank)))
     return found
 
@@ -231,9 +240,8 @@ def test_ranks_remember_what_one_process_would(found: list[dict[str, Any]]):
 @needs_ranks
 def test_sums_and_rows_are_those_of_all_ranks(found: list[dict[str, Any]]):
     for one in found:
-        _, first, mean = one["sums"]
-        assert first.isnan().all()
-        assert mean == 3.0
+        assert [value.item() for value in one["sums"]] == [7.0, 3.5, 3.0]
+        assert one["largest"] == ([1, 0], [0, 1])
         assert one["rows"].tolist() == [[0.0] * 3, [0.0] * 3, [1.0] * 3, [1.0] * 3]
 
 
@@ -243,3 +251,5 @@ def test_alone_they_are_what_was_given():
     assert torch.equal(mean_over_ranks(few).nan_to_num(), few.nan_to_num())
     assert nanmean_over_ranks(few) == 2.0
     assert rows_of_all_ranks(few) is few
+    assert largest_over_ranks([3, 0], torch.device("cpu")) == [3, 0]
+    assert of_all_ranks("own") == ["own"]
