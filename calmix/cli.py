@@ -268,6 +268,7 @@ def _compare_options(parser: "OptionParser") -> None:
 
 
 def _compare(arguments: list[str]) -> None:
+    _refuse_torchrun("compare")
     options = _parser("compare").parse_args(arguments)
     from calmix.studies.comparison.defaults import DEFAULT_METHODS, FEW_TEST_ROWS
 
@@ -332,6 +333,7 @@ def _train_options(parser: "OptionParser") -> None:
 def _train(arguments: list[str]) -> None:
     options = _parser("train").parse_args(arguments)
     asked, settings, minutes = _asked_methods([options.method], options.set), _settings(options), _minutes(options)
+    own_rank = _rank_of_torchrun(settings.devices)
     _check_output(options)
     _check_loggers(options)
     _check_all_data(options)
@@ -339,7 +341,7 @@ def _train(arguments: list[str]) -> None:
 
     from calmix.data import AllData
     from calmix.methods.asked import method_name
-    from calmix.studies.comparison.kept import train_and_keep
+    from calmix.studies.comparison.kept import train_along, train_and_keep
     from calmix.train import Recipe
 
     methods = _methods(asked)
@@ -353,6 +355,8 @@ def _train(arguments: list[str]) -> None:
     recipe = Recipe(source, label, method, _model(options), settings, *given)
     name = f"{Path(options.data).name.split('.')[0]}-{method_name(label)}-seed{recipe.seed}"
     out = options.out or _default_out(name)
+    if own_rank > 0:
+        return train_along(recipe, out, options.resume, minutes)
     _print_notices(recipe.data, options, recipe.seed)
     command = ["calmix", "train", *arguments]
     with _progress(1, recipe.settings.epochs, options) as tick:
@@ -410,6 +414,7 @@ def _tune_options(parser: "OptionParser") -> None:
 def _tune(arguments: list[str]) -> None:
     from calmix.studies.tuning.defaults import DEFAULT_BUDGET, check_search, read_budget
 
+    _refuse_torchrun("tune")
     options = _parser("tune").parse_args(arguments)
     amount, of_minutes = read_budget(options.budget)
     check_search(options.search, options.fresh_seeds)
@@ -635,6 +640,7 @@ def _diagnose_options(parser: "OptionParser") -> None:
 
 
 def _diagnose(arguments: list[str]) -> None:
+    _refuse_torchrun("diagnose")
     options = _parser("diagnose").parse_args(arguments)
     asked, settings = _asked_methods(options.methods, options.set), _settings(options)
     _check_output(options)
@@ -1168,6 +1174,26 @@ def _asked_methods(texts: Sequence[str], settings: Sequence[str]) -> dict[str, d
 def _check_output(options: Any) -> None:
     if options.quiet and options.verbose:
         raise SettingError("--quiet and --verbose exclude each other; give one of them.")
+
+
+def _refuse_torchrun(command: str) -> None:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and "TORCHELASTIC_RUN_ID" in os.environ:
+        raise SettingError(
+            f"torchrun is for calmix train; calmix {command} starts the processes of --devices itself: leave torchrun "
+            "out."
+        )
+
+
+def _rank_of_torchrun(devices: int) -> int:
+    """Which of torchrun's processes this is, 0 where it started none; SettingError where it started another number."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return 0
+    started = int(os.environ["WORLD_SIZE"])
+    if started != devices:
+        raise SettingError(
+            f"torchrun started {started} processes: give --devices {started}, or let torchrun start {devices}."
+        )
+    return int(os.environ["RANK"])
 
 
 def _minutes(options: Any) -> float:

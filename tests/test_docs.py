@@ -113,6 +113,20 @@ def test_the_loop_of_auto_runs_and_its_commands_can_be_read(capsys: pytest.Captu
         assert any(method.controlled for method in cli._methods(cli._asked_methods(methods, [])).values())
 
 
+def test_the_loop_of_several_devices_runs_and_its_commands_can_be_read(tmp_path: Path):
+    (code,) = blocks("docs/devices.md")
+    store = f"file://{tmp_path / 'store'}"
+    names: dict[str, Any] = {"init_method": store, "rank": 0, "world_size": 1}
+    exec(code, names)
+    assert 0 <= names["accuracy"] <= 1
+    assert not torch.distributed.is_initialized()
+    text = (ROOT / "docs/devices.md").read_text(encoding="utf-8")
+    commands = re.findall(r"calmix train (.*)$", text, re.MULTILINE)
+    assert len(commands) == 4
+    for options in commands:
+        assert cli._settings(cli._parser("train").parse_args(shlex.split(options))).devices in (2, 8)
+
+
 def test_loaders_are_compared():
     names: dict[str, Any] = {"__name__": "loaders"}
     (code,) = blocks("docs/loaders.md")

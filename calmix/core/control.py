@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from calmix.core import require
+from calmix.core.ranks import sum_over_ranks
 from calmix.core.task import Binary, Classification, Multilabel, Task
 from calmix.errors import SettingError, ShapeError
 
@@ -82,18 +83,9 @@ def log_temperature(logits: Tensor, labels: Tensor, prior_sd: float) -> float:
         log_t = (low + high) / 2
         inverse = math.exp(-log_t)
         excess = (mass * (inverse * z).softmax(1) * z).sum() - observed  # of the claimed over the observed mean logit
-        slope = log_t / prior_sd**2 - inverse * float(_over_ranks(excess, logits.device))
+        slope = log_t / prior_sd**2 - inverse * float(sum_over_ranks(excess.to(logits.device)))
         low, high = (log_t, high) if slope < 0 else (low, log_t)
     return (low + high) / 2
-
-
-def _over_ranks(value: Tensor, device: torch.device) -> Tensor:
-    """The sum over all ranks."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return value
-    total = value.to(device)
-    torch.distributed.all_reduce(total)
-    return total.cpu()
 
 
 def of_classes(task: Task, output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils import checkpoint as checkpointing
 
 from calmix.errors import SettingError, SiteError
@@ -28,7 +29,7 @@ def modules_of(model: Any) -> dict[str, nn.Module]:
             f"the method looks for a module in the model by its name, and the model is {model!r}; give the nn.Module "
             "itself, in place of a function that calls it."
         )
-    return dict(model.named_modules())
+    return dict(within_ddp(model).named_modules())
 
 
 def find_site(model: Any, site: str) -> nn.Module:
@@ -43,6 +44,11 @@ def find_site(model: Any, site: str) -> nn.Module:
 def uncompiled(model: Any) -> Any:
     """The module behind `torch.compile`, whose graph does not run hooks added later; other models as they are."""
     return getattr(model, "_orig_mod", model)
+
+
+def within_ddp(model: Any) -> Any:
+    """The module that DistributedDataParallel wraps, whose modules have the names that the user knows."""
+    return uncompiled(model.module) if isinstance(model, DistributedDataParallel) else model
 
 
 def again_when_recomputed(manager: Callable[..., AbstractContextManager[None]]) -> Callable[..., Any]:

@@ -17,6 +17,7 @@ from calmix.core.mix import Batch, Mix
 from calmix.core.objective import CleanLoss
 from calmix.core.pairing import SelfPairs
 from calmix.core.passes import BATCH_NORM
+from calmix.core.ranks import rank, seed_of_step
 from calmix.core.task import Task
 from calmix.core.training_set import TrainingSet
 from calmix.core.tree import leaves, map_leaves
@@ -27,9 +28,13 @@ class TrainingLoss(nn.Module):
     """The loss to back-propagate, for any model and any training loop.
 
     In `train()` it draws a mix and returns the sum of the method's terms; in `eval()` it returns the task's plain mean
-    loss on the batch as it is. All randomness comes from one generator, seeded with `seed` (plus the rank under
-    torch.distributed) and created on the device of the first batch. `state_dict()` holds its state and what a method
-    remembers.
+    loss on the batch as it is. All randomness comes from one generator, seeded with `seed` and created on the device of
+    the first batch. `state_dict()` holds its state and what a method remembers.
+
+    Under torch.distributed every rank draws from a stream of its own, and the state that rank 0 saves restores all of
+    them. Partners come from the rank's rows; what a formula says of the batch's mean distance, and MixupE of its loss,
+    is that of all ranks' rows. So every rank must take part in every step, with as many rows as the others. `terms` and
+    `accuracy()` are of the rank's own rows. More in docs/devices.md.
 
     Args:
         method: such as `calmix.mixup()`.
@@ -109,6 +114,7 @@ class TrainingLoss(nn.Module):
         self._memory = Memory(None if self._training_set is None else len(self._training_set))
         self._generator: torch.Generator | None = None
         self._saved_state: Tensor | None = None
+        self._steps: int = 0  # that have drawn
         self._strength: float | None = None  # where the control has moved it
         self._last: Outcome | None = None
 
@@ -198,7 +204,8 @@ class TrainingLoss(nn.Module):
         state = self._saved_state if self._generator is None else self._generator.get_state()
         return {
             "seed": self.seed,
-            "rank": _rank(),
+            "rank": rank(),
+            "steps": self._steps,
             "generator": state,
             "epoch": self.epoch,
             "memory": self._memory.state(),
@@ -206,16 +213,17 @@ class TrainingLoss(nn.Module):
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Continue from a saved state. Another rank's random state is not used, so that ranks stay different."""
+        """Continue from a saved state: that of rank 0 restores every rank's, and another's its own and its seed."""
         saved: Tensor | None = state["generator"]
         self.seed, self.epoch, self._generator = state["seed"], state.get("epoch", 0), None
+        self._steps = state.get("steps", 0)
         self._memory.load(state.get("memory"))
         self._strength = state.get("strength")
-        self._saved_state = saved.cpu() if saved is not None and state["rank"] == _rank() else None
+        self._saved_state = saved.cpu() if saved is not None and state["rank"] == rank() == 0 else None
 
     def _generator_on(self, device: torch.device) -> torch.Generator:
         if self._generator is None or self._generator.device != device:
-            generator = torch.Generator(device).manual_seed(self.seed + _rank())
+            generator = torch.Generator(device).manual_seed(self.seed)
             if self._saved_state is not None:
                 if self._saved_state.shape != generator.get_state().shape:
                     raise SettingError(
@@ -224,12 +232,10 @@ class TrainingLoss(nn.Module):
                     )
                 generator.set_state(self._saved_state)
             self._generator, self._saved_state = generator, None
+        if (own := rank()) > 0:
+            self._generator.manual_seed(seed_of_step(self.seed, own, self._steps))
+        self._steps += 1
         return self._generator
-
-
-def _rank() -> int:
-    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return torch.distributed.get_rank() if distributed else 0
 
 
 def _check_rows(tree: Any, size: int, index: Any = None) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from calmix.core.mix import Mix, blend
+from calmix.core.ranks import mean_over_ranks, ranks, rows_of_all_ranks
 from calmix.errors import SettingError, ShapeError
 
 _REMEMBERED = 0.3  # the error variance of what is remembered of a row, over the variance of embeddings
@@ -31,8 +32,10 @@ class Memory:
 
     The table (N, d) is bfloat16, which has the range of float32 and rounds distances by 0.1 %; NaN for a row not yet
     seen; on the device of the embeddings or in the host's memory. There is one for each site. N grows with the indices
-    that are seen; if it is given (`rows`), nothing in a step waits for the device. Under data-parallel training every
-    process remembers the rows that it has seen itself.
+    that are seen; if it is given (`rows`), nothing in a step waits for the device.
+
+    Under torch.distributed every rank has the same table: after a step the ranks tell each other what is new, 2 d bytes
+    a row. If each remembered what it saw itself, a row that is drawn anew among R ranks would be R epochs old.
 
     Attributes:
         sites: where this step captures embeddings: a tuple of one site, or () if nothing was recalled in this step.
@@ -83,7 +86,7 @@ class Memory:
         mixed, index = embeddings.float(), index.to(device)
         old = kept[index].to(mixed.device, torch.float32)  # (n, d)
         unseen = old.isnan().any(1, keepdim=True)
-        mean, variance = torch.where(unseen, mixed.mean(0), old), torch.where(unseen, 1.0, _REMEMBERED)
+        mean, variance = torch.where(unseen, mean_over_ranks(mixed.mean(0)), old), torch.where(unseen, 1.0, _REMEMBERED)
         surprise = mixed - blend(mean, mix, lam)  # (m, d)
         step, told = torch.zeros_like(mean), torch.zeros_like(variance)
         for row, other, s in ((mix.anchor, mix.partner, lam), (mix.partner, mix.anchor, 1 - lam)):
@@ -92,8 +95,12 @@ class Memory:
             told.index_add_(0, first[row], gain * share)
             step.index_add_(0, first[row], gain * surprise)
         new = mean + step / (1 / variance + told)
-        new = torch.where((unseen & (told < 0.5)) | ~new.isfinite(), torch.nan, new)[first]
-        kept[index] = new.to(device, kept.dtype)
+        new = torch.where((unseen & (told < 0.5)) | ~new.isfinite(), torch.nan, new)[first].to(kept.dtype)
+        if ranks() > 1:
+            index = rows_of_all_ranks(index.to(new.device)).to(device)
+            new = rows_of_all_ranks(new.view(torch.uint8)).view(kept.dtype)  # bytes, which every backend sends
+            kept = self._with_room(kept, index)
+        kept[index] = new.to(device)
         self._kept[site] = kept
 
     def _with_room(self, kept: Tensor, index: Tensor) -> Tensor:

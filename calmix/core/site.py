@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from calmix.core.hooks import find_site, uncompiled
+from calmix.core.hooks import find_site, uncompiled, within_ddp
 from calmix.core.method import Step
 from calmix.core.random import choose_index
 from calmix.errors import SettingError, SiteError
@@ -67,7 +67,7 @@ def stages(model: Any) -> tuple[str, ...]:
     Raises:
         SiteError: the model has no such parts.
     """
-    model = uncompiled(model)
+    model = within_ddp(uncompiled(model))
     names = _opened(model, _parts(model, "") if isinstance(model, nn.Module) else [])
     names = _opened(model, names[:-1])
     if not names:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from calmix.core.method import Space, Step
 from calmix.core.mix import Shares
+from calmix.core.ranks import nanmean_over_ranks
 from calmix.core.task import Classification, Regression
 from calmix.core.tree import leaves
 from calmix.errors import SettingError, ShapeError
@@ -129,12 +130,13 @@ def remembering(space: Space) -> Space:
 def pair_distance(rows: Tensor, anchor: Tensor, partner: Tensor) -> Tensor:
     """d = |z_anchor - z_partner|^2 / mean over the pairs (m,), float32; 1 for all where no pair differs.
 
-    A pair with a row of unknown position (NaN) is left out of the mean and has d = 1.
+    A pair with a row of unknown position (NaN) is left out of the mean and has d = 1. Under torch.distributed the mean
+    is that of all ranks' pairs, so every rank must call it.
 
     >>> pair_distance(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0]), torch.tensor([1, 2]))
     tensor([0.2000, 1.8000])
     """
     rows = rows.float()
     squared = (rows[anchor] - rows[partner]).square().sum(1)
-    mean = squared.nanmean()
+    mean = nanmean_over_ranks(squared)
     return torch.where(mean > 0, squared / mean, 1.0).nan_to_num(nan=1.0)

@@ -38,10 +38,10 @@ KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_":
 
 
 def default_workers(runs: int, settings: TrainingSettings) -> int:
-    """As many runs at a time as have cores for their threads (at most 8); one at a time on a GPU."""
+    """As many runs at a time as have cores for their devices and threads (at most 8); one at a time on a GPU."""
     if settings.accelerator == "cuda":
         return 1
-    return max(1, min(runs, (os.cpu_count() or 1) // settings.threads, 8))
+    return max(1, min(runs, (os.cpu_count() or 1) // (settings.devices * settings.threads), 8))
 
 
 def carry_out(

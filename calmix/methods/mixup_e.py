@@ -17,6 +17,7 @@ from calmix.core.method import Coefficient, Method, Outcome, Step
 from calmix.core.mix import Mix
 from calmix.core.objective import MixedLoss
 from calmix.core.pairing import Shuffle
+from calmix.core.ranks import mean_over_ranks
 from calmix.core.site import RandomSite
 from calmix.core.tree import map_leaves, row_dot, take_rows
 from calmix.errors import SettingError, ShapeError
@@ -130,7 +131,7 @@ def _derivative_towards_mean(step: Step, output: Any) -> Tensor:
         raise ShapeError("directional derivatives need x to be one floating tensor; use slope=LogitDetached().")
     residual = map_leaves(torch.detach, step.task.residual(output, step.target))
     (gradient,) = torch.autograd.grad(row_dot(residual, output).sum(), x, create_graph=True)
-    mean = step.batch.x.mean(0, keepdim=True)
+    mean = mean_over_ranks(step.batch.x.mean(0, keepdim=True))
     return (gradient * (mean - x.detach())).flatten(1).sum(1)
 
 
@@ -142,7 +143,7 @@ class DirectionalPenalty:
     lam ~ Beta(alpha, alpha).
 
     rescale: multiply both terms by |mixed| / |mixed + slope|, detached, as every published version does; the loss then
-    has the mixup loss's size and only its direction changes.
+    has the mixup loss's size and only its direction changes. Under torch.distributed both are means over all ranks.
     share: the clean forward and the mean over i take the first rows of the batch, this share of them (at least two).
     """
 
@@ -169,9 +170,8 @@ class DirectionalPenalty:
         slope = self.slope(first, step.task.output(first.clean.output)).mean()
         terms = mixed.terms | {"slope": self.eta * self.alpha / (2 * self.alpha + 1) * slope}
         if self.rescale:
-            size = mixed.terms["mixed"].detach().abs()
-            total = sum(term.detach() for term in terms.values())
-            scale = size / torch.as_tensor(total).abs().clamp_min(torch.finfo(size.dtype).tiny)
+            means = mean_over_ranks(torch.stack(list(terms.values())).detach())  # mixed, slope
+            scale = means[0].abs() / means.sum().abs().clamp_min(torch.finfo(means.dtype).tiny)
             terms = {name: scale * term for name, term in terms.items()}
         return Outcome(terms, mixed.output, mixed.target)
 

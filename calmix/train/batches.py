@@ -30,16 +30,29 @@ class Batches:
     every epoch a row comes n w_i / sum w times, rounded down or up (systematic sampling); else each draw is alone.
     Batches are nearly equal (sizes differ by at most one), so there is no small last one. Rows that are not in memory
     are read ahead, by as many processes as they ask for. waited: seconds that whoever took batches has waited for them.
+
+    rank, ranks: of `ranks` processes, which must be at most `size`, each has its share of every batch: by turns it
+    takes a row of the order, which is the same for all. In an order that is drawn, up to ranks - 1 rows at its end are
+    left out, others in each epoch, so that all have as many; without a seed every row comes exactly once.
     """
 
     def __init__(
-        self, split: Split, size: int, seed: int | None = None, weights: Tensor | None = None, evenly: bool = False
+        self,
+        split: Split,
+        size: int,
+        seed: int | None = None,
+        weights: Tensor | None = None,
+        evenly: bool = False,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         assert weights is None or seed is not None, "rows are drawn from a seed"
         self.split: Split = split
         self.size: int = size
         self.waited: float = 0.0
-        self._count = -(-len(split) // size)
+        of_rank = len(split) // ranks if seed is not None else -(-len(split) // ranks)
+        self._count = -(-of_rank // (size // ranks))
+        self._rank, self._ranks = rank, ranks
         self._shares = None if weights is None else weights.cumsum(0) / weights.sum()
         self._weights = weights if evenly else None
         self._generator = None if seed is None else torch.Generator().manual_seed(seed)
@@ -51,7 +64,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[Loaded]:
         start, self._start = self._start, 0
-        batches = iter(self._loaded(self._order().tensor_split(self._count)[start:]))
+        batches = iter(self._loaded(self._share(self._order()).tensor_split(self._count)[start:]))
         while True:
             asked = time.perf_counter()
             batch = next(batches, None)
@@ -86,6 +99,11 @@ class Batches:
         self._generator.set_state(state["generator"])
         self._start = state["batch"]
         self.waited = state.get("waited", 0.0)  # earlier versions of calmix did not keep it
+
+    def _share(self, order: Tensor) -> Tensor:
+        """This rank's part of an epoch's order."""
+        even = len(order) if self._generator is None else len(order) - len(order) % self._ranks
+        return order[self._rank : even : self._ranks]
 
     def _order(self) -> Tensor:
         rows = len(self.split)

@@ -2,6 +2,8 @@
 
 import copy
 import math
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from calmix.core.loss import TrainingLoss
+from calmix.core.ranks import largest_over_ranks, of_all_ranks, rank, ranks, seed_of_step
 from calmix.data import Split
 from calmix.errors import DataError, SettingError
 from calmix.reading import reading
@@ -37,9 +40,11 @@ class Module(LightningModule):
 
     Each part of an entry holds the loss, its terms, and the accuracy where there is one; on the training split the
     accuracy is the honest one (mixed rows against mixed targets). A method that sets its strength is told what
-    the network says of a thousand validation rows after every epoch.
+    the network says of a thousand validation rows after every epoch. Where several ranks share the batches, an entry is
+    of the rows of all.
 
-    every: epochs from one point of the validation's curve to the next.
+    seeds: of the augmentation and of the network's own randomness. every: epochs from one point of the validation's
+    curve to the next.
     """
 
     def __init__(
@@ -48,7 +53,7 @@ class Module(LightningModule):
         training_loss: TrainingLoss,
         settings: TrainingSettings,
         augment: Augmentation | None,
-        seed: int,
+        seeds: tuple[int, int],
         batches: Batches,
         on_epoch: Callable[[Epoch, nn.Module], object],
         every: int,
@@ -59,7 +64,7 @@ class Module(LightningModule):
         self.settings = settings
         self.history: list[Epoch] = []
         self._augment = augment
-        self._seed = seed
+        self._seed, self._seed_of_network = seeds
         self._batches = batches
         self._on_epoch = on_epoch
         self._every = every
@@ -69,9 +74,16 @@ class Module(LightningModule):
         self._rows = 0
         self._rate = 0.0  # of the newest step
         self._waited = 0.0  # before this epoch
+        self._on_sigterm: Any = None
 
     def training_step(self, batch: LoadedBatch, batch_idx: int) -> Tensor:
         x, y, index = batch
+        if (own := rank()) > 0:  # see `seed_of_step`
+            step = self.current_epoch * self.trainer.num_training_batches + batch_idx
+            torch.random.default_generator.manual_seed(seed_of_step(self._seed_of_network, own, step))
+            if x.is_cuda:
+                torch.cuda.manual_seed(seed_of_step(self._seed_of_network, own, step))
+            self._generator = torch.Generator(x.device).manual_seed(seed_of_step(self._seed, own, step))
         self._rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         loss = self.training_loss(self.model, self._augmented(x), y, index)
         self._count(len(y), loss)
@@ -79,6 +91,8 @@ class Module(LightningModule):
 
     def validation_step(self, batch: LoadedBatch, batch_idx: int) -> None:
         x, y, _ = batch
+        if len(y) == 0:  # a rank with a row fewer than others
+            return
 
         def noted(rows: Tensor) -> Tensor:
             self._seen.append((self.model(rows), y))
@@ -88,12 +102,13 @@ class Module(LightningModule):
 
     def validation_batches(self, validation: Split) -> Iterable[LoadedBatch]:
         """The whole split for a point of the curve, else the rows by which a method sets its strength."""
-        whole = Batches(validation, rows_at_a_time(validation))
+        size, share = rows_at_a_time(validation) * ranks(), {"rank": rank(), "ranks": ranks()}
+        whole = Batches(validation, size, **share)
         if not self.training_loss.method.controlled:
             return whole
         count = min(OBSERVED, len(validation))
         self._observed = torch.arange(count) * len(validation) // count  # evenly: the rows may be sorted by class
-        return _Either(whole, Batches(validation.part(self._observed), whole.size), lambda: self._validates)
+        return _Either(whole, Batches(validation.part(self._observed), size, **share), lambda: self._validates)
 
     @property
     def _validates(self) -> bool:
@@ -112,12 +127,28 @@ class Module(LightningModule):
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self.history = [Epoch(**epoch) for epoch in state["history"]]
-        self._sums = {name: value.to(self.device) for name, value in state["sums"].items()}
-        self._rows = state["rows"]
+        if rank() == 0:  # which has those of all
+            self._sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+            self._rows = state["rows"]
         self._waited = state.get("waited", 0.0)  # earlier versions of calmix did not keep it
         if state["augmentation"] is not None:
             self._generator = torch.Generator(self.device)
             self._generator.set_state(state["augmentation"])
+
+    def gather_sums(self) -> None:
+        """Let rank 0 have the sums of all, before it saves them."""
+        if ranks() > 1:
+            sums, rows = self._summed()
+            mine = rank() == 0
+            self._sums = {name: torch.tensor(value, device=self.device) for name, value in sums.items()} if mine else {}
+            self._rows = rows if mine else 0
+
+    def on_fit_start(self) -> None:
+        self._on_sigterm = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self) -> None:
+        if ranks() > 1 and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._on_sigterm)  # Lightning's handler would exchange something in mid-step
 
     def on_train_epoch_start(self) -> None:
         self._take()
@@ -134,7 +165,8 @@ class Module(LightningModule):
             self.history[-1] = replace(self.history[-1], validation=validation)
         if seen and math.isfinite(validation["loss"]):
             output, y = (torch.cat(parts) for parts in zip(*seen, strict=True))
-            rows = self._observed.to(y.device) if self._validates else slice(None)
+            own = self._observed[self._observed % ranks() == rank()] // ranks()  # of the rows that this rank has seen
+            rows = own.to(y.device) if self._validates else slice(None)
             self.training_loss.observe(output[rows], y[rows])
 
     def on_train_epoch_end(self) -> None:
@@ -188,9 +220,15 @@ class Module(LightningModule):
 
     def _take(self) -> dict[str, float]:
         """The means since the last take."""
-        means = {name: float(value) / self._rows for name, value in self._sums.items()}
+        sums, rows = self._summed()
         self._sums, self._rows = {}, 0
-        return means
+        return {name: value / rows for name, value in sums.items()}
+
+    def _summed(self) -> tuple[dict[str, float], int]:
+        """The sums and the rows of all ranks."""
+        parts = of_all_ranks(({name: float(value) for name, value in self._sums.items()}, self._rows))
+        names = {name: None for sums, _ in parts for name in sums}  # in their order
+        return {name: sum(sums.get(name, 0.0) for sums, _ in parts) for name in names}, sum(rows for _, rows in parts)
 
 
 class _Either:
@@ -295,6 +333,9 @@ class Saver(Checkpoint):
     Lightning tells a `Checkpoint` of an epoch's end after everybody else, so the state is whole then. The last step of
     an epoch and what follows it are one: a state between them would need to know how much of a validation is done.
 
+    Several ranks agree after each step whether to write or to stop, and all begin with what rank 0 wrote: what another
+    one draws follows from the step.
+
     callbacks: those that have a state, by name. seconds: how long the run was trained before.
     """
 
@@ -328,8 +369,19 @@ class Saver(Checkpoint):
         self._between_steps(trainer, pl_module, trainer.current_epoch + 1, 0)
 
     def _between_steps(self, trainer: Trainer, module: Any, epoch: int, batch: int) -> None:
-        if self._stop.signal is None and time.monotonic() < self._last + 60 * self._checkpoints.minutes:
+        due = time.monotonic() >= self._last + 60 * self._checkpoints.minutes
+        number, due = largest_over_ranks([self._stop.signal or 0, due], trainer.strategy.root_device)
+        self._stop.signal = number or None
+        if not (number or due):
             return
+        module.gather_sums()
+        if rank() == 0:
+            self._write(trainer, module, epoch, batch)
+        self._last = time.monotonic()
+        if self._stop.signal is not None:
+            raise Stopped
+
+    def _write(self, trainer: Trainer, module: Any, epoch: int, batch: int) -> None:
         states = {name: owner.state_dict() for name, owner in self._owners(trainer, module).items()}
         states |= {"batches": self._batches.state_dict(batch), "torch": _global_state()}
         unfinished = Unfinished(self._text, epoch, batch, self.seconds + time.monotonic() - self._start, states)
@@ -337,9 +389,6 @@ class Saver(Checkpoint):
             self._checkpoints.write(self._recipe, unfinished)
         except DataError as error:  # a full disk is no reason to end a run that may still finish
             warnings.warn(f"no checkpoint of {self._recipe.label}, seed {self._recipe.seed}: {error}", stacklevel=2)
-        self._last = time.monotonic()
-        if self._stop.signal is not None:
-            raise Stopped
 
     def _owners(self, trainer: Trainer, module: Any) -> dict[str, Any]:
         """What has a state, by its name in the file."""

@@ -51,6 +51,7 @@ class TrainingSettings:
         average: Keep an average of the weights: `none`, `ema(decay=0.999)` or `swa(start=0.75)`.
         augment: Of images: `none`, `crop`, `crop_flip`, `randaugment`; `auto`: crop_flip for cifar10.
         threads: CPU threads of a run; another number rounds otherwise, to other weights.
+        devices: GPUs, or processes on the CPU, that share each batch of a run.
 
     Raises:
         SettingError, UnknownNameError: a value out of range, or that is not known.
@@ -72,9 +73,10 @@ class TrainingSettings:
     sampler: str = "shuffled"
     average: str = "none"
     augment: str = "auto"
+    devices: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "threads"):
+        for name in ("epochs", "batch_size", "threads", "devices"):
             if getattr(self, name) < 1:
                 raise SettingError(f"{name} must be at least 1; got {getattr(self, name)}.")
         if self.learning_rate is not None:
@@ -94,7 +96,7 @@ class TrainingSettings:
 
     def __repr__(self) -> str:
         """Settings that runs of calmix 0.1.0 did not have stand in it only where they change something."""
-        return shown(self, unless_default={"class_weight", "sampler", "average", "augment"})
+        return shown(self, unless_default={"class_weight", "sampler", "average", "augment", "devices"})
 
     @property
     def accelerator(self) -> str:

@@ -37,7 +37,7 @@ def held_until_stopped(stop: Stop) -> Iterator[None]:
 
     def deliver(number: int) -> None:
         restore()
-        if callable(before[number]):
+        if callable(before.get(number)):  # another rank may have got a signal that is ignored here
             signal.raise_signal(number)
         else:
             raise SystemExit(128 + number)

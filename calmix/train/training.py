@@ -6,7 +6,8 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import nn
 from calmix.core.batch_norm import refresh_batch_norm
 from calmix.core.loss import TrainingLoss
 from calmix.core.task import Task
-from calmix.data import Splits
+from calmix.data import Fixed, Splits
 from calmix.results.records import Epoch
 from calmix.threads import using_threads
 from calmix.train.augment import augmentation
@@ -25,6 +26,7 @@ from calmix.train.checkpoints import Checkpoints
 from calmix.train.loggers import Loggers
 from calmix.train.recipe import Recipe, check_validation, sampling_weights, weighted_task
 from calmix.train.settings import PRECISIONS
+from calmix.train.sharing import Place, check_shares, joined, launched, other_ranks
 from calmix.train.stopping import Stop, held_until_stopped
 
 _VALIDATIONS = 20  # points of a learning curve
@@ -79,12 +81,32 @@ def train(
     >>> len(trained.history), trained.model(trained.splits.test.x).shape
     (2, torch.Size([35, 3]))
     """
+    count, place = recipe.settings.devices, launched()
+    check_validation(recipe.splits(), recipe.settings, recipe.method)
+    check_shares(recipe.splits(), recipe.settings)
+    if count == 1:
+        return _train(recipe, Place(), on_epoch, checkpoints, loggers)
+    if place is not None:
+        return _train(recipe, place, on_epoch, checkpoints, loggers if place.rank == 0 else None)
+    splits = replace(recipe.splits(), given=None, encoding=None)  # whose tensors all ranks share
+    beside = partial(_train_beside, replace(recipe, data=Fixed(splits, repr(recipe.data))), checkpoints)
+    with other_ranks(count, beside) as place:
+        return _train(recipe, place, on_epoch, checkpoints, loggers)
+
+
+def _train_beside(recipe: Recipe, checkpoints: Checkpoints | None, place: Place) -> None:
+    _train(recipe, place, lambda epoch, model: None, checkpoints, None)
+
+
+def _train(
+    recipe: Recipe, place: Place, on_epoch: OnEpoch, checkpoints: Checkpoints | None, loggers: Loggers | None
+) -> Trained:
     from lightning.pytorch import Trainer  # takes its time
 
     from calmix.train.module import Averager, Keeper, Module, Saver
+    from calmix.train.strategy import strategy_of
 
     splits, settings, model = recipe.splits(), recipe.settings, recipe.network()
-    check_validation(splits, settings, recipe.method)
     task = weighted_task(splits, settings)
     of_order, of_mixes, of_augmentation, of_network = map(int, np.random.SeedSequence(recipe.seed).generate_state(4))
     data = splits.train.rows, splits.train.y
@@ -97,7 +119,7 @@ def train(
     keeper = Keeper(settings.select, averager)
     callbacks = {"keeper": keeper} if averager is None else {"averager": averager, "keeper": keeper}
     weights, evenly = sampling_weights(splits, settings), splits.train_weights is not None
-    batches = Batches(splits.train, settings.batch_size, of_order, weights, evenly)
+    batches = Batches(splits.train, settings.batch_size, of_order, weights, evenly, place.rank, place.ranks)
     log = None if loggers is None else loggers.log(recipe)
 
     def on_epoch_end(epoch: Epoch, model: nn.Module) -> None:
@@ -105,15 +127,24 @@ def train(
             log.write(module.history)  # a run that goes on has earlier epochs
         on_epoch(epoch, model)
 
-    module = Module(model.train(), training_loss, settings, augment, of_augmentation, batches, on_epoch_end, every)
+    seeds = of_augmentation, of_network
+    module = Module(model.train(), training_loss, settings, augment, seeds, batches, on_epoch_end, every)
     stop = Stop()
     saver = None if checkpoints is None else Saver(checkpoints, recipe, batches, callbacks, stop)
     start = time.perf_counter() - (saver.seconds if saver else 0.0)
-    with torch.random.fork_rng(), using_threads(settings.threads), _quiet_lightning():
+    with (
+        torch.random.fork_rng(),
+        using_threads(settings.threads),
+        _quiet_lightning(),
+        joined(place, settings.accelerator),
+    ):
         torch.manual_seed(of_network)
         trainer = Trainer(
             accelerator=settings.accelerator,
-            devices=1,
+            devices=place.per_machine,
+            num_nodes=place.ranks // place.per_machine,
+            strategy=strategy_of(place),
+            use_distributed_sampler=False,
             max_epochs=settings.epochs,
             precision=PRECISIONS[settings.precision],  # pyright: ignore[reportArgumentType]
             check_val_every_n_epoch=1 if recipe.method.controlled else every,
@@ -131,6 +162,7 @@ def train(
             )
             if log is not None:
                 log.write(module.history)  # a run may go on after its last epoch
+        del trainer  # what refers to the process group
         if keeper.state is not None:
             model.load_state_dict(keeper.state)
         elif averager is not None:

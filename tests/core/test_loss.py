@@ -60,7 +60,7 @@ def test_a_state_saved_before_the_first_step_keeps_the_seed():
 def test_ranks_with_one_seed_draw_mixes_of_their_own(monkeypatch: pytest.MonkeyPatch):
     drawn = []
     for rank in (0, 1, 2):
-        monkeypatch.setattr(calmix.core.loss, "_rank", lambda rank=rank: rank)
+        monkeypatch.setattr(calmix.core.loss, "rank", lambda rank=rank: rank)
         training_loss = TrainingLoss(calmix.mixup(per_row=True), Classification(3), seed=5)
         training_loss(network(), *batch())
         assert training_loss.mix is not None
@@ -72,18 +72,62 @@ def test_ranks_with_one_seed_draw_mixes_of_their_own(monkeypatch: pytest.MonkeyP
     )
 
 
-def test_a_state_of_another_rank_gives_its_seed_alone(monkeypatch: pytest.MonkeyPatch):
-    net, (x, y) = network(), batch()
-    saved = TrainingLoss(calmix.mixup(), Classification(3), seed=5)
-    saved(net, x, y)
-    state = copy.deepcopy(saved.state_dict())
-    monkeypatch.setattr(calmix.core.loss, "_rank", lambda: 1)
-    other, same = (TrainingLoss(calmix.mixup(), Classification(3)) for _ in range(2))
-    other.load_state_dict(state)
-    assert other.seed == 5
-    assert not torch.equal(other(net, x, y), saved(net, x, y))
-    same.load_state_dict(copy.deepcopy(other.state_dict()))  # saved on this rank: gone on with
-    assert torch.equal(other(net, x, y), same(net, x, y))
+def lam_of(training_loss: TrainingLoss, steps: int) -> list[float]:
+    """The first row's lam in so many steps."""
+    shares = []
+    for _ in range(steps):
+        training_loss(network(), *batch())
+        assert training_loss.mix is not None
+        shares.append(training_loss.mix.lam_x[0].item())
+    return shares
+
+
+def test_no_rank_of_a_seed_is_a_rank_of_another_seed(monkeypatch: pytest.MonkeyPatch):
+    shares = set()
+    for rank, seed in itertools.product((0, 1, 2), (0, 1, 2, -1)):
+        monkeypatch.setattr(calmix.core.loss, "rank", lambda rank=rank: rank)
+        shares.update(lam_of(TrainingLoss(calmix.mixup(), Classification(3), seed), steps=5))
+    assert len(shares) == 3 * 4 * 5
+
+
+def test_rank_0_draws_what_a_process_alone_draws():
+    generator = torch.Generator().manual_seed(5)
+    training_loss = TrainingLoss(calmix.mixup(), Classification(3), seed=5)
+    for _ in range(3):
+        torch.randperm(16, generator=generator)  # the partners
+        assert lam_of(training_loss, steps=1) == torch.rand(1, generator=generator).tolist()
+
+
+@pytest.mark.parametrize("saved_on", [0, 1])
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_the_state_of_rank_0_restores_every_rank_s_and_any_state_its_own(
+    rank: int, saved_on: int, monkeypatch: pytest.MonkeyPatch
+):
+    states = {}
+    for place in sorted({rank, saved_on}):
+        monkeypatch.setattr(calmix.core.loss, "rank", lambda place=place: place)
+        training_loss = TrainingLoss(calmix.mixup(per_row=True), Classification(3), seed=5)
+        lam_of(training_loss, steps=3)
+        states[place] = copy.deepcopy(training_loss.state_dict()), lam_of(training_loss, steps=2)
+    monkeypatch.setattr(calmix.core.loss, "rank", lambda: rank)
+    resumed = TrainingLoss(calmix.mixup(per_row=True), Classification(3))
+    resumed.load_state_dict(states[saved_on][0])
+    ahead = lam_of(resumed, steps=2)
+    if saved_on in (0, rank) or rank > 0:
+        assert ahead == states[rank][1]
+    else:  # rank 0 has its state from nobody else, and begins its stream of the same seed anew
+        fresh = TrainingLoss(calmix.mixup(per_row=True), Classification(3), seed=5)
+        assert ahead == lam_of(fresh, steps=2) != states[rank][1]
+
+
+def test_a_state_from_before_there_were_ranks_goes_on():
+    training_loss = TrainingLoss(calmix.mixup(), Classification(3), seed=5)
+    lam_of(training_loss, steps=2)
+    state = copy.deepcopy(training_loss.state_dict())
+    del state["_extra_state"]["steps"]
+    resumed = TrainingLoss(calmix.mixup(), Classification(3))
+    resumed.load_state_dict(state)
+    assert lam_of(resumed, steps=2) == lam_of(training_loss, steps=2)
 
 
 def test_a_state_of_another_kind_of_device_is_one_sentence():

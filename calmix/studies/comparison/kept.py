@@ -16,7 +16,7 @@ from calmix.train.recipe import facts_of
 from calmix.train.running import try_step
 from calmix.train.saved import FACTS, check_keeps, save_network
 from calmix.train.settings import CHECKPOINT_MINUTES
-from calmix.train.training import OnEpoch
+from calmix.train.training import OnEpoch, train
 
 
 def train_and_keep(
@@ -58,6 +58,13 @@ def train_and_keep(
         elif _is_finished(checkpoints, recipe):
             return read_comparison(out)
         return _kept(recipe, checkpoints, command, on_epoch, log)
+
+
+def train_along(recipe: Recipe, out: Path, resume: bool, checkpoint_minutes: float = CHECKPOINT_MINUTES) -> None:
+    """What ranks beside the first do, where torchrun started them all: they share in the training and write nothing."""
+    checkpoints = Checkpoints(out, checkpoint_minutes)
+    if not (resume and _is_finished(checkpoints, recipe)):
+        train(recipe, checkpoints=checkpoints)
 
 
 def _is_finished(checkpoints: Checkpoints, recipe: Recipe) -> bool:

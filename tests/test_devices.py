@@ -1,0 +1,72 @@
+"""The command on two devices, started by itself and by torchrun."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calmix.cli import main
+from tests.processes import needs_ranks
+
+TRAIN = ["train", "wine", "--method", "sk_mixup", "--epochs", "3", "--batch-size", "32", "--device", "cpu"]
+
+
+def record_of(out: Path) -> dict[str, Any]:
+    (path,) = out.glob("runs/*.json")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@needs_ranks
+def test_two_devices_leave_what_one_leaves(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "two"
+    main([*TRAIN, "--devices", "2", "--out", str(out), "--quiet"])
+    captured = capsys.readouterr()
+    assert captured.out.splitlines() == [f"report: {out / 'report.html'}", f"network: {out} (for calmix predict)"]
+    assert captured.err == ""
+    record = record_of(out)
+    assert "devices=2" in record["recipe"]
+    assert len(record["history"]) == 3
+    assert record["metrics"]["plain"]["accuracy"] > 0.5
+    assert (out / "model.safetensors").exists()
+    before = (out / "results.json").read_bytes()
+    main([*TRAIN, "--devices", "2", "--out", str(out), "--quiet", "--resume"])  # trains nothing
+    assert (out / "results.json").read_bytes() == before
+
+
+def torchrun(*arguments: str, restarts: int = 0) -> subprocess.CompletedProcess[str]:
+    start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", str(restarts)]
+    return subprocess.run([*start, "-m", "calmix.cli", *arguments], capture_output=True, text=True, check=False)
+
+
+@needs_ranks
+@pytest.mark.slow
+def test_torchrun_gives_the_same_run(tmp_path: Path):
+    main([*TRAIN, "--devices", "2", "--out", str(tmp_path / "own"), "--quiet"])
+    done = torchrun(*TRAIN, "--devices", "2", "--out", str(tmp_path / "torchrun"), "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 2  # of rank 0 alone
+    own, other = (record_of(tmp_path / name) for name in ("own", "torchrun"))
+    assert own["metrics"] == other["metrics"]
+    assert [epoch["train"] for epoch in own["history"]] == [epoch["train"] for epoch in other["history"]]
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_torchrun_s_processes_must_be_the_devices(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(SystemExit) as ended:
+        main([command, "wine", "--devices", "2", "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    expected = {
+        "train": "torchrun started 3 processes: give --devices 3, or let torchrun start 2",
+        "compare": "torchrun is for calmix train; calmix compare starts the processes of --devices itself",
+    }
+    assert expected[command] in said
+    assert not (tmp_path / "out").exists()
