@@ -504,6 +504,7 @@ def _tune(arguments: list[str]) -> None:
     _check_output(options)
     _check_data(options)
 
+    from calmix.engines import Processes
     from calmix.studies.tuning.families import family_of
     from calmix.studies.tuning.rows import OneTest
     from calmix.studies.tuning.study import Tuning, carry_out_tuning, in_minutes
@@ -525,12 +526,12 @@ def _tune(arguments: list[str]) -> None:
     )
     _print_notices(data, options)
     tuning.check()
-    out = options.out or Path(f"{_default_out(options.data)}-tuned")
+    engine, out = Processes(options.workers), options.out or Path(f"{_default_out(options.data)}-tuned")
     if of_minutes:
         tuning = in_minutes(tuning, amount, out, options.resume, options.workers)
     command, train = ["calmix", "tune", *arguments], ["calmix", "train", *_train_arguments(options)]
     with _progress(tuning.trainings, settings.epochs, options) as tick:
-        found = carry_out_tuning(tuning, out, options.resume, options.workers, command, train, tick)
+        found = carry_out_tuning(tuning, out, options.resume, engine, command, train, tick)
     page = found.write_report(out)
     if not options.quiet:
         found.print()

@@ -5,7 +5,6 @@ import pickle
 import signal
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -18,15 +17,13 @@ from multiprocessing.connection import wait as wait_for
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 
-import torch
-from torch import nn
-
 from calmix.data import Fixed, Split, Splits
+from calmix.engines.attempt import attempt, reason_of
 from calmix.engines.engine import Finished, Tick, Wanted, always
 from calmix.errors import CalmixError, SettingError
 from calmix.results.records import Epoch, Failure
 from calmix.rows import Rows
-from calmix.train import Checkpoints, Loggers, Recipe, TrainingSettings, run
+from calmix.train import Checkpoints, Loggers, Recipe, TrainingSettings
 
 # glibc gives a large block back to the system as soon as it is freed, and training frees the same ones in every step:
 # keeping them spares a small network much of its time. Ignored where the C library is another.
@@ -71,7 +68,7 @@ class Processes:
     ) -> Iterator[Finished | Failure]:
         """See `Engine`."""
         if recipes:
-            workers = self.workers or default_workers(len(recipes), recipes[0].settings)
+            workers = min(len(recipes), self.workers or default_workers(len(recipes), recipes[0].settings))
             yield from carry_out(recipes, workers, tick, checkpoints, loggers, wanted)
 
 
@@ -93,7 +90,7 @@ def carry_out(
     """
     if workers == 1:
         for recipe in filter(wanted, recipes):
-            ended = _attempt(recipe, tick, checkpoints, loggers)
+            ended = attempt(recipe, tick, checkpoints, loggers)
             if isinstance(ended, Failure):
                 tick(recipe.label, recipe.seed, recipe.settings.epochs, None)
             yield ended
@@ -130,7 +127,7 @@ def carry_out(
                 except CalmixError:
                     raise
                 except (Exception, SystemExit) as error:  # of a network of the user's, or what cannot be sent back
-                    ended = Failure(recipe.label, recipe.seed, _reason(error))
+                    ended = Failure(recipe.label, recipe.seed, reason_of(error))
                 idle.append(worker)
                 yield ended
                 tick(recipe.label, recipe.seed, recipe.settings.epochs, None)
@@ -138,29 +135,6 @@ def carry_out(
             worker.pool.shutdown()
     finally:
         _end([*idle, *(worker for worker, _ in busy.values())], _LAST_SECONDS if checkpoints else 0.0)
-
-
-def _attempt(
-    recipe: Recipe, tick: Tick, checkpoints: Checkpoints | None, loggers: Loggers | None
-) -> Finished | Failure:
-    def on_epoch(epoch: Epoch, model: nn.Module) -> None:
-        tick(recipe.label, recipe.seed, epoch.number, epoch)
-
-    try:
-        record, predictions, _ = run(recipe, on_epoch, checkpoints, loggers)
-        return record, predictions
-    except Exception as error:  # whatever a network of the user's may raise
-        return Failure(recipe.label, recipe.seed, _reason(error))
-
-
-def _reason(error: BaseException) -> str:
-    """Why a run failed, in one sentence."""
-    if isinstance(error, CalmixError):
-        return str(error)
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
-        return "it ran out of memory; take smaller batches, or fewer runs at a time."
-    place = traceback.extract_tb(error.__traceback__)[-1]  # there is one, as it was raised
-    return f"{type(error).__name__}: {' '.join(str(error).split())} ({place.filename}, line {place.lineno})"
 
 
 def _check_pickles(recipe: Recipe) -> None:
@@ -296,7 +270,7 @@ def _attempt_in_worker(pickled: bytes) -> Finished | Failure:
         recipe, checkpoints, loggers = pickle.loads(pickled)
     except (AttributeError, ImportError) as error:
         raise SettingError(f"a run's process cannot find a part of the run ({error}). {_STAND}") from None
-    return _attempt(recipe, lambda *news: _tell(news), checkpoints, loggers)
+    return attempt(recipe, lambda *news: _tell(news), checkpoints, loggers)
 
 
 def _tell(news: tuple[str, int, int, Epoch | None] | None) -> None:

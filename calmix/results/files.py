@@ -93,6 +93,11 @@ def hold_folder(folder: Path) -> Iterator[None]:
                 made.rmdir()
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a command seems to write to a folder, on whatever machine: its lock is there."""
+    return (folder / _LOCK).exists()
+
+
 _held: set[tuple[Path, int]] = set()  # by which threads of this process
 
 

@@ -12,6 +12,7 @@ Every file is written whole or not at all.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,7 +22,7 @@ from typing import Any
 from calmix.core.method import Method, Scheduled
 from calmix.data import DataSource, Noisy, as_source
 from calmix.data.sources import can_fold, folds_of, in_folds
-from calmix.engines import Engine, Processes, Tick
+from calmix.engines import Engine, Processes, Tick, engine_of
 from calmix.errors import DataError, SettingError
 from calmix.methods.erm import erm
 from calmix.models import ModelFactory
@@ -170,6 +171,7 @@ def compare(
     out: Path | str | None = None,
     resume: bool = False,
     workers: int = 1,
+    executor: Executor | Engine | None = None,
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
     loggers: Sequence[str] = (),
 ) -> Compared:
@@ -196,6 +198,8 @@ def compare(
             writes down each epoch, in `out`.
         workers: runs at a time, each in a process of its own; more than one needs a script that is guarded by
             `if __name__ == "__main__":`.
+        executor: what carries out the runs instead: any `concurrent.futures.Executor`, such as that of a Dask client,
+            or an engine of `calmix.engines`.
 
     Raises:
         SettingError, ShapeError, DataError: what does not fit, or a folder that holds other results.
@@ -222,7 +226,7 @@ def compare(
         reference,
         robustness or Robustness(),
     )
-    folder, engine = None if out is None else Path(out), Processes(workers)
+    folder, engine = None if out is None else Path(out), engine_of(workers, executor)
     return carry_out_comparison(
         comparison, folder, resume, engine, checkpoint_minutes=checkpoint_minutes, loggers=loggers
     )

@@ -30,7 +30,7 @@ from calmix.train import TrainingSettings
 
 METHODS = {"erm": calmix.erm(), "sk_mixup": calmix.sk_mixup()}
 COMPARISON = Comparison(NamedSet("wine"), METHODS, settings=TrainingSettings(epochs=2), seeds=2)
-ASKED = ["wine", "--methods", "erm", "sk_mixup", "--seeds", "2", "--epochs", "2"]
+ASKED = ["wine", "--methods", "erm", "sk_mixup", "--seeds", "2", "--epochs", "2", "--workers", "1"]
 TIMES = ("train_seconds", "waited_seconds", "relative_cost")
 
 
@@ -85,7 +85,7 @@ def test_parts_end_in_what_one_piece_ends_in(tmp_path: Path, in_one_piece: dict[
     assert named(worked(tmp_path, jobs, 4, 2, 3)) == (["sk_mixup 1", "erm 1"], ["sk_mixup 0"], [], [])
     assert named(worked(tmp_path, jobs, 1))[0] == ["erm 0"]
     assert records(tmp_path) == in_one_piece
-    found = carry_out_comparison(COMPARISON, tmp_path, resume=True)
+    found = carry_out_comparison(COMPARISON, tmp_path, resume=True, engine=Processes(1))
     assert records(tmp_path) == in_one_piece
     assert (found.results.failures, found.results.seeds) == ((), 2)
 
