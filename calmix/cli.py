@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from calmix.engines import Tick
     from calmix.models import ModelFactory
     from calmix.options import OptionParser
+    from calmix.results.jobs import Jobs
+    from calmix.studies.comparison.compared import Compared
+    from calmix.studies.comparison.study import Comparison
     from calmix.train import Robustness, TrainingSettings
 
 RUNS = Path("calmix-runs")
@@ -261,54 +264,144 @@ def _compare_options(parser: "OptionParser") -> None:
     )
     _add_training(parser)
     _add_robustness(parser)
-    results = _add_results(parser, "calmix-runs/DATA", "comparison")
-    results.add_argument(
-        "--workers", type=int, help="runs at a time (default: one a CPU core, at most 8; one on a GPU)"
-    )
+    _add_workers(_add_results(parser, "calmix-runs/DATA", "comparison"))
+    comparison.add_argument("--plan", action="store_true", help="list the runs for calmix work, and train nothing")
 
 
 def _compare(arguments: list[str]) -> None:
     _refuse_torchrun("compare")
     options = _parser("compare").parse_args(arguments)
-    from calmix.studies.comparison.defaults import DEFAULT_METHODS, FEW_TEST_ROWS
+    asked, settings, minutes = _refused_early(options)
 
-    asked = _asked_methods(options.methods or DEFAULT_METHODS, options.set)
-    settings, minutes = _settings(options), _minutes(options)
-    _check_output(options)
-    _check_loggers(options)
-    _check_data(options)
+    from calmix.data.sources import folds_of
+    from calmix.engines import Processes
+    from calmix.studies.comparison.study import FEW_TEST_ROWS, carry_out_comparison
 
-    from calmix.studies.comparison.study import Comparison, carry_out_comparison, default_methods, plan
-
-    methods, source = _methods(asked), _source(options)
     if options.describe:
-        return _describe(source)
-    if options.methods is None:
-        methods = {name: methods[name] for name in default_methods(source)}
-    model, robustness = _model(options), _robustness(options)
-    data, seeds = plan(source, options.seeds, options.folds, options.repeats)
-    comparison = Comparison(data, methods, model, settings, seeds, options.reference, robustness)
-    _print_notices(data, options)
-    if data is not source and options.folds is None:
+        return _describe(_source(options))
+    engine, comparison = Processes(options.workers), _comparison(options, asked, settings)
+    _print_notices(comparison.data, options)
+    if folds_of(comparison.data) and options.folds is None:
         few = f"a test split of its own would have fewer than {FEW_TEST_ROWS} rows"
-        print(f"{few}: every row is tested, in {seeds} folds; --seeds 5 takes seeds instead.", file=sys.stderr)
+        folds = f"every row is tested, in {comparison.seeds} folds; --seeds 5 takes seeds instead"
+        print(f"{few}: {folds}.", file=sys.stderr)
     if "ALL" in (options.methods or ()):
         comparison, reasons = comparison.without_misfits()
         for label, reason in reasons.items():
             print(f"{label} is left out: {reason}", file=sys.stderr)
     out = options.out or _default_out(options.data)
     command = ["calmix", "compare", *arguments]
+    if options.plan:
+        return _plan(comparison, out, options, command)
     with _progress(len(comparison.recipes), comparison.settings.epochs, options) as tick:
-        found = carry_out_comparison(
-            comparison, out, options.resume, options.workers, command, tick, minutes, options.logger
-        )
-    page = found.write_report(out)
+        found = carry_out_comparison(comparison, out, options.resume, engine, command, tick, minutes, options.logger)
+    _show(found, out, options.quiet, "--resume tries those that failed again")
+
+
+def _refused_early(options: Any) -> "tuple[dict[str, dict[str, str]], TrainingSettings, float]":
+    """The methods, settings and minutes of a comparison, once all is checked that needs no PyTorch."""
+    from calmix.studies.comparison.defaults import DEFAULT_METHODS
+
+    asked = _asked_methods(options.methods or DEFAULT_METHODS, options.set)
+    settings, minutes = _settings(options), _minutes(options)
+    _check_output(options)
+    _check_loggers(options)
+    _check_data(options)
+    return asked, settings, minutes
+
+
+def _comparison(options: Any, asked: Mapping[str, Mapping[str, str]], settings: "TrainingSettings") -> "Comparison":
+    from calmix.studies.comparison.study import Comparison, default_methods, plan
+
+    methods, source = _methods(asked), _source(options)
+    if options.methods is None:
+        methods = {name: methods[name] for name in default_methods(source) if name in asked}
+    model, robustness = _model(options), _robustness(options)
+    data, seeds = plan(source, options.seeds, options.folds, options.repeats)
+    return Comparison(data, methods, model, settings, seeds, options.reference, robustness)
+
+
+def _plan(comparison: "Comparison", out: Path, options: Any, command: list[str]) -> None:
+    from calmix.studies.comparison.jobs import plan_jobs
+
+    jobs = plan_jobs(comparison, out, options.resume, command)
     if not options.quiet:
+        folder = shlex.quote(str(out))
+        print(f"{len(jobs.jobs)} runs; on each machine: calmix work {folder}  (or with --job 1, or --shard 1/20)")
+        print(f"in the end: calmix report {folder}")
+    print(f"plan: {out / 'jobs.json'}")
+
+
+def _show(found: "Compared", out: Path, quiet: bool, remedy: str) -> None:
+    """Write and print a comparison, and exit with 1 where runs are missing."""
+    page = found.write_report(out)
+    if not quiet:
         found.print()
     print(f"report: {page}")
     if found.results.failures:
-        print("calmix: some runs failed; --resume tries them again.", file=sys.stderr)
+        print(f"calmix: {len(found.results.failures)} runs are missing; {remedy}.", file=sys.stderr)
         sys.exit(1)
+
+
+def _work_options(parser: "OptionParser") -> None:
+    given = parser.add_argument_group("jobs")
+    given.add_argument("folder", type=Path, metavar="DIR", help="where calmix compare --plan left its list of runs")
+    given.add_argument(
+        "--job", nargs="+", type=int, metavar="N", help="the runs of these numbers, from 1 (default: all that are left)"
+    )
+    given.add_argument(
+        "--shard", type=str, metavar="K/N", help="every Nth run, from the Kth on, such as 3/20 (default: all)"
+    )
+    given.add_argument(
+        "--allow-mixed", action="store_true", help="work with other versions of calmix, PyTorch or Python, too"
+    )
+    output = parser.add_argument_group("output")
+    _add_workers(output)
+    output.add_argument("--quiet", action="store_true", help="print warnings and where results are, and nothing else")
+    output.add_argument("--verbose", action="store_true", help="print a line an epoch, with its losses")
+
+
+def _work(arguments: list[str]) -> None:
+    from calmix.results.jobs import check_versions, read_jobs, versions
+
+    options = _parser("work").parse_args(arguments)
+    _check_output(options)
+    out: Path = options.folder
+    jobs = read_jobs(out)
+    if jobs is None:
+        raise DataError(f"{out} holds no jobs.json; make one with `calmix compare DATA --out {out} --plan`.")
+    chosen = jobs.chosen(options.job, options.shard)
+    if not options.allow_mixed:
+        check_versions(jobs.versions, versions(), "this machine")
+    planned, comparison, minutes = _planned(jobs)
+
+    from calmix.engines import Processes
+    from calmix.studies.comparison.jobs import work
+
+    engine = Processes(options.workers or planned.workers)
+    with _progress(len(chosen), comparison.settings.epochs, options) as tick:
+        ended = work(comparison, jobs, chosen, out, engine, tick, minutes, planned.logger)
+    for failure in ended.failures:
+        print(f"calmix: {failure.method} with seed {failure.seed} failed: {failure.reason}", file=sys.stderr)
+    counts = {"carried out": ended.here, "finished before": ended.before, "left to others": ended.elsewhere}
+    print(f"runs in {out}: {', '.join(f'{len(runs)} {what}' for what, runs in counts.items())}")
+    if ended.failures:
+        sys.exit(1)
+
+
+def _planned(jobs: "Jobs") -> "tuple[Any, Comparison, float]":
+    """The options of the command that made a list of jobs, its comparison, and the minutes between checkpoints."""
+    options = _parser("compare").parse_args(list(jobs.command[2:]))
+    asked, settings, minutes = _refused_early(options)
+    labels = jobs.methods  # of ALL those that fit
+    comparison = _comparison(options, {text: own for text, own in asked.items() if text in labels}, settings)
+    return options, comparison, minutes
+
+
+def _add_workers(group: "ArgumentGroup", what: str = "runs") -> None:
+    group.add_argument(
+        "--workers", type=int, help=f"{what} at a time (default: one a CPU core, at most 8; one on a GPU)"
+    )
 
 
 def _train_options(parser: "OptionParser") -> None:
@@ -405,10 +498,7 @@ def _tune_options(parser: "OptionParser") -> None:
     )
     group.add_argument("--seed", type=int, default=0, help="draws the test rows and the settings that are tried")
     _add_training(parser)
-    results = _add_results(parser, "calmix-runs/DATA-tuned", "search")
-    results.add_argument(
-        "--workers", type=int, help="trainings at a time (default: one a CPU core, at most 8; one on a GPU)"
-    )
+    _add_workers(_add_results(parser, "calmix-runs/DATA-tuned", "search"), "trainings")
 
 
 def _tune(arguments: list[str]) -> None:
@@ -423,6 +513,7 @@ def _tune(arguments: list[str]) -> None:
     _check_output(options)
     _check_data(options)
 
+    from calmix.engines import Processes
     from calmix.studies.tuning.families import family_of
     from calmix.studies.tuning.rows import OneTest
     from calmix.studies.tuning.study import Tuning, carry_out_tuning, in_minutes
@@ -444,12 +535,12 @@ def _tune(arguments: list[str]) -> None:
     )
     _print_notices(data, options)
     tuning.check()
-    out = options.out or Path(f"{_default_out(options.data)}-tuned")
+    engine, out = Processes(options.workers), options.out or Path(f"{_default_out(options.data)}-tuned")
     if of_minutes:
         tuning = in_minutes(tuning, amount, out, options.resume, options.workers)
     command, train = ["calmix", "tune", *arguments], ["calmix", "train", *_train_arguments(options)]
     with _progress(tuning.trainings, settings.epochs, options) as tick:
-        found = carry_out_tuning(tuning, out, options.resume, options.workers, command, train, tick)
+        found = carry_out_tuning(tuning, out, options.resume, engine, command, train, tick)
     page = found.write_report(out)
     if not options.quiet:
         found.print()
@@ -694,7 +785,8 @@ def _report_options(parser: "OptionParser") -> None:
 
 
 def _report(arguments: list[str]) -> None:
-    from calmix.results.asked import results_path
+    from calmix.results.asked import finished_runs, results_path
+    from calmix.results.jobs import read_jobs
 
     options = _parser("report").parse_args(arguments)
     if len(options.folders) > 1:
@@ -703,6 +795,8 @@ def _report(arguments: list[str]) -> None:
     if options.out is not None:
         raise SettingError("--out is where ranks over several folders go; one folder's report is written in it.")
     [folder] = options.folders
+    if (jobs := read_jobs(folder)) is not None and finished_runs(folder) < len(jobs.jobs):
+        return _gather(folder, jobs, options)
     results_path(folder)
 
     from calmix.results.files import hold_folder
@@ -724,6 +818,19 @@ def _report(arguments: list[str]) -> None:
     if not options.quiet:
         found.print()
     print(f"report: {page}")
+
+
+def _gather(folder: Path, jobs: "Jobs", options: Any) -> None:
+    """The report of a comparison that machines have carried out, or begun to."""
+    planned, comparison, _ = _planned(jobs)
+
+    from dataclasses import replace
+
+    from calmix.studies.comparison.jobs import gather
+
+    comparison = replace(comparison, reference=options.reference or planned.reference)
+    found = gather(comparison, jobs, folder)
+    _show(found, folder, options.quiet, f"calmix work {shlex.quote(str(folder))} carries out what is left")
 
 
 def _ranks(folders: list[Path], reference: str | None, out: Path, arguments: list[str], quiet: bool) -> None:
@@ -791,6 +898,21 @@ COMMANDS: Mapping[str, Command] = {
         },
         "DATA [--target COLUMN] [options]",
         _compare_options,
+    ),
+    "work": Command(
+        "carry out a part of a comparison's runs, on one of many machines",
+        _work,
+        {
+            "list the runs, and train nothing": (
+                "calmix compare wine --methods erm mixup --seeds 3 --epochs 10 --out grid --plan"
+            ),
+            "the third of six runs": "calmix work grid --job 3",
+            "half of them, two at a time": "calmix work grid --shard 1/2 --workers 2",
+            "whatever is left": "calmix work grid",
+            "the comparison, as far as it is": "calmix report grid",
+        },
+        "DIR [--job N ... | --shard K/N] [options]",
+        _work_options,
     ),
     "train": Command(
         "train one network, and keep its metrics and its weights",

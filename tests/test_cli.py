@@ -21,7 +21,8 @@ import pytest
 from calmix import METHODS
 from calmix.cli import COMMANDS, main
 from calmix.data import CORRUPTIONS, DATASETS, NamedSet, Noisy, OODSet, Symmetric, TableFile, TableFormat
-from calmix.engines.processes import Finished
+from calmix.engines import Processes
+from calmix.engines.engine import Finished
 from calmix.errors import CalmixError
 from calmix.models import MODELS
 from calmix.report import page as pages
@@ -152,19 +153,19 @@ def test_resume_repeats_nothing_and_report_draws_again(tmp_path: Path, capsys: p
 def test_a_run_that_failed_shows_in_the_exit_code(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    carry_out = study.carry_out
+    carry_out = Processes.carry_out
 
-    def all_but_one(recipes: Sequence[Recipe], *options: Any) -> Iterator[Finished | Failure]:
+    def all_but_one(self: Processes, recipes: Sequence[Recipe], *options: Any) -> Iterator[Finished | Failure]:
         yield Failure(recipes[-1].label, recipes[-1].seed, "it ran out of memory.")
-        yield from carry_out(recipes[:-1], *options)
+        yield from carry_out(self, recipes[:-1], *options)
 
-    monkeypatch.setattr(study, "carry_out", all_but_one)
+    monkeypatch.setattr(Processes, "carry_out", all_but_one)
     with pytest.raises(SystemExit) as stopped:
         main(["compare", "wine", "--out", str(tmp_path), *QUICK])
     assert stopped.value.code == 1
     output = capsys.readouterr()
     assert "Missing: sk_mixup with seed 1: it ran out of memory." in output.out
-    assert "calmix: some runs failed; --resume tries them again." in output.err
+    assert "calmix: 1 runs are missing; --resume tries those that failed again." in output.err
     monkeypatch.undo()
     main(["compare", "wine", "--out", str(tmp_path), *QUICK, "--resume"])
     assert "Missing" not in capsys.readouterr().out

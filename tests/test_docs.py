@@ -1,8 +1,11 @@
 """The Python in the documents runs as it stands there."""
 
 import inspect
+import os
 import re
 import shlex
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from PIL import Image
 from torch import nn
 
@@ -125,6 +129,35 @@ def test_the_loop_of_several_devices_runs_and_its_commands_can_be_read(tmp_path:
     assert len(commands) == 4
     for options in commands:
         assert cli._settings(cli._parser("train").parse_args(shlex.split(options))).devices in (2, 8)
+
+
+def test_the_ways_of_clusters_are_what_their_document_says(tmp_path: Path):
+    """The files for SLURM and ssh are run, with a calmix that writes down what it is asked for."""
+    text = (ROOT / "docs/clusters.md").read_text(encoding="utf-8")
+    slurm = ROOT / "docs/clusters/slurm.sh"
+    assert f"```sh\n{slurm.read_text()}```" in text
+    plan, work, report = re.findall(r"^calmix (.*)$", text, re.MULTILINE)[:3]
+    assert cli._parser("compare").parse_args(shlex.split(plan)[1:]).plan
+    assert [line.split() for line in (work, report)] == [["work", "grid"], ["report", "grid"]]
+    for name, content in {"calmix": 'echo "$@" >> asked', "ssh": 'echo "$1" >> hosts; exec sh -c "$2"'}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{content}\n")
+        (tmp_path / name).chmod(0o755)
+    given = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "20"}
+    slurm_s = ["bash", slurm, "my grid"], {**given, "SLURM_CPUS_PER_TASK": "4"}
+    for command, variables in (slurm_s, (["sh", ROOT / "docs/clusters/ssh.sh", "my grid", "one", "two"], given)):
+        subprocess.run(command, cwd=tmp_path, env=variables, check=True)
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked == ["work my grid --shard 3/20 --workers 4", "work my grid", "work my grid", "report my grid"]
+    assert sorted((tmp_path / "hosts").read_text().split()) == ["one", "two"]
+    kubernetes = yaml.safe_load((ROOT / "docs/clusters/kubernetes.yaml").read_text())["spec"]
+    [container] = kubernetes["template"]["spec"]["containers"]
+    assert f'--shard "$((JOB_COMPLETION_INDEX + 1))/{kubernetes["completions"]}"' in container["command"][2]
+    (code,) = blocks("docs/clusters.md")
+    pool = 'ProcessPoolExecutor(2, get_context("spawn"))'  # see tests/engines/test_elsewhere.py
+    names: dict[str, Any] = {"__name__": "__main__", "ThreadPoolExecutor": ThreadPoolExecutor}
+    assert pool in code
+    exec(code.replace(pool, "ThreadPoolExecutor(1)"), names)
+    assert names["found"].results.seeds == 2
 
 
 def test_loaders_are_compared():

@@ -49,7 +49,7 @@ def test_no_line_is_wider_than_the_terminal(
     assert [line for line in lines if len(line) > width - 2] == []
 
 
-@pytest.mark.parametrize("name", ["compare", "train", "tune", "evaluate", "diagnose", "report"])
+@pytest.mark.parametrize("name", ["compare", "work", "train", "tune", "evaluate", "diagnose", "report"])
 def test_every_option_has_one_line_and_says_its_default(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -20,6 +20,8 @@ WITHOUT_TORCH = [
     ["datasets"],
     ["--print-completion", "bash"],
 ]
+PLANNED = """{"command": ["calmix", "compare", "digit"], "versions": {"torch": "0.0"},
+ "jobs": [{"job": 1, "method": "erm", "seed": 0, "hash": "0"}]}"""
 LONG = ["--series-id", "who", "--series-time", "when"]
 REFUSED = [
     (["compair", "digits"], "unknown command 'compair'"),
@@ -78,6 +80,11 @@ REFUSED = [
     (["report", "missing"], "missing holds no results.json"),
     (["export", "missing", "--onnx"], "folder not found: missing"),
     (["train", "digits", "--all-data", "--select", "best"], "--select best needs validation rows"),
+    (["work", "missing"], "missing holds no jobs.json; make one with `calmix compare DATA --out missing --plan`"),
+    (["work", "planned", "--job", "2"], "there is no job 2; the jobs are 1 to 1."),
+    (["work", "planned", "--shard", "2/1"], "the shard is '2/1'"),
+    (["work", "planned"], "this machine has other versions than the machine of the comparison: torch"),
+    (["work", "planned", "--allow-mixed"], "unknown data set 'digit'"),
     (["tune", "digit"], "unknown data set 'digit'"),
     (
         ["tune", "digits", "--budget", "soon"],
@@ -111,6 +118,8 @@ def answers(commands: list[list[str]], folder: Path) -> list[tuple[str, list[str
     (folder / "few.csv").write_text("height,size\n" + "1.5,a\n2.5,b\n" * 30)
     (folder / "own.npz").touch()
     (folder / "empty").mkdir()
+    (folder / "planned").mkdir()
+    (folder / "planned" / "jobs.json").write_text(PLANNED)
     (folder / "sounds" / "yes").mkdir(parents=True)
     (folder / "sounds" / "yes" / "1.wav").touch()
     for name in ("a", "b"):

@@ -5,32 +5,25 @@ import pickle
 import signal
 import threading
 import time
-import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 
-import torch
-from torch import nn
-
 from calmix.data import Fixed, Split, Splits
+from calmix.engines.attempt import attempt, reason_of
+from calmix.engines.engine import Finished, Tick, Wanted, always
 from calmix.errors import CalmixError, SettingError
-from calmix.results.files import NamedArrays
-from calmix.results.records import Epoch, Failure, Record
+from calmix.results.records import Epoch, Failure
 from calmix.rows import Rows
-from calmix.train import Checkpoints, Loggers, Recipe, TrainingSettings, run
-
-# told label, seed, how many epochs are done, and the one that has just ended; None where the run has ended
-Tick = Callable[[str, int, int, Epoch | None], object]
-Finished = tuple[Record, NamedArrays]
+from calmix.train import Checkpoints, Loggers, Recipe, TrainingSettings
 
 # glibc gives a large block back to the system as soon as it is freed, and training frees the same ones in every step:
 # keeping them spares a small network much of its time. Ignored where the C library is another.
@@ -41,7 +34,42 @@ def default_workers(runs: int, settings: TrainingSettings) -> int:
     """As many runs at a time as have cores for their devices and threads (at most 8); one at a time on a GPU."""
     if settings.accelerator == "cuda":
         return 1
-    return max(1, min(runs, (os.cpu_count() or 1) // (settings.devices * settings.threads), 8))
+    return max(1, min(runs, _cores() // (settings.devices * settings.threads), 8))
+
+
+def _cores() -> int:
+    """The cores that this process may use: a job scheduler may give it fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Runs on this machine: so many at a time, each in a process of its own, or one after the other in this process.
+
+    None: as many as `default_workers` says.
+
+    Raises:
+        SettingError: less than one.
+    """
+
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise SettingError(f"workers must be at least 1; got {self.workers}.")
+
+    def carry_out(
+        self,
+        recipes: Sequence[Recipe],
+        tick: Tick,
+        checkpoints: Checkpoints | None = None,
+        loggers: Loggers | None = None,
+        wanted: Wanted = always,
+    ) -> Iterator[Finished | Failure]:
+        """See `Engine`."""
+        if recipes:
+            workers = min(len(recipes), self.workers or default_workers(len(recipes), recipes[0].settings))
+            yield from carry_out(recipes, workers, tick, checkpoints, loggers, wanted)
 
 
 def carry_out(
@@ -50,22 +78,19 @@ def carry_out(
     tick: Tick,
     checkpoints: Checkpoints | None = None,
     loggers: Loggers | None = None,
+    wanted: Wanted = always,
 ) -> Iterator[Finished | Failure]:
-    """Yield what came of each run as soon as it has ended; `tick` is told each finished epoch.
+    """Yield what came of each run as soon as it has ended; `tick` is told each finished epoch. See `Engine`.
 
-    With checkpoints, runs that were stopped go on where they were; it is the caller who removes a finished run's.
-    loggers: what writes down each epoch, in the process of the run.
-
-    A run that fails, or whose process dies, ends in a `Failure`, and the others go on. Workers are new processes, to
-    which recipes travel by pickle, and splits in shared memory.
+    Workers are new processes, to which recipes travel by pickle, and splits in shared memory.
 
     Raises:
         SettingError: several workers, and a recipe that cannot be pickled.
         CalmixError: a worker's process could not start.
     """
     if workers == 1:
-        for recipe in recipes:
-            ended = _attempt(recipe, tick, checkpoints, loggers)
+        for recipe in filter(wanted, recipes):
+            ended = attempt(recipe, tick, checkpoints, loggers)
             if isinstance(ended, Failure):
                 tick(recipe.label, recipe.seed, recipe.settings.epochs, None)
             yield ended
@@ -75,18 +100,20 @@ def carry_out(
     for name, value in KEEP_MEMORY.items():
         os.environ.setdefault(name, value)  # a process reads it when it starts
     send, todo, busy = _Sender(), deque(recipes), dict[Future, tuple[_Worker, Recipe]]()
-    idle = [_Worker() for _ in range(min(workers, len(recipes)))]
+    idle: list[_Worker] = []
     try:
         while todo or busy:
-            while todo and idle:
+            while todo and len(busy) < workers:
                 recipe = todo.popleft()
-                sent = send(recipe)
+                if not wanted(recipe):
+                    continue
+                sent, worker = send(recipe), idle.pop() if idle else _Worker()
                 try:
-                    future = idle[-1].submit(sent, checkpoints, loggers)
+                    future = worker.submit(sent, checkpoints, loggers)
                 except BrokenProcessPool:  # its process died between two runs
-                    idle[-1] = _Worker()
-                    future = idle[-1].submit(sent, checkpoints, loggers)
-                busy[future] = idle.pop(), recipe
+                    worker = _Worker()
+                    future = worker.submit(sent, checkpoints, loggers)
+                busy[future] = worker, recipe
             done, _ = wait(busy, timeout=0.2, return_when=FIRST_COMPLETED)
             for worker, _ in busy.values():
                 worker.tell(tick)
@@ -100,7 +127,7 @@ def carry_out(
                 except CalmixError:
                     raise
                 except (Exception, SystemExit) as error:  # of a network of the user's, or what cannot be sent back
-                    ended = Failure(recipe.label, recipe.seed, _reason(error))
+                    ended = Failure(recipe.label, recipe.seed, reason_of(error))
                 idle.append(worker)
                 yield ended
                 tick(recipe.label, recipe.seed, recipe.settings.epochs, None)
@@ -108,29 +135,6 @@ def carry_out(
             worker.pool.shutdown()
     finally:
         _end([*idle, *(worker for worker, _ in busy.values())], _LAST_SECONDS if checkpoints else 0.0)
-
-
-def _attempt(
-    recipe: Recipe, tick: Tick, checkpoints: Checkpoints | None, loggers: Loggers | None
-) -> Finished | Failure:
-    def on_epoch(epoch: Epoch, model: nn.Module) -> None:
-        tick(recipe.label, recipe.seed, epoch.number, epoch)
-
-    try:
-        record, predictions, _ = run(recipe, on_epoch, checkpoints, loggers)
-        return record, predictions
-    except Exception as error:  # whatever a network of the user's may raise
-        return Failure(recipe.label, recipe.seed, _reason(error))
-
-
-def _reason(error: BaseException) -> str:
-    """Why a run failed, in one sentence."""
-    if isinstance(error, CalmixError):
-        return str(error)
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
-        return "it ran out of memory; take smaller batches, or fewer runs at a time."
-    place = traceback.extract_tb(error.__traceback__)[-1]  # there is one, as it was raised
-    return f"{type(error).__name__}: {' '.join(str(error).split())} ({place.filename}, line {place.lineno})"
 
 
 def _check_pickles(recipe: Recipe) -> None:
@@ -266,7 +270,7 @@ def _attempt_in_worker(pickled: bytes) -> Finished | Failure:
         recipe, checkpoints, loggers = pickle.loads(pickled)
     except (AttributeError, ImportError) as error:
         raise SettingError(f"a run's process cannot find a part of the run ({error}). {_STAND}") from None
-    return _attempt(recipe, lambda *news: _tell(news), checkpoints, loggers)
+    return attempt(recipe, lambda *news: _tell(news), checkpoints, loggers)
 
 
 def _tell(news: tuple[str, int, int, Epoch | None] | None) -> None:

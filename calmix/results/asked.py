@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from calmix.errors import DataError
+from calmix.reading import read_json
 
 
 def results_path(folder: Path) -> Path:
@@ -11,3 +12,11 @@ def results_path(folder: Path) -> Path:
     if not path.exists():
         raise DataError(f"{folder} holds no results.json; make one with `calmix compare DATA --out {folder}`.")
     return path
+
+
+def finished_runs(folder: Path) -> int:
+    """How many runs its results.json holds; 0 where there is none that can be read."""
+    try:
+        return len(read_json(folder / "results.json")["runs"])
+    except (DataError, LookupError, TypeError):
+        return 0

@@ -25,9 +25,10 @@ NamedArrays = Mapping[str, NDArray[Any]]  # by name: logits, probs, labels, ...
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet carries out
 _LONGEST_SLUG = 200  # characters; file systems allow 255 bytes, and names have further parts
-_LOCK, _TEMPORARY = ".lock", ".calmix-{}.tmp"
+_LOCK, _CLAIM, _TEMPORARY = ".lock", "runs/.{}.lock", ".calmix-{}.tmp"
 CHECKPOINTS = "checkpoints"  # the room of unfinished runs
-_ROOMS = ("", "runs", "predictions", CHECKPOINTS, "figures", "seeds", "oracle", "mixes", "surfaces")  # of results
+FAILURES = "failures"  # the room of runs that failed where `calmix work` carried them out
+_ROOMS = ("", "runs", "predictions", FAILURES, CHECKPOINTS, "figures", "seeds", "oracle", "mixes", "surfaces")
 
 
 def slug(label: str) -> str:
@@ -77,32 +78,102 @@ def hold_folder(folder: Path) -> Iterator[None]:
         yield
         return
     new = [path for path in (folder, *folder.parents) if not path.exists()]
-    lock = FileLock(folder / _LOCK)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise DataError(f"another command is writing to {folder}; wait for it, or give another --out.") from None
-    except (OSError, NotImplementedError) as error:  # the second where a file system has no locks
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"cannot write to {folder}: {reason}; give another --out.") from None
+    lock = _locked(folder / _LOCK, folder)
+    if lock is None:
+        raise DataError(f"another command is writing to {folder}; wait for it, or give another --out.")
     _held.add(key)
     try:
-        for room in _ROOMS:
-            for left in (folder / room).glob(_TEMPORARY.format("*")):
-                left.unlink(missing_ok=True)
+        _sweep(folder)
         yield
     finally:
         _held.remove(key)
-        with suppress(OSError):  # elsewhere than on Unix, a file that is open cannot be removed
-            (folder / _LOCK).unlink()
-        lock.release()
+        _unlock(lock)
         for made in [*(folder / room for room in _ROOMS[1:]), *new] if new else []:
             with suppress(OSError):  # not there, or not empty
                 made.rmdir()
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a command seems to write to a folder, on whatever machine: its lock is there."""
+    return (folder / _LOCK).exists()
+
+
 _held: set[tuple[Path, int]] = set()  # by which threads of this process
+
+
+def _locked(path: Path, folder: Path) -> FileLock | None:
+    """The lock, taken; None where another process has it. Raise DataError where the folder takes no locks."""
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        return None
+    except (OSError, NotImplementedError) as error:  # the second where a file system has no locks
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot write to {folder}: {reason}; give another --out.") from None
+    return lock
+
+
+def _unlock(lock: FileLock) -> None:
+    with suppress(OSError):  # elsewhere than on Unix, a file that is open cannot be removed
+        Path(lock.lock_file).unlink()
+    lock.release()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed commands left half-written, unless others carry out runs there.
+
+    What is half-written now is listed before the claims are tried, so that whoever is writing it is seen.
+    """
+    left = [path for room in _ROOMS for path in (folder / room).glob(_TEMPORARY.format("*"))]
+    others = False
+    for path in folder.glob(_CLAIM.format("*")):
+        lock = _locked(path, folder)
+        others = others or lock is None
+        if lock is not None:
+            _unlock(lock)
+    if not others:
+        for path in left:
+            path.unlink(missing_ok=True)
+
+
+class Claims:
+    """The runs in a folder that this process carries out, and no other does meanwhile.
+
+    A claim is a lock on a file. It ends with its process, however that ends, also on a folder that machines share.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder: Path = folder
+        self._locks: dict[str, FileLock] = {}
+
+    def take(self, run: str) -> bool:
+        """Claim a run; False where another process has it. Raise DataError where the folder takes no locks."""
+        lock = _locked(self.folder / _CLAIM.format(run), self.folder)
+        if lock is not None:
+            self._locks[run] = lock
+        return lock is not None
+
+    def elsewhere(self, run: str) -> bool:
+        """Whether another process carries out the run."""
+        path = self.folder / _CLAIM.format(run)
+        if not path.exists():
+            return False
+        lock = _locked(path, self.folder)
+        if lock is not None:
+            _unlock(lock)
+        return lock is None
+
+    def release(self, run: str) -> None:
+        """Let go of a run, if it was claimed."""
+        if run in self._locks:
+            _unlock(self._locks.pop(run))
+
+    def release_all(self) -> None:
+        """Let go of every run."""
+        for run in list(self._locks):
+            self.release(run)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -63,7 +63,12 @@ class Record:
     @property
     def run(self) -> str:
         """What the run is called in files."""
-        return f"{slug(self.method)}-seed{self.seed}"
+        return run_name(self.method, self.seed)
+
+
+def run_name(label: str, seed: int) -> str:
+    """What a run is called in files."""
+    return f"{slug(label)}-seed{seed}"
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,7 @@ def write_record(folder: Path, record: Record) -> None:
 def read_record(folder: Path, label: str, seed: int) -> Record | None:
     """The stored run; None where there is none that can be read."""
     try:
-        return from_json(read_json(folder / "runs" / f"{slug(label)}-seed{seed}.json"))
+        return from_json(read_json(folder / "runs" / f"{run_name(label, seed)}.json"))
     except DataError:
         return None
 

@@ -17,7 +17,7 @@ from torch import nn
 
 import calmix
 from calmix.data import NamedSet, Splits, load
-from calmix.engines import carry_out, default_workers
+from calmix.engines import carry_out, default_workers, processes
 from calmix.errors import SettingError
 from calmix.models import MLP
 from calmix.results.files import NamedArrays
@@ -277,7 +277,7 @@ def test_what_cannot_be_sent_to_a_worker_is_advice():
 
 
 def test_there_are_no_more_workers_than_runs_or_cores_and_one_on_a_gpu(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(processes, "_cores", lambda: 6)
     assert [default_workers(runs, TrainingSettings(device="cpu")) for runs in (1, 4, 100)] == [1, 4, 6]
     assert [default_workers(100, TrainingSettings(device="cpu", threads=n)) for n in (2, 4, 16)] == [3, 1, 1]
     monkeypatch.setattr(TrainingSettings, "accelerator", "cuda")

@@ -1,5 +1,6 @@
 """The main job: the same network under several methods and seeds, paired, resumable.
 
+    OUT/jobs.json                   a list of the runs, see `calmix.results.jobs`
     OUT/runs/SLUG-seed0.json        one finished run, see `calmix.results.records`
     OUT/predictions/SLUG-seed0.npz  its predictions
     OUT/logs/SLUG-seed0/            what loggers wrote of it, see `calmix.train.loggers`
@@ -11,6 +12,7 @@ Every file is written whole or not at all.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,19 +22,12 @@ from typing import Any
 from calmix.core.method import Method, Scheduled
 from calmix.data import DataSource, Noisy, as_source
 from calmix.data.sources import can_fold, folds_of, in_folds
-from calmix.engines import Tick, carry_out, default_workers
+from calmix.engines import Engine, Processes, Tick, engine_of
 from calmix.errors import DataError, SettingError
 from calmix.methods.erm import erm
 from calmix.models import ModelFactory
-from calmix.results.files import (
-    NamedArrays,
-    check_labels,
-    hold_folder,
-    refuse_finished,
-    refuse_other_run,
-    refuse_others,
-)
-from calmix.results.records import Failure, Record, read_predictions, read_record, save_record, write_record
+from calmix.results.files import check_labels, hold_folder
+from calmix.results.records import Failure, Record
 from calmix.results.store import PLAIN_TRAINING, Results, references, write_results
 from calmix.studies.comparison.compared import Compared
 from calmix.studies.comparison.defaults import (
@@ -43,6 +38,7 @@ from calmix.studies.comparison.defaults import (
     FEW_TEST_ROWS,
 )
 from calmix.studies.comparison.mistakes import find_mistakes, write_mistakes
+from calmix.studies.comparison.runs import InFolder, InMemory, Key, carry_out_runs, key_of
 from calmix.train import Checkpoints, Loggers, Recipe, Robustness, TrainingSettings
 from calmix.train.cost import cost_of
 from calmix.train.recipe import facts_of
@@ -175,6 +171,7 @@ def compare(
     out: Path | str | None = None,
     resume: bool = False,
     workers: int = 1,
+    executor: Executor | Engine | None = None,
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
     loggers: Sequence[str] = (),
 ) -> Compared:
@@ -201,6 +198,8 @@ def compare(
             writes down each epoch, in `out`.
         workers: runs at a time, each in a process of its own; more than one needs a script that is guarded by
             `if __name__ == "__main__":`.
+        executor: what carries out the runs instead: any `concurrent.futures.Executor`, such as that of a Dask client,
+            or an engine of `calmix.engines`.
 
     Raises:
         SettingError, ShapeError, DataError: what does not fit, or a folder that holds other results.
@@ -227,9 +226,9 @@ def compare(
         reference,
         robustness or Robustness(),
     )
-    folder = None if out is None else Path(out)
+    folder, engine = None if out is None else Path(out), engine_of(workers, executor)
     return carry_out_comparison(
-        comparison, folder, resume, workers, checkpoint_minutes=checkpoint_minutes, loggers=loggers
+        comparison, folder, resume, engine, checkpoint_minutes=checkpoint_minutes, loggers=loggers
     )
 
 
@@ -245,7 +244,7 @@ def carry_out_comparison(
     comparison: Comparison,
     out: Path | None,
     resume: bool = False,
-    workers: int | None = None,
+    engine: Engine = Processes(),
     command: Sequence[str] = (),
     tick: Tick = lambda label, seed, epochs, entry: None,
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
@@ -253,20 +252,18 @@ def carry_out_comparison(
 ) -> Compared:
     """Run what is not yet stored in `out`, then write and return the results.
 
-    out: None keeps everything in memory. workers: None is one a CPU core, or one on a GPU. command: as the shell split
-    it, for the report. tick: told label, seed and how many epochs are done. checkpoint_minutes: between two of a run.
+    out: None keeps everything in memory. engine: where runs are carried out. command: as the shell split it, for the
+    report. tick: told label, seed and how many epochs are done. checkpoint_minutes: between two of a run.
     loggers: `csv`, `tensorboard`, see `calmix.train.Loggers`.
 
-    A run that fails is named in the results with its reason, and the others go on. One that is stopped leaves its
-    newest checkpoint, from which it goes on.
+    A run that fails is named in the results with its reason, and the others go on; so is one that another process
+    carries out. One that is stopped leaves its newest checkpoint, from which it goes on.
 
     Raises:
         DataError: `out` cannot be written, holds results and `resume` is False, or holds runs with other settings;
             so many runs failed that there is nothing to compare.
         Whatever the data or the network raise before the first run.
     """
-    if workers is not None and workers < 1:
-        raise SettingError(f"workers must be at least 1; got {workers}.")
     if out is None and resume:
         raise SettingError("resume goes on in a folder; give out, too.")
     if out is None and loggers:
@@ -275,25 +272,19 @@ def carry_out_comparison(
     recipes = comparison.recipes
     recipes[0].network()  # bad data and models fail first
     checkpoints = None if out is None else Checkpoints(out, checkpoint_minutes)
-    store = _Memory() if checkpoints is None else _Folder(checkpoints, resume)
+    store = InMemory() if checkpoints is None else InFolder(checkpoints, resume)
     store.refuse()
     comparison.check()  # before anything is written
     with nullcontext() if out is None else hold_folder(out):
         store.refuse()  # what was finished in the meantime
-        stored = {_key(recipe): store.stored(recipe) for recipe in recipes}
+        stored = {key_of(recipe): store.stored(recipe) for recipe in recipes}
         records = {key: record for key, record in stored.items() if record is not None}
         for label, seed in records:
             tick(label, seed, comparison.settings.epochs, None)
-        todo = [recipe for recipe in recipes if _key(recipe) not in records]
-        failures = []
-        workers = workers or default_workers(len(todo), comparison.settings)
-        for ended in carry_out(todo, workers, tick, checkpoints, log):
-            if isinstance(ended, Failure):
-                failures.append(ended)
-            else:
-                record, predictions = ended
-                store.save(record, predictions)
-                records[record.method, record.seed] = record
+        todo = [recipe for recipe in recipes if key_of(recipe) not in records]
+        ended = carry_out_runs(todo, store, engine, tick, log)
+        records |= {(record.method, record.seed): record for record in (*ended.before, *ended.here)}
+        failures = [*ended.failures, *ended.elsewhere]
         if checkpoints is not None:
             checkpoints.close()
         results = _results(comparison, records, failures, tuple(command))
@@ -308,17 +299,10 @@ def carry_out_comparison(
     return Compared(results, store.predictions, mistakes)
 
 
-_Key = tuple[str, int]  # label, seed
-
-
-def _key(recipe: Recipe) -> _Key:
-    return recipe.label, recipe.seed
-
-
 def _costs(recipes: Sequence[Recipe], records: Sequence[Record]) -> Iterator[Record]:
     """The first record of each method whose cost was not measured, with its cost: once a method is enough."""
     known = {record.method for record in records if record.relative_cost is not None}
-    by_run = {_key(recipe): recipe for recipe in recipes}
+    by_run = {key_of(recipe): recipe for recipe in recipes}
     for record in records:
         if record.method not in known:
             known.add(record.method)
@@ -326,10 +310,10 @@ def _costs(recipes: Sequence[Recipe], records: Sequence[Record]) -> Iterator[Rec
 
 
 def _results(
-    comparison: Comparison, records: Mapping[_Key, Record], failures: Sequence[Failure], command: tuple[str, ...]
+    comparison: Comparison, records: Mapping[Key, Record], failures: Sequence[Failure], command: tuple[str, ...]
 ) -> Results:
     """The finished runs, in order. Raise DataError where no seed was finished by every method that finished one."""
-    finished = [records[key] for key in map(_key, comparison.recipes) if key in records]
+    finished = [records[key] for key in map(key_of, comparison.recipes) if key in records]
     if finished:
         methods = list(dict.fromkeys(record.method for record in finished))
         given = comparison.reference if comparison.reference in methods else None
@@ -342,67 +326,3 @@ def _results(
         f"{len(failures)} of {len(comparison.recipes)} runs failed, so there is nothing to compare; the first, "
         f"{first.method} with seed {first.seed}: {first.reason}"
     )
-
-
-class _Memory:
-    """Predictions without a folder."""
-
-    def __init__(self) -> None:
-        self._predictions: dict[_Key, NamedArrays] = {}
-
-    def refuse(self) -> None:
-        pass
-
-    def stored(self, recipe: Recipe) -> None:
-        pass
-
-    def save(self, record: Record, predictions: NamedArrays) -> None:
-        self._predictions[record.method, record.seed] = predictions
-
-    def rewrite(self, record: Record) -> None:
-        pass
-
-    def predictions(self, record: Record) -> NamedArrays:
-        return self._predictions[record.method, record.seed]
-
-
-class _Folder:
-    """Finished and stopped runs in a folder."""
-
-    def __init__(self, checkpoints: Checkpoints, resume: bool) -> None:
-        self.path, self.checkpoints, self.resume = checkpoints.folder, checkpoints, resume
-
-    def refuse(self) -> None:
-        """Raise DataError where results are in the way."""
-        if not self.resume:
-            refuse_finished(self.path, "add --resume to go on, or give another --out")
-        refuse_others(self.path, "results.json")
-
-    def stored(self, recipe: Recipe) -> Record | None:
-        """The run if it is stored whole, record and predictions.
-
-        Raises:
-            DataError: it is another run, or another one was stopped.
-        """
-        record = read_record(self.path, recipe.label, recipe.seed)
-        if record is None:
-            self.checkpoints.check(recipe)
-            return None
-        if record.recipe != recipe.text:
-            refuse_other_run(self.path, recipe.label)
-        try:
-            self.predictions(record)
-        except DataError:
-            return None
-        self.checkpoints.remove(record.method, record.seed)  # where the command was killed before it did
-        return record
-
-    def save(self, record: Record, predictions: NamedArrays) -> None:
-        save_record(self.path, record, predictions)
-        self.checkpoints.remove(record.method, record.seed)
-
-    def rewrite(self, record: Record) -> None:
-        write_record(self.path, record)
-
-    def predictions(self, record: Record) -> NamedArrays:
-        return read_predictions(self.path, record)

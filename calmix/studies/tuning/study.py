@@ -10,6 +10,7 @@ Finished trainings in files are all that a search remembers: it goes on by askin
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,7 +24,7 @@ import torch
 
 from calmix.core import require
 from calmix.data import DataSource, as_source
-from calmix.engines import Tick, carry_out, default_workers
+from calmix.engines import Engine, Processes, Tick, engine_of
 from calmix.errors import DataError, SettingError
 from calmix.methods.erm import erm
 from calmix.models import ModelFactory
@@ -142,6 +143,7 @@ def tune(
     out: Path | str | None = None,
     resume: bool = False,
     workers: int = 1,
+    executor: Executor | Engine | None = None,
 ) -> Tuned:
     """Search the options of methods and the settings of their training, and test what was chosen, once.
 
@@ -160,8 +162,8 @@ def tune(
         settings: those of the default, and the middle of what is searched.
         fresh: seeds of the last trainings.
         search: `tpe`, which learns from a method's first eight trials and needs Optuna for more, or `quasi-random`.
-        out, resume, workers: as in `calmix.compare`. A search that was stopped may go on with a larger budget; one
-            that has finished may not, as it has looked at its test rows.
+        out, resume, workers, executor: as in `calmix.compare`. A search that was stopped may go on with a larger
+            budget; one that has finished may not, as it has looked at its test rows.
 
     Raises:
         SettingError, ShapeError, DataError: what does not fit, a budget that is too small, or a folder that holds other
@@ -174,6 +176,7 @@ def tune(
     ('erm', 4, 2)
     """
     check_search(search, fresh)
+    engine = engine_of(workers, executor)
     if budget is not None and minutes is not None:
         raise SettingError("give a budget in trainings, or in minutes, and not both.")
     source = OneTest(as_source(data, target), seed)
@@ -187,20 +190,21 @@ def tune(
     tuning = Tuning(source, families, model, settings, budget, fresh, seed, search == "tpe")
     if minutes is not None:
         tuning = in_minutes(tuning, minutes, folder, resume, workers)
-    return carry_out_tuning(tuning, folder, resume, workers)
+    return carry_out_tuning(tuning, folder, resume, engine)
 
 
 def carry_out_tuning(
     tuning: Tuning,
     out: Path | None,
     resume: bool = False,
-    workers: int | None = None,
+    engine: Engine = Processes(),
     command: Sequence[str] = (),
     train: Sequence[str] = (),
     tick: Tick = lambda label, seed, epochs, entry: None,
 ) -> Tuned:
     """Search and test, without what is stored in `out`, then write and return what was found.
 
+    engine: where trainings are carried out; as few processes as pay, where it is `Processes()`.
     command: as the shell split it, for the report. train: how a command begins that trains on the same data.
     tick: told label, seed and what is done, in epochs of a plain training.
 
@@ -209,8 +213,6 @@ def carry_out_tuning(
             default cannot be trained.
         Whatever the data or the network raise before the first training.
     """
-    if workers is not None and workers < 1:
-        raise SettingError(f"workers must be at least 1; got {workers}.")
     if out is None and resume:
         raise SettingError("resume goes on in a folder; give out, too.")
     if out is not None:
@@ -219,7 +221,7 @@ def carry_out_tuning(
     with nullcontext() if out is None else hold_folder(out):
         if out is not None:
             _refuse(out, resume)
-        trainings = _Trainings(tuning, out, workers, tick)
+        trainings = _Trainings(tuning, out, engine, tick)
         plan = tuning.plan
         if out is not None:
             _refuse_another_look(out, plan.budget)
@@ -301,7 +303,7 @@ def _seconds_of_plain(tuning: Tuning) -> float:
     for _ in range(2):
         if seconds < _SHORT:
             start = time.perf_counter()
-            [end] = carry_out([recipe], 1, lambda *_: None)
+            [end] = Processes(1).carry_out([recipe], lambda *_: None)
             seconds = time.perf_counter() - start
             if isinstance(end, Failure):
                 raise DataError(f"plain training failed: {end.reason}")
@@ -311,8 +313,8 @@ def _seconds_of_plain(tuning: Tuning) -> float:
 class _Trainings:
     """Trainings that are carried out, unless a folder has them."""
 
-    def __init__(self, tuning: Tuning, out: Path | None, workers: int | None, tick: Tick) -> None:
-        self.tuning, self.out, self.workers, self.tick = tuning, out, workers, tick
+    def __init__(self, tuning: Tuning, out: Path | None, engine: Engine, tick: Tick) -> None:
+        self.tuning, self.out, self.engine, self.tick = tuning, out, engine, tick
         self.checkpoints = None if out is None else Checkpoints(out)
         self._seconds: list[float] = []  # of the trainings that were carried out
         self._costs: dict[str, float] = {}  # of a training, in plain ones, by label
@@ -370,7 +372,7 @@ class _Trainings:
         return [found[recipe.label, recipe.seed] for recipe in recipes]
 
     def _carried_out(self, todo: Sequence[Recipe]) -> "Iterator[tuple[Record, NamedArrays] | Failure]":
-        """Several at a time where it was asked for, or where the processes that this takes pay.
+        """By the engine, or, where none was asked for, in processes where these pay.
 
         The first training, which is carried out here, tells how long one takes.
         """
@@ -379,14 +381,14 @@ class _Trainings:
         def tick(label: str, seed: int, done: int, entry: Epoch | None) -> None:
             self._tick(label, seed, done, entry, of=epochs[label])
 
-        if self.workers is None and not self._seconds:
-            yield from carry_out(todo[:1], 1, tick, self.checkpoints)
-            todo = todo[1:]
-        workers = self.workers or default_workers(len(todo), self.tuning.settings)
-        if self.workers is None and len(todo) * fmean(self._seconds or [0.0]) < _WORTH_PROCESSES:
-            workers = 1
-        if todo:
-            yield from carry_out(todo, min(len(todo), workers), tick, self.checkpoints)
+        engine = self.engine
+        if engine == Processes():
+            if not self._seconds:
+                yield from Processes(1).carry_out(todo[:1], tick, self.checkpoints)
+                todo = todo[1:]
+            if len(todo) * fmean(self._seconds or [0.0]) < _WORTH_PROCESSES:
+                engine = Processes(1)
+        yield from engine.carry_out(todo, tick, self.checkpoints)
 
     def _run(self, record: Record) -> TrialRun:
         found = {**record.metrics[_CHOICE]}

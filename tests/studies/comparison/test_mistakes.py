@@ -14,6 +14,7 @@ import torch
 import calmix
 from calmix.data import Arrays, DataSource, Folds, NamedSet, Noisy, Symmetric, TableFile
 from calmix.data.given_rows import Unusual
+from calmix.engines import Processes
 from calmix.errors import DataError
 from calmix.metrics import classification_metrics, regression_metrics
 from calmix.reading import typed
@@ -212,7 +213,7 @@ def test_trained_networks_find_labels_that_were_made_wrong(tmp_path: Path):
     settings = TrainingSettings(epochs=15, batch_size=32)
     comparison = Comparison(Folds(TableFile(path, "y"), 2), methods, settings=settings, seeds=2)
     out = tmp_path / "out"
-    found = carry_out_comparison(comparison, out, workers=1)
+    found = carry_out_comparison(comparison, out, engine=Processes(1))
     assert found.mistakes is not None
     assert sorted(one.row for one in found.mistakes.answers[:3]) == flipped
     assert read_mistakes(out) == typed(Mistakes, asdict(found.mistakes))

@@ -32,6 +32,7 @@ from calmix.data import (
     TableFile,
     load,
 )
+from calmix.engines import Processes
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
 from calmix.models import mlp, resnet
 from calmix.results.files import slug, write_whole
@@ -53,7 +54,7 @@ RUNS = [("erm", 0), ("sk_mixup", 0), ("erm", 1), ("sk_mixup", 1)]  # in the orde
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """COMPARISON, finished, which tests must leave as it is."""
     out = tmp_path_factory.mktemp("compared")
-    carry_out_comparison(COMPARISON, out, workers=1, command=["calmix", "compare", "wine"])
+    carry_out_comparison(COMPARISON, out, engine=Processes(1), command=["calmix", "compare", "wine"])
     return out
 
 
@@ -147,11 +148,11 @@ def test_a_stopped_comparison_goes_on_where_it_was(folder: Path, tmp_path: Path)
             raise Stopped
 
     with pytest.raises(Stopped):
-        carry_out_comparison(COMPARISON, tmp_path, workers=1, tick=stop_in_the_third_run)
+        carry_out_comparison(COMPARISON, tmp_path, engine=Processes(1), tick=stop_in_the_third_run)
     finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "predictions").iterdir()}
     assert sorted(path.name for path in finished) == ["erm-seed0.npz", "sk_mixup-seed0.npz"]
     assert not (tmp_path / "results.json").exists()
-    resumed = carry_out_comparison(COMPARISON, tmp_path, resume=True, workers=1)
+    resumed = carry_out_comparison(COMPARISON, tmp_path, resume=True, engine=Processes(1))
     assert all(path.stat().st_mtime_ns == when for path, when in finished.items())
     assert measured(resumed) == measured(read_comparison(folder))
 
@@ -162,7 +163,7 @@ def test_a_stopped_run_goes_on_and_leaves_no_checkpoint(folder: Path, tmp_path: 
             raise Stopped
 
     def carried_out(**options: Any) -> Compared:
-        return carry_out_comparison(COMPARISON, tmp_path, workers=1, checkpoint_minutes=1e-9, **options)
+        return carry_out_comparison(COMPARISON, tmp_path, engine=Processes(1), checkpoint_minutes=1e-9, **options)
 
     with pytest.raises(Stopped):
         carried_out(tick=stop_in_the_third_run)
@@ -173,30 +174,32 @@ def test_a_stopped_run_goes_on_and_leaves_no_checkpoint(folder: Path, tmp_path: 
         carried_out()
     other = replace(COMPARISON, settings=replace(COMPARISON.settings, learning_rate=0.01))
     with pytest.raises(DataError, match="holds 'erm' with other settings, data or code"):
-        carry_out_comparison(other, tmp_path, resume=True, workers=1)
+        carry_out_comparison(other, tmp_path, resume=True, engine=Processes(1))
     assert measured(carried_out(resume=True)) == measured(read_comparison(folder))
     assert not checkpoint.parent.exists()
 
 
 def test_the_checkpoint_of_a_finished_run_is_swept(tmp_path: Path):
     """Where the command was killed between the record and its removal."""
-    carry_out_comparison(COMPARISON, tmp_path, workers=1)
+    carry_out_comparison(COMPARISON, tmp_path, engine=Processes(1))
     recipe = COMPARISON.recipes[0]
     Checkpoints(tmp_path).write(recipe, Unfinished(recipe.text, 1, 0, 1.0, {}))
-    carry_out_comparison(COMPARISON, tmp_path, resume=True, workers=1)
+    carry_out_comparison(COMPARISON, tmp_path, resume=True, engine=Processes(1))
     assert not (tmp_path / "checkpoints").exists()
 
 
 def test_what_is_resumed_is_told_as_done(folder: Path):
     """So that a progress bar starts where the comparison was."""
     news = []
-    found = carry_out_comparison(COMPARISON, folder, resume=True, workers=1, tick=lambda *said: news.append(said))
+    found = carry_out_comparison(
+        COMPARISON, folder, resume=True, engine=Processes(1), tick=lambda *said: news.append(said)
+    )
     assert news == [(label, seed, 2, None) for label, seed in RUNS]
     assert measured(found) == measured(read_comparison(folder))
 
 
 def test_runs_at_a_time_give_what_one_after_the_other_gives(folder: Path, tmp_path: Path):
-    found = carry_out_comparison(COMPARISON, tmp_path, workers=2)
+    found = carry_out_comparison(COMPARISON, tmp_path, engine=Processes(2))
     in_turn = read_comparison(folder)
     assert [(record.method, record.seed) for record in found.results.records] == RUNS
     for label in METHODS:
@@ -206,7 +209,7 @@ def test_runs_at_a_time_give_what_one_after_the_other_gives(folder: Path, tmp_pa
 def test_finished_runs_are_not_overwritten_and_other_settings_not_mixed_in(folder: Path):
     before = (folder / "results.json").stat().st_mtime_ns
     with pytest.raises(DataError, match=r"already holds a comparison; add --resume to go on, or give another --out"):
-        carry_out_comparison(COMPARISON, folder, workers=1)
+        carry_out_comparison(COMPARISON, folder, engine=Processes(1))
     for other in (
         replace(COMPARISON, settings=TrainingSettings(epochs=3)),
         replace(COMPARISON, methods={"sk_mixup": calmix.sk_mixup(tau_max=0.3)}),
@@ -214,7 +217,7 @@ def test_finished_runs_are_not_overwritten_and_other_settings_not_mixed_in(folde
         replace(COMPARISON, data=NamedSet("wine", train_size=90)),
     ):
         with pytest.raises(DataError, match=r"holds '(erm|sk_mixup)' with other settings"):
-            carry_out_comparison(other, folder, resume=True, workers=1)
+            carry_out_comparison(other, folder, resume=True, engine=Processes(1))
     assert (folder / "results.json").stat().st_mtime_ns == before
 
 
@@ -235,7 +238,7 @@ BAD = [
 def test_bad_input_writes_nothing(comparison: Comparison, error: type[Exception], message: str, tmp_path: Path):
     recipe = replace(comparison.recipes[0], label="x")
     with pytest.raises(error, match=message):
-        carry_out_comparison(comparison, tmp_path / "new", workers=1)
+        carry_out_comparison(comparison, tmp_path / "new", engine=Processes(1))
     with pytest.raises(error, match=message):
         train_and_keep(recipe, tmp_path / "new")
     assert not (tmp_path / "new").exists()
@@ -243,7 +246,7 @@ def test_bad_input_writes_nothing(comparison: Comparison, error: type[Exception]
 
 def test_bad_numbers_and_labels_are_refused_at_once(tmp_path: Path):
     with pytest.raises(SettingError, match="workers must be at least 1; got 0"):
-        carry_out_comparison(COMPARISON, tmp_path / "new", workers=0)
+        carry_out_comparison(COMPARISON, tmp_path / "new", engine=Processes(0))
     with pytest.raises(SettingError, match="seeds must be at least 1; got 0"):
         replace(COMPARISON, seeds=0)
     with pytest.raises(SettingError, match="methods must be a dict of methods by label, at least one"):
@@ -270,7 +273,7 @@ def test_a_comparison_and_a_single_run_are_judged_alike(monkeypatch: pytest.Monk
     data, asked = NamedSet("digits", train_size=100), Robustness(ood=(OODSet("blank"),), corruptions=("jpeg",))
     settings = TrainingSettings(epochs=1)
     comparison = Comparison(data, {"mixup": calmix.mixup()}, mlp, settings, seeds=1, robustness=asked)
-    together = carry_out_comparison(comparison, tmp_path / "comparison", workers=1)
+    together = carry_out_comparison(comparison, tmp_path / "comparison", engine=Processes(1))
     recipe = Recipe(data, "mixup", calmix.mixup(), mlp, settings, robustness=asked)
     alone = train_and_keep(recipe, tmp_path / "single")
     assert measured(together) == measured(alone)
@@ -279,7 +282,7 @@ def test_a_comparison_and_a_single_run_are_judged_alike(monkeypatch: pytest.Monk
     assert arrays["ood_blank_logits"].shape == (30, 10)
     with pytest.raises(DataError, match="with other settings"):
         carry_out_comparison(
-            replace(comparison, robustness=Robustness()), tmp_path / "comparison", resume=True, workers=1
+            replace(comparison, robustness=Robustness()), tmp_path / "comparison", resume=True, engine=Processes(1)
         )
 
 
@@ -316,12 +319,12 @@ def test_a_comparison_goes_on_with_the_same_data_and_code_alone(tmp_path: Path):
     table = pd.DataFrame(rows.x.numpy(), columns=[f"x{i}" for i in range(13)]).assign(y=rows.y.numpy().astype(str))
     table.to_csv(tmp_path / "a.csv", index=False)
     comparison = replace(COMPARISON, data=TableFile(tmp_path / "a.csv", "y"), seeds=1)
-    carry_out_comparison(comparison, tmp_path / "out", workers=1)
+    carry_out_comparison(comparison, tmp_path / "out", engine=Processes(1))
     table.iloc[::-1].to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(DataError, match="holds 'erm' with other settings, data or code"):
-        carry_out_comparison(comparison, tmp_path / "out", resume=True, workers=1)
+        carry_out_comparison(comparison, tmp_path / "out", resume=True, engine=Processes(1))
     table.to_csv(tmp_path / "a.csv", index=False)
-    assert carry_out_comparison(comparison, tmp_path / "out", resume=True, workers=1).results.seeds == 1
+    assert carry_out_comparison(comparison, tmp_path / "out", resume=True, engine=Processes(1)).results.seeds == 1
 
 
 def test_a_folder_that_another_command_writes_to_is_left_alone(tmp_path: Path):
@@ -333,7 +336,7 @@ def test_a_folder_that_another_command_writes_to_is_left_alone(tmp_path: Path):
         assert other.stdout is not None
         other.stdout.readline()
         with pytest.raises(DataError, match="another command is writing to"):
-            carry_out_comparison(COMPARISON, tmp_path, resume=True, workers=1)
+            carry_out_comparison(COMPARISON, tmp_path, resume=True, engine=Processes(1))
         other.kill()
     assert not (tmp_path / "runs").exists()
 
@@ -367,7 +370,7 @@ def fails(shape: tuple[int, ...], outputs: int) -> nn.Module:
 
 def test_what_a_failed_run_leaves_out_is_told_everywhere(tmp_path: Path):
     comparison = replace(COMPARISON, model=fails, seeds=3)
-    found = carry_out_comparison(comparison, tmp_path, workers=1)
+    found = carry_out_comparison(comparison, tmp_path, engine=Processes(1))
     [failure] = found.results.failures
     assert (failure.method, failure.seed) == ("sk_mixup", 1)
     assert failure.reason.startswith("RuntimeError: as it was told")
@@ -380,14 +383,16 @@ def test_what_a_failed_run_leaves_out_is_told_everywhere(tmp_path: Path):
     assert again.results.failures == found.results.failures
     page = again.write_report(tmp_path).read_text()
     assert "Missing: sk_mixup with seed 1: RuntimeError: as it was told" in page
-    whole = carry_out_comparison(replace(comparison, model=fails), tmp_path, resume=True, workers=1)
+    whole = carry_out_comparison(replace(comparison, model=fails), tmp_path, resume=True, engine=Processes(1))
     assert len(whole.results.failures) == 1  # it is tried again
 
 
 def test_where_no_seed_is_whole_there_is_nothing_to_compare(tmp_path: Path):
     settings = TrainingSettings(epochs=9, learning_rate=1e6)
     with pytest.raises(DataError, match=r"2 of 2 runs failed, .* erm with seed 0: training diverged in epoch \d"):
-        carry_out_comparison(Comparison(NamedSet("diabetes"), METHODS, None, settings, 1), tmp_path, workers=1)
+        carry_out_comparison(
+            Comparison(NamedSet("diabetes"), METHODS, None, settings, 1), tmp_path, engine=Processes(1)
+        )
     assert list(tmp_path.rglob("*.*")) == []
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from calmix import CalmixError, TrainingSettings, erm, mixup, sk_mixup
 from calmix.data import NamedSet, Split, Splits
+from calmix.engines import Processes
 from calmix.errors import DataError, SettingError
 from calmix.methods.read import read_method
 from calmix.methods.spaces import Between
@@ -103,7 +104,7 @@ class Killed(BaseException):
 def test_a_search_that_was_killed_ends_in_the_same_trials(
     after: int, tuned: Tuned, tuned_by: Tuner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    finished, real = 0, study.carry_out
+    finished, real = 0, Processes.carry_out
 
     def dying(*given: Any) -> Any:
         nonlocal finished
@@ -113,7 +114,7 @@ def test_a_search_that_was_killed_ends_in_the_same_trials(
             finished += 1
             yield ended
 
-    monkeypatch.setattr(study, "carry_out", dying)
+    monkeypatch.setattr(Processes, "carry_out", dying)
     with pytest.raises(Killed):
         tuned_by(out=tmp_path / "out")
     with pytest.raises(DataError, match="already holds finished runs; add --resume"):
@@ -137,7 +138,7 @@ def test_what_was_learnt_is_learnt_again_after_a_stop(tuned_by: Tuner, tmp_path:
     }  # fmt: skip
     whole = tuned_by(**options)
     assert len(whole.trials) > 9  # some are proposed
-    real, left = study.carry_out, 10
+    real, left = Processes.carry_out, 10
 
     def dying(*given: Any) -> Any:
         nonlocal left
@@ -147,7 +148,7 @@ def test_what_was_learnt_is_learnt_again_after_a_stop(tuned_by: Tuner, tmp_path:
                 raise Killed
             yield ended
 
-    monkeypatch.setattr(study, "carry_out", dying)
+    monkeypatch.setattr(Processes, "carry_out", dying)
     with pytest.raises(Killed):
         tuned_by(out=tmp_path / "out", **options)
     left = 1000
@@ -230,7 +231,7 @@ def test_progress_ends_below_what_was_announced(splits: Splits):
         assert epochs >= done.get((label, seed), 0)
         done[label, seed] = epochs
 
-    found = study.carry_out_tuning(tuning, None, workers=1, tick=tick)
+    found = study.carry_out_tuning(tuning, None, engine=Processes(1), tick=tick)
     spent = sum(trial.spent for trial in found.trials)
     last = sum(found.outcome.named[name].cost for name in found.outcome.finals)
     assert sum(done.values()) == pytest.approx(4 * (spent + last), abs=len(done))
