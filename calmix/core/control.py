@@ -15,7 +15,8 @@ from calmix.core.ranks import sum_over_ranks
 from calmix.core.task import Binary, Classification, Multilabel, Task
 from calmix.errors import SettingError, ShapeError
 
-_LOG_BOUND, _HALVINGS = 5.0, 30  # log T lies in [-5, 5], and is found to 1e-8
+_LOG_BOUND, _MOST_STEPS, _EXACT = 5.0, 60, 1e-8  # log T lies in [-5, 5], and is found to 1e-8
+_TINY = 1e-300
 _RULED_OUT = -1e6  # stands for logits of minus infinity
 
 
@@ -63,8 +64,9 @@ class Control:
 def log_temperature(logits: Tensor, labels: Tensor, prior_sd: float) -> float:
     """log T in [-5, 5], of the T that minimises sum_i NLL_i(softmax(logits / T)) + (log T)^2 / (2 prior_sd^2).
 
-    As `calmix.posthoc.fit_temperature` does, but by bisection of the derivative, in float64 on the CPU; with
-    torch.distributed it is that of the rows of all ranks, the same on each, all of which must call it.
+    As `calmix.posthoc.fit_temperature` does, but in float64 on the CPU, by Newton's method on the derivative, and by
+    halving an interval round the optimum where that would lead out of it. With torch.distributed it is that of the rows
+    of all ranks, the same on each, all of which must call it.
 
     labels: class ids (n,), or target rows (n, K), which may be weighed: a row of zeros counts nothing.
 
@@ -78,14 +80,22 @@ def log_temperature(logits: Tensor, labels: Tensor, prior_sd: float) -> float:
     if z.isnan().any():
         raise ShapeError("logits must be numbers, at least one of a row finite; got NaN or infinity: did it diverge?")
     mass, observed = target.sum(1, keepdim=True), (target * z).sum()
-    low, high = -_LOG_BOUND, _LOG_BOUND
-    for _ in range(_HALVINGS):
-        log_t = (low + high) / 2
+    low, high, log_t, precision = -_LOG_BOUND, _LOG_BOUND, 0.0, 1 / prior_sd**2
+    for _ in range(_MOST_STEPS):
         inverse = math.exp(-log_t)
-        excess = (mass * (inverse * z).softmax(1) * z).sum() - observed  # of the claimed over the observed mean logit
-        slope = log_t / prior_sd**2 - inverse * float(sum_over_ranks(excess.to(logits.device)))
+        shares = mass * (inverse * z).softmax(1)
+        claimed, squares = (shares * z).sum(1), (shares * z * z).sum()
+        excess = claimed.sum() - observed  # of the claimed over the observed mean logit
+        spread = squares - (claimed**2 / mass.squeeze(1).clamp(min=_TINY)).sum()  # variance of the claimed logits
+        excess, spread = sum_over_ranks(torch.stack([excess, spread]).to(logits.device)).tolist()
+        slope = log_t * precision - inverse * excess
+        curvature = precision + inverse * excess + inverse**2 * spread
         low, high = (log_t, high) if slope < 0 else (low, log_t)
-    return (low + high) / 2
+        newton = log_t - slope / curvature if curvature > 0 else low
+        before, log_t = log_t, newton if low < newton < high else (low + high) / 2
+        if abs(log_t - before) < _EXACT:
+            break
+    return log_t
 
 
 def of_classes(task: Task, output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

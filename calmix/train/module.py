@@ -108,7 +108,14 @@ class Module(LightningModule):
             return whole
         count = min(OBSERVED, len(validation))
         self._observed = torch.arange(count) * len(validation) // count  # evenly: the rows may be sorted by class
-        return _Either(whole, Batches(validation.part(self._observed), size, **share), lambda: self._validates)
+        observed = Batches(validation.part(self._observed), size, **share)
+
+        def chosen() -> Iterable[LoadedBatch]:
+            if self._validates:
+                return whole
+            return () if self.training_loss.strength is None else observed
+
+        return _Chosen(chosen)
 
     @property
     def _validates(self) -> bool:
@@ -231,14 +238,14 @@ class Module(LightningModule):
         return {name: sum(sums.get(name, 0.0) for sums, _ in parts) for name in names}, sum(rows for _, rows in parts)
 
 
-class _Either:
-    """Of two loaders the first where `choice()`, asked at the beginning of an epoch; else the second."""
+class _Chosen:
+    """The batches that `choose()`, asked at the beginning of an epoch, gives."""
 
-    def __init__(self, first: Batches, second: Batches, choice: Callable[[], bool]) -> None:
-        self._first, self._second, self._choice = first, second, choice
+    def __init__(self, choose: Callable[[], Iterable[LoadedBatch]]) -> None:
+        self._choose = choose
 
     def __iter__(self) -> Iterator[LoadedBatch]:
-        return iter(self._first if self._choice() else self._second)
+        return iter(self._choose())
 
 
 class Keeper(Callback):
