@@ -410,10 +410,9 @@ def _train_options(parser: "OptionParser") -> None:
     method.add_argument(
         "--method",
         type=str,
-        default="sk_mixup",
         metavar="METHOD",
         known=_known_methods(),
-        help="how to mix; calmix methods lists them",
+        help="how to mix (default: auto; sk_mixup for numbers to predict, and with --all-data)",
     )
     _add_set(method)
     method.add_argument("--seed", type=int, default=0, help="draws the splits, the first weights and the mixes")
@@ -425,7 +424,8 @@ def _train_options(parser: "OptionParser") -> None:
 
 def _train(arguments: list[str]) -> None:
     options = _parser("train").parse_args(arguments)
-    asked, settings, minutes = _asked_methods([options.method], options.set), _settings(options), _minutes(options)
+    asked = _asked_methods([options.method or "auto"], options.set)
+    settings, minutes = _settings(options), _minutes(options)
     own_rank = _rank_of_torchrun(settings.devices)
     _check_output(options)
     _check_loggers(options)
@@ -435,16 +435,19 @@ def _train(arguments: list[str]) -> None:
     from calmix.data import AllData
     from calmix.methods.asked import method_name
     from calmix.studies.comparison.kept import train_along, train_and_keep
+    from calmix.studies.comparison.study import default_methods
     from calmix.train import Recipe
 
+    if options.describe:
+        return _describe(_source(options), options.seed)
+    source = AllData(_source(options)) if options.all_data else _source(options)
+    if options.method is None and "auto" not in default_methods(source, options.seed):
+        asked = _asked_methods(["sk_mixup"], options.set)
     methods = _methods(asked)
     if len(methods) > 1:
         raise SettingError(f"train trains one method; got {options.method!r}: name one, or use calmix compare.")
     [(label, method)] = methods.items()
-    if options.describe:
-        return _describe(_source(options), options.seed)
     given = options.seed, _robustness(options)
-    source = AllData(_source(options)) if options.all_data else _source(options)
     recipe = Recipe(source, label, method, _model(options), settings, *given)
     name = f"{Path(options.data).name.split('.')[0]}-{method_name(label)}-seed{recipe.seed}"
     out = options.out or _default_out(name)
@@ -918,7 +921,7 @@ COMMANDS: Mapping[str, Command] = {
         "train one network, and keep its metrics and its weights",
         _train,
         {
-            "Similarity Kernel Mixup on 1,797 handwritten digits": "calmix train digits",
+            "mixing that sets its own strength, on 1,797 handwritten digits": "calmix train digits",
             "plain Mixup on a small table, with another seed": "calmix train wine --method mixup --epochs 50 --seed 1",
             "a regression, with another optimizer": ("calmix train diabetes --method c_mixup --optimizer adamw"),
         },
@@ -1335,7 +1338,7 @@ def _check_all_data(options: Any) -> None:
     """Raise SettingError where --all-data contradicts another option."""
     from calmix.methods.asked import method_name
 
-    own_strength = method_name(options.method) == "auto"
+    own_strength = options.method is not None and method_name(options.method) == "auto"
     needs = {
         "--method auto": (own_strength, "needs validation rows, by which it sets its strength"),
         "--select best": (options.select == "best", "needs validation rows, by whose loss it chooses"),

@@ -123,7 +123,7 @@ def test_every_example_can_be_read(line: str, tmp_path: Path, monkeypatch: pytes
     if rest:
         options = cli._parser(name).parse_args(rest)
         if name in ("compare", "diagnose", "train", "tune"):
-            texts = [options.method] if name == "train" else options.methods or DEFAULT_METHODS
+            texts = [options.method or "auto"] if name == "train" else options.methods or DEFAULT_METHODS
             assert cli._methods(cli._asked_methods(texts, [] if name == "tune" else options.set))
             cli._check_data(options)
             assert cli._settings(options).epochs >= 1

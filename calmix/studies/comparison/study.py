@@ -232,12 +232,13 @@ def compare(
     )
 
 
-def default_methods(source: DataSource) -> dict[str, Method | Scheduled]:
-    """Those of DEFAULT_METHODS; of values to regress without `auto`, which follows the confidence in classes."""
+def default_methods(source: DataSource, seed: int = 0) -> dict[str, Method | Scheduled]:
+    """Those of DEFAULT_METHODS; without `auto` where there are no classes or no validation rows to be confident of."""
     from calmix.methods.table import METHODS
 
-    regression = source.splits(0).about.task == "regression"
-    return {name: METHODS[name]() for name in DEFAULT_METHODS if not (regression and name == "auto")}
+    splits = source.splits(seed)
+    fits = splits.about.task != "regression" and len(splits.validation) > 0
+    return {name: METHODS[name]() for name in DEFAULT_METHODS if fits or name != "auto"}
 
 
 def carry_out_comparison(
