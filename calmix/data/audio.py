@@ -200,7 +200,7 @@ def _features(headers: Sequence[Header], seconds: float | None) -> tuple[LogMel,
         counts = ", ".join(f"{each:,} Hz {count:,}" for each, count in rates.most_common(4))
         told.append(f"recordings have {len(rates)} sampling rates ({counts}); all are resampled to {rate:,} Hz.")
     lengths = np.array([header.seconds for header in headers])
-    longest = math.ceil(10 * np.quantile(lengths, 0.95).item() - 1e-6) / 10
+    longest = math.ceil(10 * np.quantile(lengths, 0.95).item()) / 10
     heard = min(longest, MOST_SECONDS) if seconds is None else seconds
     features = LogMel(rate, heard, bands=64 if rate >= 16_000 else 40)
     longer, shorter = (lengths > heard + 1e-3).sum(), (lengths < heard - 1e-3).sum()

@@ -248,12 +248,11 @@ def test_the_length_is_that_of_most(tmp_path: Path):
 
 
 def test_recordings_of_one_length_are_neither_cut_nor_filled(tmp_path: Path):
-    """Of 1.1 seconds, ten times which is above 11 in floating numbers."""
     for name in CLASSES:
         write(tmp_path / name, noise(1.1))
     splits = load(str(tmp_path))
     assert encoding_of(splits).features.seconds == 1.1
-    assert any("0 are cut and 0 filled with zeros" in notice for notice in splits.about.notices)
+    assert any(" seconds: 0 are cut and 0 filled with zeros" in notice for notice in splits.about.notices)
 
 
 def test_spectrograms_that_memory_may_not_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -129,6 +129,13 @@ def test_another_seed_draws_other_rows_and_decodes_nothing(cifar_folder, monkeyp
     assert torch.equal(cifar10(data_dir=cifar_folder).train.x, first.train.x)
 
 
+@pytest.mark.parametrize("name", ["train-00001-of-00002.parquet", "test-00000-of-00002.parquet"])
+def test_another_shard_is_another_digest(cifar_folder: Path, name: str):
+    before = cifar10(data_dir=cifar_folder).about.digest
+    write_shard(cifar_folder / name, pictures(7, 40), LABELS[:40])
+    assert cifar10(data_dir=cifar_folder).about.digest not in ("", before)
+
+
 def test_idx_files_plain_and_gzipped(fashion_folder):
     splits = fashion_mnist(data_dir=fashion_folder)
     assert splits.test.x.shape == (20, 1, 28, 28)
