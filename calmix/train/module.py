@@ -79,10 +79,8 @@ class Module(LightningModule):
     def training_step(self, batch: LoadedBatch, batch_idx: int) -> Tensor:
         x, y, index = batch
         if (own := rank()) > 0:  # see `seed_of_step`
-            step = self.current_epoch * self.trainer.num_training_batches + batch_idx
-            torch.random.default_generator.manual_seed(seed_of_step(self._seed_of_network, own, step))
-            if x.is_cuda:
-                torch.cuda.manual_seed(seed_of_step(self._seed_of_network, own, step))
+            step = self.current_epoch * len(self._batches) + batch_idx
+            torch.manual_seed(seed_of_step(self._seed_of_network, own, step))
             self._generator = torch.Generator(x.device).manual_seed(seed_of_step(self._seed, own, step))
         self._rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         loss = self.training_loss(self.model, self._augmented(x), y, index)
@@ -102,13 +100,14 @@ class Module(LightningModule):
 
     def validation_batches(self, validation: Split) -> Iterable[LoadedBatch]:
         """The whole split for a point of the curve, else the rows by which a method sets its strength."""
-        size, share = rows_at_a_time(validation) * ranks(), {"rank": rank(), "ranks": ranks()}
-        whole = Batches(validation, size, **share)
+        size = rows_at_a_time(validation) * ranks()
+        whole = Batches(validation, size, rank=rank(), ranks=ranks())
         if not self.training_loss.method.controlled:
             return whole
         count = min(OBSERVED, len(validation))
         self._observed = torch.arange(count) * len(validation) // count  # evenly: the rows may be sorted by class
-        return _Either(whole, Batches(validation.part(self._observed), size, **share), lambda: self._validates)
+        observed = Batches(validation.part(self._observed), size, rank=rank(), ranks=ranks())
+        return _Either(whole, observed, lambda: self._validates)
 
     @property
     def _validates(self) -> bool:
