@@ -145,7 +145,9 @@ class Module(LightningModule):
 
     def on_train_start(self) -> None:
         if ranks() > 1 and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._on_sigterm)  # Lightning's handler would exchange something in mid-step
+            signal.signal(
+                signal.SIGTERM, self._on_sigterm or signal.SIG_DFL
+            )  # Lightning's handler would exchange something in mid-step
 
     def on_train_epoch_start(self) -> None:
         self._take()
@@ -368,14 +370,14 @@ class Saver(Checkpoint):
     def _between_steps(self, trainer: Trainer, module: Any, epoch: int, batch: int) -> None:
         due = time.monotonic() >= self._last + 60 * self._checkpoints.minutes
         number, due = largest_over_ranks([self._stop.signal or 0, due], trainer.strategy.root_device)
-        self._stop.signal = number or None
         if not (number or due):
             return
         module.gather_sums()
         if rank() == 0:
             self._write(trainer, module, epoch, batch)
         self._last = time.monotonic()
-        if self._stop.signal is not None:
+        if number:
+            self._stop.signal = number  # of whichever rank
             raise Stopped
 
     def _write(self, trainer: Trainer, module: Any, epoch: int, batch: int) -> None:
