@@ -145,9 +145,8 @@ class Module(LightningModule):
 
     def on_train_start(self) -> None:
         if ranks() > 1 and threading.current_thread() is threading.main_thread():
-            signal.signal(
-                signal.SIGTERM, self._on_sigterm or signal.SIG_DFL
-            )  # Lightning's handler would exchange something in mid-step
+            # in the place of Lightning's handler, which would exchange something in mid-step
+            signal.signal(signal.SIGTERM, self._on_sigterm or signal.SIG_DFL)
 
     def on_train_epoch_start(self) -> None:
         self._take()
