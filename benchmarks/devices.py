@@ -52,6 +52,7 @@ def speed(network: str, method: Method, rows: int, steps: int, exchange: bool = 
     optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
     x, y, index = torch.randn(rows, *shape), torch.randint(CLASSES, (rows,)), torch.arange(rows)
     alone = model.no_sync() if isinstance(model, DistributedDataParallel) and not exchange else nullcontext()
+    cpu = clock = 0.0
     with alone:
         for step in range(WARM_UP + steps):
             if step == WARM_UP:
@@ -89,9 +90,7 @@ def main(steps: int) -> None:
             process.join()
         found = torch.load(folder / "found.pt", weights_only=False)
     print("steps a second of a process's CPU time (by the clock)\n")
-    print(
-        f"{'network':22} {'method':24} {'one':>15} {'two, strong':>15} {'two, weak':>15}  communication, strong and weak"
-    )
+    print(f"{'network':22} {'method':24} {'one':>15} {'two, strong':>15} {'two, weak':>15}  sending, strong and weak")
     for network, (_, _, rows) in NETWORKS.items():
         for method in METHODS:
             two = {kind: found[network, method, kind, True] for kind in ("strong", "weak")}

@@ -79,10 +79,8 @@ class Module(LightningModule):
     def training_step(self, batch: LoadedBatch, batch_idx: int) -> Tensor:
         x, y, index = batch
         if (own := rank()) > 0:  # see `seed_of_step`
-            step = self.current_epoch * self.trainer.num_training_batches + batch_idx
-            torch.random.default_generator.manual_seed(seed_of_step(self._seed_of_network, own, step))
-            if x.is_cuda:
-                torch.cuda.manual_seed(seed_of_step(self._seed_of_network, own, step))
+            step = self.current_epoch * len(self._batches) + batch_idx
+            torch.manual_seed(seed_of_step(self._seed_of_network, own, step))
             self._generator = torch.Generator(x.device).manual_seed(seed_of_step(self._seed, own, step))
         self._rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         loss = self.training_loss(self.model, self._augmented(x), y, index)
@@ -102,13 +100,13 @@ class Module(LightningModule):
 
     def validation_batches(self, validation: Split) -> Iterable[LoadedBatch]:
         """The whole split for a point of the curve, else the rows by which a method sets its strength."""
-        size, share = rows_at_a_time(validation) * ranks(), {"rank": rank(), "ranks": ranks()}
-        whole = Batches(validation, size, **share)
+        size = rows_at_a_time(validation) * ranks()
+        whole = Batches(validation, size, rank=rank(), ranks=ranks())
         if not self.training_loss.method.controlled:
             return whole
         count = min(OBSERVED, len(validation))
         self._observed = torch.arange(count) * len(validation) // count  # evenly: the rows may be sorted by class
-        observed = Batches(validation.part(self._observed), size, **share)
+        observed = Batches(validation.part(self._observed), size, rank=rank(), ranks=ranks())
 
         def chosen() -> Iterable[LoadedBatch]:
             if self._validates:
@@ -155,7 +153,8 @@ class Module(LightningModule):
 
     def on_train_start(self) -> None:
         if ranks() > 1 and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._on_sigterm)  # Lightning's handler would exchange something in mid-step
+            # in the place of Lightning's handler, which would exchange something in mid-step
+            signal.signal(signal.SIGTERM, self._on_sigterm or signal.SIG_DFL)
 
     def on_train_epoch_start(self) -> None:
         self._take()
@@ -378,14 +377,14 @@ class Saver(Checkpoint):
     def _between_steps(self, trainer: Trainer, module: Any, epoch: int, batch: int) -> None:
         due = time.monotonic() >= self._last + 60 * self._checkpoints.minutes
         number, due = largest_over_ranks([self._stop.signal or 0, due], trainer.strategy.root_device)
-        self._stop.signal = number or None
         if not (number or due):
             return
         module.gather_sums()
         if rank() == 0:
             self._write(trainer, module, epoch, batch)
         self._last = time.monotonic()
-        if self._stop.signal is not None:
+        if number:
+            self._stop.signal = number  # of whichever rank
             raise Stopped
 
     def _write(self, trainer: Trainer, module: Any, epoch: int, batch: int) -> None:

@@ -22,7 +22,6 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 
@@ -54,7 +53,8 @@ def launched() -> Place | None:
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return None
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
-    return Place(*(int(os.environ[name]) for name in names))
+    rank, ranks, local, per_machine, machine = (int(os.environ[name]) for name in names)
+    return Place(rank, ranks, local, per_machine, machine)
 
 
 def check_shares(splits: Splits, settings: TrainingSettings) -> None:
@@ -189,7 +189,7 @@ def _be_rank(place: Place, pickled: bytes) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     warnings.simplefilter("ignore")  # rank 0 says them
     try:
-        work: Any = ForkingPickler.loads(pickled)
+        work: Callable[[Place], object] = pickle.loads(pickled)
         _file(place, "ready").touch()
         work(place)
     except Exception as error:

@@ -136,10 +136,10 @@ class _Raising(nn.Linear):
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__(num_features, num_classes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         if self.training and torch.distributed.is_initialized() and torch.distributed.get_rank() == 1:
             self.fail()
-        return super().forward(x)
+        return super().forward(input)
 
     def fail(self) -> None:
         raise ValueError("these rows\nare not mine")
