@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from calmix.engines.asked import LOCAL, check_scheduler, check_workers
 from calmix.engines.elsewhere import Elsewhere
@@ -75,7 +75,7 @@ class Cluster:
 def _check_workers_of(client: "Client") -> None:
     """Raise SettingError where a worker has other versions, or no calmix."""
     try:
-        there = client.run(versions)
+        there: Any = client.run(versions)  # a mapping by address: the client is not asynchronous
     except ImportError as error:
         raise SettingError(f"a worker of the cluster cannot load calmix ({error}); install it there, too.") from None
     for address, found in there.items():
@@ -104,7 +104,7 @@ def _client_of(address: str) -> "Iterator[Client]":
 
 @contextmanager
 def _local(workers: int) -> "Iterator[Client]":
-    import dask
+    import dask.config
     from distributed import Client, LocalCluster
 
     own = {
@@ -113,9 +113,8 @@ def _local(workers: int) -> "Iterator[Client]":
         "distributed.worker.daemon": False,  # so that loaders of rows may have processes
     }
     with dask.config.set(own):
-        cluster = LocalCluster(
-            workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=logging.CRITICAL
-        )
+        listening: Any = {"host": "127.0.0.1", "dashboard_address": None}
+        cluster = LocalCluster(workers, threads_per_worker=1, silence_logs=logging.CRITICAL, **listening)
         try:
             with Client(cluster, set_as_default=False) as client:
                 yield client

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -34,8 +33,8 @@ def begun(*words: str) -> subprocess.Popen[bytes]:
     """A process of Dask's command, on loopback."""
     paths = os.pathsep.join([ROOT, os.environ.get("PYTHONPATH", "")])
     given = {**os.environ, "PYTHONPATH": paths, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "2"}
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": given}
-    return subprocess.Popen([sys.executable, "-m", "distributed.cli.dask_" + words[0], *words[1:]], **quiet)
+    command, nowhere = [sys.executable, "-m", f"distributed.cli.dask_{words[0]}", *words[1:]], subprocess.DEVNULL
+    return subprocess.Popen(command, stdout=nowhere, stderr=nowhere, env=given)
 
 
 @pytest.fixture(scope="module")
