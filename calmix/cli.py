@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from calmix.core.method import Method, Scheduled
     from calmix.data import DataSource, TableFormat
-    from calmix.engines import Tick
+    from calmix.engines import Engine, Tick
     from calmix.models import ModelFactory
     from calmix.options import OptionParser
     from calmix.results.jobs import Jobs
@@ -264,8 +264,10 @@ def _compare_options(parser: "OptionParser") -> None:
     )
     _add_training(parser)
     _add_robustness(parser)
-    _add_workers(_add_results(parser, "calmix-runs/DATA", "comparison"))
-    comparison.add_argument("--plan", action="store_true", help="list the runs for calmix work, and train nothing")
+    results = _add_results(parser, "calmix-runs/DATA", "comparison")
+    _add_workers(results)
+    _add_scheduler(results)
+    results.add_argument("--plan", action="store_true", help="list the runs for calmix work, and train nothing")
 
 
 def _compare(arguments: list[str]) -> None:
@@ -274,12 +276,11 @@ def _compare(arguments: list[str]) -> None:
     asked, settings, minutes = _refused_early(options)
 
     from calmix.data.sources import folds_of
-    from calmix.engines import Processes
     from calmix.studies.comparison.study import FEW_TEST_ROWS, carry_out_comparison
 
     if options.describe:
         return _describe(_source(options))
-    engine, comparison = Processes(options.workers), _comparison(options, asked, settings)
+    engine, comparison = _engine(options), _comparison(options, asked, settings)
     _print_notices(comparison.data, options)
     if folds_of(comparison.data) and options.folds is None:
         few = f"a test split of its own would have fewer than {FEW_TEST_ROWS} rows"
@@ -304,6 +305,7 @@ def _refused_early(options: Any) -> "tuple[dict[str, dict[str, str]], TrainingSe
 
     asked = _asked_methods(options.methods or DEFAULT_METHODS, options.set)
     settings, minutes = _settings(options), _minutes(options)
+    _check_engine(options)
     _check_output(options)
     _check_loggers(options)
     _check_data(options)
@@ -352,9 +354,7 @@ def _work_options(parser: "OptionParser") -> None:
     given.add_argument(
         "--shard", type=str, metavar="K/N", help="every Nth run, from the Kth on, such as 3/20 (default: all)"
     )
-    given.add_argument(
-        "--allow-mixed", action="store_true", help="work with other versions of calmix, PyTorch or Python, too"
-    )
+    _add_mixed(given)
     output = parser.add_argument_group("output")
     _add_workers(output)
     output.add_argument("--quiet", action="store_true", help="print warnings and where results are, and nothing else")
@@ -396,12 +396,6 @@ def _planned(jobs: "Jobs") -> "tuple[Any, Comparison, float]":
     labels = jobs.methods  # of ALL those that fit
     comparison = _comparison(options, {text: own for text, own in asked.items() if text in labels}, settings)
     return options, comparison, minutes
-
-
-def _add_workers(group: "ArgumentGroup", what: str = "runs") -> None:
-    group.add_argument(
-        "--workers", type=int, help=f"{what} at a time (default: one a CPU core, at most 8; one on a GPU)"
-    )
 
 
 def _train_options(parser: "OptionParser") -> None:
@@ -501,7 +495,9 @@ def _tune_options(parser: "OptionParser") -> None:
     )
     group.add_argument("--seed", type=int, default=0, help="draws the test rows and the settings that are tried")
     _add_training(parser)
-    _add_workers(_add_results(parser, "calmix-runs/DATA-tuned", "search"), "trainings")
+    results = _add_results(parser, "calmix-runs/DATA-tuned", "search")
+    _add_workers(results, "trainings")
+    _add_scheduler(results)
 
 
 def _tune(arguments: list[str]) -> None:
@@ -513,10 +509,10 @@ def _tune(arguments: list[str]) -> None:
     check_search(options.search, options.fresh_seeds)
     _asked_methods(options.methods, [])
     settings = _settings(options)
+    _check_engine(options)
     _check_output(options)
     _check_data(options)
 
-    from calmix.engines import Processes
     from calmix.studies.tuning.families import family_of
     from calmix.studies.tuning.rows import OneTest
     from calmix.studies.tuning.study import Tuning, carry_out_tuning, in_minutes
@@ -538,7 +534,7 @@ def _tune(arguments: list[str]) -> None:
     )
     _print_notices(data, options)
     tuning.check()
-    engine, out = Processes(options.workers), options.out or Path(f"{_default_out(options.data)}-tuned")
+    engine, out = _engine(options), options.out or Path(f"{_default_out(options.data)}-tuned")
     if of_minutes:
         tuning = in_minutes(tuning, amount, out, options.resume, options.workers)
     command, train = ["calmix", "tune", *arguments], ["calmix", "train", *_train_arguments(options)]
@@ -1267,6 +1263,29 @@ def _add_robustness(parser: "OptionParser") -> None:
     )
 
 
+def _add_workers(group: "ArgumentGroup", what: str = "runs") -> None:
+    group.add_argument(
+        "--workers", type=int, help=f"{what} at a time (default: one a CPU core, at most 8; one on a GPU)"
+    )
+
+
+def _add_scheduler(group: "ArgumentGroup") -> None:
+    group.add_argument(
+        "--scheduler",
+        type=str,
+        metavar="ADDRESS",
+        known=("local",),
+        help="of a Dask cluster, such as tcp://head:8786, or local (default: none)",
+    )
+    _add_mixed(group)
+
+
+def _add_mixed(group: "ArgumentGroup") -> None:
+    group.add_argument(
+        "--allow-mixed", action="store_true", help="take other versions of calmix, PyTorch or Python there, too"
+    )
+
+
 # ------------------------------------------------------------------------------- what is refused without PyTorch
 
 
@@ -1294,6 +1313,17 @@ def _asked_methods(texts: Sequence[str], settings: Sequence[str]) -> dict[str, d
         if texts.count(text) > 1:
             raise SettingError(f"the method {text!r} is named twice; name each once, or with different options.")
     return {text: options.get(method_name(text), {}) for text in texts}
+
+
+def _check_engine(options: Any) -> None:
+    """Raise SettingError where what is said of workers contradicts itself."""
+    from calmix.engines.asked import check_scheduler, check_workers
+
+    check_workers(options.workers)
+    if options.scheduler is not None:
+        check_scheduler(options.scheduler, options.workers)
+    elif options.allow_mixed:
+        raise SettingError("--allow-mixed is for the workers of a cluster; give --scheduler, too, or leave it out.")
 
 
 def _check_output(options: Any) -> None:
@@ -1437,6 +1467,14 @@ def _format(options: Any) -> "TableFormat":
         raise SettingError("--header and --no-header exclude each other; give one of them.")
     header = True if options.header else False if options.no_header else None
     return TableFormat(**{name: options[name] for name in _WRITTEN}, header=header)
+
+
+def _engine(options: Any) -> "Engine":
+    from calmix.engines import Cluster, Processes
+
+    if options.scheduler is None:
+        return Processes(options.workers)
+    return Cluster(options.scheduler, options.workers, options.allow_mixed)
 
 
 def _model(options: Any) -> "ModelFactory | None":

@@ -136,7 +136,9 @@ def test_the_ways_of_clusters_are_what_their_document_says(tmp_path: Path):
     text = (ROOT / "docs/clusters.md").read_text(encoding="utf-8")
     slurm = ROOT / "docs/clusters/slurm.sh"
     assert f"```sh\n{slurm.read_text()}```" in text
-    plan, work, report = re.findall(r"^calmix (.*)$", text, re.MULTILINE)[:3]
+    plan, work, report, *dask = re.findall(r"^calmix (.*)$", text, re.MULTILINE)
+    addresses = [cli._parser(line.split()[0]).parse_args(line.split()[1:]).scheduler for line in dask]
+    assert addresses == ["tcp://head:8786", "local", "tcp://head:8786"]
     assert cli._parser("compare").parse_args(shlex.split(plan)[1:]).plan
     assert [line.split() for line in (work, report)] == [["work", "grid"], ["report", "grid"]]
     for name, content in {"calmix": 'echo "$@" >> asked', "ssh": 'echo "$1" >> hosts; exec sh -c "$2"'}.items():

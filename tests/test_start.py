@@ -80,6 +80,13 @@ REFUSED = [
     (["report", "missing"], "missing holds no results.json"),
     (["export", "missing", "--onnx"], "folder not found: missing"),
     (["train", "digits", "--all-data", "--select", "best"], "--select best needs validation rows"),
+    (["compare", "digits", "--workers", "0"], "workers must be at least 1; got 0"),
+    (
+        ["compare", "digits", "--scheduler", "head:8786"],
+        "the scheduler is 'head:8786'; give its address, such as tcp://",
+    ),
+    (["tune", "digits", "--scheduler", "tcp://head:8786", "--workers", "2"], "tcp://head:8786 has its own workers"),
+    (["compare", "digits", "--allow-mixed"], "--allow-mixed is for the workers of a cluster; give --scheduler, too"),
     (["work", "missing"], "missing holds no jobs.json; make one with `calmix compare DATA --out missing --plan`"),
     (["work", "planned", "--job", "2"], "there is no job 2; the jobs are 1 to 1."),
     (["work", "planned", "--shard", "2/1"], "the shard is '2/1'"),

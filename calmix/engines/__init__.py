@@ -1,7 +1,15 @@
-"""How many runs are carried out: here one after the other, in processes of their own, or by any executor."""
+"""How many runs are carried out: here one after the other, in processes of their own, by any executor, on a cluster."""
 
-from calmix.engines.elsewhere import Elsewhere, engine_of
-from calmix.engines.engine import Engine, Tick
-from calmix.engines.processes import Processes, carry_out, default_workers
+from typing import TYPE_CHECKING
 
-__all__ = ["Elsewhere", "Engine", "Processes", "Tick", "carry_out", "default_workers", "engine_of"]
+from calmix.listing import loads_when_used
+
+if TYPE_CHECKING:
+    from calmix.engines.cluster import Cluster
+    from calmix.engines.elsewhere import Elsewhere, engine_of
+    from calmix.engines.engine import Engine, Tick
+    from calmix.engines.processes import Processes, carry_out, default_workers
+else:
+    __getattr__ = loads_when_used(__name__)
+
+__all__ = ["Cluster", "Elsewhere", "Engine", "Processes", "Tick", "carry_out", "default_workers", "engine_of"]

@@ -27,11 +27,13 @@ class Elsewhere:
     Where they see the folder of the results, too, they keep checkpoints in it. A recipe travels by the executor's own
     pickle: with data that are in memory, but of named sets and files with no more than their name.
 
-    allow_mixed: take workers with other versions of calmix, PyTorch or Python, too.
+    allow_mixed: take workers with other versions of calmix, PyTorch or Python, too. lost: by which errors the executor
+    says that a run's workers have died.
     """
 
     executor: Executor
     allow_mixed: bool = False
+    lost: tuple[type[Exception], ...] = ()
 
     def carry_out(
         self,
@@ -67,7 +69,7 @@ class Elsewhere:
                 if busy:
                     future = done.get()
                     recipe = busy.pop(future)
-                    yield _came_of(recipe, future)
+                    yield _came_of(recipe, future, self.lost)
                     tick(recipe.label, recipe.seed, recipe.settings.epochs, None)
         finally:
             for future in busy:
@@ -83,13 +85,18 @@ def engine_of(workers: int, executor: Executor | Engine | None) -> Engine:
     return Elsewhere(executor) if isinstance(executor, Executor) else executor
 
 
-def _came_of(recipe: Recipe, future: "Future[Finished | Failure]") -> Finished | Failure:
+def _came_of(
+    recipe: Recipe, future: "Future[Finished | Failure]", lost: tuple[type[Exception], ...]
+) -> Finished | Failure:
     try:
         ended = future.result()
     except CalmixError:
         raise
     except (BrokenExecutor, CancelledError) as error:
         reason = f"its worker died, or the executor gave up ({' '.join(str(error).split()) or type(error).__name__})."
+        return Failure(recipe.label, recipe.seed, reason)
+    except lost:
+        reason = "each worker that carried it out died: it kills them, or they have too little memory."
         return Failure(recipe.label, recipe.seed, reason)
     except (Exception, SystemExit) as error:  # whatever an executor may raise
         return Failure(recipe.label, recipe.seed, reason_of(error))

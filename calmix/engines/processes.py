@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 
 from calmix.data import Fixed, Split, Splits
+from calmix.engines.asked import check_workers
 from calmix.engines.attempt import attempt, reason_of
 from calmix.engines.engine import Finished, Tick, Wanted, always
 from calmix.errors import CalmixError, SettingError
@@ -55,8 +56,7 @@ class Processes:
     workers: int | None = None
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise SettingError(f"workers must be at least 1; got {self.workers}.")
+        check_workers(self.workers)
 
     def carry_out(
         self,

@@ -1,9 +1,8 @@
 """The runs of a comparison as a list, for machines that carry out a part of it each.
 
-OUT/jobs.json                   the command, versions, and one line a run
-OUT/failures/SLUG-seed0.json    why a job failed, until it succeeds
+OUT/jobs.json    the command, versions, and one line a run
 
-Nothing here loads PyTorch: a job that is not on the list is refused at once.
+Little is loaded for it: a job that is not on the list is refused at once.
 """
 
 import hashlib
@@ -17,8 +16,7 @@ from pathlib import Path
 
 from calmix.errors import DataError, SettingError
 from calmix.reading import read_json, typed
-from calmix.results.files import FAILURES, write_json, write_whole
-from calmix.results.records import Failure, run_name
+from calmix.results.files import write_whole
 
 _JOBS = "jobs.json"
 
@@ -127,25 +125,3 @@ def read_jobs(folder: Path) -> Jobs | None:
     ]:
         raise DataError(f"{path} is damaged (it holds no comparison, or jobs are missing); plan it again.")
     return jobs
-
-
-def write_failure(folder: Path, failure: Failure) -> None:
-    """Keep why a job failed."""
-    write_json(_failure(folder, failure.method, failure.seed), asdict(failure))
-
-
-def read_failure(folder: Path, job: Job) -> Failure | None:
-    """Why a job failed; None where it did not, as far as is known."""
-    try:
-        return typed(Failure, read_json(_failure(folder, job.method, job.seed)))
-    except DataError:
-        return None
-
-
-def remove_failure(folder: Path, label: str, seed: int) -> None:
-    """The job has succeeded, or is begun again."""
-    _failure(folder, label, seed).unlink(missing_ok=True)
-
-
-def _failure(folder: Path, label: str, seed: int) -> Path:
-    return folder / FAILURES / f"{run_name(label, seed)}.json"

@@ -2,16 +2,17 @@
 
 OUT/runs/SLUG-seed0.json        what was measured: metrics, temperature, cost, learning curve, its recipe
 OUT/predictions/SLUG-seed0.npz  its test predictions, and those of the calibration split and of sets of no class
+OUT/failures/SLUG-seed0.json    why `calmix work` could not finish it, until it does
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from calmix.errors import DataError
 from calmix.reading import AGAIN, check_arrays, read_arrays, read_json, typed, visible
-from calmix.results.files import NamedArrays, slug, write_arrays, write_json
+from calmix.results.files import FAILURES, NamedArrays, slug, write_arrays, write_json
 from calmix.results.scores import PLAIN, Measured, Scores, flat, nested
 
 OLD_NAMES = {"votes": "human_labels", "outside": "ood"}  # conditions and arrays as calmix 0.1.0 called them
@@ -179,3 +180,25 @@ def read_predictions(folder: Path, record: Record) -> NamedArrays:
 
 def _predictions(folder: Path, record: Record) -> Path:
     return folder / "predictions" / f"{record.run}.npz"
+
+
+def write_failure(folder: Path, failure: Failure) -> None:
+    """Keep why a run failed."""
+    write_json(_failure(folder, failure.method, failure.seed), asdict(failure))
+
+
+def read_failure(folder: Path, label: str, seed: int) -> Failure | None:
+    """Why a run failed; None where it did not, as far as is known."""
+    try:
+        return typed(Failure, read_json(_failure(folder, label, seed)))
+    except DataError:
+        return None
+
+
+def remove_failure(folder: Path, label: str, seed: int) -> None:
+    """The run has succeeded."""
+    _failure(folder, label, seed).unlink(missing_ok=True)
+
+
+def _failure(folder: Path, label: str, seed: int) -> Path:
+    return folder / FAILURES / f"{run_name(label, seed)}.json"

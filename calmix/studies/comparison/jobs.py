@@ -13,8 +13,8 @@ from calmix.engines import Engine, Tick
 from calmix.engines.engine import Finished, Wanted, always
 from calmix.errors import DataError
 from calmix.results.files import Claims, hold_folder
-from calmix.results.jobs import Job, Jobs, hash_of, read_failure, versions, write_jobs
-from calmix.results.records import Failure, run_name
+from calmix.results.jobs import Job, Jobs, hash_of, versions, write_jobs
+from calmix.results.records import Failure, read_failure, run_name
 from calmix.studies.comparison.compared import Compared
 from calmix.studies.comparison.runs import ELSEWHERE, Ended, InFolder, carry_out_runs, key_of
 from calmix.studies.comparison.study import Comparison, carry_out_comparison
@@ -95,11 +95,11 @@ class _Missing:
         """See `Engine`."""
         claims = Claims(self.folder)
         for recipe in recipes:
-            job = self.jobs.by_run[key_of(recipe)]
-            failure = read_failure(self.folder, job)
+            failure = read_failure(self.folder, recipe.label, recipe.seed)
             if claims.elsewhere(run_name(recipe.label, recipe.seed)):
                 failure = Failure(recipe.label, recipe.seed, ELSEWHERE)
-            waits = f"it has not been carried out; calmix work {self.folder} --job {job.job} does so."
+            job = self.jobs.by_run[key_of(recipe)].job
+            waits = f"it has not been carried out; calmix work {self.folder} --job {job} does so."
             yield failure or Failure(recipe.label, recipe.seed, waits)
             tick(recipe.label, recipe.seed, recipe.settings.epochs, None)
 

@@ -8,14 +8,16 @@ from typing import Protocol
 from calmix.engines import Engine, Tick
 from calmix.errors import DataError
 from calmix.results.files import Claims, NamedArrays, refuse_finished, refuse_other_run, refuse_others
-from calmix.results.jobs import Jobs, hash_of, remove_failure, write_failure
+from calmix.results.jobs import Jobs, hash_of
 from calmix.results.records import (
     Failure,
     Record,
     read_predictions,
     read_record,
+    remove_failure,
     run_name,
     save_record,
+    write_failure,
     write_record,
 )
 from calmix.train import Checkpoints, Loggers, Recipe

@@ -23,6 +23,7 @@ from calmix.report import page as pages
 from calmix.results import jobs as listed
 from calmix.results.files import Claims, hold_folder
 from calmix.results.jobs import Job, Jobs, read_jobs
+from calmix.results.records import read_failure, write_failure
 from calmix.studies.comparison.jobs import gather, plan_jobs, work
 from calmix.studies.comparison.runs import Ended
 from calmix.studies.comparison.study import Comparison, carry_out_comparison
@@ -145,15 +146,15 @@ def test_the_reason_of_a_job_that_failed_is_kept_until_it_succeeds(tmp_path: Pat
     jobs = planned(tmp_path, wild)
     [failure] = work(wild, jobs, jobs.jobs[:1], tmp_path, Processes(1)).failures
     assert "training diverged" in failure.reason
-    assert listed.read_failure(tmp_path, jobs.jobs[0]) == failure
-    assert listed.read_failure(tmp_path, jobs.jobs[1]) is None
+    assert read_failure(tmp_path, "erm", 0) == failure
+    assert read_failure(tmp_path, "sk_mixup", 0) is None
     with pytest.raises(DataError, match="erm with seed 0: training diverged"):
         gather(wild, jobs, tmp_path)
     shutil.rmtree(tmp_path)
     jobs = planned(tmp_path)
-    listed.write_failure(tmp_path, failure)
+    write_failure(tmp_path, failure)
     worked(tmp_path, jobs, 1)
-    assert listed.read_failure(tmp_path, jobs.jobs[0]) is None
+    assert read_failure(tmp_path, "erm", 0) is None
 
 
 def test_another_run_than_the_one_planned_is_refused(tmp_path: Path):
