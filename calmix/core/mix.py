@@ -66,7 +66,8 @@ def blend(rows: Any, mix: Mix, lam: Tensor, out: Tensor | None = None) -> Any:
         gives exactly rows[anchor], and lam = 0 exactly rows[partner]. Half-precision leaves are blended in float32.
         Boolean leaves (masks) are or-ed over those of the two rows whose share is not 0.
 
-    Unless a gradient flows through the rows, they are gathered and interpolated in one pass over memory.
+    Up to half a million numbers, both rows of each pair are copied and interpolated, by few calls. More are gathered
+    and interpolated in one pass over memory, unless a gradient flows through them.
 
     Raises:
         ShapeError: an integer leaf; it cannot be blended.
