@@ -16,7 +16,7 @@ from calmix.errors import ShapeError, SiteError
 
 _SUM = 0  # torch.embedding_bag's number for it
 _LONG_ROW = 2**17  # bytes above which blending row by row costs less than one call for all rows
-_FEW = 2**19  # entries up to which copies of both rows of each pair cost less than what spares them
+_FEW = 2**15  # entries up to which copies of both rows of each pair cost less than what spares them
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ def blend(rows: Any, mix: Mix, lam: Tensor, out: Tensor | None = None) -> Any:
         gives exactly rows[anchor], and lam = 0 exactly rows[partner]. Half-precision leaves are blended in float32.
         Boolean leaves (masks) are or-ed over those of the two rows whose share is not 0.
 
-    Up to half a million numbers, both rows of each pair are copied and interpolated, by few calls. More are gathered
-    and interpolated in one pass over memory, unless a gradient flows through them.
+    Up to 32,768 numbers, both rows of each pair are copied and interpolated, by few calls. More are gathered and
+    interpolated in one pass over memory, unless a gradient flows through them.
 
     Raises:
         ShapeError: an integer leaf; it cannot be blended.
