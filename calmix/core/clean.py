@@ -72,7 +72,11 @@ class CleanPass:
             output = None
             only_this = self._grad is CleanGrad.NOTHING and not self._moves_statistics
             model = uncompiled(self._model)
-            with capture_embeddings(model, site, stop=only_this) as capture, suppress(ForwardStopped):
+            with (
+                torch.set_grad_enabled(self._grad is not CleanGrad.NOTHING),
+                capture_embeddings(model, site, stop=only_this) as capture,
+                suppress(ForwardStopped),
+            ):
                 output = self._run(capture.model, capture.search)
             self._embeddings[site] = capture.embedding(output)
             if capture.search and self._grad is CleanGrad.NOTHING:
@@ -83,9 +87,13 @@ class CleanPass:
     def _run(self, model: Callable[[Any], Any], graph: bool = False) -> Any:
         """The model's output; with a graph if the objective or the caller needs one."""
         graph = graph or self._grad is not CleanGrad.NOTHING
-        norms = nullcontext() if self._moves_statistics and self._output is None else frozen_statistics(model)
+        moved = self._moves_statistics and self._output is None
         twice = self._grad is CleanGrad.INPUTS  # differentiated twice, which a compiled graph cannot be
-        with norms, run_eagerly() if twice else nullcontext(), torch.set_grad_enabled(graph):
+        with (
+            torch.set_grad_enabled(graph),
+            nullcontext() if moved else frozen_statistics(model),
+            run_eagerly() if twice else nullcontext(),
+        ):
             output = model(self.x)
         if not graph:
             torch.clear_autocast_cache()  # older releases would use its weights without graph in the pass that trains

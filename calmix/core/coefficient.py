@@ -45,7 +45,7 @@ class Beta:
             lam = torch.rand(drawn, generator=generator, device=anchor.device)  # Beta(1, 1), in one call
         else:
             lam = beta(torch.full((drawn,), float(self.alpha), device=anchor.device), generator)
-        lam = lam.expand(len(anchor))
+        lam = lam if self.per_row else lam.expand(len(anchor))
         return lam, lam
 
 

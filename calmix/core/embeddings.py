@@ -128,15 +128,12 @@ def capture_embeddings(model: Any, site: str | None, stop: bool = False) -> Iter
     stop: end the forward with `ForwardStopped` as soon as the embedding is there, if it is known where that is.
     """
     compiled, model = model, uncompiled(model)
-    modules, last_layer, search = modules_of(model), str(_LAST_LAYERS.get(model)), False
-    if site is not None:
-        find_site(model, site)
-        names = [site]
-    elif isinstance(modules.get(last_layer), nn.Linear):
-        names = [last_layer]
-    else:  # every nn.Linear could be the last one; a whole forward, uncompiled and with its graph, shows which
-        names = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
-        stop, compiled, search = False, model, True
+    modules = _known_last_layer(model) if site is None else {site: find_site(model, site)}
+    search = not modules
+    if search:  # every nn.Linear could be the last one; a whole forward, uncompiled and with its graph, shows which
+        modules = {name: module for name, module in modules_of(model).items() if isinstance(module, nn.Linear)}
+        stop, compiled = False, model
+    names = list(modules)
     if compiled is not model and model not in _COMPILED_WITHOUT_HOOK:
         hooks_of_model = _COMPILED_HOOKS.setdefault(model, {})
         captured, hook = hooks_of_model.setdefault((names[0], site), _compiled_hook(names[0], site is None))
@@ -167,6 +164,16 @@ def capture_embeddings(model: Any, site: str | None, stop: bool = False) -> Iter
             else:
                 hooks.enter_context(hooked(modules[name], capturing(name)))
         yield capture
+
+
+def _known_last_layer(model: Any) -> dict[str, nn.Module]:
+    """The last nn.Linear by its name, where an earlier forward has found it."""
+    name = _LAST_LAYERS.get(model) if isinstance(model, nn.Module) else None
+    try:
+        layer = None if name is None else model.get_submodule(name)
+    except AttributeError:  # it was taken out since
+        layer = None
+    return {name: layer} if name is not None and isinstance(layer, nn.Linear) else {}
 
 
 def _compiled_hook(name: str, of_inputs: bool) -> CompiledHook:

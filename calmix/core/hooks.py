@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial, wraps
 from threading import Lock, get_ident
 from typing import Any
@@ -34,11 +34,11 @@ def modules_of(model: Any) -> dict[str, nn.Module]:
 
 def find_site(model: Any, site: str) -> nn.Module:
     """The module of `model` named `site`. Raises SiteError, with the names that there are, if there is none."""
-    modules = modules_of(model)
-    if site not in modules or site == "":
-        names = ", ".join(name for name in modules if name) or "none"
-        raise SiteError(f"the model has no module {site!r}; its modules are: {names}.")
-    return modules[site]
+    if isinstance(model, nn.Module) and site:
+        with suppress(AttributeError):
+            return model.get_submodule(site)
+    names = ", ".join(name for name in modules_of(model) if name) or "none"
+    raise SiteError(f"the model has no module {site!r}; its modules are: {names}.")
 
 
 def uncompiled(model: Any) -> Any:
@@ -58,13 +58,8 @@ def again_when_recomputed(manager: Callable[..., AbstractContextManager[None]]) 
     the block's hooks that would be another computation: a CheckpointError or, with use_reentrant=True, wrong gradients.
     """
 
-    @wraps(manager)
     @contextmanager
-    def entered(*args: Any) -> Iterator[None]:
-        if torch.compiler.is_compiling():  # a graph recomputes by itself what it ran
-            with manager(*args):
-                yield
-            return
+    def listed(*args: Any) -> Iterator[None]:
         again = get_ident(), partial(entered, *args)
         _open(again)
         try:
@@ -72,6 +67,12 @@ def again_when_recomputed(manager: Callable[..., AbstractContextManager[None]]) 
                 yield
         finally:
             _close(again)
+
+    @wraps(manager)
+    def entered(*args: Any) -> AbstractContextManager[None]:
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return manager(*args)  # a graph recomputes by itself what it ran; without gradients nothing is recomputed
+        return listed(*args)
 
     return entered
 

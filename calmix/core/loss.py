@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import reduce
+from operator import add
 from typing import Any
 
 import torch
@@ -128,14 +130,15 @@ class TrainingLoss(nn.Module):
             outcome = self._train(model, Batch(x, y, index))
         self.terms = {name: term.detach() for name, term in outcome.terms.items()}
         self._last = Outcome(self.terms, map_leaves(torch.detach, outcome.output), outcome.target)
-        return torch.stack(list(outcome.terms.values())).sum()
+        return reduce(add, outcome.terms.values())
 
     def _train(self, model: Callable[[Any], Any], batch: Batch) -> Outcome:
         method = self._method
         if method.controlled and self._strength is not None:
             method = replace(method, coefficient=with_strength(method.coefficient, self._strength))
-        one_pass = method.pairing == SelfPairs()  # plain training, whose one pass moves the statistics
-        batch_norm = "mixed" if one_pass or not has_batch_norm(model) else self.batch_norm
+        batch_norm = self.batch_norm
+        if batch_norm != "mixed" and (method.pairing == SelfPairs() or not has_batch_norm(model)):
+            batch_norm = "mixed"  # plain training has one pass, which moves the statistics
         step = method.step(model, self.task, batch, batch_norm, self._training_set, self._memory)
         _check_rows((batch.x, step.target), step.size, batch.index)
         if batch.index is not None:  # uint8 would select as a mask

@@ -80,28 +80,29 @@ class Memory:
                 f"embeddings of {embeddings.shape[1]} entries, but {kept.shape[1]} were remembered; take a new "
                 "TrainingLoss for another network."
             )
-        kept = self._with_room(kept, index)
+        kept = self._kept[site] = self._with_room(kept, index)
         lam = mix.lam_x if mix.lam_x.ndim == 1 else mix.lam_y
         first = (index[:, None] == index).int().argmax(1)  # (n,): a training row that is there twice is one row
         mixed, index = embeddings.float(), index.to(device)
-        old = kept[index].to(mixed.device, torch.float32)  # (n, d)
-        unseen = old.isnan().any(1, keepdim=True)
+        old = kept.index_select(0, index).to(mixed.device, torch.float32)  # (n, d)
+        unseen = old.sum(1, keepdim=True).isnan()  # (n, 1)
         mean, variance = torch.where(unseen, mean_over_ranks(mixed.mean(0)), old), torch.where(unseen, 1.0, _REMEMBERED)
         surprise = mixed - blend(mean, mix, lam)  # (m, d)
+        pairs = torch.stack((mix.anchor, mix.partner))  # (2, m)
+        share = torch.stack((lam, 1 - lam)).float()
+        gain = share / ((1 - share).square() * variance[pairs.flip(0), 0] + _MIXED)
         step, told = torch.zeros_like(mean), torch.zeros_like(variance)
-        for row, other, s in ((mix.anchor, mix.partner, lam), (mix.partner, mix.anchor, 1 - lam)):
-            share = s.float()[:, None]
-            gain = share / ((1 - share).square() * variance[other] + _MIXED)
-            told.index_add_(0, first[row], gain * share)
-            step.index_add_(0, first[row], gain * surprise)
+        for row, weight, s in zip(first[pairs], gain[..., None], share[..., None], strict=True):
+            told.index_add_(0, row, weight * s)
+            step.index_add_(0, row, weight * surprise)
         new = mean + step / (1 / variance + told)
-        new = torch.where((unseen & (told < 0.5)) | ~new.isfinite(), torch.nan, new)[first].to(kept.dtype)
+        too_little = torch.where(unseen & (told < 0.5), torch.nan, 0 * new.sum(1, keepdim=True))
+        new = (new + too_little).index_select(0, first).to(kept.dtype)
         if ranks() > 1:
             index = rows_of_all_ranks(index.to(new.device)).to(device)
             new = rows_of_all_ranks(new.view(torch.uint8)).view(kept.dtype)  # bytes, which every backend sends
-            kept = self._with_room(kept, index)
-        kept[index] = new.to(device)
-        self._kept[site] = kept
+            kept = self._kept[site] = self._with_room(kept, index)
+        kept.index_copy_(0, index, new.to(device))
 
     def _with_room(self, kept: Tensor, index: Tensor) -> Tensor:
         """The table with a row for every position of the index."""

@@ -16,6 +16,7 @@ from calmix.errors import ShapeError, SiteError
 
 _SUM = 0  # torch.embedding_bag's number for it
 _LONG_ROW = 2**17  # bytes above which blending row by row costs less than one call for all rows
+_FEW = 2**15  # entries up to which copies of both rows of each pair cost less than what spares them
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def blend(rows: Any, mix: Mix, lam: Tensor, out: Tensor | None = None) -> Any:
         gives exactly rows[anchor], and lam = 0 exactly rows[partner]. Half-precision leaves are blended in float32.
         Boolean leaves (masks) are or-ed over those of the two rows whose share is not 0.
 
-    Unless a gradient flows through the rows, they are gathered and interpolated in one pass over memory.
+    Up to 32,768 numbers, both rows of each pair are copied and interpolated, by few calls. More are gathered and
+    interpolated in one pass over memory, unless a gradient flows through them.
 
     Raises:
         ShapeError: an integer leaf; it cannot be blended.
@@ -180,7 +182,8 @@ def require_rows(output: Any, size: int, module: nn.Module, site: str | None) ->
 
 def _blend_leaf(rows: Tensor, mix: Mix, lam: Tensor, out: Tensor | None = None) -> Tensor:
     """The blended rows of one tensor; written to `out` if that takes one pass, else returned as a new tensor."""
-    if rows.is_floating_point() and _one_pass(rows, lam):
+    few = rows.numel() <= _FEW and rows.is_contiguous()
+    if not few and rows.is_floating_point() and _one_pass(rows, lam):
         if rows.is_cpu and rows.element_size() * rows.stride(0) >= _LONG_ROW:
             return _row_by_row(rows, mix, lam, out)
         if lam.ndim == 1:
@@ -194,10 +197,14 @@ def _blend_leaf(rows: Tensor, mix: Mix, lam: Tensor, out: Tensor | None = None) 
             f"a share for every entry of {tuple(lam.shape[1:])} does not fit rows of {tuple(rows.shape[1:])}; mix the "
             "inputs: site=None."
         )
-    anchor, partner = rows[mix.anchor], rows[mix.partner]
-    if rows.dtype in (torch.float16, torch.bfloat16):
-        return torch.lerp(partner.float(), anchor.float(), share.float()).to(rows.dtype)
-    return torch.lerp(partner, anchor, share.to(rows.dtype))
+    wide = torch.float32 if rows.dtype in (torch.float16, torch.bfloat16) else rows.dtype
+    lerp = torch.lerp if lam.ndim > 1 or lam.requires_grad else Tensor.lerp_  # the rows taken are copies
+    return lerp(_taken(rows, mix.partner, wide), _taken(rows, mix.anchor, wide), share.to(wide)).to(rows.dtype)
+
+
+def _taken(rows: Tensor, index: Tensor, dtype: torch.dtype) -> Tensor:
+    """rows[index]; of contiguous rows by a call that is quicker, of others by one that may keep their order."""
+    return (rows.index_select(0, index) if rows.is_contiguous() else rows[index]).to(dtype)
 
 
 def require_blendable(rows: Tensor) -> None:
@@ -242,11 +249,11 @@ def _row_by_row(rows: Tensor, mix: Mix, lam: Tensor, out: Tensor | None) -> Tens
     """One call for each mixed row, for long rows on the CPU."""
     if out is None or out.stride() != rows.stride() or _share_memory(rows, out):
         out = torch.empty_strided((len(lam), *rows.shape[1:]), rows.stride(), dtype=rows.dtype)
-    shares = lam.tolist() if lam.ndim == 1 else lam.unbind()
-    for row, anchor, partner, share in zip(
+    shares, row = lam.tolist() if lam.ndim == 1 else lam.unbind(), rows.unbind()
+    for mixed, anchor, partner, share in zip(
         out.unbind(), mix.anchor.tolist(), mix.partner.tolist(), shares, strict=True
     ):
-        torch.lerp(rows[partner], rows[anchor], share, out=row)
+        torch.lerp(row[partner], row[anchor], share, out=mixed)
     return out
 
 

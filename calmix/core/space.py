@@ -137,6 +137,5 @@ def pair_distance(rows: Tensor, anchor: Tensor, partner: Tensor) -> Tensor:
     tensor([0.2000, 1.8000])
     """
     rows = rows.float()
-    squared = (rows[anchor] - rows[partner]).square().sum(1)
-    mean = nanmean_over_ranks(squared)
-    return torch.where(mean > 0, squared / mean, 1.0).nan_to_num(nan=1.0)
+    squared = (rows.index_select(0, anchor) - rows.index_select(0, partner)).square().sum(1)
+    return (squared / nanmean_over_ranks(squared)).nan_to_num(nan=1.0)  # 0 / 0 where no pair differs

@@ -108,11 +108,12 @@ class Classification:
                 f"class ids must have the shape (n,); got {tuple(y.shape)}. One-hot rows must be floating."
             )
         ids = y.long()  # in a small dtype a negative ignore_index would overflow
-        labelled = torch.ones_like(ids, dtype=torch.bool) if self.ignore_index is None else ids != self.ignore_index
-        ids = torch.where(labelled, ids, 0)
+        share: Any = 1.0
+        if self.ignore_index is not None:
+            labelled = ids != self.ignore_index
+            ids, share = torch.where(labelled, ids, 0), labelled.float()[:, None]
         _check_range(ids, self.num_classes)
-        rows = torch.zeros(len(y), self.num_classes, device=y.device)
-        return rows.scatter_(1, ids[:, None], labelled.float()[:, None])
+        return torch.zeros(len(y), self.num_classes, device=y.device).scatter_(1, ids[:, None], share)
 
     def output(self, raw: Tensor) -> Tensor:
         return _rows("model output", raw, self.num_classes)

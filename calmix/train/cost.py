@@ -19,7 +19,7 @@ from calmix.threads import using_threads
 from calmix.train.recipe import Recipe, weighted_task
 from calmix.train.settings import TrainingSettings
 
-_WARM_UP, _LEAST, _MOST, _SECONDS = 3, 15, 200, 1.0  # rounds, and for how long they may go on
+_WARM_UP, _LEAST, _MOST, _SECONDS = 3, 15, 100, 1.0  # rounds, and for how long they may go on
 
 
 def cost_of(recipe: Recipe) -> float:

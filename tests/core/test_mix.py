@@ -99,8 +99,11 @@ def is_by_hand(mixed: Tensor, rows: Tensor, mix: Mix) -> bool:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("m", [4, N, 11])
-def test_every_path_gives_the_convex_combination(layout: str, dtype: torch.dtype, m: int):
+@pytest.mark.parametrize(("m", "few"), [(4, 2**15), (N, 2**15), (11, 2**15), (11, 0)])
+def test_every_path_gives_the_convex_combination(
+    layout: str, dtype: torch.dtype, m: int, few: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("calmix.core.mix._FEW", few)
     rows, mix = LAYOUTS[layout](dtype), some_mix(m)
     kept = rows.clone()
     direct = blend(rows, mix, mix.lam_x)

@@ -134,9 +134,38 @@ def test_beta_limits():
     assert set(beta(torch.full((1000,), math.inf), generator()).tolist()) == {0.5}
 
 
-def test_beta_has_its_limits_where_two_uniform_numbers_agree(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, 0.25))
-    assert set(beta(torch.zeros(50)).tolist()) <= {0.0, 1.0}  # not NaN
+@pytest.mark.parametrize("tau", [0.05, 0.5, 1.0, 2.5, 20.0])
+def test_beta_has_the_right_distribution_in_float32_too(tau: float):
+    lam = beta(torch.full((20_000,), tau), generator(2))
+    inside = lam[(lam > 1e-3) & (lam < 0.999)].double().numpy()  # near 1, float32 numbers are too few for a test
+    low, high = stats.beta.cdf([1e-3, 0.999], tau, tau)
+    assert len(inside) / 20_000 == pytest.approx(high - low, abs=0.015)
+    assert stats.kstest(inside, lambda x: (stats.beta.cdf(x, tau, tau) - low) / (high - low)).pvalue > 1e-3
+
+
+def test_beta_draws_the_rows_apart():
+    lam = beta(torch.tensor([[0.5], [4.0]]).expand(2, 20_000), generator(5))
+    assert abs(float(torch.corrcoef(lam)[0, 1])) < 0.03
+    assert abs(float(torch.corrcoef(torch.stack((lam[0, 1:], lam[0, :-1])))[0, 1])) < 0.03
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_beta_has_its_limits_whatever_is_drawn(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch):
+    ends = torch.tensor([0.0, 0.25, 0.5, 0.75, 1 - torch.finfo(dtype).eps / 2], dtype=dtype)
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.stack(torch.meshgrid(ends, ends, indexing="ij")))
+    for tau in (0.0, 1e-45, 1e-6, 1.0, 1e38, math.inf):
+        lam = beta(torch.full((5, 5), tau, dtype=dtype))
+        assert ((lam >= 0) & (lam <= 1)).all()  # not NaN
+        assert tau > 1e-45 or set(lam.flatten().tolist()) == {0.0, 1.0}
+        assert tau < 1e38 or set(lam.flatten().tolist()) == {0.5}
+
+
+def test_beta_draws_the_same_numbers_whatever_tau():
+    """So that a strength that moves, or a distance, changes no later draw."""
+    one, other = generator(6), generator(6)
+    beta(torch.full((10,), 0.01), one)
+    beta(torch.full((10,), 50.0), other)
+    assert torch.equal(one.get_state(), other.get_state())
 
 
 def test_beta_follows_its_generator_and_leaves_the_global_one_alone():
