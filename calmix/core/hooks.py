@@ -36,7 +36,7 @@ def find_site(model: Any, site: str) -> nn.Module:
     """The module of `model` named `site`. Raises SiteError, with the names that there are, if there is none."""
     if isinstance(model, nn.Module) and site:
         with suppress(AttributeError):
-            return model.get_submodule(site)
+            return within_ddp(model).get_submodule(site)
     names = ", ".join(name for name in modules_of(model) if name) or "none"
     raise SiteError(f"the model has no module {site!r}; its modules are: {names}.")
 
