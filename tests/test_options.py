@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from calmix import cli
 from calmix.cli import COMMANDS, main
@@ -105,18 +106,23 @@ def test_every_page_ends_in_three_examples_or_more(monkeypatch: pytest.MonkeyPat
         assert any(shlex.split(line)[1] == name for line in command.examples.values())
 
 
-def tables(folder: Path) -> None:
+def files(folder: Path) -> None:
     """The user's files in the examples."""
-    hours = np.random.default_rng(0).uniform(0, 24, 300).round(2)
+    rng = np.random.default_rng(0)
+    hours = rng.uniform(0, 24, 300).round(2)
     frame = pd.DataFrame({"hour": hours, "late": np.where(hours > 17, "yes", "no")})
     frame[:200].to_csv(folder / "flights.csv", index=False)
     frame[200:].to_csv(folder / "tomorrow.csv", index=False)
+    for place in ("photos/cat", "photos/dog", "new_images"):
+        (folder / place).mkdir(parents=True)
+        for number in range(12):
+            Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(folder / place / f"{number}.png")
 
 
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_every_example_can_be_read(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Everything but the runs, of which `test_every_example_runs` is the slow test."""
-    tables(tmp_path)
+    files(tmp_path)
     monkeypatch.chdir(tmp_path)
     program, name, *rest = shlex.split(line)
     assert program == "calmix"
@@ -133,7 +139,7 @@ def test_every_example_can_be_read(line: str, tmp_path: Path, monkeypatch: pytes
 @pytest.mark.timeout(3600)
 def test_every_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """In the order in which they stand, in one folder."""
-    tables(tmp_path)
+    files(tmp_path)
     monkeypatch.chdir(tmp_path)
     for line in EXAMPLES:
         main(shlex.split(line)[1:])

@@ -129,6 +129,13 @@ def test_another_seed_draws_other_rows_and_decodes_nothing(cifar_folder, monkeyp
     assert torch.equal(cifar10(data_dir=cifar_folder).train.x, first.train.x)
 
 
+def test_a_shard_of_large_images_is_refused_before_they_are_unpacked(cifar_folder: Path):
+    side = images._LARGEST + 1
+    write_shard(cifar_folder / "train-00001-of-00002.parquet", np.zeros((2, 1, side, 3), np.uint8), LABELS[:2])
+    with pytest.raises(DataError, match=rf"an image of \({side}, 1\) pixels"):
+        cifar10(data_dir=cifar_folder)
+
+
 @pytest.mark.parametrize("name", ["train-00001-of-00002.parquet", "test-00000-of-00002.parquet"])
 def test_another_shard_is_another_digest(cifar_folder: Path, name: str):
     before = cifar10(data_dir=cifar_folder).about.digest
