@@ -1,22 +1,22 @@
 """The command on two devices, started by itself and by torchrun."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from calmix.cli import main
+from calmix.results.records import Record, read_record
 from tests.processes import needs_ranks
 
 TRAIN = ["train", "wine", "--method", "sk_mixup", "--epochs", "3", "--batch-size", "32", "--device", "cpu"]
 
 
-def record_of(out: Path) -> dict[str, Any]:
-    (path,) = out.glob("runs/*.json")
-    return json.loads(path.read_text(encoding="utf-8"))
+def record_of(out: Path) -> Record:
+    record = read_record(out, "sk_mixup", 0)
+    assert record is not None
+    return record
 
 
 @needs_ranks
@@ -27,9 +27,9 @@ def test_two_devices_leave_what_one_leaves(tmp_path: Path, capsys: pytest.Captur
     assert captured.out.splitlines() == [f"report: {out / 'report.html'}", f"network: {out} (for calmix predict)"]
     assert captured.err == ""
     record = record_of(out)
-    assert "devices=2" in record["recipe"]
-    assert len(record["history"]) == 3
-    assert record["metrics"]["plain"]["accuracy"] > 0.5
+    assert "devices=2" in record.recipe
+    assert len(record.history) == 3
+    assert record.metrics["plain"]["accuracy"] > 0.5
     assert (out / "model.safetensors").exists()
     before = (out / "results.json").read_bytes()
     main([*TRAIN, "--devices", "2", "--out", str(out), "--quiet", "--resume"])  # trains nothing
@@ -49,8 +49,8 @@ def test_torchrun_gives_the_same_run(tmp_path: Path):
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 2  # of rank 0 alone
     own, other = (record_of(tmp_path / name) for name in ("own", "torchrun"))
-    assert own["metrics"] == other["metrics"]
-    assert [epoch["train"] for epoch in own["history"]] == [epoch["train"] for epoch in other["history"]]
+    assert own.metrics == other.metrics
+    assert [epoch.train for epoch in own.history] == [epoch.train for epoch in other.history]
 
 
 @pytest.mark.parametrize("command", ["train", "compare"])

@@ -51,7 +51,7 @@ class TrainingSettings:
         average: Keep an average of the weights: `none`, `ema(decay=0.999)` or `swa(start=0.75)`.
         augment: Of images: `none`, `crop`, `crop_flip`, `randaugment`; `auto`: crop_flip for cifar10.
         threads: CPU threads of a run; another number rounds otherwise, to other weights.
-        devices: GPUs, or processes on the CPU, that share each batch of a run.
+        devices: Processes that share each batch of a run, each on a GPU, or on the CPU.
 
     Raises:
         SettingError, UnknownNameError: a value out of range, or that is not known.
