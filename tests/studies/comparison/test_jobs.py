@@ -293,8 +293,8 @@ RUN = "import sys; from calmix.cli import main; main(sys.argv[1:])"
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="SIGKILL")
 def test_a_worker_that_is_killed_costs_no_run_and_frees_its_claim(tmp_path: Path):
     """The next one goes on from the checkpoint, to the record of a run that was left alone."""
-    main(["compare", "wine", "--methods", "erm", "--seeds", "1", "--epochs", "300", "--batch-size", "8", "--plan",
-          "--checkpoint-minutes", "0.0001", "--out", str(tmp_path / "torn"), "--quiet"])  # fmt: skip
+    main(["compare", "wine", "--methods", "erm", "--seeds", "1", "--epochs", "150", "--batch-size", "8", "--plan",
+          "--checkpoint-minutes", "0.001", "--out", str(tmp_path / "torn"), "--quiet"])  # fmt: skip
     shutil.copytree(tmp_path / "torn", tmp_path / "calm")
     command = [sys.executable, "-c", RUN, "work", str(tmp_path / "torn"), "--quiet"]
     checkpoint = tmp_path / "torn" / "checkpoints" / "erm-seed0.safetensors"
