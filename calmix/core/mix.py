@@ -198,8 +198,8 @@ def _blend_leaf(rows: Tensor, mix: Mix, lam: Tensor, out: Tensor | None = None) 
             "inputs: site=None."
         )
     wide = torch.float32 if rows.dtype in (torch.float16, torch.bfloat16) else rows.dtype
-    lerp = torch.lerp if lam.ndim > 1 or lam.requires_grad else Tensor.lerp_  # the rows taken are copies
-    return lerp(_taken(rows, mix.partner, wide), _taken(rows, mix.anchor, wide), share.to(wide)).to(rows.dtype)
+    partner = _taken(rows, mix.partner, wide)  # a copy
+    return partner.lerp_(_taken(rows, mix.anchor, wide), share.to(wide)).to(rows.dtype)
 
 
 def _taken(rows: Tensor, index: Tensor, dtype: torch.dtype) -> Tensor:
