@@ -113,7 +113,7 @@ def _local(workers: int) -> "Iterator[Client]":
         "distributed.worker.daemon": False,  # so that loaders of rows may have processes
     }
     with dask.config.set(own):
-        listening: Any = {"host": "127.0.0.1", "dashboard_address": None}
+        listening: Any = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}  # any free port
         cluster = LocalCluster(workers, threads_per_worker=1, silence_logs=logging.CRITICAL, **listening)
         try:
             with Client(cluster, set_as_default=False) as client:

@@ -4,7 +4,9 @@ import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from itertools import chain
+from threading import Lock
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -135,7 +137,7 @@ def digest_of(model: nn.Module, factory: ModelFactory | None = None) -> str:
     for kind in dict.fromkeys(type(module) for module in model.modules()):
         if not kind.__module__.startswith("torch."):
             with suppress(OSError, TypeError):
-                digest.update(inspect.getsource(kind).encode())
+                digest.update(_code_of(kind).encode())
     for name, values in model.state_dict().items():
         digest.update(name.encode())
         for part in _content(values):
@@ -143,6 +145,16 @@ def digest_of(model: nn.Module, factory: ModelFactory | None = None) -> str:
     if isinstance(factory, Described):
         digest.update(factory.digest.encode())
     return digest.hexdigest()[:16]
+
+
+_ONE = Lock()  # Python 3.11 reads code in one thread at a time, else with a SystemError
+
+
+@lru_cache(maxsize=256)
+def _code_of(kind: type) -> str:
+    """The text of a class. Raises OSError or TypeError where it cannot be found."""
+    with _ONE:
+        return inspect.getsource(kind)
 
 
 def _content(value: Any) -> Iterator[bytes]:

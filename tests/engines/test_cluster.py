@@ -55,7 +55,7 @@ def worker(address: str) -> subprocess.Popen[bytes]:
 @pytest.mark.timeout(600)
 def test_a_killed_worker_changes_no_record(address: str, tmp_path: Path):
     """Its run goes on from its checkpoint in the other worker; and a run that kills its workers is a failure."""
-    long = TrainingSettings(epochs=200, batch_size=8, device="cpu")
+    long = TrainingSettings(epochs=60, batch_size=8, device="cpu")
     recipes = [Recipe(NamedSet("wine"), "sk_mixup", calmix.sk_mixup(), settings=long, seed=seed) for seed in (0, 1)]
     workers = [worker(address), worker(address)]
     checkpoints = Checkpoints(tmp_path, 1e-4)

@@ -308,7 +308,7 @@ def test_a_run_that_is_not_whole_is_carried_out_again(folder: Path, tmp_path: Pa
     damaged.write_bytes(damaged.read_bytes()[:-100])
     (tmp_path / "runs" / "erm-seed1.json").write_text("{")
     told: list[tuple[str, int, int, Epoch | None]] = []
-    found = carry_out_comparison(COMPARISON, tmp_path, True, 1, tick=lambda *news: told.append(news))
+    found = carry_out_comparison(COMPARISON, tmp_path, True, Processes(1), tick=lambda *news: told.append(news))
     assert {(label, seed) for label, seed, epoch, _ in told if epoch == 1} == {*RUNS} - {("sk_mixup", 1)}
     assert measured(found) == measured(read_comparison(folder))
     found.page()  # reads all predictions
