@@ -341,7 +341,8 @@ def _show(found: "Compared", out: Path, quiet: bool, remedy: str) -> None:
         found.print()
     print(f"report: {page}")
     if found.results.failures:
-        print(f"calmix: {len(found.results.failures)} runs are missing; {remedy}.", file=sys.stderr)
+        count = len(found.results.failures)
+        print(f"calmix: {count} {'run is' if count == 1 else 'runs are'} missing; {remedy}.", file=sys.stderr)
         sys.exit(1)
 
 

@@ -165,7 +165,7 @@ def test_a_run_that_failed_shows_in_the_exit_code(
     assert stopped.value.code == 1
     output = capsys.readouterr()
     assert "Missing: sk_mixup with seed 1: it ran out of memory." in output.out
-    assert "calmix: 1 runs are missing; --resume tries those that failed again." in output.err
+    assert "calmix: 1 run is missing; --resume tries those that failed again." in output.err
     monkeypatch.undo()
     main(["compare", "wine", "--out", str(tmp_path), *QUICK, "--resume"])
     assert "Missing" not in capsys.readouterr().out

@@ -225,7 +225,7 @@ def test_the_command_plans_works_and_reports(
     assert stopped.value.code == 1
     printed = capsys.readouterr()
     assert f"Missing: erm with seed 1: it has not been carried out; calmix work {out} --job 3 does so." in printed.out
-    assert f"calmix: 1 runs are missing; calmix work '{out}' carries out what is left." in printed.err
+    assert f"calmix: 1 run is missing; calmix work '{out}' carries out what is left." in printed.err
     main(["work", out])
     main(["report", out, "--reference", "sk_mixup"])
     assert records(tmp_path / "my grid") == in_one_piece
