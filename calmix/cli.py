@@ -432,9 +432,11 @@ def _train(arguments: list[str]) -> None:
     from calmix.studies.comparison.kept import train_along, train_and_keep
     from calmix.studies.comparison.study import default_methods
     from calmix.train import Recipe
+    from calmix.train.recipe import check_seed
 
     if options.describe:
         return _describe(_source(options), options.seed)
+    check_seed(options.seed)
     source = AllData(_source(options)) if options.all_data else _source(options)
     if options.method is None and "auto" not in default_methods(source, options.seed):
         asked = _asked_methods(["sk_mixup"], options.set)
@@ -903,9 +905,7 @@ COMMANDS: Mapping[str, Command] = {
         "carry out a part of a comparison's runs, on one of many machines",
         _work,
         {
-            "list the runs, and train nothing": (
-                "calmix compare wine --methods erm mixup --seeds 3 --epochs 10 --out grid --plan"
-            ),
+            "list the runs, and train nothing": ("calmix compare wine --methods erm mixup --seeds 3 --out grid --plan"),
             "the third of six runs": "calmix work grid --job 3",
             "half of them, two at a time": "calmix work grid --shard 1/2 --workers 2",
             "whatever is left": "calmix work grid",

@@ -590,7 +590,7 @@ def test_the_installed_command_answers():
         (["compare"], "data"),
         (["comparr", "digits"], "unknown command 'comparr'; did you mean 'compare'"),
         (["methods", "--verbose"], "--verbose"),
-        ([], "no command was given; name one: compare, train,"),
+        ([], "no command was given; name one: compare, work, train,"),
         (["compare", "digits", "--reference", "sk"], "unknown method to refer to 'sk'"),
         (["train", "wine", "--seed", "-1"], "seed must be at least 0; got -1"),
         (["report", "no/such/folder"], "no/such/folder"),

@@ -40,10 +40,7 @@ class Recipe:
     weights_seed: int | None = None
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise SettingError(f"seed must be at least 0; got {self.seed}.")
-        if self.seed >= 2**63:
-            raise SettingError(f"seed must be below 2^63; got {self.seed}.")
+        check_seed(self.seed)
 
     @property
     def text(self) -> str:
@@ -75,6 +72,14 @@ class Recipe:
         with torch.random.fork_rng(devices=[]), using_threads(self.settings.threads):
             torch.manual_seed(self.seed if self.weights_seed is None else self.weights_seed)
             return build(self.factory, splits.train.shape, outputs_of(splits.about))
+
+
+def check_seed(seed: int) -> None:
+    """Raise SettingError for a number that seeds no generator."""
+    if seed < 0:
+        raise SettingError(f"seed must be at least 0; got {seed}.")
+    if seed >= 2**63:
+        raise SettingError(f"seed must be below 2^63; got {seed}.")
 
 
 def task_of(about: About) -> Task:

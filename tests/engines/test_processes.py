@@ -252,7 +252,7 @@ def test_workers_that_are_no_longer_wanted_leave_a_checkpoint(tmp_path: Path):
         next(carry_out([long, replace(long, seed=1)], 2, tick, checkpoints))
     left = checkpoints.read(long) or checkpoints.read(replace(long, seed=1))
     assert left is not None
-    assert 0 < left.epoch < 150
+    assert left.epoch < 150
     stopped = replace(long, seed=0 if checkpoints.read(long) else 1)
     [again, alone] = (next(carry_out([stopped], 1, lambda *news: None, given)) for given in (checkpoints, None))
     assert not isinstance(again, Failure)

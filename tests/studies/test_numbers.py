@@ -2,7 +2,8 @@
 
 `numbers.json` was written by calmix 0.1.0 with the commands below, in one thread. On the same machine all numbers are
 the same to nine digits and more; elsewhere sums are rounded otherwise, so that those of a training agree to a
-thousandth. What comes after a correction (temperature, `scaled`, `matrix`, `isotonic`) is that of the first version
+thousandth. What is drawn from a Beta distribution, with the kernel, is that of the first version that draws it by a
+polar method. What comes after a correction (temperature, `scaled`, `matrix`, `isotonic`) is that of the first version
 whose corrections have priors for small calibration splits.
 """
 

@@ -258,7 +258,7 @@ def test_the_command_logs_every_run(workers: str, tmp_path: Path):
 
 def test_the_command_logs_one_run_and_keeps_what_was_logged(tmp_path: Path):
     """`--resume` on a finished run trains and writes nothing."""
-    few = ["train", "wine", "--epochs", "2", "--quiet", "--out", str(tmp_path)]
+    few = ["train", "wine", "--method", "sk_mixup", "--epochs", "2", "--quiet", "--out", str(tmp_path)]
     main([*few, "--logger", "csv"])
     log = tmp_path / "logs" / "sk_mixup-seed0" / "metrics.csv"
     before = log.read_bytes(), log.stat().st_mtime_ns

@@ -88,9 +88,9 @@ def test_values_and_intervals_are_in_the_unit_of_the_target(numbers: Path):
     np.testing.assert_allclose(values, predictions["mean"][:, 0], atol=1e-4)
     low, high = predictor.predict_interval(NUMBERS.iloc[held], alpha=0.2)
     truth = NUMBERS.y.to_numpy()[held]
-    inside = ((low <= truth) & (truth <= high)).sum()
-    assert inside == np.ceil(0.8 * (len(held) + 1))
     half = (high - low) / 2
+    inside = (np.abs(truth - (low + high) / 2) <= half * (1 + 1e-6)).sum()  # the widest of them is at the end itself
+    assert inside == np.ceil(0.8 * (len(held) + 1))
     np.testing.assert_allclose(half, np.sort(np.abs(truth - predictor.predict(NUMBERS.iloc[held])))[inside - 1])
     for call in (predictor.predict_proba, predictor.predict_set):
         with pytest.raises(SettingError, match="predicts numbers; take predict"):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from calmix import auto, erm, mixup, sk_mixup
 from calmix.core.method import Method
 from calmix.data import Fixed, NamedSet, Split
+from calmix.engines import processes
 from calmix.engines.processes import default_workers
 from calmix.errors import CalmixError, SettingError
 from calmix.results.records import Epoch
@@ -202,6 +203,6 @@ def test_the_place_is_what_torchrun_says(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_fewer_runs_at_a_time_where_each_takes_several_cores(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(processes, "_cores", lambda: 8)
     cpu = TrainingSettings(device="cpu")
     assert [default_workers(99, replace(cpu, devices=devices, threads=2)) for devices in (1, 2, 4)] == [4, 2, 1]

@@ -177,9 +177,9 @@ def test_order_mixes_and_augmentation_have_seeds_of_their_own(monkeypatch: pytes
     seeds: list[int] = []
 
     def spying(init: Any, position: int) -> Any:
-        def spy(self: Any, *arguments: Any) -> None:
+        def spy(self: Any, *arguments: Any, **options: Any) -> None:
             seeds.append(arguments[position])
-            init(self, *arguments)
+            init(self, *arguments, **options)
 
         return spy
 

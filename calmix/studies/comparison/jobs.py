@@ -5,6 +5,7 @@
 Machines share the folder, or their folders are copied into one.
 """
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,7 @@ class _Missing:
             if claims.elsewhere(run_name(recipe.label, recipe.seed)):
                 failure = Failure(recipe.label, recipe.seed, ELSEWHERE)
             job = self.jobs.by_run[key_of(recipe)].job
-            waits = f"it has not been carried out; calmix work {self.folder} --job {job} does so."
+            waits = f"it has not been carried out; calmix work {shlex.quote(str(self.folder))} --job {job} does so."
             yield failure or Failure(recipe.label, recipe.seed, waits)
             tick(recipe.label, recipe.seed, recipe.settings.epochs, None)
 

@@ -85,7 +85,7 @@ def test_no_training_of_a_search_holds_a_test_row(tuned_by: Tuner, splits: Split
         seen.append((recipe.label, any((part.x == 123.0).any() for part in parts)))
         return run(recipe, *given)
 
-    monkeypatch.setattr("calmix.engines.processes.run", spying)
+    monkeypatch.setattr("calmix.engines.attempt.run", spying)
     tuned_by(marked)
     opened = [holds for _, holds in seen]
     assert opened == sorted(opened)  # once tested rows are seen, the search is over
