@@ -40,9 +40,12 @@ def _digest_of_file(path: Path, modified: int) -> str:
 
 
 def last_change(paths: Iterable[Path]) -> int:
-    """When the last of these files changed, or of the files in these folders; 0 where none is there."""
+    """A number that changes when one of these files does, or one in these folders, or when one comes or goes.
+
+    In this process: it is a hash.
+    """
     found = (file for path in paths for file in (path, *(path.rglob("*") if path.is_dir() else ())))
-    return max((file.stat().st_mtime_ns for file in found if file.exists()), default=0)
+    return hash(frozenset((str(file), file.stat().st_mtime_ns) for file in found if file.exists()))
 
 
 def _first(name: str, pattern: str, places: list[Path], advice: str) -> Path:

@@ -57,8 +57,9 @@ class Elsewhere:
             while todo or busy:
                 while todo and len(busy) < _AT_A_TIME:
                     recipe = todo.popleft()
-                    if not wanted(recipe):
-                        continue
+                    with _ONE:
+                        if not wanted(recipe):
+                            continue
                     try:
                         future = self.executor.submit(_attempt_there, recipe, checkpoints, loggers, expected)
                     except RuntimeError as error:  # it is broken, or was shut down
@@ -100,7 +101,9 @@ def _came_of(
         return Failure(recipe.label, recipe.seed, reason)
     except (Exception, SystemExit) as error:  # whatever an executor may raise
         return Failure(recipe.label, recipe.seed, reason_of(error))
-    if not isinstance(ended, Failure) and ended[0].recipe != recipe.text:
+    with _ONE:
+        expected = recipe.text
+    if not isinstance(ended, Failure) and ended[0].recipe != expected:
         raise DataError(
             f"a worker carried out another run than {recipe.label} with seed {recipe.seed}: its data, or its code of "
             "the network, differ; make them the same."
@@ -110,7 +113,8 @@ def _came_of(
 
 # ----------------------------------------------------------------------------------------------- in a worker
 
-_ONE = threading.Lock()  # torch's generators and threads belong to the process, so it carries out one run at a time
+# torch's generators and threads belong to the process, so one run at a time is carried out in it, or its network made
+_ONE = threading.Lock()
 
 
 def _attempt_there(
