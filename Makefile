@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 DEMO := calmix-runs/demo
 CASES := 20000
+BREAKS := 50
 
-.PHONY: help demo test test-all kills fuzz check format bench clean
+.PHONY: help demo test test-all test-cluster kills fuzz check format bench clean
 
 help:  ## what each command does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +27,10 @@ fuzz: $(SETUP)  ## 20,000 damaged files against the command, in processes of 4 G
 
 kills: $(SETUP)  ## kills a comparison 200 times, and 50 times inside its runs; takes more than an hour
 	$(BIN)/python tests/test_kills.py 200 50
+
+test-cluster: $(SETUP)  ## breaks a Dask cluster 50 times under a comparison; BREAKS=N does so N times
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cluster]'
+	$(BIN)/python tests/test_cluster_kills.py $(BREAKS)
 
 check: $(SETUP)  ## format, lint, types, and types for users
 	$(BIN)/ruff format --check .

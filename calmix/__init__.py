@@ -54,8 +54,8 @@ _MODULES = {  # public name -> the module that it is loaded from
     "TrainingSettings": "calmix.train.settings",
 }
 _SUBMODULES = (
-    "core", "data", "engines", "errors", "methods", "metrics", "models", "parts", "posthoc", "predictions", "report",
-    "results", "studies", "train",
+    "core", "data", "engines", "errors", "integrations", "methods", "metrics", "models", "parts", "posthoc",
+    "predictions", "report", "results", "studies", "train",
 )  # fmt: skip
 
 if not TYPE_CHECKING:  # else any name would seem to exist
@@ -90,6 +90,7 @@ if TYPE_CHECKING:
         data as data,
         engines as engines,
         errors as errors,
+        integrations as integrations,
         methods as methods,
         metrics as metrics,
         models as models,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from calmix.results.jobs import Jobs
     from calmix.studies.comparison.compared import Compared
     from calmix.studies.comparison.study import Comparison
+    from calmix.studies.tuning.outcome import Outcome
     from calmix.train import Robustness, TrainingSettings
 
 RUNS = Path("calmix-runs")
@@ -295,7 +296,9 @@ def _compare(arguments: list[str]) -> None:
     if options.plan:
         return _plan(comparison, out, options, command)
     with _progress(len(comparison.recipes), comparison.settings.epochs, options) as tick:
-        found = carry_out_comparison(comparison, out, options.resume, engine, command, tick, minutes, options.logger)
+        found = carry_out_comparison(
+            comparison, out, options.resume, engine, command, tick, minutes, options.logger, options.run_timeout
+        )
     _show(found, out, options.quiet, "--resume tries those that failed again")
 
 
@@ -324,12 +327,14 @@ def _comparison(options: Any, asked: Mapping[str, Mapping[str, str]], settings: 
 
 
 def _plan(comparison: "Comparison", out: Path, options: Any, command: list[str]) -> None:
+    from calmix.report.sentences import counted
     from calmix.studies.comparison.jobs import plan_jobs
 
     jobs = plan_jobs(comparison, out, options.resume, command)
     if not options.quiet:
         folder = shlex.quote(str(out))
-        print(f"{len(jobs.jobs)} runs; on each machine: calmix work {folder}  (or with --job 1, or --shard 1/20)")
+        runs = counted(len(jobs.jobs), "run")
+        print(f"{runs}; on each machine: calmix work {folder}  (or with --job 1, or --shard 1/20)")
         print(f"in the end: calmix report {folder}")
     print(f"plan: {out / 'jobs.json'}")
 
@@ -363,9 +368,11 @@ def _work_options(parser: "OptionParser") -> None:
 
 
 def _work(arguments: list[str]) -> None:
+    from calmix.engines.asked import check_run_timeout
     from calmix.results.jobs import check_versions, read_jobs, versions
 
     options = _parser("work").parse_args(arguments)
+    check_run_timeout(options.run_timeout)
     _check_output(options)
     out: Path = options.folder
     jobs = read_jobs(out)
@@ -379,9 +386,9 @@ def _work(arguments: list[str]) -> None:
     from calmix.engines import Processes
     from calmix.studies.comparison.jobs import work
 
-    engine = Processes(options.workers or planned.workers)
+    engine, timeout = Processes(options.workers or planned.workers), options.run_timeout or planned.run_timeout
     with _progress(len(chosen), comparison.settings.epochs, options) as tick:
-        ended = work(comparison, jobs, chosen, out, engine, tick, minutes, planned.logger)
+        ended = work(comparison, jobs, chosen, out, engine, tick, minutes, planned.logger, timeout)
     for failure in ended.failures:
         print(f"calmix: {failure.method} with seed {failure.seed} failed: {failure.reason}", file=sys.stderr)
     counts = {"carried out": ended.here, "finished before": ended.before, "left to others": ended.elsewhere}
@@ -542,12 +549,21 @@ def _tune(arguments: list[str]) -> None:
         tuning = in_minutes(tuning, amount, out, options.resume, options.workers)
     command, train = ["calmix", "tune", *arguments], ["calmix", "train", *_train_arguments(options)]
     with _progress(tuning.trainings, settings.epochs, options) as tick:
-        found = carry_out_tuning(tuning, out, options.resume, engine, command, train, tick)
-    page = found.write_report(out)
-    if not options.quiet:
-        found.print()
-        python = "\n".join(f"  {line}" for line in found.python)
-        print(f"\ntrain it with\n\n  {shlex.join(found.outcome.train_command)}\n\nor in Python\n\n{python}\n")
+        found = carry_out_tuning(tuning, out, options.resume, engine, command, train, tick, options.run_timeout)
+    _show_search(found.outcome, out, options.quiet)
+
+
+def _show_search(outcome: "Outcome", out: Path, quiet: bool) -> None:
+    """Write and print what a search found, and how the winner is trained."""
+    from calmix.studies.tuning.page import print_tuning, write_tuning
+
+    page = write_tuning(out, outcome)
+    if not quiet:
+        print_tuning(outcome)
+        python = "\n".join(f"  {line}" for line in outcome.python)
+        command = shlex.join(outcome.train_command)
+        way = f"with\n\n  {command}\n\nor in Python" if command else "in Python"
+        print(f"\ntrain it {way}\n\n{python}\n")
     print(f"report: {page}")
 
 
@@ -774,7 +790,7 @@ def _report_options(parser: "OptionParser") -> None:
         nargs="+",
         type=Path,
         metavar="DIR",
-        help="what compare or diagnose wrote; of several comparisons: ranks over their data",
+        help="what compare, tune or diagnose wrote; of several comparisons: ranks over their data",
     )
     given.add_argument(
         "--reference",
@@ -789,6 +805,7 @@ def _report_options(parser: "OptionParser") -> None:
 def _report(arguments: list[str]) -> None:
     from calmix.results.asked import finished_runs, results_path
     from calmix.results.jobs import read_jobs
+    from calmix.studies.tuning.begun import refuse_unfinished
 
     options = _parser("report").parse_args(arguments)
     if len(options.folders) > 1:
@@ -797,6 +814,9 @@ def _report(arguments: list[str]) -> None:
     if options.out is not None:
         raise SettingError("--out is where ranks over several folders go; one folder's report is written in it.")
     [folder] = options.folders
+    refuse_unfinished(folder)
+    if (folder / "tuning.json").exists():
+        return _report_search(folder, options)
     if (jobs := read_jobs(folder)) is not None and finished_runs(folder) < len(jobs.jobs):
         return _gather(folder, jobs, options)
     results_path(folder)
@@ -820,6 +840,17 @@ def _report(arguments: list[str]) -> None:
     if not options.quiet:
         found.print()
     print(f"report: {page}")
+
+
+def _report_search(folder: Path, options: Any) -> None:
+    if options.reference is not None:
+        raise SettingError("--reference is for the report of a comparison, and this is a search: leave it out.")
+
+    from calmix.results.files import hold_folder
+    from calmix.studies.tuning.outcome import read_outcome
+
+    with hold_folder(folder):
+        _show_search(read_outcome(folder), folder, options.quiet)
 
 
 def _gather(folder: Path, jobs: "Jobs", options: Any) -> None:
@@ -1266,7 +1297,12 @@ def _add_robustness(parser: "OptionParser") -> None:
 
 def _add_workers(group: "ArgumentGroup", what: str = "runs") -> None:
     group.add_argument(
-        "--workers", type=int, help=f"{what} at a time (default: one a CPU core, at most 8; one on a GPU)"
+        "--workers",
+        type=int,
+        help=f"{what} at a time (default: one a CPU core, if memory allows, at most 8; one on a GPU)",
+    )
+    group.add_argument(
+        "--run-timeout", type=float, metavar="MINUTES", help="end one that takes longer, as a failure (default: none)"
     )
 
 
@@ -1279,6 +1315,9 @@ def _add_scheduler(group: "ArgumentGroup") -> None:
         help="of a Dask cluster, such as tcp://head:8786, or local (default: none)",
     )
     _add_mixed(group)
+    group.add_argument(
+        "--ship-data", action="store_true", help="send the rows to the cluster with each run, at most 10 MB"
+    )
 
 
 def _add_mixed(group: "ArgumentGroup") -> None:
@@ -1318,13 +1357,18 @@ def _asked_methods(texts: Sequence[str], settings: Sequence[str]) -> dict[str, d
 
 def _check_engine(options: Any) -> None:
     """Raise SettingError where what is said of workers contradicts itself."""
-    from calmix.engines.asked import check_scheduler, check_workers
+    from calmix.engines.asked import check_run_timeout, check_scheduler, check_workers
 
     check_workers(options.workers)
+    check_run_timeout(options.run_timeout)
     if options.scheduler is not None:
+        if options.get("plan"):
+            raise SettingError("--plan lists runs for calmix work, which needs no --scheduler; leave one of them out.")
         check_scheduler(options.scheduler, options.workers)
-    elif options.allow_mixed:
-        raise SettingError("--allow-mixed is for the workers of a cluster; give --scheduler, too, or leave it out.")
+        return
+    for option, given in (("--allow-mixed", options.allow_mixed), ("--ship-data", options.ship_data)):
+        if given:
+            raise SettingError(f"{option} is for the workers of a cluster; give --scheduler, too, or leave it out.")
 
 
 def _check_output(options: Any) -> None:
@@ -1475,7 +1519,7 @@ def _engine(options: Any) -> "Engine":
 
     if options.scheduler is None:
         return Processes(options.workers)
-    return Cluster(options.scheduler, options.workers, options.allow_mixed)
+    return Cluster(options.scheduler, options.workers, options.allow_mixed, options.ship_data)
 
 
 def _model(options: Any) -> "ModelFactory | None":

@@ -25,6 +25,7 @@ LAYERS = {
     "train": 4,
     "report": 5, "engines": 5,
     "studies": 6,
+    "integrations": 6.25,
     "options": 6.5, "completion": 6.5,
     "cli": 7,
 }  # fmt: skip
@@ -130,6 +131,8 @@ EXTRAS = ["lightning", "sklearn", "scipy", "pandas", "matplotlib", "jsonargparse
         ("import calmix.studies.comparison.compared", ["lightning", "sklearn", "scipy.stats"]),
         ("import calmix.cli", ["torch", "numpy", *EXTRAS]),
         ("import calmix.train", ["lightning", "matplotlib", "rich"]),
+        ("import calmix.integrations", ["torch", "lightning", "transformers", "sklearn"]),
+        ("import calmix.integrations.timm", ["timm", "torchvision", "lightning", "transformers"]),
     ],
 )
 def test_what_is_not_asked_for_is_not_loaded(code: str, unwanted: list[str]):

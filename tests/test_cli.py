@@ -21,7 +21,7 @@ import pytest
 from calmix import METHODS
 from calmix.cli import COMMANDS, main
 from calmix.data import CORRUPTIONS, DATASETS, NamedSet, Noisy, OODSet, Symmetric, TableFile, TableFormat
-from calmix.engines import Processes
+from calmix.engines import Orders, Processes
 from calmix.engines.engine import Finished
 from calmix.errors import CalmixError
 from calmix.models import MODELS
@@ -155,9 +155,9 @@ def test_a_run_that_failed_shows_in_the_exit_code(
 ):
     carry_out = Processes.carry_out
 
-    def all_but_one(self: Processes, recipes: Sequence[Recipe], *options: Any) -> Iterator[Finished | Failure]:
+    def all_but_one(self: Processes, recipes: Sequence[Recipe], orders: Orders) -> Iterator[Finished | Failure]:
         yield Failure(recipes[-1].label, recipes[-1].seed, "it ran out of memory.")
-        yield from carry_out(self, recipes[:-1], *options)
+        yield from carry_out(self, recipes[:-1], orders)
 
     monkeypatch.setattr(Processes, "carry_out", all_but_one)
     with pytest.raises(SystemExit) as stopped:
@@ -958,13 +958,27 @@ def test_tune_ends_with_a_command_that_trains_the_winner(
     winner = next(trial for trial in found["trials"] if f"{trial['family']} {trial['number']}" == found["winner"])
     main([*words[1:], "--out", str(tmp_path / "network"), "--quiet"])
     stored = json.loads((tmp_path / "network" / "results.json").read_text())
-    settings = TrainingSettings(**{name: stored["settings"][name] for name in ("epochs", "batch_size", "weight_decay")})
-    assert repr(settings).split("optimizer")[0] == winner["settings"].split("optimizer")[0]
+    for name in ("epochs", "batch_size", "weight_decay"):
+        assert stored["settings"][name] == winner["settings"][name]
     assert stored["runs"][0]["method"] == winner["text"]
     page = (out / "report.html").read_text()
     assert "calmix tune" in page
     main(["tune", *data, *search, "--out", str(out), "--resume", "--quiet"])
     assert capsys.readouterr().out.endswith(f"report: {out / 'report.html'}\n")
+    (out / "report.html").unlink()
+    main(["report", str(out)])
+    assert capsys.readouterr().out == printed.out
+    assert without_command((out / "report.html").read_text()) == without_command(page)
+    assert "this is a search: leave it out" in refused(["report", str(out), "--reference", "erm"], capsys)
+    (out / "tuning.json").unlink()
+    said = refused(["report", str(out)], capsys)
+    assert said.rstrip().endswith(f"--workers 1 --out {out} --quiet --resume")
+    assert "holds a search that has not ended. Of 8 plain trainings to search with" in said
+
+
+def without_command(page: str) -> str:
+    """A page without the line of the command that wrote it."""
+    return "".join(line for line in page.splitlines() if "calmix tune" not in line)
 
 
 def test_tune_refuses_what_it_cannot_search(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

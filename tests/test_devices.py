@@ -36,21 +36,59 @@ def test_two_devices_leave_what_one_leaves(tmp_path: Path, capsys: pytest.Captur
     assert (out / "results.json").read_bytes() == before
 
 
-def torchrun(*arguments: str, restarts: int = 0) -> subprocess.CompletedProcess[str]:
+def torchrun(*command: str, restarts: int = 0) -> subprocess.CompletedProcess[str]:
     start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", str(restarts)]
-    return subprocess.run([*start, "-m", "calmix.cli", *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run([*start, *command], capture_output=True, text=True, check=False)
 
 
 @needs_ranks
 @pytest.mark.slow
 def test_torchrun_gives_the_same_run(tmp_path: Path):
     main([*TRAIN, "--devices", "2", "--out", str(tmp_path / "own"), "--quiet"])
-    done = torchrun(*TRAIN, "--devices", "2", "--out", str(tmp_path / "torchrun"), "--quiet")
+    done = torchrun("-m", "calmix.cli", *TRAIN, "--devices", "2", "--out", str(tmp_path / "torchrun"), "--quiet")
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 2  # of rank 0 alone
     own, other = (record_of(tmp_path / name) for name in ("own", "torchrun"))
     assert own.metrics == other.metrics
     assert [epoch.train for epoch in own.history] == [epoch.train for epoch in other.history]
+
+
+# rank 1 is lost in the second epoch, and, when all were started anew, rank 0 in the third
+KILLED = """
+import os, signal, sys
+from calmix.cli import main
+from calmix.train.module import Module
+rank, start = os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"]
+train = Module.training_step
+def training_step(module, batch, batch_idx):
+    if (rank, start, module.current_epoch) in (("1", "0", 1), ("0", "1", 2)) and batch_idx == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train(module, batch, batch_idx)
+Module.training_step = training_step
+main(sys.argv[1:])
+"""
+
+
+@needs_ranks
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_lost_rank_is_replaced_and_the_run_ends_as_one_that_was_left_alone(tmp_path: Path):
+    (tmp_path / "killed.py").write_text(KILLED, encoding="utf-8")
+    two = [*TRAIN, "--devices", "2", "--quiet"]
+    main([*two, "--out", str(tmp_path / "calm")])
+    resumed = ["--out", str(tmp_path / "torn"), "--resume", "--checkpoint-minutes", "1e-9"]  # after every step
+    done = torchrun(str(tmp_path / "killed.py"), *two, *resumed, restarts=2)  # no failure more than the two kills
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("exitcode: -9") == 2
+    assert not any(
+        word in done.stderr for word in ("Traceback", "terminate called", "a fault of calmix", "connectFull")
+    )
+    calm, torn = (record_of(tmp_path / name) for name in ("calm", "torn"))
+    assert torn.metrics == calm.metrics
+    assert [epoch.train for epoch in torn.history] == [epoch.train for epoch in calm.history]
+    assert [epoch.validation for epoch in torn.history] == [epoch.validation for epoch in calm.history]
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("calm", "torn")]
+    assert weights[0] == weights[1]
 
 
 @pytest.mark.parametrize("command", ["train", "compare"])

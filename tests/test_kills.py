@@ -73,7 +73,7 @@ def records(out: Path) -> dict[str, object]:
     return found
 
 
-TIMES = ("train_seconds", "waited_seconds", "relative_cost")
+TIMES = ("train_seconds", "waited_seconds", "relative_cost", "cost_machine")
 
 
 def killed_again_and_again(folder: Path, kills: int, seed: int, longest: float) -> dict[str, int]:

@@ -12,7 +12,7 @@ import pandas as pd
 from benchmarks.suite.methods import AUTO, FIXED
 from benchmarks.suite.runs import STAGES, all_rows, carry_out_set
 from benchmarks.suite.sets import HALVES
-from benchmarks.suite.verdicts import pictures, report
+from benchmarks.suite.verdicts import PLAIN, choices, pictures, report
 from calmix.results.files import write_csv
 
 
@@ -26,6 +26,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("calmix-runs/suite"))
     options = parser.parse_args()
+    if PLAIN not in options.methods:
+        parser.error(f"the tables compare with plain training; name {PLAIN} among --methods, too")
     sets = [of for of in HALVES[options.half] if options.sets is None or of.name in options.sets]
     for of in sets:
         carry_out_set(of, options.methods, options.seeds, options.stages, options.out, options.workers)
@@ -33,7 +35,7 @@ def main() -> None:
     rows = pd.DataFrame(all_rows(options.out, sets))
     write_csv(options.out / "runs.csv", rows)
     if len(sets) > 1:
-        print(*report(rows), *report(rows, details=True), sep="\n")
+        print(*report(rows), *report(rows, details=True), "", *choices(rows), sep="\n")
         for name, picture in pictures(rows).items():
             (options.out / name).write_bytes(picture)
 

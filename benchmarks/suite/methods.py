@@ -9,7 +9,6 @@ from calmix.core.mix import Mix
 from calmix.core.pairing import SelfPairs
 from calmix.core.task import Classification
 from calmix.methods.read import read_method
-from calmix.studies.tuning.families import Family, family_of
 
 SMOOTHING = "label_smoothing"
 FIXED = (
@@ -49,8 +48,3 @@ class SmoothedLoss:
 def method_of(text: str) -> Method | Scheduled:
     """The method that a text names; label smoothing is no mixing, and stands only here."""
     return Method(SelfPairs(), NoMixing(), SmoothedLoss()) if text == SMOOTHING else read_method(text)
-
-
-def searched(text: str) -> Family:
-    """The options that a search of a method tries."""
-    return family_of(text, regression=False)

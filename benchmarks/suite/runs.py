@@ -8,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.suite.methods import MORE_ROWS, TRIALS, TUNED, method_of, searched
+from benchmarks.suite.methods import MORE_ROWS, TRIALS, TUNED, method_of
 from benchmarks.suite.sets import Set
 from calmix.data import AllData
-from calmix.engines import carry_out
+from calmix.engines import Processes
 from calmix.results.files import write_csv
 from calmix.results.records import Failure, Record
+from calmix.studies.tuning.families import family_of
 from calmix.studies.tuning.points import first_options, shared_settings
 from calmix.train import Recipe
 
@@ -38,7 +39,7 @@ class Table:
         there = {(row["method"], row["seed"], row["recipe"]) for row in self.rows}
         keys = {(recipe.label, recipe.seed): _digest(recipe) for recipe in recipes}
         todo = [recipe for recipe in recipes if (*(key := (recipe.label, recipe.seed)), keys[key]) not in there]
-        for ended in carry_out(todo, min(workers, len(todo)) or 1, lambda *_: None):
+        for ended in Processes(workers).carry_out(todo):
             if isinstance(ended, Failure):
                 raise SystemExit(f"{self.of.name}: {ended.method} with seed {ended.seed} failed: {ended.reason}")
             record, _ = ended
@@ -63,7 +64,7 @@ def defaults_of(of: Set, methods: Sequence[str], seeds: int) -> list[Recipe]:
 
 def trials_of(of: Set, method: str) -> list[Recipe]:
     """The method's defaults, and seven more: training settings and options from the lists of `calmix tune`."""
-    family = searched(method)
+    family = family_of(method, regression=False)
     options, settings = first_options(family.space, TRIALS, seed=0), shared_settings(of.settings, TRIALS, seed=0)
     return [
         Recipe(of.source, f"{method}, trial {n}", family.method(own), of.model, shared, TRIAL_SEED)

@@ -70,12 +70,17 @@ class Set:
         """Its splits.
 
         Raises:
-            KeyError: CALMIX_DATA is not set.
+            SystemExit: CALMIX_DATA does not name the folder of the tables.
         """
         if self.model is resnet:
             return Smaller(NamedSet(self.name.split()[0], self.rows))
-        path = Path(os.environ["CALMIX_DATA"]) / "tabular" / "classification" / f"{self.name}.csv.gz"
-        return Smaller(TableFile(path, "target", "classification", self.rows))
+        folder = Path(os.environ.get("CALMIX_DATA", "")) / "tabular" / "classification"
+        if not folder.is_dir():
+            raise SystemExit(
+                f"{self.name} is a table of PMLB, and there is no folder {folder}; give CALMIX_DATA a folder that has "
+                f"tabular/classification/{self.name}.csv.gz, with the classes in the column target."
+            )
+        return Smaller(TableFile(folder / f"{self.name}.csv.gz", "target", "classification", self.rows))
 
     @property
     def settings(self) -> TrainingSettings:

@@ -9,7 +9,7 @@ import pandas as pd
 from calmix.report.style import styles
 from calmix.results.catalogue import ACCURACY, ECE, NLL, SCALED_NLL, Column
 from calmix.results.scores import column_name
-from calmix.results.statistics import Ranks, interval, rank
+from calmix.results.statistics import Ranks, paired_difference, rank
 from calmix.studies.ranking.diagram import Ranked, ranks_drawing
 
 COLUMNS = (NLL, SCALED_NLL, ACCURACY, ECE)
@@ -53,7 +53,7 @@ def verdicts(rows: pd.DataFrame, column: Column) -> list[str]:
     for place in ranks.order:
         method = methods[place]
         tied = sum(level_with_best(values, name, methods, method, better) for name in sets)
-        sides = [better * side(values[name, method], values[name, PLAIN]) for name in sets]
+        sides = [better * paired_difference(values[name, method], values[name, PLAIN]).side for name in sets]
         against = "" if method == PLAIN else f"{sides.count(-1)}, {sides.count(1)}"
         cells = (
             method,
@@ -63,6 +63,41 @@ def verdicts(rows: pd.DataFrame, column: Column) -> list[str]:
         )
         lines.append(f"| {' | '.join(cells)} | {against} |")
     return [*lines, "", f"Mean ranks that differ by {ranks.critical:.2f} are told apart; p = {ranks.p:.2g}."]
+
+
+CHOICES = {"plain training or auto": (PLAIN, "auto"), "any of the methods": None}
+
+
+def choices(rows: pd.DataFrame) -> list[str]:
+    """A row a rule of choosing among methods by validation NLL after temperature, and a column a metric.
+
+    Each seed by its own validation rows, or one method for the set by their mean. A cell has the mean over the sets, on
+    how many a rule is best or tied with the best method, and on how many worse and better than plain training.
+    """
+    rows = rows.query("stage == 'default'").reset_index(drop=True)
+    lines = [
+        f"| chosen among | by | {' | '.join(column.title for column in COLUMNS)} |",
+        "|---" * (2 + len(COLUMNS)) + "|",
+    ]
+    for name, among in CHOICES.items():
+        tried = rows if among is None else rows[rows["method"].isin(among)]
+        best = tried.pivot_table(index="set", columns="method", values="chosen_by").idxmin(axis=1)
+        for by, found in {
+            "each seed's validation rows": tried.loc[tried.groupby(["set", "seed"])["chosen_by"].idxmin()],
+            "the mean over seeds": tried.merge(pd.DataFrame({"method": best}).reset_index()),
+        }.items():
+            both = pd.concat([rows, found.assign(method=name)])
+            lines.append(f"| {name} | {by} | {' | '.join(_choice(both, column, name) for column in COLUMNS)} |")
+    return lines
+
+
+def _choice(rows: pd.DataFrame, column: Column, name: str) -> str:
+    values, sets, methods = values_of(rows, column)
+    better = 1 if column.better == 1 else -1
+    mean = fmean(fmean(values[one, name]) for one in sets)
+    tied = sum(level_with_best(values, one, methods, name, better) for one in sets)
+    sides = [better * paired_difference(values[one, name], values[one, PLAIN]).side for one in sets]
+    return f"{shown(column, mean)}; {tied} of {len(sets)}; {sides.count(-1)}, {sides.count(1)}"
 
 
 def means_table(rows: pd.DataFrame, column: Column) -> list[str]:
@@ -94,10 +129,4 @@ def values_of(rows: pd.DataFrame, column: Column) -> tuple[Values, list[str], li
 
 def level_with_best(values: Values, name: str, methods: Sequence[str], method: str, better: int) -> bool:
     best = max(methods, key=lambda other: better * fmean(values[name, other]))
-    return method == best or side(values[name, method], values[name, best]) != -better
-
-
-def side(values: Sequence[float], others: Sequence[float]) -> int:
-    """1 where the values are beyond chance larger than the others, pair by pair; -1 where smaller; else 0."""
-    differences = [one - other for one, other in zip(values, others, strict=True)]
-    return interval(differences).side if len(differences) > 1 else 0
+    return method == best or paired_difference(values[name, method], values[name, best]).side != -better

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from calmix.core import require
+from calmix.core.control import class_shares
 from calmix.core.method import Coefficient, Space, Step
 from calmix.core.random import beta, warp
 from calmix.core.space import ByTask, pair_distance
@@ -118,7 +119,10 @@ class SimilarityKernel:
     def __call__(
         self, step: Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
-        tau = self.tau(pair_distance(self.space(step), anchor, partner))
+        return self.drawn(self.tau(pair_distance(self.space(step), anchor, partner)), generator)
+
+    def drawn(self, tau: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """lam (m,), twice, of pairs whose tau is known."""
         if self.alpha == 1:
             lam = beta(tau, generator)  # the quantile function at a uniform number, drawn directly
             return lam, lam
@@ -170,18 +174,60 @@ def strength_of(coefficient: Any) -> float | None:
     return getattr(coefficient, "tau_max" if isinstance(coefficient, SimilarityKernel) else "alpha", None)
 
 
-def with_strength(coefficient: Any, strength: float) -> Any:
+def takes_class_strengths(coefficient: Any) -> bool:
+    """Whether a coefficient's strength may be another for each pair: its innermost part is a kernel or a per-row Beta.
+
+    >>> takes_class_strengths(Folded(Beta(per_row=True))), takes_class_strengths(Beta())
+    (True, False)
+    """
+    inner = getattr(coefficient, "coefficient", None)
+    if inner is not None:
+        return takes_class_strengths(inner)
+    return isinstance(coefficient, SimilarityKernel) or (isinstance(coefficient, Beta) and coefficient.per_row)
+
+
+@dataclass(frozen=True, eq=False)
+class OfClasses:
+    """A kernel or a per-row Beta whose strength is, for each pair, the geometric mean of those of its rows' classes.
+
+    strengths: (K,). A row of several classes counts with their shares, and one without a label with the mean of all.
+    """
+
+    coefficient: "Beta | SimilarityKernel"
+    strengths: Tensor
+
+    def __call__(
+        self, step: Step, anchor: Tensor, partner: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        logs, shares = self.strengths.log(), class_shares(step.task, step.target)
+        mean = logs.mean()
+        of_row = (shares * (logs - mean)).sum(1) + mean  # (n,)
+        strength = ((of_row[anchor] + of_row[partner]) / 2).exp()  # (m,)
+        if isinstance(self.coefficient, Beta):
+            lam = beta(strength, generator)
+            return lam, lam
+        kernel = replace(self.coefficient, tau_max=1.0)
+        distance = pair_distance(kernel.space(step), anchor, partner)
+        return kernel.drawn(strength * kernel.tau(distance), generator)
+
+
+def with_strength(coefficient: Any, strength: float | Tensor) -> Any:
     """The coefficient with another strength; of two kernels, both tau_max in the same proportion.
+
+    strength: a number, or (K,) one for each class, where the coefficient takes such.
 
     >>> with_strength(Folded(Beta(2.0)), 0.5)
     Folded(coefficient=Beta(alpha=0.5, per_row=False))
     """
     if isinstance(coefficient, TwoKernels):
+        assert isinstance(strength, float)
         of_targets = coefficient.targets.tau_max * strength / coefficient.inputs.tau_max
         return TwoKernels(with_strength(coefficient.inputs, strength), with_strength(coefficient.targets, of_targets))
     inner = getattr(coefficient, "coefficient", None)
     if inner is not None:
         return replace(coefficient, coefficient=with_strength(inner, strength))
+    if isinstance(strength, Tensor):
+        return OfClasses(coefficient, strength)
     return replace(coefficient, **{"tau_max" if isinstance(coefficient, SimilarityKernel) else "alpha": strength})
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import reduce
+from math import exp, log
 from operator import add
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 from calmix.core import require
 from calmix.core.batch_norm import has_batch_norm
 from calmix.core.coefficient import NoMixing, strength_of, with_strength
-from calmix.core.control import check_has_classes, of_classes
+from calmix.core.control import check_has_classes, classes_of, of_classes
 from calmix.core.memory import Memory
 from calmix.core.method import Method, Outcome, Scheduled
 from calmix.core.mix import Batch, Mix
@@ -55,8 +57,12 @@ class TrainingLoss(nn.Module):
     Attributes:
         terms: the last step's named terms, detached scalars.
         mix: the last step's `Mix`; None before the first step and in `eval()`.
+        outcome: the last step's terms, output rows and target rows, detached: mixed ones, or in `eval()` those of the
+            batch as it is; None before the first step.
         epoch: counted from 0, for `scheduled` methods; set it at the beginning of an epoch.
-        strength: alpha or tau_max with which a method made by `auto` now mixes; None for other methods.
+        strength: alpha or tau_max with which a method made by `auto` now mixes; None for other methods. Of classes with
+            strengths of their own their geometric mean.
+        class_strengths: (K,), that of each class, of `auto(per_class=True)`; None for other methods.
 
     Call: `training_loss(model, x, y, index=None)` with x (n, ...), or a dict, tuple or dataclass of such, y as the task
     describes, and index (n,), the rows' positions in the training set, for methods that need them. On a GPU nothing in
@@ -101,7 +107,7 @@ class TrainingLoss(nn.Module):
         if epochs is not None:
             require.at_least("epochs", epochs, 1)
         if method.controlled:
-            check_has_classes(task)
+            check_has_classes(task, one_each=method.per_class)
         self.method: Method | Scheduled = method.planned(epochs)
         self._epochs = epochs
         self.task = task
@@ -117,8 +123,9 @@ class TrainingLoss(nn.Module):
         self._generator: torch.Generator | None = None
         self._saved_state: Tensor | None = None
         self._steps: int = 0  # that have drawn
-        self._strength: float | None = None  # where the control has moved it
-        self._last: Outcome | None = None
+        self._strength: float | tuple[float, ...] | None = None  # where the control has moved it, or that of each class
+        self._on_device: Tensor | None = None  # the strengths of the classes
+        self.outcome: Outcome | None = None
 
     def forward(self, model: Callable[[Any], Any], x: Any, y: Any, index: Tensor | None = None) -> Tensor:
         if not self.training:
@@ -129,13 +136,11 @@ class TrainingLoss(nn.Module):
         else:
             outcome = self._train(model, Batch(x, y, index))
         self.terms = {name: term.detach() for name, term in outcome.terms.items()}
-        self._last = Outcome(self.terms, map_leaves(torch.detach, outcome.output), outcome.target)
+        self.outcome = Outcome(self.terms, map_leaves(torch.detach, outcome.output), outcome.target)
         return reduce(add, outcome.terms.values())
 
     def _train(self, model: Callable[[Any], Any], batch: Batch) -> Outcome:
         method = self._method
-        if method.controlled and self._strength is not None:
-            method = replace(method, coefficient=with_strength(method.coefficient, self._strength))
         batch_norm = self.batch_norm
         if batch_norm != "mixed" and (method.pairing == SelfPairs() or not has_batch_norm(model)):
             batch_norm = "mixed"  # plain training has one pass, which moves the statistics
@@ -144,6 +149,9 @@ class TrainingLoss(nn.Module):
         if batch.index is not None:  # uint8 would select as a mask
             step = replace(step, batch=replace(batch, index=batch.index.long()))
         self._memory.begin_step()
+        if method.controlled and self._strength is not None:
+            strength = self._strength_for(method, step.device)
+            method = replace(method, coefficient=with_strength(method.coefficient, strength))
         step, self.mix = method.draw(step, self._generator_on(step.device))
         if batch_norm != "mixed":
             _ = step.clean.output  # run the clean pass, which moves the statistics
@@ -161,7 +169,25 @@ class TrainingLoss(nn.Module):
         method = self._method
         if not method.controlled:
             return None
+        if isinstance(self._strength, tuple):
+            return exp(fmean(map(log, self._strength)))
         return strength_of(method.coefficient) if self._strength is None else self._strength
+
+    @property
+    def class_strengths(self) -> tuple[float, ...] | None:
+        strength = self.strength
+        if strength is None or not self._method.per_class:
+            return None
+        return self._strength if isinstance(self._strength, tuple) else (strength,) * classes_of(self.task)
+
+    def _strength_for(self, method: Method, device: torch.device) -> float | Tensor:
+        """That of all classes, or of each, where the method's control tells them apart."""
+        if not (method.per_class and isinstance(self._strength, tuple)):
+            assert self.strength is not None
+            return self.strength
+        if self._on_device is None or self._on_device.device != device:
+            self._on_device = torch.tensor(self._strength, device=device)
+        return self._on_device
 
     @torch.no_grad()
     def observe(self, logits: Tensor, labels: Tensor) -> None:
@@ -186,9 +212,13 @@ class TrainingLoss(nn.Module):
         """
         if not self.method.controlled:
             raise SettingError(f"only auto(...) observes validation rows; the method is {self.method!r}: leave it out.")
-        method, strength = self._method, self.strength
-        if method.control is not None and strength is not None:
-            self._strength = method.control.stronger(strength, *of_classes(self.task, logits, labels))
+        control, strength, of_each = self._method.control, self.strength, self.class_strengths
+        if control is not None and strength is not None:
+            output, target = of_classes(self.task, logits, labels)
+            if of_each is None:
+                self._strength = control.stronger(strength, output, target)
+            else:
+                self._strength, self._on_device = control.stronger_of_classes(of_each, output, target), None
 
     def accuracy(self) -> Tensor | None:
         """Accuracy of the last step on mixed targets: the mean share of the predicted class in the row's target.
@@ -196,7 +226,7 @@ class TrainingLoss(nn.Module):
         A mixed row counts lam if the anchor's class is predicted, plus 1 - lam if the partner's is. The maximum is the
         mean of max(lam, 1 - lam), not 1. None before the first step and for tasks without decisions.
         """
-        hits = None if self._last is None else self.task.hits(self._last.output, self._last.target)
+        hits = None if self.outcome is None else self.task.hits(self.outcome.output, self.outcome.target)
         return None if hits is None else hits.mean()
 
     def extra_repr(self) -> str:
@@ -212,7 +242,7 @@ class TrainingLoss(nn.Module):
             "generator": state,
             "epoch": self.epoch,
             "memory": self._memory.state(),
-            "strength": self._strength,
+            "strength": list(self._strength) if isinstance(self._strength, tuple) else self._strength,
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
@@ -221,7 +251,8 @@ class TrainingLoss(nn.Module):
         self.seed, self.epoch, self._generator = state["seed"], state.get("epoch", 0), None
         self._steps = state.get("steps", 0)
         self._memory.load(state.get("memory"))
-        self._strength = state.get("strength")
+        strength, self._on_device = state.get("strength"), None
+        self._strength = tuple(strength) if isinstance(strength, list) else strength
         self._saved_state = saved.cpu() if saved is not None and state["rank"] == rank() == 0 else None
 
     def _generator_on(self, device: torch.device) -> torch.Generator:

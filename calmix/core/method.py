@@ -10,7 +10,7 @@ from torch import Tensor
 
 from calmix.core.batch_norm import frozen_statistics
 from calmix.core.clean import CleanGrad, CleanPass
-from calmix.core.control import Control
+from calmix.core.control import Control, first_epochs
 from calmix.core.embeddings import capture_embeddings
 from calmix.core.hooks import uncompiled
 from calmix.core.memory import Memory
@@ -164,6 +164,11 @@ class Method:
         """Whether its strength moves in training."""
         return self.control is not None
 
+    @property
+    def per_class(self) -> bool:
+        """Whether each class has a strength of its own."""
+        return self.control is not None and self.control.class_sd is not None
+
     def at(self, epoch: int) -> "Method":
         """The method of an epoch: always this one; a `Scheduled` method's `at` depends on the epoch."""
         return self
@@ -230,6 +235,11 @@ class Scheduled:
         """Whether the strength of either method moves in training."""
         return self.method.controlled or self.then.controlled
 
+    @property
+    def per_class(self) -> bool:
+        """Whether each class has a strength of its own, in either method."""
+        return self.method.per_class or self.then.per_class
+
     def at(self, epoch: int) -> Method:
         """The method of an epoch, counted from 0.
 
@@ -250,7 +260,7 @@ class Scheduled:
         if until < 1:
             if epochs is None:
                 raise self._without_number
-            until = max(1, round(until * epochs))
+            until = first_epochs(until, epochs)
         return Scheduled(self.method.planned(epochs), until, self.then.planned(epochs))
 
     @property

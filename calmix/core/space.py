@@ -73,7 +73,8 @@ class Remembered:
         if step.memory is None or step.batch.index is None:
             raise SettingError(
                 "remembered embeddings need to know which training rows a batch holds: call "
-                "training_loss(model, x, y, index=index), with IndexedDataset(dataset) in the loader."
+                "training_loss(model, x, y, index=index), with IndexedDataset(dataset) in the loader; or, where rows "
+                "are dicts, give each an entry 'index', its position in the training set."
             )
         known = step.memory.recall(step.batch.index, self.site, self.host)
         if known is None:

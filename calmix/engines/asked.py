@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 
+from calmix.core import require
 from calmix.errors import SettingError
 
 LOCAL = "local"
@@ -11,6 +12,12 @@ def check_workers(workers: int | None) -> None:
     """Raise SettingError for less than one."""
     if workers is not None and workers < 1:
         raise SettingError(f"workers must be at least 1; got {workers}.")
+
+
+def check_run_timeout(minutes: float | None) -> None:
+    """Raise SettingError for minutes that are not positive."""
+    if minutes is not None:
+        require.positive("run_timeout", minutes)
 
 
 def check_scheduler(scheduler: str, workers: int | None) -> None:

@@ -5,20 +5,20 @@ import traceback
 import torch
 from torch import nn
 
-from calmix.engines.engine import Finished, Tick
+from calmix.engines.engine import Finished, Orders
 from calmix.errors import CalmixError
 from calmix.results.records import Epoch, Failure
-from calmix.train import Checkpoints, Loggers, Recipe, run
+from calmix.train import Recipe, run
 
 
-def attempt(recipe: Recipe, tick: Tick, checkpoints: Checkpoints | None, loggers: Loggers | None) -> Finished | Failure:
+def attempt(recipe: Recipe, orders: Orders) -> Finished | Failure:
     """Carry out a run in this process; whatever goes wrong in it is a `Failure`."""
 
     def on_epoch(epoch: Epoch, model: nn.Module) -> None:
-        tick(recipe.label, recipe.seed, epoch.number, epoch)
+        orders.tick(recipe.label, recipe.seed, epoch.number, epoch)
 
     try:
-        record, predictions, _ = run(recipe, on_epoch, checkpoints, loggers)
+        record, predictions, _ = run(recipe, on_epoch, orders.checkpoints, orders.loggers)
         return record, predictions
     except Exception as error:  # whatever a network of the user's may raise
         return Failure(recipe.label, recipe.seed, reason_of(error))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from calmix.engines.asked import LOCAL, check_scheduler, check_workers
 from calmix.engines.elsewhere import Elsewhere
-from calmix.engines.engine import Finished, Tick, Wanted, always
+from calmix.engines.engine import Finished, Orders
 from calmix.engines.processes import default_workers
 from calmix.errors import SettingError
 from calmix.results.jobs import check_versions, versions
 from calmix.results.records import Failure
-from calmix.train import Checkpoints, Loggers, Recipe
+from calmix.train import Recipe, TrainingSettings
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -28,7 +28,7 @@ class Cluster:
 
     scheduler: its address, such as tcp://head:8786. Or `local`: a cluster of processes on this machine, which listen on
     the loopback interface alone and end with the runs. workers: of a local one; None: what `default_workers` says.
-    allow_mixed: take workers with other versions of calmix, PyTorch or Python, too.
+    allow_mixed, ship_data: see `Elsewhere`.
 
     Raises:
         SettingError: no address, or workers of a cluster that is there already; Dask is not installed.
@@ -37,23 +37,17 @@ class Cluster:
     scheduler: str
     workers: int | None = None
     allow_mixed: bool = False
+    ship_data: bool = False
 
     def __post_init__(self) -> None:
         check_workers(self.workers)
         check_scheduler(self.scheduler, self.workers)
 
-    def carry_out(
-        self,
-        recipes: Sequence[Recipe],
-        tick: Tick,
-        checkpoints: Checkpoints | None = None,
-        loggers: Loggers | None = None,
-        wanted: Wanted = always,
-    ) -> Iterator[Finished | Failure]:
+    def carry_out(self, recipes: Sequence[Recipe], orders: Orders = Orders()) -> Iterator[Finished | Failure]:
         """See `Engine`.
 
         Raises:
-            SettingError: no scheduler answers, it has no worker, or a worker has other versions.
+            SettingError: no scheduler answers, it has no worker, or a worker has other versions; or see `Elsewhere`.
         """
         if not recipes:
             return
@@ -62,14 +56,21 @@ class Cluster:
         with self._client(recipes) as client:
             if not self.allow_mixed:
                 _check_workers_of(client)
-            executor = client.get_executor(pure=False)
-            engine = Elsewhere(executor, self.allow_mixed, lost=(KilledWorker,))
-            yield from engine.carry_out(recipes, tick, checkpoints, loggers, wanted)
+            executor = client.get_executor(pure=False, resources=_resources(client, recipes[0].settings))
+            engine = Elsewhere(executor, self.allow_mixed, self.ship_data, (KilledWorker,))
+            yield from engine.carry_out(recipes, orders)
 
     def _client(self, recipes: Sequence[Recipe]) -> "AbstractContextManager[Client]":
         if self.scheduler != LOCAL:
             return _client_of(self.scheduler)
         return _local(min(len(recipes), self.workers or default_workers(len(recipes), recipes[0].settings)))
+
+
+def _resources(client: "Client", settings: TrainingSettings) -> dict[str, int] | None:
+    """What a run asks of a worker: as many GPUs as it has devices, where workers say that they have some."""
+    there: Any = client.scheduler_info(n_workers=-1)["workers"]
+    declared = any(worker["resources"].get("GPU") for worker in there.values())
+    return {"GPU": settings.devices} if declared and settings.device in ("auto", "cuda") else None
 
 
 def _check_workers_of(client: "Client") -> None:

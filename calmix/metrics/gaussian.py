@@ -37,7 +37,7 @@ def gaussian_nll(mean: Array, std: Array, targets: Array) -> float:
     >>> round(gaussian_nll(torch.zeros(2), torch.ones(2), torch.tensor([1.0, -1.0])), 4)
     1.4189
     """
-    mean, std, targets = _gaussian_rows(mean, std, targets)
+    mean, std, targets = gaussian_rows(mean, std, targets)
     z = (targets - mean) / std
     return float((z.square() / 2 + std.log()).mean() + math.log(2 * math.pi) / 2)
 
@@ -52,7 +52,7 @@ def crps(mean: Array, std: Array, targets: Array) -> float:
     >>> round(crps(torch.zeros(1), torch.ones(1), torch.zeros(1)), 4)  # (sqrt(2) - 1) / sqrt(pi)
     0.2337
     """
-    mean, std, targets = _gaussian_rows(mean, std, targets)
+    mean, std, targets = gaussian_rows(mean, std, targets)
     z = (targets - mean) / std
     density = (-z.square() / 2).exp() / math.sqrt(2 * math.pi)
     return float((std * (z * (2 * ndtr(z) - 1) + 2 * density - 1 / math.sqrt(math.pi))).mean())
@@ -64,7 +64,7 @@ def variance_reliability(mean: Array, std: Array, targets: Array, bins: int = 15
     >>> variance_reliability(torch.zeros(2), torch.tensor([1.0, 2.0]), torch.tensor([1.0, 3.0]), bins=2).observed
     tensor([1., 9.], dtype=torch.float64)
     """
-    mean, std, targets = (values.flatten() for values in _gaussian_rows(mean, std, targets))
+    mean, std, targets = (values.flatten() for values in gaussian_rows(mean, std, targets))
     return equal_mass(std.square(), (targets - mean).square(), bins)
 
 
@@ -144,7 +144,7 @@ def pinball(mean: Array, std: Array, targets: Array, levels: int = 99) -> float:
     >>> pinball(torch.zeros(2), torch.ones(2), torch.tensor([2.0, -2.0]), levels=1)  # the median's: half the MAE
     1.0
     """
-    mean, std, targets = _gaussian_rows(mean, std, targets)
+    mean, std, targets = gaussian_rows(mean, std, targets)
     total = 0.0
     for level in _levels(levels):  # one at a time, so that no (n, L) is held
         above = targets - mean - std * ndtri(level)
@@ -158,7 +158,7 @@ def interval_coverage(mean: Array, std: Array, targets: Array, level: float = 0.
     >>> interval_coverage(torch.zeros(2), torch.ones(2), torch.tensor([1.6, 1.7]))  # 1.645 to either side
     0.5
     """
-    mean, std, targets = _gaussian_rows(mean, std, targets)
+    mean, std, targets = gaussian_rows(mean, std, targets)
     return float(((targets - mean).abs() <= _half_width(level) * std).double().mean())
 
 
@@ -168,7 +168,7 @@ def interval_width(std: Array, level: float = 0.9) -> float:
     >>> round(interval_width(torch.tensor([1.0, 3.0]), level=0.95), 4)
     7.8399
     """
-    _, std, _ = _gaussian_rows(std, std, std)
+    _, std, _ = gaussian_rows(std, std, std)
     return float(2 * _half_width(level) * std.mean())
 
 
@@ -180,7 +180,7 @@ def gaussian_sharpness(std: Array) -> float:
     >>> gaussian_sharpness(torch.tensor([1.0, 7.0]))
     5.0
     """
-    _, std, _ = _gaussian_rows(std, std, std)
+    _, std, _ = gaussian_rows(std, std, std)
     return float(std.square().mean().sqrt())
 
 
@@ -224,7 +224,7 @@ class GaussianMetrics:
         Raises:
             ShapeError, DataError: as every metric, or d is not that of earlier batches.
         """
-        self._rows.add(*_gaussian_rows(mean, std, targets))
+        self._rows.add(*gaussian_rows(mean, std, targets))
         return self
 
     def compute(self) -> dict[str, float]:
@@ -302,7 +302,7 @@ def gaussian_of_samples(samples: Array, noise_std: float = 0.0) -> tuple[Tensor,
 
 def _ranks(mean: Array, std: Array, targets: Array) -> Tensor:
     """(n d,) float64, rising: the level of the predicted quantile at which each target lies."""
-    mean, std, targets = _gaussian_rows(mean, std, targets)
+    mean, std, targets = gaussian_rows(mean, std, targets)
     return ndtr((targets - mean) / std).flatten().sort().values
 
 
@@ -335,7 +335,8 @@ def _moments(means: Array, variances: Array) -> tuple[Tensor, Tensor]:
     return means, variances
 
 
-def _gaussian_rows(mean: Array, std: Array, targets: Array) -> tuple[Tensor, Tensor, Tensor]:
+def gaussian_rows(mean: Array, std: Array, targets: Array) -> tuple[Tensor, Tensor, Tensor]:
+    """The three as float64 on the CPU; raises as every metric of this file."""
     mean, std, targets = (cpu_tensor(values).double() for values in (mean, std, targets))
     if not mean.shape == std.shape == targets.shape or mean.ndim not in (1, 2) or mean.numel() == 0:
         raise ShapeError(

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from calmix.report.sentences import counted
 from calmix.results.records import Epoch
 
 _SECONDS = 60.0  # between two lines where there is no terminal
@@ -22,7 +23,7 @@ class Done:
     def __init__(self, runs: int, epochs: int) -> None:
         self.runs: int = runs
         self.epochs: int = epochs
-        self.now: str = f"{runs} runs"
+        self.now: str = counted(runs, "run")
         self._done: dict[tuple[str, int], int] = {}
         self._trained = 0  # epochs by this command
 
@@ -45,7 +46,7 @@ class Done:
         'mixup, seed 0: 55 % of 2 runs, 0:01:30 gone, about 0:13:30 left'
         """
         whole = self.runs * self.epochs
-        said = f"{self.now}: {100 * self.total // whole} % of {self.runs} runs, {_clock(seconds)} gone"
+        said = f"{self.now}: {100 * self.total // whole} % of {counted(self.runs, 'run')}, {_clock(seconds)} gone"
         if not self._trained:
             return said
         return f"{said}, about {_clock(seconds / self._trained * (whole - self.total))} left"

@@ -40,6 +40,15 @@ def listed(values: Sequence[str], most: int = 20) -> str:
     return ", ".join(values[:most]) + more
 
 
+def counted(count: int, thing: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "run"), counted(1200, "run")
+    ('1 run', '1,200 runs')
+    """
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def called(method: str) -> str:
     """The name of a method in a sentence."""
     return {PLAIN_TRAINING: "plain training", PLAIN_MIXUP: "plain Mixup"}.get(method, method)

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import get_ident
@@ -180,6 +180,19 @@ def write_json(path: Path, value: Any) -> None:
     """Raise ValueError where a number is not finite, TypeError where a value has no form in JSON."""
     text = json.dumps(value, indent=1, allow_nan=False) + "\n"
     write_whole(path, lambda file: file.write(text.encode()))
+
+
+def write_json_lines(path: Path, value: Mapping[str, object], key: str, rows: Iterable[object]) -> None:
+    """As `write_json`, with one more entry, `key`: a list with a line a row, of which there may be very many."""
+    head = json.dumps(value, indent=1, allow_nan=False).removesuffix("\n}")
+
+    def write(file: BinaryIO) -> None:
+        file.write(f"{head},\n {json.dumps(key)}: [".encode())
+        for place, row in enumerate(rows):
+            file.write(f"{',' if place else ''}\n  {json.dumps(row, allow_nan=False)}".encode())
+        file.write(b"\n ]\n}\n")
+
+    write_whole(path, write)
 
 
 def write_text(path: Path, text: str) -> None:

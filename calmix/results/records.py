@@ -13,6 +13,7 @@ from typing import Any
 from calmix.errors import DataError
 from calmix.reading import AGAIN, check_arrays, read_arrays, read_json, typed, visible
 from calmix.results.files import FAILURES, NamedArrays, slug, write_arrays, write_json
+from calmix.results.machines import Machine
 from calmix.results.scores import PLAIN, Measured, Scores, flat, nested
 
 OLD_NAMES = {"votes": "human_labels", "outside": "ood"}  # conditions and arrays as calmix 0.1.0 called them
@@ -27,7 +28,7 @@ class Epoch:
     """
 
     number: int  # from 1
-    train: Mapping[str, float]  # with the strength of the epoch's mixing, where it moves
+    train: Mapping[str, float]  # with the strength of the epoch's mixing, where it moves, and its range over classes
     validation: Mapping[str, float]
     learning_rate: float | None = field(default=None, compare=False)
     waited: float | None = field(default=None, compare=False)
@@ -49,6 +50,8 @@ class Record:
     history: tuple[Epoch, ...]
     recipe: str  # the text of the recipe, which tells whether a stored run is the one asked for
     waited_seconds: float | None = field(default=None, compare=False)  # of train_seconds, for rows to be read
+    machine: Machine | None = None  # where it was carried out; None: not known, as of runs of before this was kept
+    cost_machine: Machine | None = None  # where its cost was measured
 
     @property
     def train_loss(self) -> float | None:
@@ -105,25 +108,31 @@ def as_json(record: Record) -> dict[str, object]:
         {"epoch": epoch.number, "train": epoch.train, **({"validation": epoch.validation} if epoch.validation else {})}
         for epoch in record.history
     ]
-    return {**vars(record), "metrics": nested(record.metrics), "history": history}
+    machines = {name: value and asdict(value) for name, value in vars(record).items() if name in _MACHINES}
+    return {**vars(record), "metrics": nested(record.metrics), "history": history, **machines}
+
+
+_MACHINES = ("machine", "cost_machine")
 
 
 def from_json(raw: object) -> Record:
     """`as_json`, backwards. Raise DataError where an entry is missing or of another kind."""
     if not isinstance(raw, Mapping):
         raise DataError(f"expected a run; got {type(raw).__name__}.")
-    entries = dict(raw)
     measured = flat(raw["metrics"]) if "metrics" in raw else {}
-    if "history" in raw:
-        entries["history"] = [_epoch(entry) for entry in typed(Sequence[Mapping[str, Any]], raw["history"])]
-    record = typed(Record, entries | ({"metrics": {}} if measured else {}))  # `flat` has checked them
-    return replace(record, metrics={_renamed(path): metrics for path, metrics in measured.items()})
+    history = tuple(map(_epoch, typed(Sequence[Any], raw["history"]))) if "history" in raw else ()
+    checked: dict[str, object] = {"history": ()} if history else {}  # `flat` has checked them: numbers are many
+    checked |= {"metrics": {}} if measured else {}
+    record: Record = typed(Record, {**raw, **checked})
+    return replace(record, metrics={_renamed(path): found for path, found in measured.items()}, history=history)
 
 
-def _epoch(raw: Mapping[str, Any]) -> dict[str, object]:
-    """As the fields of `Epoch` are named. Terms of a loss, one level below, are left out."""
-    parts = {name: flat(raw.get(name, {})).get(PLAIN, {}) for name in ("train", "validation")}
-    return {"number": raw.get("epoch"), **parts}
+def _epoch(raw: object) -> Epoch:
+    """Terms of a loss, one level below, are left out."""
+    if not isinstance(raw, Mapping) or type(raw.get("epoch")) is not int:
+        raise DataError("the entry history holds something else than epochs.")
+    train, validation = (flat(raw.get(name, {})).get(PLAIN, {}) for name in ("train", "validation"))
+    return Epoch(raw["epoch"], train, validation)
 
 
 def _renamed(path: str) -> str:

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from calmix.errors import DataError
 from calmix.reading import typed
@@ -25,6 +27,8 @@ _DEEPEST = 8  # parts of a condition
 LARGEST = sys.float_info.max
 COLUMNS = ("method", "seed", "condition", "metric", "value")
 
+Seeds = NDArray[np.int64]  # (S,)
+Values = NDArray[np.float64]  # (S,)
 Measured = Mapping[str, Mapping[str, float]]  # condition -> metric -> value, of one network
 
 
@@ -94,34 +98,35 @@ class Scores:
 
     def has(self, metric: str, condition: str = PLAIN) -> bool:
         """Whether every run has this score."""
-        return len(self._by_seed.get((condition, metric), ())) == len(self._runs) > 0
+        found = self._columns.get((condition, metric))
+        return found is not None and not np.isnan(found).any()
 
     def values(self, method: str, metric: str, condition: str = PLAIN) -> list[float]:
         """One number a seed (S,), in the order of the seeds; empty where there is no such score."""
-        found = self._by_seed.get((condition, metric), {})
-        return [found[method, seed] for seed in self.seeds_of(method) if (method, seed) in found]
+        return self._known(method, metric, condition)[1].tolist()
 
     def value(self, method: str, seed: int, metric: str, condition: str = PLAIN) -> float | None:
         """One number; None where there is none."""
-        return self._by_seed.get((condition, metric), {}).get((method, seed))
+        seeds, values = self._known(method, metric, condition)
+        return next(iter(values[seeds == seed].tolist()), None)
 
     def measured(self, method: str, seed: int) -> dict[str, dict[str, float]]:
         """All that was measured of one run, as `of` takes it."""
         found: dict[str, dict[str, float]] = {}
-        for (condition, metric), values in self._by_seed.items():
-            if (method, seed) in values:
-                found.setdefault(condition, {})[metric] = values[method, seed]
+        for condition, metric in self._columns:
+            if (value := self.value(method, seed, metric, condition)) is not None:
+                found.setdefault(condition, {})[metric] = value
         return found
 
     def seeds_of(self, method: str) -> list[int]:
-        return self._seeds.get(method, [])
+        return self._seeds[method].tolist() if method in self._seeds else []
 
     def interval(self, method: str, metric: str, condition: str = PLAIN, scale: float = 1.0) -> Interval:
         """The mean over seeds with its 95 % interval, times `scale`. DataError where there is no such score."""
-        values = self.values(method, metric, condition)
-        if not values:
+        _, values = self._known(method, metric, condition)
+        if not len(values):
             raise DataError(f"there is no {metric} of {method!r} under {condition!r}.")
-        return interval([scale * value for value in values], overlap=self.overlap)
+        return interval(scale * values, overlap=self.overlap)
 
     @property
     def comparisons(self) -> int:
@@ -142,12 +147,8 @@ class Scores:
 
     def by_seed(self, method: str, other: str, metric: str, condition: str = PLAIN) -> dict[int, float]:
         """`method` minus `other` by seed, of those where both have the score."""
-        found = self._by_seed.get((condition, metric), {})
-        return {
-            seed: found[method, seed] - found[other, seed]
-            for seed in self.seeds_of(method)
-            if {(method, seed), (other, seed)} <= found.keys()
-        }
+        seeds, values, others = self._shared(method, other, metric, condition)
+        return dict(zip(seeds.tolist(), (values - others).tolist(), strict=True))
 
     def evidence(self, method: str, other: str, metric: str, condition: str = PLAIN) -> Difference:
         """`method` minus `other`, seed by seed, as every test sees it."""
@@ -168,39 +169,70 @@ class Scores:
 
         first: pairs (condition, metric) to begin with. Columns are named `ece`, `scaled_ece`, `corruptions_jpeg_3_ece`.
         """
-        pairs = [*(pair for pair in first if pair in self._by_seed), *(p for p in self._by_seed if p not in first)]
-        columns = {column_name(*pair): [self._by_seed[pair].get(run) for run in self._runs] for pair in pairs}
+        pairs = [*(pair for pair in first if pair in self._columns), *(p for p in self._columns if p not in first)]
+        columns = {column_name(*pair): self._columns[pair] for pair in pairs}
         named = {"method": [method for method, _ in self._runs], "seed": [seed for _, seed in self._runs]}
         return pd.DataFrame({**named, **columns})
 
-    def _pairs(self, method: str, other: str, metric: str, condition: str) -> tuple[list[float], list[float]]:
-        found = self._by_seed.get((condition, metric), {})
-        seeds = [seed for seed in self.seeds_of(method) if {(method, seed), (other, seed)} <= found.keys()]
-        if not seeds:
+    def _pairs(self, method: str, other: str, metric: str, condition: str) -> tuple[Values, Values]:
+        seeds, values, others = self._shared(method, other, metric, condition)
+        if not len(seeds):
             raise DataError(f"{method!r} and {other!r} have no {metric} under {condition!r} for the same seeds.")
-        values, others = ([found[label, seed] for seed in seeds] for label in (method, other))
         return values, others
 
+    def _shared(self, method: str, other: str, metric: str, condition: str) -> tuple[Seeds, Values, Values]:
+        """Seeds with a score of both methods, and the scores of both."""
+        seeds, values = self._known(method, metric, condition)
+        other_seeds, others = self._known(other, metric, condition)
+        if np.array_equal(seeds, other_seeds):
+            return seeds, values, others
+        both, mine, theirs = np.intersect1d(seeds, other_seeds, assume_unique=True, return_indices=True)
+        return both, values[mine], others[theirs]
+
+    def _known(self, method: str, metric: str, condition: str) -> tuple[Seeds, Values]:
+        """The seeds of a method that have a score, in order, and their scores."""
+        column = self._columns.get((condition, metric))
+        if column is None or method not in self._seeds:
+            return np.array([], int), np.array([])
+        seeds, values = self._seeds[method], column[self._places[method]]
+        known = ~np.isnan(values)
+        return (seeds, values) if known.all() else (seeds[known], values[known])
+
     @cached_property
+    def _numbered_runs(self) -> tuple[NDArray[np.int64], list[Any]]:
+        return _numbered(self.frame, ["method", "seed"])
+
+    @property
     def _runs(self) -> list[tuple[str, int]]:
-        return list(dict.fromkeys(zip(self.frame["method"].tolist(), self.frame["seed"].tolist(), strict=True)))
+        return self._numbered_runs[1]
 
     @cached_property
-    def _seeds(self) -> dict[str, list[int]]:
+    def _places(self) -> dict[str, NDArray[np.int64]]:
+        """The runs of each method, as places, in the order of their seeds."""
         found: dict[str, list[int]] = {}
-        for method, seed in self._runs:
-            found.setdefault(method, []).append(seed)
-        return {method: sorted(seeds) for method, seeds in found.items()}
+        for place, (method, _) in enumerate(self._runs):
+            found.setdefault(method, []).append(place)
+        return {method: np.array(sorted(places, key=lambda p: self._runs[p][1])) for method, places in found.items()}
 
     @cached_property
-    def _by_seed(self) -> dict[tuple[str, str], dict[tuple[str, int], float]]:
-        """(condition, metric) -> (method, seed) -> value."""
-        groups: Any = self.frame.groupby(["condition", "metric"], sort=False)
-        found: dict[tuple[str, str], dict[tuple[str, int], float]] = {}
-        for (condition, metric), rows in groups:
-            runs = zip(rows["method"].tolist(), rows["seed"].tolist(), strict=True)
-            found[condition, metric] = dict(zip(runs, rows["value"].tolist(), strict=True))
-        return found
+    def _seeds(self) -> dict[str, Seeds]:
+        return {method: np.array([self._runs[p][1] for p in places]) for method, places in self._places.items()}
+
+    @cached_property
+    def _columns(self) -> dict[tuple[str, str], Values]:
+        """(condition, metric) -> a number a run, in the order of `_runs`; NaN where there is none."""
+        run_of, runs = self._numbered_runs
+        column_of, columns = _numbered(self.frame, ["condition", "metric"])
+        table = np.full((len(columns), len(runs)), np.nan)
+        table[column_of, run_of] = self.frame["value"]
+        return dict(zip(columns, table, strict=True))
+
+
+def _numbered(frame: pd.DataFrame, names: list[str]) -> tuple[NDArray[np.int64], list[Any]]:
+    """Of each row the number of its group, by what stands in these columns; and the groups, in order of appearance."""
+    numbers = frame.groupby(names, sort=False).ngroup().to_numpy()
+    _, first = np.unique(numbers, return_index=True)
+    return numbers, list(zip(*(frame[name].iloc[first].tolist() for name in names), strict=True))
 
 
 def column_name(condition: str, metric: str) -> str:

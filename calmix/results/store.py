@@ -28,7 +28,7 @@ from calmix.results.catalogue import (
     SCALED_NLL,
     Column,
 )
-from calmix.results.files import check_labels, write_csv, write_json
+from calmix.results.files import check_labels, write_csv, write_json_lines
 from calmix.results.records import Failure, Record, as_json, from_json, scores_of
 from calmix.results.scores import Scores, column_name
 
@@ -133,7 +133,14 @@ class Results:
         return REGRESSION if self.regression else CLASSIFICATION
 
     def of_method(self, method: str) -> list[Record]:
-        return [record for record in self.compared if record.method == method]
+        return self._of_methods.get(method, [])
+
+    @cached_property
+    def _of_methods(self) -> Mapping[str, list[Record]]:
+        found: dict[str, list[Record]] = {}
+        for record in self.compared:
+            found.setdefault(record.method, []).append(record)
+        return found
 
 
 def is_control(method: str) -> bool:
@@ -171,13 +178,19 @@ def write_results(folder: Path, results: Results) -> None:
         _check(results)
     except CalmixError as error:
         raise DataError(f"{folder}: {str(error).rstrip('.')}; give another --out.") from None
-    write_json(folder / "results.json", results_json(results))
+    runs = (as_json(record) for record in results.records)
+    write_json_lines(folder / "results.json", _shared(results), "runs", runs)
     first = [(column.condition, column.key) for column in results.columns]
     write_csv(folder / "results.csv", scores_of(results.records).wide(first))
 
 
 def results_json(results: Results) -> dict[str, object]:
     """For people and programs; `summary` is derived from `runs`, and never read back."""
+    return {**_shared(results), "runs": [as_json(record) for record in results.records]}
+
+
+def _shared(results: Results) -> dict[str, object]:
+    """All but the runs."""
     facts, scores = results.facts, results.scores
 
     def mean(method: str, column: Column) -> dict[str, float]:
@@ -202,7 +215,6 @@ def results_json(results: Results) -> dict[str, object]:
         "command": list(facts.command),
         "date": facts.date,
         "environment": dict(facts.environment),
-        "runs": [as_json(record) for record in results.records],
         "failures": [asdict(failure) for failure in results.failures],
         "summary": summary,
     }

@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from calmix.core.coefficient import strength_of, with_strength
+from calmix.core.control import classes_of
 from calmix.core.loss import TrainingLoss
 from calmix.core.method import Method, Scheduled
 from calmix.core.task import Task
@@ -43,10 +44,11 @@ def relative_cost(
     """
     if method == erm():
         return 1.0
-    method = method.planned(settings.epochs).at(0)
+    method, device = method.planned(settings.epochs).at(0), torch.device(settings.accelerator)
     if method.control is not None and (strength := strength_of(method.coefficient)):
-        method = replace(method, coefficient=with_strength(method.coefficient, strength / 2))
-    device = torch.device(settings.accelerator)
+        half = strength / 2
+        moved = torch.full((classes_of(task),), half, device=device) if method.per_class else half
+        method = replace(method, coefficient=with_strength(method.coefficient, moved))
     rows = min(settings.batch_size, len(train))
     x, y, index = train.rows[:rows].to(device), train.y[:rows].to(device), torch.arange(rows, device=device)
 

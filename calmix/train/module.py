@@ -72,6 +72,7 @@ class Module(LightningModule):
         self._generator: torch.Generator | None = None
         self._sums: dict[str, Tensor] = {}  # weighted by rows
         self._rows = 0
+        self._others: list[tuple[dict[str, Tensor], int]] = []  # sums and rows of ranks 1, 2, ..., once gathered
         self._rate = 0.0  # of the newest step
         self._waited = 0.0  # before this epoch
         self._on_sigterm: Any = None
@@ -126,27 +127,25 @@ class Module(LightningModule):
             "history": [asdict(epoch) for epoch in self.history],
             "sums": self._sums,
             "rows": self._rows,
+            "others": self._others,
             "augmentation": None if self._generator is None else self._generator.get_state(),
             "waited": self._waited,
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self.history = [Epoch(**epoch) for epoch in state["history"]]
-        if rank() == 0:  # which has those of all
-            self._sums = {name: value.to(self.device) for name, value in state["sums"].items()}
-            self._rows = state["rows"]
+        sums, rows = [(state["sums"], state["rows"]), *state.get("others", ())][rank()]  # calmix 0.1.0 had no others
+        self._sums = {name: value.to(self.device) for name, value in sums.items()}
+        self._rows = rows
         self._waited = state.get("waited", 0.0)  # earlier versions of calmix did not keep it
         if state["augmentation"] is not None:
             self._generator = torch.Generator(self.device)
             self._generator.set_state(state["augmentation"])
 
     def gather_sums(self) -> None:
-        """Let rank 0 have the sums of all, before it saves them."""
-        if ranks() > 1:
-            sums, rows = self._summed()
-            mine = rank() == 0
-            self._sums = {name: torch.tensor(value, device=self.device) for name, value in sums.items()} if mine else {}
-            self._rows = rows if mine else 0
+        """Let every rank know the sums of all, before rank 0 saves them."""
+        of_ranks = of_all_ranks(({name: value.cpu() for name, value in self._sums.items()}, self._rows))
+        self._others = of_ranks[1:]
 
     def on_fit_start(self) -> None:
         self._on_sigterm = signal.getsignal(signal.SIGTERM)
@@ -221,8 +220,11 @@ class Module(LightningModule):
 
     def _trained(self) -> Epoch:
         """The training part of the epoch's entry."""
-        strength = self.training_loss.strength
-        return Epoch(self.current_epoch + 1, self._take() | ({} if strength is None else {"strength": strength}), {})
+        strength, of_classes = self.training_loss.strength, self.training_loss.class_strengths
+        own = {} if strength is None else {"strength": strength}
+        if of_classes is not None:
+            own |= {"strength_least": min(of_classes), "strength_most": max(of_classes)}
+        return Epoch(self.current_epoch + 1, self._take() | own, {})
 
     def _take(self) -> dict[str, float]:
         """The means since the last take."""
@@ -248,13 +250,16 @@ class _Chosen:
 
 
 class Keeper(Callback):
-    """Remembers the best epoch's weights: those of the average, where validation rows judge it."""
+    """Remembers the best epoch's weights: those of the average, where validation rows judge it.
 
-    def __init__(self, select: str, averager: "Averager | None") -> None:
+    patience: how many epochs may be no better before the training ends; None: as many as there are.
+    """
+
+    def __init__(self, select: str, averager: "Averager | None", patience: int | None = None) -> None:
         self.state: dict[str, Tensor] | None = None
         self.epoch: int = 0
         self._best = float("inf")
-        self._select, self._averager = select, averager
+        self._select, self._averager, self._patience = select, averager, patience
 
     def state_dict(self) -> dict[str, Any]:
         return {"weights": self.state, "epoch": self.epoch, "best": self._best}
@@ -272,15 +277,30 @@ class Keeper(Callback):
                 self._best, self.epoch = loss, now
                 judged = pl_module.model if self._averager is None else self._averager.average.module
                 self.state = copy.deepcopy(judged.state_dict())
+        self._end(trainer, now)
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self._end(trainer, trainer.current_epoch)  # a run that goes on may have been at its end
+
+    def _end(self, trainer: Trainer, epochs: int) -> None:
+        """End the training if, of so many epochs, the last ones were no better for as long as there is patience."""
+        if self._patience is not None and epochs - self.epoch >= self._patience:
+            trainer.should_stop = True
 
 
 class Averager(Callback):
-    """Keeps an average of the network's weights; that of `EMA` takes the network's place in validations."""
+    """Keeps an average of the network's weights. If `judged`, that of `EMA` takes its place in validations."""
 
     average: AveragedModel  # from the beginning of the training on
 
-    def __init__(self, averaging: EMA | SWA) -> None:
+    def __init__(self, averaging: EMA | SWA, judged: bool = True) -> None:
         self._averaging = averaging
+        self._judged = judged and isinstance(averaging, EMA)
+
+    @property
+    def state_key(self) -> str:
+        """Lightning tells callbacks with a state apart by it."""
+        return repr(self._averaging)
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         if isinstance(self._averaging, SWA):
@@ -304,7 +324,7 @@ class Averager(Callback):
             self.average.update_parameters(pl_module.model)
 
     def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
-        if isinstance(self._averaging, EMA):
+        if self._judged:
             _swap(self.average.module, pl_module.model)
 
     on_validation_end = on_validation_start

@@ -2,9 +2,11 @@
 
 import os
 import platform
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +17,11 @@ from calmix.data import About, DataSource, Splits
 from calmix.data.splits import PARTS
 from calmix.errors import SettingError
 from calmix.models import ModelFactory, build, default_model, digest_of, name_of
+from calmix.results.jobs import versions
+from calmix.results.machines import Machine, processor
 from calmix.results.store import DataFacts, RunFacts
 from calmix.threads import using_threads
+from calmix.train.averaging import EMA
 from calmix.train.robustness import Robustness
 from calmix.train.settings import TrainingSettings
 
@@ -27,7 +32,11 @@ class Recipe:
 
     label: what the method is called in tables. model: a factory of networks, see `calmix.models.build`; None is the
     default for the data. robustness: what else the trained network is measured on. weights_seed: the seed of the
-    initial weights where it is not `seed`.
+    initial weights where it is not `seed`. also: other weights of the same training that are measured, too: settings
+    that differ in `average` and `refresh_batch_norm` alone.
+
+    Raises:
+        SettingError: a seed below 0, or `also` of what would be another training.
     """
 
     data: DataSource
@@ -38,9 +47,12 @@ class Recipe:
     seed: int = 0
     robustness: Robustness = field(default_factory=Robustness)
     weights_seed: int | None = None
+    also: tuple[TrainingSettings, ...] = ()
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
+        for one in self.also:
+            _check_same_training(self, one)
 
     @property
     def text(self) -> str:
@@ -49,13 +61,21 @@ class Recipe:
         Files of data are told by a digest of their content; the network by one of its code and initial weights, and of
         the files that its factory was read from, if it was.
         """
+        return self._text(self._network_digest)
+
+    @property
+    def _network_digest(self) -> str:
+        return digest_of(self.network(), self.model)
+
+    def _text(self, network: str) -> str:
         model = "default" if self.model is None else name_of(self.model)
         content = self.splits().about.digest
+        also = f", also={self.also!r}" if self.also else ""
         return (
             f"Recipe(data={self.data!r} {content}, label={self.label!r}, method={self.method!r}, "
-            f"model={model} {digest_of(self.network(), self.model)}, "
+            f"model={model} {network}, "
             f"settings={self.settings!r}, seed={self.seed}, robustness={self.robustness!r}, "
-            f"weights_seed={self.weights_seed})"
+            f"weights_seed={self.weights_seed}{also})"
         )
 
     def splits(self) -> Splits:
@@ -72,6 +92,36 @@ class Recipe:
         with torch.random.fork_rng(devices=[]), using_threads(self.settings.threads):
             torch.manual_seed(self.seed if self.weights_seed is None else self.weights_seed)
             return build(self.factory, splits.train.shape, outputs_of(splits.about))
+
+
+def texts(recipes: Iterable[Recipe]) -> Iterator[str]:
+    """The text of each recipe. The network of those of one seed, which follow each other, is made once."""
+
+    def same_network(recipe: Recipe) -> tuple[object, ...]:
+        return id(recipe.data), id(recipe.model), recipe.seed, recipe.weights_seed, recipe.settings.threads
+
+    for _, group in groupby(recipes, same_network):
+        of_one = list(group)
+        network = of_one[0]._network_digest
+        for recipe in of_one:
+            yield recipe._text(network)
+
+
+def _check_same_training(recipe: Recipe, other: TrainingSettings) -> None:
+    """Raise SettingError where other settings would train otherwise, and not only keep other weights."""
+    given = recipe.settings
+    if replace(other, average=given.average, refresh_batch_norm=given.refresh_batch_norm) != given:
+        raise SettingError(f"weights of the same training differ in average and refresh_batch_norm alone; got {other}.")
+    if other.average != given.average and given.select == "best":
+        raise SettingError(
+            f"the best epoch of {other.average} is another one than that of {given.average}; keep the last."
+        )
+    if (
+        recipe.method.controlled
+        and EMA in map(type, (other.averaging, given.averaging))
+        and other.average != given.average
+    ):
+        raise SettingError("auto sets its strength by the average of ema, if there is one: that is another training.")
 
 
 def check_seed(seed: int) -> None:
@@ -184,6 +234,12 @@ def absent_classes(splits: Splits) -> dict[str, tuple[str, ...]]:
     there = {part: set(getattr(splits, part).y.flatten().tolist()) for part in parts}
     absent = {part: tuple(name for k, name in enumerate(classes) if k not in ids) for part, ids in there.items()}
     return {part: names for part, names in absent.items() if names}
+
+
+def machine_of(settings: TrainingSettings) -> Machine:
+    """This machine, as a run with these settings uses it."""
+    name = torch.cuda.get_device_name() if settings.accelerator == "cuda" else processor()
+    return Machine(settings.accelerator, name, settings.threads, **versions())
 
 
 def environment(settings: TrainingSettings) -> dict[str, str]:

@@ -2,10 +2,11 @@
 
 import copy
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from calmix.core.batch_norm import has_batch_norm, refresh_batch_norm
@@ -25,7 +26,7 @@ from calmix.train.batches import Batches
 from calmix.train.checkpoints import Checkpoints
 from calmix.train.loggers import Loggers
 from calmix.train.predicting import predict, predicted_logits
-from calmix.train.recipe import Recipe, check_validation, class_rows, outputs_of, weighted_task
+from calmix.train.recipe import Recipe, check_validation, class_rows, machine_of, outputs_of, weighted_task
 from calmix.train.training import OnEpoch, train
 
 
@@ -56,9 +57,10 @@ def run(
 
     The number of threads is the recipe's, so a run gives the same numbers however it is carried out on one machine.
     The conditions under `refreshed` are those of the same network with batch norm re-estimated on the clean training
-    rows: the control that tells what a method does from what its rows did to the running statistics. With checkpoints a
-    run that was stopped in its training goes on there; the file stays until `checkpoints.remove`. loggers:
-    what writes down each epoch.
+    rows: the control that tells what a method does from what its rows did to the running statistics. Those under `also`
+    are of the other weights that the recipe names; so are the predictions of that name. With checkpoints a run that was
+    stopped in its training goes on there; the file stays until `checkpoints.remove`. loggers: what writes down each
+    epoch.
     """
     with using_threads(recipe.settings.threads):
         return _run(recipe, on_epoch, checkpoints, loggers)
@@ -78,6 +80,9 @@ def _run(recipe: Recipe, on_epoch: OnEpoch, checkpoints: Checkpoints | None, log
         refresh_batch_norm(refreshed, Batches(splits.train, recipe.settings.batch_size))
         for condition, metrics in measure(refreshed, splits).scores.items():
             scores["refreshed" if condition == "plain" else f"refreshed/{condition}"] = metrics
+    for one, network in zip(recipe.also, trained.also, strict=True):
+        name = f"also/{one.weights}"
+        scores[name], predictions[name] = _said_of(network.to(recipe.settings.accelerator), splits.about, splits.test)
     record = Record(
         method=recipe.label,
         repr=repr(recipe.method),
@@ -90,6 +95,7 @@ def _run(recipe: Recipe, on_epoch: OnEpoch, checkpoints: Checkpoints | None, log
         epoch=trained.epoch,
         history=trained.history,
         recipe=text,
+        machine=machine_of(recipe.settings),
     )
     return FinishedRun(record, predictions, model.cpu())
 
@@ -136,13 +142,26 @@ def elsewhere(model: nn.Module, splits: Splits, temperature: float | None) -> Sc
     scores: Scored = {}
     for name, part in parts.items():
         logits, labels = predicted_logits(model, part), part.y.view(-1).long()
-        probs = logits.softmax(1)
-        scores[name] = {"accuracy": accuracy(probs, labels), "nll": nll(probs, labels), "ece": ece(probs, labels)}
+        scores[name] = _class_metrics(logits, labels)
         if name == "validation":
-            scores[name]["balanced_accuracy"] = balanced_accuracy(probs, labels)
+            scores[name]["balanced_accuracy"] = balanced_accuracy(logits.softmax(1), labels)
             scaled = (logits / (temperature or 1.0)).softmax(1)
             scores[f"{name}/scaled"] = {"nll": nll(scaled, labels), "ece": ece(scaled, labels)}
     return scores
+
+
+def _class_metrics(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+    probs = logits.softmax(1)
+    return {"accuracy": accuracy(probs, labels), "nll": nll(probs, labels), "ece": ece(probs, labels)}
+
+
+def _said_of(model: nn.Module, about: About, split: Split) -> tuple[dict[str, float], NDArray[Any]]:
+    """What a network says of a split: its errors or its accuracy, NLL and ECE, and its predicted values or logits."""
+    if about.task == "regression":
+        mean, targets = _values(model, about, split)
+        return dict(regression_metrics(mean, targets)), mean.numpy()
+    logits = predicted_logits(model, split)
+    return _class_metrics(logits, split.y.view(-1).long()), logits.float().numpy()
 
 
 def _values(model: nn.Module, about: About, split: Split) -> tuple[torch.Tensor, torch.Tensor]:

@@ -111,6 +111,16 @@ class TrainingSettings:
         return read_average(self.average)
 
     @property
+    def weights(self) -> str:
+        """Which weights of a training are kept, in words: `trained`, or an average, and `refreshed` batch norm.
+
+        >>> TrainingSettings().weights, TrainingSettings(average="ema", refresh_batch_norm=True).weights
+        ('trained', 'ema refreshed')
+        """
+        name = "trained" if self.averaging is None else self.average
+        return f"{name} refreshed" if self.refresh_batch_norm and not isinstance(self.averaging, SWA) else name
+
+    @property
     def peak_rate(self) -> float:
         """The largest learning rate."""
         if self.learning_rate is not None:

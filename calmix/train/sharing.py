@@ -9,25 +9,26 @@ import os
 import pickle
 import signal
 import sys
-import threading
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 
 from calmix.data import Splits
 from calmix.errors import CalmixError, SettingError
 from calmix.train.settings import TrainingSettings
+from calmix.train.stopping import end_with_parent
 
 _LAST_SECONDS = 60.0  # that others have to end after rank 0 has
 
@@ -90,21 +91,45 @@ def joined(place: Place, accelerator: str) -> Iterator[None]:
     if place.ranks == 1:
         yield
         return
-    meeting = "env://" if place.folder is None else (place.folder / "group").as_uri()
-    if place.folder is not None and sys.platform == "linux":
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # nothing listens to other machines
     backend = "nccl" if accelerator == "cuda" else "gloo"
-    torch.distributed.init_process_group(backend, init_method=meeting, rank=place.rank, world_size=place.ranks)
     try:
+        torch.distributed.init_process_group(backend, rank=place.rank, world_size=place.ranks, **_meeting(place))
         yield
         gc.collect()
         torch.distributed.barrier()
     except BaseException as error:
         traceback.clear_frames(error.__traceback__)
+        if place.folder is None and _lost(error):
+            raise CalmixError(
+                f"rank {place.rank} of {place.ranks} lost another one, whose process or machine died; with torchrun "
+                "--max-restarts and calmix --resume the training goes on from its newest checkpoint."
+            ) from error
         raise
     finally:
         gc.collect()
-        torch.distributed.destroy_process_group()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def _meeting(place: Place) -> dict[str, Any]:
+    """Where the ranks tell each other their addresses, as `init_process_group` takes it."""
+    if place.folder is not None:
+        if sys.platform == "linux":
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # nothing listens to other machines
+        return {"init_method": (place.folder / "group").as_uri()}
+    if place.ranks > place.per_machine:  # each machine counts only the restarts that it caused
+        return {"init_method": "env://"}
+    from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage]
+    from torch.distributed.rendezvous import rendezvous
+
+    # torchrun keeps the store when it starts all ranks anew, and the addresses in it are those of processes that died
+    store, _, _ = next(rendezvous("env://", place.rank, place.ranks))
+    return {"store": PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)}
+
+
+def _lost(error: BaseException) -> bool:
+    """Whether the connection to another rank broke."""
+    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 
 
 @contextmanager
@@ -125,8 +150,7 @@ def other_ranks(count: int, work: Callable[[Place], object]) -> Iterator[Place]:
             for process in processes:
                 process.join(max(0.0, until - time.monotonic()))
         except Exception as error:
-            lost = isinstance(error, torch.distributed.DistError) or "gloo" in str(error)  # the connection to another
-            if lost and (reason := _reason(places[1:], processes)) is not None:
+            if _lost(error) and (reason := _reason(places[1:], processes)) is not None:
                 raise CalmixError(reason) from error
             raise
         finally:
@@ -186,7 +210,7 @@ def _file(place: Place, what: str) -> Path:
 
 def _be_rank(place: Place, pickled: bytes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; rank 0 decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     warnings.simplefilter("ignore")  # rank 0 says them
     try:
         work: Callable[[Place], object] = pickle.loads(pickled)
@@ -195,11 +219,4 @@ def _be_rank(place: Place, pickled: bytes) -> None:
     except Exception as error:
         said = str(error) if isinstance(error, CalmixError) else f"{type(error).__name__}: {error}"
         _file(place, "error").write_text(" ".join(said.split()), encoding="utf-8")
-        os._exit(1)
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
         os._exit(1)

@@ -1,9 +1,12 @@
-"""A run that is told to end finishes its step first."""
+"""A run that is told to end finishes its step first; the processes of one that was killed end at once."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
 from typing import Any
 
 
@@ -59,3 +62,15 @@ def held_until_stopped(stop: Stop) -> Iterator[None]:
         restore()
     if stop.signal is not None:
         deliver(stop.signal)
+
+
+def end_with_parent() -> None:
+    """From now on this process ends with the one that started it: one that was killed cannot stop its workers."""
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)

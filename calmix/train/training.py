@@ -1,5 +1,6 @@
 """The only training loop."""
 
+import copy
 import logging
 import signal
 import time
@@ -13,10 +14,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from calmix.core import require
 from calmix.core.batch_norm import refresh_batch_norm
 from calmix.core.loss import TrainingLoss
 from calmix.core.task import Task
 from calmix.data import Fixed, Splits
+from calmix.errors import SettingError
 from calmix.results.records import Epoch
 from calmix.threads import using_threads
 from calmix.train.augment import augmentation
@@ -25,7 +28,7 @@ from calmix.train.batches import Batches
 from calmix.train.checkpoints import Checkpoints
 from calmix.train.loggers import Loggers
 from calmix.train.recipe import Recipe, check_validation, sampling_weights, weighted_task
-from calmix.train.settings import PRECISIONS
+from calmix.train.settings import PRECISIONS, TrainingSettings
 from calmix.train.sharing import Place, check_shares, joined, launched, other_ranks
 from calmix.train.stopping import Stop, held_until_stopped
 
@@ -37,7 +40,8 @@ class Trained:
     """A trained network, in evaluation mode on the CPU, and how it came about.
 
     epoch: the one that was kept, counted from 1. history: the learning curve. seconds: of the training; waited: of
-    these, for rows to be read.
+    these, for rows to be read. also: the network with the other weights that the recipe names, each as a training with
+    these settings would leave it.
     """
 
     model: nn.Module
@@ -47,6 +51,7 @@ class Trained:
     history: tuple[Epoch, ...]
     seconds: float
     waited: float
+    also: tuple[nn.Module, ...] = ()
 
 
 OnEpoch = Callable[[Epoch, nn.Module], object]  # told each finished epoch, and the network as it then is
@@ -57,6 +62,7 @@ def train(
     on_epoch: OnEpoch = lambda epoch, model: None,
     checkpoints: Checkpoints | None = None,
     loggers: Loggers | None = None,
+    patience: int | None = None,
 ) -> Trained:
     """Train a new network on the training split and keep the epoch that `settings.select` says.
 
@@ -68,8 +74,11 @@ def train(
     bit for bit where it would have ended undisturbed. Of the network that takes its `state_dict()` to hold all that
     changes in training, and its randomness to be torch's. loggers: what writes down each epoch.
 
+    patience: where the best epoch is kept, after how many epochs that are no better the training ends; None: after all.
+
     Raises:
-        SettingError: the loss is not finite, or the best epoch is to be kept and there is nothing to validate on.
+        SettingError: the loss is not finite, or the best epoch is to be kept and there is nothing to validate on; a
+            patience below 1, or where the last epoch is kept.
         DataError: the unfinished run is another one.
         Whatever the data, the network or the method raise.
 
@@ -84,22 +93,31 @@ def train(
     count, place = recipe.settings.devices, launched()
     check_validation(recipe.splits(), recipe.settings, recipe.method)
     check_shares(recipe.splits(), recipe.settings)
+    if patience is not None:
+        require.at_least("patience", patience, 1)
+        if recipe.settings.select != "best":
+            raise SettingError("patience waits for a better epoch, and the last one is kept; take select='best', too.")
     if count == 1:
-        return _train(recipe, Place(), on_epoch, checkpoints, loggers)
+        return _train(recipe, Place(), on_epoch, checkpoints, loggers, patience)
     if place is not None:
-        return _train(recipe, place, on_epoch, checkpoints, loggers if place.rank == 0 else None)
+        return _train(recipe, place, on_epoch, checkpoints, loggers if place.rank == 0 else None, patience)
     splits = replace(recipe.splits(), given=None, encoding=None)  # whose tensors all ranks share
-    beside = partial(_train_beside, replace(recipe, data=Fixed(splits, repr(recipe.data))), checkpoints)
+    beside = partial(_train_beside, replace(recipe, data=Fixed(splits, repr(recipe.data))), checkpoints, patience)
     with other_ranks(count, beside) as place:
-        return _train(recipe, place, on_epoch, checkpoints, loggers)
+        return _train(recipe, place, on_epoch, checkpoints, loggers, patience)
 
 
-def _train_beside(recipe: Recipe, checkpoints: Checkpoints | None, place: Place) -> None:
-    _train(recipe, place, lambda epoch, model: None, checkpoints, None)
+def _train_beside(recipe: Recipe, checkpoints: Checkpoints | None, patience: int | None, place: Place) -> None:
+    _train(recipe, place, lambda epoch, model: None, checkpoints, None, patience)
 
 
 def _train(
-    recipe: Recipe, place: Place, on_epoch: OnEpoch, checkpoints: Checkpoints | None, loggers: Loggers | None
+    recipe: Recipe,
+    place: Place,
+    on_epoch: OnEpoch,
+    checkpoints: Checkpoints | None,
+    loggers: Loggers | None,
+    patience: int | None,
 ) -> Trained:
     from lightning.pytorch import Trainer  # takes its time
 
@@ -115,9 +133,17 @@ def _train(
     )
     augment = augmentation(settings.augment, splits.about)
     every = 1 if settings.select == "best" else max(1, settings.epochs // _VALIDATIONS)
-    averager = None if settings.averaging is None else Averager(settings.averaging)
-    keeper = Keeper(settings.select, averager)
-    callbacks = {"keeper": keeper} if averager is None else {"averager": averager, "keeper": keeper}
+    averagers = {
+        one.average: Averager(one.averaging, judged=one.average == settings.average)
+        for one in (settings, *recipe.also)
+        if one.averaging is not None
+    }
+    averager = averagers.get(settings.average)
+    keeper = Keeper(settings.select, averager, patience)
+    callbacks = {
+        **{"averager" if one is averager else f"averager {name}": one for name, one in averagers.items()},
+        "keeper": keeper,
+    }
     weights, evenly = sampling_weights(splits, settings), splits.train_weights is not None
     batches = Batches(splits.train, settings.batch_size, of_order, weights, evenly, place.rank, place.ranks)
     log = None if loggers is None else loggers.log(recipe)
@@ -163,15 +189,23 @@ def _train(
             if log is not None:
                 log.write(module.history)  # a run may go on after its last epoch
         del trainer  # what refers to the process group
-        if keeper.state is not None:
-            model.load_state_dict(keeper.state)
-        elif averager is not None:
-            model.load_state_dict(averager.average.module.state_dict())
-        model.cpu()
-        if settings.refresh_batch_norm or isinstance(settings.averaging, SWA):
-            refresh_batch_norm(model, Batches(splits.train, settings.batch_size))
+
+        def keep(network: nn.Module, one: TrainingSettings) -> nn.Module:
+            """The network as these settings leave it."""
+            if keeper.state is not None:
+                network.load_state_dict(keeper.state)
+            elif one.average in averagers:
+                network.load_state_dict(averagers[one.average].average.module.state_dict())
+            network.cpu()
+            if one.refresh_batch_norm or isinstance(one.averaging, SWA):
+                with torch.random.fork_rng(devices=[]):  # of dropout, alike for all weights
+                    refresh_batch_norm(network, Batches(splits.train, settings.batch_size))
+            return network.eval()
+
+        also = tuple(keep(copy.deepcopy(model), one) for one in recipe.also)
+        keep(model, settings)
     seconds = time.perf_counter() - start
-    return Trained(model.eval(), splits, task, keeper.epoch, tuple(module.history), seconds, batches.waited)
+    return Trained(model, splits, task, keeper.epoch, tuple(module.history), seconds, batches.waited, also)
 
 
 @contextmanager

@@ -405,7 +405,7 @@ def test_under_autocast_rows_keep_their_dtype_and_targets_and_losses_are_float32
         assert net(x).dtype == torch.bfloat16
     loss.backward()
     assert set(seen[:-1]) == {dtype}
-    assert loss.dtype == training_loss.mix.lam_y.dtype == training_loss._last.target.dtype == torch.float32
+    assert loss.dtype == training_loss.mix.lam_y.dtype == training_loss.outcome.target.dtype == torch.float32
     assert {term.dtype for term in training_loss.terms.values()} == {torch.float32}
     assert float(loss.detach()) == pytest.approx(float(exact.detach()), abs=0.05)
     assert all(p.grad is None or p.grad.dtype == torch.float32 for p in net.parameters())

@@ -3,6 +3,7 @@
 import math
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,10 +11,22 @@ from torch import Tensor, nn
 
 import calmix
 from calmix import Binary, Classification, Multilabel, TrainingLoss
-from calmix.core.coefficient import strength_of, with_strength
-from calmix.core.control import log_temperature
+from calmix.core.coefficient import OfClasses, strength_of, with_strength
+from calmix.core.control import class_log_temperatures, log_temperature
 from calmix.errors import SettingError, ShapeError
-from calmix.parts import Apart, Beta, Boxes, Control, Folded, NoMixing, SimilarityKernel, Sometimes, TwoKernels
+from calmix.parts import (
+    Apart,
+    Batch,
+    Beta,
+    Boxes,
+    Control,
+    Folded,
+    Inputs,
+    NoMixing,
+    SimilarityKernel,
+    Sometimes,
+    TwoKernels,
+)
 from calmix.posthoc import CalibrationLogits, fit_temperature
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -53,6 +66,17 @@ def test_the_temperature_is_the_one_that_temperature_scaling_fits(prior_sd: floa
     logits, labels = factor * LOGITS[:rows], LABELS[:rows]
     fitted = fit_temperature(CalibrationLogits(logits, labels), prior_sd).value
     assert math.exp(log_temperature(logits, labels, prior_sd)) == pytest.approx(fitted, rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.05, 0.3, 1.0, 3.0, 10.0])
+def test_few_steps_find_the_temperature(monkeypatch: pytest.MonkeyPatch, scale: float):
+    """Newton's: each doubles the number of right digits, where a wrong derivative needs twice as many steps or more."""
+    draw, asked = torch.Generator().manual_seed(0), []
+    labels = torch.randint(5, (300,), generator=draw)
+    logits = scale * (1.5 * torch.nn.functional.one_hot(labels, 5) + torch.randn(300, 5, generator=draw))
+    monkeypatch.setattr("calmix.core.control.sum_over_ranks", lambda of_step: asked.append(0) or of_step)
+    log_temperature(logits, labels, prior_sd=0.5)
+    assert len(asked) <= (5 if 0.5 < scale < 5 else 7)
 
 
 def test_a_constant_added_to_a_row_changes_nothing_and_units_below_float32_count():
@@ -124,6 +148,185 @@ def test_settings_out_of_range_are_named(name: str, value: float):
         Control(**{name: value})
     with pytest.raises(SettingError, match="least must not be above most; got 2 and 1"):
         Control(least=2, most=1)
+
+
+# ------------------------------------------------------------------------------------------- classes of their own
+
+TAKEN = LOGITS.argmax(1)  # for which class the rows are taken
+
+
+def sharpened(factors: list[float]) -> Tensor:
+    """LOGITS, those of the rows that are taken for class k times the k-th factor."""
+    return torch.tensor(factors, dtype=torch.float64)[TAKEN][:, None] * LOGITS
+
+
+def test_a_class_that_the_network_is_too_sure_of_gets_its_own_strength():
+    found = class_log_temperatures(sharpened([1, 3, 1, 0.4, 1]), LABELS, prior_sd=0.5, class_sd=0.25)
+    assert found[1] == pytest.approx(math.log(3), abs=0.15)
+    assert found[3] == pytest.approx(math.log(0.4), abs=0.15)
+    for calm in (0, 2, 4):
+        assert found[calm] == pytest.approx(0, abs=0.1)
+    moved = Control(class_sd=0.25).stronger_of_classes([1.0, 1.0, 2.0, 1.0, 1.0], sharpened([1, 3, 1, 0.4, 1]), LABELS)
+    assert moved == tuple(pytest.approx(s * math.exp(0.5 * t)) for s, t in zip((1, 1, 2, 1, 1), found, strict=True))
+
+
+@pytest.mark.parametrize("rows", [20, 300])
+@pytest.mark.parametrize("class_sd", [0.05, 0.25, 5.0])
+def test_classes_that_are_alike_have_the_strength_that_one_for_all_would_have(rows: int, class_sd: float):
+    """Every class has the same rows, with its logit and label in the place of another's."""
+    logits = torch.cat([2 * LOGITS[:rows].roll(k, 1) for k in range(5)])
+    labels = torch.cat([(LABELS[:rows] + k) % 5 for k in range(5)])
+    common = log_temperature(logits, labels, 0.5)
+    assert abs(common) > 0.05
+    assert class_log_temperatures(logits, labels, 0.5, class_sd) == [pytest.approx(common, abs=1e-7)] * 5
+    losses = [TrainingLoss(calmix.auto(per_class=each), Classification(5)) for each in (True, False)]
+    for loss in losses:
+        loss.observe(logits, labels)
+    assert losses[0].strength == pytest.approx(losses[1].strength, rel=1e-7)
+    assert torch.allclose(shares(losses[0]), shares(losses[1]), atol=1e-6)
+
+
+def test_the_strength_of_a_class_is_the_optimum_of_its_formula():
+    logits, prior_sd, class_sd = sharpened([1, 2, 1, 0.5, 1])[:200], 0.7, 0.3
+    found = class_log_temperatures(logits, LABELS[:200], prior_sd, class_sd)
+    common = log_temperature(logits, LABELS[:200], prior_sd)
+
+    def loss(k: int, log_t: float) -> float:
+        own = TAKEN[:200] == k
+        nll = nn.functional.cross_entropy(logits[own] / math.exp(log_t), LABELS[:200][own], reduction="sum").item()
+        share = own.double().mean().item()
+        return nll + share * log_t**2 / (2 * prior_sd**2) + (log_t - common) ** 2 / (2 * class_sd**2)
+
+    for k, log_t in enumerate(found):
+        assert all(loss(k, log_t) < loss(k, log_t + off) for off in (-1e-3, 1e-3))
+
+
+def test_a_class_with_fewer_rows_stays_closer_to_the_others():
+    """Rows of class 1 are three times as sure as they should be, the others are right."""
+    logits = sharpened([1, 3, 1, 1, 1])
+    own, rest = torch.nonzero(TAKEN == 1).flatten()[:60], torch.nonzero(TAKEN != 1).flatten()
+    found = []
+    for rows in (torch.cat([own.repeat(times), rest]) for times in (1, 4, 16)):
+        of_classes = class_log_temperatures(logits[rows], LABELS[rows], 0.5, 0.05)
+        found.append(of_classes[1] - log_temperature(logits[rows], LABELS[rows], 0.5))
+    assert 0 < found[0] < found[1] < found[2]
+    none = class_log_temperatures(logits[rest], LABELS[rest], 0.5, 0.25)
+    assert none[1] == pytest.approx(log_temperature(logits[rest], LABELS[rest], 0.5), abs=1e-9)
+
+
+def test_a_rare_class_of_a_calibrated_network_looks_calibrated():
+    """By its true rows it would look too sure of the others."""
+    logits = LOGITS + torch.tensor([0.0, 0, 0, 0, -3])
+    labels = torch.multinomial(logits.softmax(1), 1, generator=torch.Generator().manual_seed(3)).squeeze(1)
+    assert 0 < (labels == 4).double().mean() < 0.05
+    assert class_log_temperatures(logits, labels, 0.5, 5.0) == [pytest.approx(0, abs=0.25)] * 5
+
+
+def test_a_pair_is_mixed_by_the_geometric_mean_of_its_classes():
+    training_loss = TrainingLoss(calmix.auto(per_class=True), Classification(5))
+    for _ in range(12):
+        training_loss.observe(sharpened([1, 4, 1, 0.3, 1]), LABELS)
+    strengths = training_loss.class_strengths
+    assert strengths is not None
+    assert training_loss.strength == pytest.approx(math.prod(strengths) ** 0.2)
+    assert strengths[1] > 15
+    assert strengths[3] < 0.01
+    lam = shares(training_loss)
+    assert training_loss.mix is not None
+    kinds = torch.stack([training_loss.mix.anchor % 5, training_loss.mix.partner % 5])
+    spread = {
+        pair: (lam[(kinds == torch.tensor(pair)[:, None]).all(0)] - 0.5).abs().mean() for pair in ((1, 1), (3, 3))
+    }
+    assert spread[1, 1] < 0.15
+    assert spread[3, 3] > 0.45
+    coefficient = OfClasses(Beta(per_row=True), torch.tensor([0.1, 1.0, 10.0]))
+    for target, expected in (
+        ([[1.0, 0, 0], [0, 0, 1.0]], [0.1, 10.0, 1.0]),  # the last two are of the pair
+        ([[0.5, 0, 0.5], [0, 1.0, 0]], [1.0, 1.0, 1.0]),
+        ([[0.0, 0, 0], [0, 0, 1.0]], [1.0, 10.0, 10**0.5]),  # without a label
+    ):
+        step = calmix.mixup().step(nn.Identity(), Classification(3), Batch(torch.zeros(2, 1), torch.tensor(target)))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("calmix.core.coefficient.beta", lambda tau, generator: tau)
+            strengths, _ = coefficient(step, torch.tensor([0, 1, 0]), torch.tensor([0, 1, 1]), None)
+        assert strengths.tolist() == pytest.approx(expected)
+
+
+def test_a_kernel_s_tau_grows_with_the_strength_of_the_pair():
+    kernel = SimilarityKernel(tau_max=0.5, tau_std=0.4, space=Inputs())
+    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    task, anchor, partner = Classification(2), torch.arange(40), torch.arange(40).roll(1)
+    step = calmix.mixup().step(nn.Linear(3, 2), task, Batch(x, torch.arange(40) % 2))
+    alike = OfClasses(kernel, torch.tensor([0.5, 0.5]))
+    found, expected = (part(step, anchor, partner, torch.Generator().manual_seed(0))[0] for part in (alike, kernel))
+    assert torch.allclose(found, expected, atol=1e-6)
+    apart = OfClasses(kernel, torch.tensor([0.5 * 4, 0.5 / 4]))  # each pair is of both classes
+    assert torch.allclose(apart(step, anchor, partner, torch.Generator().manual_seed(0))[0], expected, atol=1e-6)
+    strong = OfClasses(kernel, torch.tensor([5.0, 5.0]))(step, anchor, partner, torch.Generator().manual_seed(0))[0]
+    assert (strong - 0.5).abs().mean() < (expected - 0.5).abs().mean()
+
+
+def test_two_classes_of_a_binary_task_have_strengths_of_their_own():
+    z = 3 * torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    y = torch.rand(1000, generator=torch.Generator().manual_seed(1)) < z.sigmoid()
+    logits = torch.where(z > 0, 3 * z, z)
+    one, two = (
+        TrainingLoss(calmix.auto(per_class=True), Binary()),
+        TrainingLoss(calmix.auto(per_class=True), Classification(2)),
+    )
+    assert one.class_strengths == (1.0, 1.0)
+    one.observe(logits, y)
+    two.observe(torch.stack([torch.zeros(1000), logits], 1), y.long())
+    assert one.class_strengths == pytest.approx(two.class_strengths)
+    assert one.class_strengths is not None
+    assert one.class_strengths[1] > 1.3 > 1.1 > one.class_strengths[0]
+    x = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    one(nn.Linear(3, 1), x, torch.arange(60) % 2)
+    two(nn.Linear(3, 2), x, torch.arange(60) % 2)
+    assert one.mix is not None
+    assert two.mix is not None
+    assert torch.equal(one.mix.lam_x, two.mix.lam_x)
+
+
+def test_the_state_holds_the_strengths_of_classes():
+    first, second = (TrainingLoss(calmix.auto(per_class=True), Classification(5)) for _ in range(2))
+    first.observe(sharpened([1, 3, 1, 1, 1]), LABELS)
+    shares(second)  # before it is told otherwise
+    second = TrainingLoss(calmix.auto(per_class=True), Classification(5))
+    second.load_state_dict(first.state_dict())
+    assert second.class_strengths == first.class_strengths != (1.0,) * 5
+    assert torch.equal(shares(second), shares(first))
+    before = first.class_strengths
+    first.observe(sharpened([1, 3, 1, 1, 1]), LABELS)
+    assert first.class_strengths != before
+    assert not torch.equal(shares(second), shares(first))
+
+
+def test_schedules_may_begin_with_classes_and_go_on_with_one_strength():
+    method = calmix.scheduled(calmix.auto(per_class=True), 1, calmix.auto(until=1))
+    training_loss = TrainingLoss(method, Classification(5))
+    training_loss.observe(sharpened([1, 3, 1, 1, 1]), LABELS)
+    mean = training_loss.strength
+    training_loss.epoch = 1
+    assert training_loss.class_strengths is None
+    assert training_loss.strength == mean
+    shares(training_loss)
+    training_loss.observe(3 * LOGITS, LABELS)
+    assert training_loss.strength == pytest.approx((mean or 0) * 3**0.5, rel=0.05)
+
+
+def test_classes_of_their_own_need_classes_and_pairs_of_their_own():
+    with pytest.raises(SettingError, match=r"rows of one class each, and those of Multilabel.* have several labels"):
+        TrainingLoss(calmix.scheduled(calmix.mixup(), 2, calmix.auto(per_class=True)), Multilabel(4))
+    with pytest.raises(SettingError, match="auto follows the confidence of classes"):
+        TrainingLoss(calmix.auto(per_class=True), calmix.Regression())
+    for method in (calmix.mixup(), calmix.cutmix(), calmix.mit_l()):
+        with pytest.raises(
+            SettingError, match=r"needs a kernel, or a Beta that draws a lam for each row, such as mixup"
+        ):
+            calmix.auto(method, per_class=True)
+    with pytest.raises(SettingError, match="class_sd must be a positive number"):
+        Control(class_sd=0.0)
 
 
 # ------------------------------------------------------------------------------------------------ strengths of parts
@@ -259,12 +462,15 @@ def test_other_methods_and_other_tasks_are_refused_with_advice():
     assert TrainingLoss(calmix.mixup(), Classification(5)).strength is None
 
 
-def _observe_as_rank(rank: int, file: Path, found: "multiprocessing.Queue[tuple[int, float | None]]") -> None:
+def _observe_as_rank(rank: int, file: Path, found: "multiprocessing.Queue[Any]") -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
     rows = slice(0, 300) if rank == 0 else slice(300, 1000)
+    training_loss = TrainingLoss(calmix.auto(per_class=True), Classification(5))
+    training_loss.observe(sharpened([1, 3, 2, 1, 1])[rows], LABELS[rows])
+    of_classes = training_loss.class_strengths
     training_loss = TrainingLoss(calmix.auto(), Classification(5))
     training_loss.observe(3 * LOGITS[rows], LABELS[rows])
-    found.put((rank, training_loss.strength))
+    found.put((rank, training_loss.strength, of_classes))
     torch.distributed.destroy_process_group()
 
 
@@ -275,9 +481,13 @@ def test_all_ranks_get_the_strength_of_all_rows(tmp_path: Path):
     ranks = [context.Process(target=_observe_as_rank, args=(rank, tmp_path / "store", found)) for rank in range(2)]
     for process in ranks:
         process.start()
-    strengths = dict(found.get(timeout=120) for _ in ranks)
+    told = [found.get(timeout=120) for _ in ranks]
+    strengths = {rank: strength for rank, strength, _ in told}
     for process in ranks:
         process.join(60)
     alone = TrainingLoss(calmix.auto(), Classification(5))
     alone.observe(3 * LOGITS[:1000], LABELS[:1000])
     assert strengths[0] == strengths[1] == pytest.approx(alone.strength, rel=1e-9)
+    classes = TrainingLoss(calmix.auto(per_class=True), Classification(5))
+    classes.observe(sharpened([1, 3, 2, 1, 1])[:1000], LABELS[:1000])
+    assert told[0][2] == told[1][2] == pytest.approx(classes.class_strengths, rel=1e-9)

@@ -1,6 +1,8 @@
 """Two ranks with half of the batch each against one process with the whole batch, for every method."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -253,3 +255,47 @@ def test_alone_they_are_what_was_given():
     assert rows_of_all_ranks(few) is few
     assert largest_over_ranks([3, 0], torch.device("cpu")) == [3, 0]
     assert of_all_ranks("own") == ["own"]
+
+
+def learnt(rank: int, method: Method, wrap: Callable[[Network], nn.Module]) -> list[Tensor]:
+    """The whole weights after three steps."""
+    from torch.distributed.tensor import DTensor
+
+    (x, y), rows = data(), torch.arange(rank * N, (rank + 1) * N)
+    model, training_loss = wrap(network()), TrainingLoss(method, TASK, SEED, data=(x, y))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    for _ in range(3):
+        optimizer.zero_grad()
+        training_loss(model, x[rows], y[rows], rows).backward()
+        optimizer.step()
+    return [(w.full_tensor() if isinstance(w, DTensor) else w).detach().clone() for w in model.parameters()]
+
+
+def of_sharded_and_whole_networks(rank: int) -> dict[str, tuple[list[Tensor], list[Tensor]]]:
+    from torch.distributed.device_mesh import init_device_mesh  # not in every PyTorch
+    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.tensor import DTensor
+
+    mesh = init_device_mesh("cpu", (RANKS,))
+
+    def sharded(model: Network) -> nn.Module:
+        for part in (model.body, model.head, model):
+            fully_shard(part, mesh=mesh)
+        assert all(isinstance(weights, DTensor) for weights in model.parameters())
+        return model
+
+    methods = {name: method for name, method in CASES.items() if name != "jacobian"}
+    return {
+        name: (learnt(rank, method, sharded), learnt(rank, method, DistributedDataParallel))
+        for name, method in methods.items()
+    }
+
+
+@needs_ranks
+def test_a_network_in_shards_learns_what_a_whole_one_does(tmp_path: Path):
+    """FSDP2 against DDP, for every method, in a loop of one's own."""
+    found, _ = on_ranks(RANKS, tmp_path, of_sharded_and_whole_networks)
+    assert len(found) == len(CASES) - 1
+    for sharded, whole in found.values():
+        torch.testing.assert_close(sharded, whole)
+        assert not torch.allclose(whole[0], next(network().parameters()), atol=1e-4)

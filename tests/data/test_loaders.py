@@ -3,6 +3,7 @@
 import pickle
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ import calmix
 from calmix.data import Arrays, Splits, as_source
 from calmix.data import loaders as module
 from calmix.data.dataset_rows import DatasetRows
-from calmix.engines.processes import carry_out
+from calmix.engines import Processes
 from calmix.errors import CalmixError, DataError, SettingError, ShapeError, UnknownNameError
 from calmix.methods.table import METHODS
 from calmix.rows import Rows
@@ -212,7 +213,7 @@ def test_a_set_that_cannot_be_sent_to_workers_is_named(streamed: None):
     source = as_source(DataLoader(Local()))
     recipe = Recipe(source, "erm", calmix.erm(), settings=TrainingSettings(epochs=1))
     with pytest.raises(SettingError, match=r"cannot be sent to them.*a data set, at the top of a module"):
-        next(iter(carry_out([recipe], 2, lambda *_: None)))
+        next(iter(Processes(2).carry_out([recipe, replace(recipe, seed=1)])))
     rows = rows_of(as_source(DataLoader(Listing())))
     assert torch.equal(pickle.loads(pickle.dumps(rows))[3:9], rows[3:9])
 

@@ -1,12 +1,13 @@
 """Runs by an executor: the same numbers as here, one way for all executors, and only the driver writes."""
 
 import os
+import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,13 +18,15 @@ import torch
 from torch import nn
 
 import calmix
-from calmix.data import NamedSet
-from calmix.engines import Elsewhere, Processes, elsewhere, engine_of
+from calmix import engines
+from calmix.cli import main
+from calmix.data import NamedSet, OODSet, TableFile
+from calmix.engines import Elsewhere, Orders, Processes, elsewhere, engine_of, processes
 from calmix.errors import DataError, SettingError
 from calmix.results.files import hold_folder
 from calmix.results.records import Failure
-from calmix.train import Checkpoints, Loggers, Recipe, TrainingSettings
-from tests.engines.test_processes import QUICK, RECIPES, Finished
+from calmix.train import Checkpoints, Loggers, Recipe, Robustness, TrainingSettings
+from tests.engines.test_processes import QUICK, RECIPES, Finished, a_day_passes, check_ended, hanging
 
 
 class AtOnce(Executor):
@@ -44,7 +47,7 @@ class AtOnce(Executor):
 
 def carried_out(executor: Executor, recipes: list[Recipe]) -> Finished:
     news: list[object] = []
-    ended = list(Elsewhere(executor).carry_out(recipes, lambda *one: news.append(one)))
+    ended = list(Elsewhere(executor).carry_out(recipes, Orders(lambda *one: news.append(one))))
     assert sorted(map(str, news)) == sorted(str((one.label, one.seed, one.settings.epochs, None)) for one in recipes)
     finished = [one for one in ended if not isinstance(one, Failure)]
     assert len(finished) == len(ended)
@@ -53,7 +56,7 @@ def carried_out(executor: Executor, recipes: list[Recipe]) -> Finished:
 
 @pytest.fixture(scope="module")
 def here() -> Finished:
-    ended = Processes(1).carry_out(RECIPES, lambda *news: None)
+    ended = Processes(1).carry_out(RECIPES)
     return {(one[0].method, one[0].seed): one for one in ended if not isinstance(one, Failure)}
 
 
@@ -96,8 +99,15 @@ def test_no_more_runs_are_with_the_executor_than_may_be_claimed(monkeypatch: pyt
         asked.append(recipe.seed)
         return recipe.seed != 1
 
-    runs = Elsewhere(Waits()).carry_out(recipes, lambda *news: None, wanted=wanted)
-    threading.Timer(0.2, lambda: submitted[2][1].set_result(Failure("erm", 3, "so"))).start()
+    runs = Elsewhere(Waits()).carry_out(recipes, Orders(wanted=wanted))
+
+    def end_the_third() -> None:
+        while len(submitted) < 3:
+            time.sleep(0.01)
+        time.sleep(0.2)  # in which a fourth would be submitted
+        submitted[2][1].set_result(Failure("erm", 3, "so"))
+
+    threading.Thread(target=end_the_third).start()
     assert next(runs) == Failure("erm", 3, "so")
     assert [recipe.seed for recipe, _ in submitted] == [0, 2, 3]
     assert asked == [0, 1, 2, 3]
@@ -125,12 +135,19 @@ def dies(shape: tuple[int, ...], outputs: int, parent: int) -> nn.Module:
 def test_an_executor_that_breaks_ends_in_failures(here: Finished):
     deadly = Recipe(NamedSet("wine"), "mixup", calmix.mixup(), partial(dies, parent=os.getpid()), QUICK)
     with ProcessPoolExecutor(1, get_context("spawn")) as executor:
-        ended = list(Elsewhere(executor).carry_out([RECIPES[0], deadly], lambda *news: None))
+        ended = list(Elsewhere(executor).carry_out([RECIPES[0], deadly]))
         failures = [one for one in ended if isinstance(one, Failure)]
         assert "mixup" in {one.method for one in failures}
         assert all("its worker died" in one.reason for one in failures)
-        later = list(Elsewhere(executor).carry_out(RECIPES[:2], lambda *news: None))
+        later = list(Elsewhere(executor).carry_out(RECIPES[:2]))
     assert [isinstance(one, Failure) and "took no more runs" in one.reason for one in later] == [True, True]
+
+
+def test_a_run_that_hangs_leaves_its_worker_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A run with a time limit has a process of its own there."""
+    a_day_passes(tmp_path, monkeypatch)
+    [ended] = Elsewhere(AtOnce()).carry_out([hanging(tmp_path)], Orders(run_timeout=1439))
+    check_ended(ended, tmp_path, 1)
 
 
 def test_a_worker_with_other_versions_or_data_is_refused(monkeypatch: pytest.MonkeyPatch, here: Finished):
@@ -139,33 +156,35 @@ def test_a_worker_with_other_versions_or_data_is_refused(monkeypatch: pytest.Mon
         asked = iter([real, {**real, "torch": "0.1"}])
         patch.setattr(elsewhere, "versions", lambda: next(asked))
         with pytest.raises(SettingError, match=r"a worker has other versions .*: torch 0\.1 for .*allow_mixed=True"):
-            list(Elsewhere(AtOnce()).carry_out(RECIPES[:1], lambda *news: None))
+            list(Elsewhere(AtOnce()).carry_out(RECIPES[:1]))
         asked = iter([{**real, "torch": "0.1"}])
-        mixed = Elsewhere(AtOnce(), allow_mixed=True).carry_out(RECIPES[:1], lambda *news: None)
+        mixed = Elsewhere(AtOnce(), allow_mixed=True).carry_out(RECIPES[:1])
         assert len(list(mixed)) == 1
 
     record, predictions = here["erm", 0]
     other = replace(record, recipe="Recipe(other data)"), predictions
-    monkeypatch.setattr(elsewhere, "attempt", lambda *given: other)
+    monkeypatch.setattr(processes, "attempt", lambda *given: other)
     with pytest.raises(DataError, match="a worker carried out another run than erm with seed 0: its data"):
-        list(Elsewhere(AtOnce()).carry_out(RECIPES[:1], lambda *news: None))
+        list(Elsewhere(AtOnce()).carry_out(RECIPES[:1]))
 
 
 def test_workers_use_the_folder_only_where_they_see_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Which they know by its lock; else a node would keep checkpoints that nobody finds."""
-    given: list[tuple[object, ...]] = []
-    monkeypatch.setattr(elsewhere, "attempt", lambda *one: given.append(one[2:]) or Failure("erm", 0, "so"))
+    given: list[Orders] = []
+    monkeypatch.setattr(processes, "attempt", lambda recipe, orders: given.append(orders) or Failure("erm", 0, "so"))
     monkeypatch.chdir(tmp_path)
     checkpoints, loggers = Checkpoints(Path("out")), Loggers(Path("out"), ("csv",))
     engine = Elsewhere(AtOnce())
     with hold_folder(tmp_path / "out"):
-        list(engine.carry_out(RECIPES[:1], lambda *news: None, checkpoints, loggers))
-    resolved = replace(checkpoints, folder=tmp_path / "out"), replace(loggers, folder=tmp_path / "out")
-    assert given.pop() == resolved
-    list(engine.carry_out(RECIPES[:1], lambda *news: None, checkpoints, Loggers(Path("out"), ())))
-    assert given.pop() == (None, None)
+        list(engine.carry_out(RECIPES[:1], Orders(checkpoints=checkpoints, loggers=loggers)))
+    folder = tmp_path / "out"
+    assert given.pop() == Orders(
+        checkpoints=replace(checkpoints, folder=folder), loggers=replace(loggers, folder=folder)
+    )
+    list(engine.carry_out(RECIPES[:1], Orders(checkpoints=checkpoints, loggers=Loggers(Path("out"), ()))))
+    assert given.pop() == Orders()
     with pytest.raises(SettingError, match="a worker does not see the folder of the results, where loggers write"):
-        list(engine.carry_out(RECIPES[:1], lambda *news: None, checkpoints, loggers))
+        list(engine.carry_out(RECIPES[:1], Orders(checkpoints=checkpoints, loggers=loggers)))
 
 
 def test_compare_and_tune_take_an_executor(tmp_path: Path, here: Finished):
@@ -182,6 +201,76 @@ def test_compare_and_tune_take_an_executor(tmp_path: Path, here: Finished):
     tuned = calmix.tune(NamedSet("wine"), [calmix.erm, calmix.mixup], executor=executor, **options)
     finals = sum(map(len, tuned.outcome.finals.values()))
     assert len(executor.given) == sum(len(trial.runs) for trial in tuned.trials) + finals
+
+
+class Away(AtOnce):
+    """Carries out in another folder what it gets as bytes."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        sent = pickle.dumps(args)
+        self.given.append((len(sent),))
+        here = Path.cwd()
+        (here / "away").mkdir(exist_ok=True)
+        os.chdir(here / "away")
+        try:
+            return AtOnce().submit(fn, *pickle.loads(sent))
+        finally:
+            os.chdir(here)
+
+
+def test_shipped_rows_are_all_that_a_worker_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    rows = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
+    lines = ["a,b,c,y", *(f"{a:.3f},{b:.3f},{c:.3f},{'high' if a > b else 'low'}" for a, b, c in rows.tolist())]
+    Path("own.csv").write_text("\n".join(lines))
+    recipe = Recipe(TableFile(Path("own.csv"), "y"), "erm", calmix.erm(), settings=QUICK)
+    [alone] = Processes(1).carry_out([recipe])
+    executor = Away()
+    [there] = Elsewhere(executor, ship_data=True).carry_out([recipe])
+    assert not isinstance(alone, Failure)
+    assert not isinstance(there, Failure)
+    assert replace(there[0], train_seconds=0) == replace(alone[0], train_seconds=0)
+    assert all(there[1][name].tobytes() == array.tobytes() for name, array in alone[1].items())
+    [missing] = Elsewhere(Away()).carry_out([replace(recipe, seed=1)])
+    assert isinstance(missing, Failure)
+    assert "own.csv" in missing.reason
+    # the rows of this seed travel, once
+    assert executor.given[0][0] < 200 * 4 * 4 + 20_000
+
+    monkeypatch.setattr(elsewhere, "_SHIPPED", 200 * 4 * 4 - 1)
+    with pytest.raises(SettingError, match=r"own are 0 MB, and at most 0 MB travel .* leave out --ship-data"):
+        next(Elsewhere(Away(), ship_data=True).carry_out([recipe]))
+    unlike = replace(recipe, robustness=Robustness((OODSet("notmnist"),)))
+    with pytest.raises(SettingError, match="OOD sets are read from files in each run"):
+        next(Elsewhere(Away(), ship_data=True).carry_out([unlike]))
+
+
+def test_every_way_to_carry_out_runs_passes_the_time_limit_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    given: list[float | None] = []
+
+    @dataclass(frozen=True)
+    class Asks:
+        def carry_out(self, recipes: Sequence[Recipe], orders: Orders = Orders()) -> Iterator[Failure]:
+            given.append(orders.run_timeout)
+            yield from (Failure(recipe.label, recipe.seed, "asked") for recipe in recipes)
+
+    few: dict[str, Any] = {"settings": QUICK, "executor": Asks(), "run_timeout": 7}
+    with pytest.raises(DataError):  # as nothing was carried out
+        calmix.compare(data=NamedSet("wine"), seeds=1, **few)
+    with pytest.raises(DataError):
+        calmix.tune(NamedSet("wine"), [calmix.mixup, calmix.erm], budget=8, fresh=1, **few)
+    monkeypatch.setattr(engines, "Processes", lambda workers: Asks())
+    listed, short = str(tmp_path / "listed"), ["wine", "--epochs", "1", "--methods", "erm", "mixup"]
+    main(["compare", *short, "--seeds", "1", "--run-timeout", "3", "--plan", "--out", listed])
+    for command in (
+        ["compare", *short, "--seeds", "1", "--run-timeout", "7", "--out", str(tmp_path / "compared")],
+        ["tune", *short, "--budget", "8", "--run-timeout", "7", "--out", str(tmp_path / "tuned")],
+        ["work", listed, "--run-timeout", "7"],
+        ["work", listed],
+    ):
+        with pytest.raises(SystemExit):
+            main(command)
+    assert given == [7, 7, 7, 7, 7, 3]
 
 
 def test_workers_and_an_executor_are_one_too_many():

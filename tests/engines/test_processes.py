@@ -8,8 +8,9 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import active_children
+from multiprocessing import active_children, current_process
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from torch import nn
 
 import calmix
 from calmix.data import NamedSet, Splits, load
-from calmix.engines import carry_out, default_workers, processes
+from calmix.engines import Orders, Processes, default_workers, processes
 from calmix.errors import SettingError
 from calmix.models import MLP
 from calmix.results.files import NamedArrays
@@ -39,7 +40,7 @@ News = list[tuple[str, int, int]]
 
 def carried_out(recipes: list[Recipe], workers: int) -> tuple[Finished, News]:
     news: News = []
-    found = list(carry_out(recipes, workers, lambda label, seed, epochs, entry: news.append((label, seed, epochs))))
+    found = list(Processes(workers).carry_out(recipes, Orders(lambda *told: news.append(told[:3]))))
     finished = [ended for ended in found if not isinstance(ended, Failure)]
     assert len(finished) == len(found)
     return {(record.method, record.seed): (record, predictions) for record, predictions in finished}, news
@@ -93,7 +94,7 @@ def test_workers_tell_of_every_run_until_its_last_epoch(at_a_time: tuple[Finishe
 def test_runs_are_carried_out_as_they_are_asked_for():
     """Nothing is trained before the first result is taken, and no second run before the second."""
     news: News = []
-    runs = carry_out(RECIPES, 1, lambda label, seed, epochs, entry: news.append((label, seed, epochs)))
+    runs = Processes(1).carry_out(RECIPES, Orders(lambda *told: news.append(told[:3])))
     assert news == []
     next(runs)
     assert news == ALL_NEWS[:2]
@@ -109,7 +110,7 @@ def failing(seed: int) -> Recipe:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_that_fails_is_named_and_the_others_go_on(workers: int):
     before = set(active_children())
-    ended = list(carry_out([failing(0), RECIPES[0], failing(1)], workers, lambda *news: None))
+    ended = list(Processes(workers).carry_out([failing(0), RECIPES[0], failing(1)]))
     failures = {run.seed: run for run in ended if isinstance(run, Failure)}
     assert set(failures) == {0, 1}
     assert len(ended) == 3
@@ -149,7 +150,7 @@ def ends(shape: tuple[int, ...], outputs: int, how: str) -> nn.Module:
 )
 def test_an_error_of_the_users_network_is_told_with_its_place(how: str, reason: str):
     recipe = Recipe(NamedSet("wine"), "erm", calmix.erm(), partial(ends, how=how), QUICK)
-    [failure] = carry_out([recipe], 1, lambda *news: None)
+    [failure] = Processes(1).carry_out([recipe])
     assert isinstance(failure, Failure)
     assert re.search(reason, failure.reason)
 
@@ -157,11 +158,87 @@ def test_an_error_of_the_users_network_is_told_with_its_place(how: str, reason: 
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM"])
 def test_a_process_that_is_killed_costs_its_run_alone(how: str):
     killed = Recipe(NamedSet("wine"), "mixup", calmix.mixup(), partial(ends, how=how), QUICK)
-    ended = list(carry_out([killed, *RECIPES[:2], replace(killed, seed=1)], 2, lambda *news: None))
+    ended = list(Processes(2).carry_out([killed, *RECIPES[:2], replace(killed, seed=1)]))
     failures = [run for run in ended if isinstance(run, Failure)]
     assert len(ended) == 4
     assert sorted(run.seed for run in failures) == [0, 1]
     assert all(run.method == "mixup" and "its process died" in run.reason for run in failures)
+
+
+class Hangs(nn.Linear):
+    """A network that is never done with its first step, but in one process."""
+
+    folder, free = Path(), 0
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if self.training and os.getpid() != self.free:
+            (self.folder / f"hangs{os.getpid()}").touch()
+            time.sleep(3600)
+        return super().forward(input)
+
+
+def hangs(shape: tuple[int, ...], outputs: int, folder: Path, free: int) -> nn.Module:
+    network = Hangs(shape[0], outputs)
+    network.folder, network.free = folder, free
+    return network
+
+
+def hanging(folder: Path, seed: int = 0) -> Recipe:
+    factory = partial(hangs, folder=folder, free=os.getpid())
+    return Recipe(NamedSet("wine"), "mixup", calmix.mixup(), factory, QUICK, seed)
+
+
+def a_day_passes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock for time limits: a day passes whenever a run has begun to hang, and no time else."""
+    clock = SimpleNamespace(monotonic=lambda: 86400.0 * len(list(folder.glob("hangs*"))))
+    monkeypatch.setattr(processes, "time", clock)
+
+
+def check_ended(ended: object, folder: Path, runs: int) -> None:
+    """A run that hung is a failure, and its process is gone."""
+    assert isinstance(ended, Failure)
+    assert ended.method == "mixup"
+    assert re.match(r"it was ended, as it took longer than 1439 minutes; if it does not hang, allow it", ended.reason)
+    left = [int(path.name.removeprefix("hangs")) for path in folder.glob("hangs*")]
+    assert len(left) == runs
+    assert os.getpid() not in left
+    assert not any(map(alive, left))
+
+
+def test_a_run_that_hangs_is_ended_and_the_others_go_on(
+    tmp_path: Path, in_turn: tuple[Finished, News], monkeypatch: pytest.MonkeyPatch
+):
+    """Also from a daemon, which multiprocessing lets have no children."""
+    a_day_passes(tmp_path, monkeypatch)
+    monkeypatch.setitem(vars(current_process())["_config"], "daemon", True)
+    hung, good = Processes(1).carry_out([hanging(tmp_path), RECIPES[0]], Orders(run_timeout=1439))
+    assert current_process().daemon
+    check_ended(hung, tmp_path, 1)
+    assert not isinstance(good, Failure)
+    assert replace(good[0], train_seconds=0) == replace(in_turn[0]["erm", 0][0], train_seconds=0)
+
+
+def test_a_run_that_is_only_slow_is_ended_with_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It may finish its step, and goes on from there when it is asked for again."""
+    long, checkpoints, told = replace(RECIPES[1], settings=replace(QUICK, epochs=150)), Checkpoints(tmp_path), [0]
+    monkeypatch.setattr(processes, "time", SimpleNamespace(monotonic=lambda: 61.0 if told[-1] else 0.0))
+    orders = Orders(lambda label, seed, epochs, entry: told.append(epochs), checkpoints, run_timeout=1)
+    [failure] = Processes(1).carry_out([long], orders)
+    assert isinstance(failure, Failure)
+    assert "it was ended" in failure.reason
+    left = checkpoints.read(long)
+    assert left is not None
+    assert 1 <= left.epoch < 150
+    [again, alone] = (next(Processes(1).carry_out([long], Orders(checkpoints=given))) for given in (checkpoints, None))
+    assert not isinstance(again, Failure)
+    assert not isinstance(alone, Failure)
+    assert replace(again[0], train_seconds=0) == replace(alone[0], train_seconds=0)
+
+
+def test_minutes_that_no_run_can_keep_to_are_refused():
+    for given in (0, -1.0, float("nan")):
+        with pytest.raises(SettingError, match="run_timeout must be a"):
+            Orders(run_timeout=given)
 
 
 ORPHANS = """
@@ -249,12 +326,14 @@ def test_workers_that_are_no_longer_wanted_leave_a_checkpoint(tmp_path: Path):
         raise Enough
 
     with pytest.raises(Enough):
-        next(carry_out([long, replace(long, seed=1)], 2, tick, checkpoints))
+        next(Processes(2).carry_out([long, replace(long, seed=1)], Orders(tick, checkpoints)))
     left = checkpoints.read(long) or checkpoints.read(replace(long, seed=1))
     assert left is not None
     assert left.epoch < 150
     stopped = replace(long, seed=0 if checkpoints.read(long) else 1)
-    [again, alone] = (next(carry_out([stopped], 1, lambda *news: None, given)) for given in (checkpoints, None))
+    [again, alone] = (
+        next(Processes(1).carry_out([stopped], Orders(checkpoints=given))) for given in (checkpoints, None)
+    )
     assert not isinstance(again, Failure)
     assert not isinstance(alone, Failure)
     assert replace(again[0], train_seconds=0) == replace(alone[0], train_seconds=0)
@@ -271,7 +350,7 @@ def test_splits_travel_to_workers_and_not_their_source():
 def test_what_cannot_be_sent_to_a_worker_is_advice():
     anonymous = Recipe(NamedSet("wine"), "erm", calmix.erm(), lambda outputs: MLP(13, outputs), QUICK)
     with pytest.raises(SettingError, match=r"cannot be sent .* define the model's factory, .* at the top of a module"):
-        next(carry_out([anonymous], 2, lambda *news: None))
+        next(Processes(2).carry_out([anonymous, replace(anonymous, seed=1)]))
     [(record, _)] = carried_out([anonymous], 1)[0].values()
     assert record.epoch == 2
 

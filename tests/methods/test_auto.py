@@ -7,6 +7,7 @@ from torch import nn
 import calmix
 from calmix import METHODS, Classification, TrainingLoss
 from calmix.errors import SettingError
+from calmix.methods.read import read_method
 from calmix.parts import Beta, Control, Method
 
 MIXING = sorted(METHODS.keys() - {"erm", "auto"})
@@ -25,6 +26,41 @@ def test_every_method_that_mixes_can_set_its_strength(name: str):
 def test_its_default_is_mixup_with_a_lam_for_each_row():
     assert calmix.auto() == calmix.auto(calmix.mixup(per_row=True))
     assert calmix.auto(rate=0.3, prior_sd=0.2).control == Control(rate=0.3, prior_sd=0.2)
+
+
+def test_classes_of_their_own_are_written_where_they_are_asked_for():
+    plain, each = calmix.auto(), calmix.auto(per_class=True)
+    assert repr(plain.control) == "Control(rate=0.5, prior_sd=0.5, until=0.8, least=0.0025, most=20.0)"
+    assert repr(each.control) == "Control(rate=0.5, prior_sd=0.5, until=0.8, least=0.0025, most=20.0, class_sd=0.25)"
+    assert eval(repr(each), dict(vars(calmix.parts))) == each
+    assert read_method("auto(method=sk_mixup(tau_max=0.5), per_class=True)") == calmix.auto(
+        calmix.sk_mixup(tau_max=0.5), per_class=True
+    )
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        calmix.regmixup(alpha=1.0, per_row=True),
+        calmix.cutmix(per_row=True),
+        calmix.manifold_mixup(per_row=True),
+        calmix.sometimes(calmix.folded(calmix.sk_mixup())),
+        calmix.with_whole_set(calmix.mixup(per_row=True)),
+        calmix.rankmixup(per_row=True),
+    ],
+)
+def test_any_method_with_pairs_of_their_own_may_have_them(inside: Method):
+    x, y = torch.randn(30, 3, 8, 8), torch.arange(30) % 3
+    method = calmix.auto(inside, per_class=True)
+    training_loss = TrainingLoss(method, Classification(3), data=(x, y), epochs=10)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+    for _ in range(2):
+        loss = training_loss(network, x, y, torch.arange(30))
+        assert torch.isfinite(loss)
+        training_loss.observe(torch.eye(3)[y] * torch.tensor([9.0, 3.0, 1.0])[y][:, None], y.roll(1))
+    strengths = training_loss.class_strengths
+    assert strengths is not None
+    assert len(set(strengths)) == 3
 
 
 @pytest.mark.parametrize(("epochs", "mixed"), [(1, 1), (2, 2), (3, 2), (10, 8), (None, 10)])

@@ -245,7 +245,7 @@ def test_a_batch_of_one_row_is_mixed_with_rows_of_the_whole_set(method: calmix.p
     net, seen = nn.Sequential(nn.Linear(2, 1), nn.Linear(1, 1)), []
     for _ in range(30):
         training_loss(net, x[:1], y[:1], torch.zeros(1, dtype=torch.int64))
-        mix, outcome = training_loss.mix, training_loss._last
+        mix, outcome = training_loss.mix, training_loss.outcome
         assert mix is not None
         assert outcome is not None
         share = 1 - float(mix.lam_y[-1])

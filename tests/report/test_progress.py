@@ -27,7 +27,7 @@ def test_what_was_done_before_does_not_count_as_fast():
 def test_a_run_that_goes_on_in_the_middle_is_as_fast_as_what_was_trained_now():
     done = Done(1, 10)
     done.tell("erm", 0, 8, Epoch(8, {"loss": 1.0}, {}))
-    assert done.line(60) == "erm, seed 0: 80 % of 1 runs, 0:01:00 gone, about 0:02:00 left"
+    assert done.line(60) == "erm, seed 0: 80 % of 1 run, 0:01:00 gone, about 0:02:00 left"
 
 
 def test_before_the_first_epoch_nothing_is_foretold():

@@ -63,6 +63,12 @@ def test_intervals_and_differences_are_over_seeds():
     assert SCORES.interval("erm", "ece", "scaled", scale=100) == interval([1.0, 2.0])
     assert SCORES.difference("mixup", "erm", "ece") == paired_difference([0.3, 0.4], [0.1, 0.2])
     assert SCORES.difference("mixup", "erm", "ece").mean == pytest.approx(0.2)  # the first minus the second
+    assert SCORES.difference("mixup", "erm", "nll") == paired_difference([3.0], [1.0])  # of the only seed of both
+    assert SCORES.by_seed("erm", "mixup", "nll") == {0: -2.0}
+    torn = Scores.of([(one, s, {"plain": {"ece": v}}) for one, s, v in (("a", 0, 1.0), ("a", 1, 2.0), ("b", 1, 5.0))])
+    assert torn.by_seed("a", "b", "ece") == {1: -3.0}
+    assert torn.by_seed("b", "a", "ece") == {1: 3.0}
+    assert SCORES.by_seed("erm", "mixup", "ece") == pytest.approx({0: -0.2, 1: -0.2})
     assert SCORES.evidence("mixup", "erm", "ece").t == SCORES.difference("mixup", "erm", "ece")
 
 

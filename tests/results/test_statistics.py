@@ -14,7 +14,16 @@ from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.svm import SVC
 
 from calmix.errors import SettingError
-from calmix.results.statistics import LEVEL, Ranks, difference, interval, paired_difference, rank, widened
+from calmix.results.statistics import (
+    LEVEL,
+    MOST_RESAMPLED,
+    Ranks,
+    difference,
+    interval,
+    paired_difference,
+    rank,
+    widened,
+)
 
 VALUES = st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.3, 0.7, 1.0]), min_size=2, max_size=8)
 
@@ -223,3 +232,15 @@ def test_a_rank_needs_others():
     for shape in ((1, 3), (3, 1)):
         with pytest.raises(SettingError, match="two methods or more on two data sets or more"):
             ranked(np.zeros(shape))
+
+
+def test_very_many_values_are_not_resampled(monkeypatch: pytest.MonkeyPatch):
+    """9,999 resamples of 100,000 values would take 8 GB; by then the bootstrap's interval is Student's."""
+    rng = np.random.default_rng(0)
+    values, zeros = rng.exponential(size=MOST_RESAMPLED + 1), np.zeros(MOST_RESAMPLED + 1)
+    found = difference(values, zeros)
+    assert found.bootstrap == found.t
+    assert found.effect == pytest.approx(values.mean() / values.std(ddof=1))
+    fewer = difference(values[1:], zeros[1:])
+    assert fewer.bootstrap != fewer.t
+    assert fewer.bootstrap.half_width == pytest.approx(fewer.t.half_width, rel=0.05)

@@ -10,10 +10,10 @@ from torch import nn
 import calmix
 from calmix.core.batch_norm import refresh_batch_norm
 from calmix.data import Fixed, load
-from calmix.errors import CalmixError
+from calmix.errors import CalmixError, SettingError
 from calmix.methods.table import METHODS
 from calmix.results.records import Epoch
-from calmix.train import Recipe, Trained, TrainingSettings, predict, train
+from calmix.train import Recipe, Trained, TrainingSettings, predict, run, train
 from calmix.train.averaging import EMA, SWA, read_average
 from calmix.train.batches import Batches
 
@@ -128,3 +128,61 @@ def test_the_epochs_that_are_averaged():
     assert [epoch for epoch in range(1, 9) if SWA(0.5).takes(epoch, 8)] == [5, 6, 7, 8]
     assert [epoch for epoch in range(1, 4) if SWA(0.99).takes(epoch, 3)] == [3]
     assert read_average(" swa(start = 0.5) ") == SWA(0.5)
+
+
+def dropped(shape: tuple[int, ...], outputs: int) -> nn.Module:
+    """Whose refreshed statistics depend on what dropout draws."""
+    return nn.Sequential(nn.Linear(shape[0], 8), nn.Dropout(0.3), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, outputs))
+
+
+@pytest.mark.parametrize("select", ["last", "best"])
+def test_other_weights_of_a_training_are_those_of_a_training_with_their_settings(select: str):
+    given = replace(SETTINGS, batch_size=32, select=select)
+    also = [replace(given, refresh_batch_norm=True)]
+    if select == "last":
+        also += [replace(given, average=average) for average in ("ema", "swa(start=0.5)")]
+        also += [replace(given, average="ema", refresh_batch_norm=True)]
+    recipe = Recipe(Fixed(WINE), "mixup", METHODS["mixup"](), dropped, given)
+    alone, together = train(recipe), train(replace(recipe, also=tuple(also)))
+    assert together.history == alone.history
+    for one, network in zip((given, *also), (together.model, *together.also), strict=True):
+        expected = train(replace(recipe, settings=one)).model.state_dict()
+        assert not network.training
+        for name, values in network.state_dict().items():
+            assert torch.equal(values, expected[name]), (one.weights, name)
+    found = run(replace(recipe, also=tuple(also)))
+    for one in also:
+        expected = run(replace(recipe, settings=one))
+        metrics = found.record.metrics[f"also/{one.weights}"]
+        assert metrics == {name: expected.record.metrics["plain"][name] for name in ("accuracy", "nll", "ece")}
+        assert (found.predictions[f"also/{one.weights}"] == expected.predictions["logits"]).all()
+
+
+def test_a_recipe_without_other_weights_is_written_as_before_there_were_any():
+    recipe = Recipe(Fixed(WINE), "mixup", METHODS["mixup"](), normed, SETTINGS)
+    assert "also" not in recipe.text
+    other = replace(SETTINGS, average="ema")
+    assert f"also=({other!r},)" in replace(recipe, also=(other,)).text
+
+
+@pytest.mark.parametrize(
+    ("given", "other", "method", "said"),
+    [
+        ({}, {"epochs": 3, "average": "ema"}, "mixup", "differ in average and refresh_batch_norm alone; got Training"),
+        ({"select": "best"}, {"average": "ema"}, "mixup", "the best epoch of ema is another one than that of none"),
+        ({}, {"average": "ema"}, "auto", "auto sets its strength by the average of ema"),
+        ({"average": "ema"}, {"average": "none"}, "auto", "auto sets its strength by the average of ema"),
+    ],
+)
+def test_weights_of_another_training_are_refused(given: Any, other: Any, method: str, said: str):
+    settings = replace(SETTINGS, **given)
+    with pytest.raises(SettingError, match=said):
+        Recipe(Fixed(WINE), method, METHODS[method](), normed, settings, also=(replace(settings, **other),))
+
+
+def test_a_method_that_sets_its_strength_may_leave_the_average_of_its_last_epochs():
+    swa = replace(SETTINGS, average="swa")
+    recipe = Recipe(Fixed(WINE), "auto", METHODS["auto"](), normed, SETTINGS)
+    (network,) = train(replace(recipe, also=(swa,))).also
+    expected = train(replace(recipe, settings=swa)).model.state_dict()
+    assert all(torch.equal(values, expected[name]) for name, values in network.state_dict().items())

@@ -125,6 +125,7 @@ KINDS = {
     "average of the last epochs": recipe_of(settings=replace(SETTINGS, average="swa(start=0.3)"), **WITH_DROPOUT),
     "one batch an epoch": recipe_of(calmix.mixup(), replace(SETTINGS, batch_size=200, epochs=20)),
     "a strength of its own": recipe_of(calmix.auto(calmix.sk_mixup()), replace(SETTINGS, average="ema")),
+    "strengths of classes": recipe_of(calmix.auto(per_class=True), SETTINGS),
     "a strength, seldom validated": recipe_of(calmix.auto(), replace(SETTINGS, epochs=40, batch_size=60)),
     "seldom validated": recipe_of(calmix.mixup(), replace(SETTINGS, epochs=40, batch_size=60)),
 }
@@ -134,6 +135,19 @@ KINDS = {
 def test_all_that_changes_in_a_training_is_in_its_checkpoint(kind: str, tmp_path: Path):
     recipe = KINDS[kind]
     assert same(resumed(recipe, tmp_path, [1, 4, 7]), undisturbed(recipe))  # after step 1, 5 (an epoch) and 12
+
+
+def test_a_run_that_was_stopped_as_its_patience_ended_does_not_go_on(tmp_path: Path):
+    settings = replace(SETTINGS, epochs=30, select="best", learning_rate=0.5, schedule="constant")
+    recipe = recipe_of(calmix.mixup(), settings)
+    expected = train(recipe, patience=1)
+    epochs = len(expected.history)
+    assert epochs < 30
+    for steps in (5 * epochs, 5 * epochs - 3):  # after the last step of all, and before
+        checkpoints = Checkpoints(tmp_path / str(steps), ALWAYS)
+        with stopped_after(steps):
+            train(recipe, checkpoints=checkpoints, patience=1)
+        assert same(train(recipe, checkpoints=checkpoints, patience=1), expected)
 
 
 @settings(max_examples=6)

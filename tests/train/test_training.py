@@ -455,3 +455,23 @@ def test_where_all_validation_rows_are_trained_on_it_is_refused():
 def test_a_loss_that_is_not_finite_is_said_as_in_every_method():
     with pytest.raises(SettingError, match="training diverged in epoch"):
         trained(calmix.auto(), TrainingSettings(epochs=5, learning_rate=1e20))
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+def test_with_patience_a_run_is_the_beginning_of_the_longer_one(patience: int):
+    settings = TrainingSettings(epochs=25, select="best", schedule="constant", learning_rate=0.2)
+    recipe = Recipe(Fixed(WINE), "mixup", calmix.mixup(), settings=settings)
+    longer = train(recipe).history
+    losses = [epoch.validation["loss"] for epoch in longer]
+    end = next(n for n in range(1, 26) if n - 1 - losses.index(min(losses[:n])) == patience)
+    stopped = train(recipe, patience=patience)
+    assert [epoch.train for epoch in stopped.history] == [epoch.train for epoch in longer[:end]]
+    assert stopped.epoch == end - patience < 25 - patience
+
+
+def test_patience_is_about_the_best_epoch():
+    recipe = Recipe(Fixed(WINE), "mixup", calmix.mixup())
+    with pytest.raises(SettingError, match="patience waits for a better epoch, and the last one is kept; take select="):
+        train(recipe, patience=3)
+    with pytest.raises(SettingError, match="patience must be at least 1; got 0"):
+        train(replace(recipe, settings=TrainingSettings(select="best")), patience=0)

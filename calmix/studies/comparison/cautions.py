@@ -11,19 +11,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calmix.report.sentences import called, joined
+from calmix.report.sentences import called, joined, listed
 from calmix.results.catalogue import ACCURACY, number
+from calmix.results.machines import counted, described, differing
 from calmix.results.statistics import interval
 from calmix.results.store import PLAIN_TRAINING, Results
 from calmix.studies.comparison import balance
 from calmix.studies.comparison.goals import unequal
 from calmix.studies.comparison.lucky import lucky_seeds
+from calmix.studies.comparison.wording import one_round
 
 FALLS, FALLS_BY = 0.05, 0.01  # of the loss, and in its unit, in the last half of the epochs: still learning
 ROSE, ROSE_BY = 0.10, 0.02  # the same, from its lowest point to the end: over-fitted
 LATEST = 2 / 3  # of the epochs, after which a lowest point is no reason to worry
 BEHIND = 0.05  # training rows, as a share of all: further from plain training's, a method has not learnt them yet
 WAITED, WAITED_SECONDS = 0.10, 5.0  # of the training time, and in all: from then on it is said
+MOST_MACHINES = 4  # that are named
 TOLD_ALONE = 2  # how many times these a single seed must show, as nothing tells its noise
 
 
@@ -35,6 +38,7 @@ def cautions(results: Results) -> list[str]:
         *lucky_seeds(results),
         *named_often(results),
         *waited(results),
+        *unlike_machines(results),
     ]
 
 
@@ -225,6 +229,36 @@ def waited(results: Results) -> list[str]:
         return []
     share = number(100 * seconds / whole, 0)
     return [
-        f"Training waited for rows to be read during {share} % of its time: let more processes read them "
-        "(num_workers of a DataLoader), or take smaller images."
+        f"Training waited for rows to be read during {share} % of its time: take smaller images or a faster disk, or "
+        "in Python a DataLoader with more num_workers."
+    ]
+
+
+# ------------------------------------------------------------------------------------------- unlike machines
+
+
+def unlike_machines(results: Results) -> list[str]:
+    """What runs were carried out on, where those machines are known to differ; nothing else."""
+    counts = counted(record.machine for record in results.compared)
+    names = differing(counts)
+    if not names:
+        return []
+    runs: dict[str, int] = {}
+    for machine, count in counts.items():
+        said = described(machine, names)
+        runs[said] = runs.get(said, 0) + count
+    there = listed([f"{count} on {said}" for said, count in runs.items()], MOST_MACHINES)
+    seeds: dict[int, set[str]] = {}
+    for record in results.compared:
+        seeds.setdefault(record.seed, set()).add(described(record.machine, names))
+    torn = sum(len(machines) > 1 for machines in seeds.values())
+    unit = one_round(results)
+    paired = f"in {torn} of {len(seeds)} {unit}s the methods met unlike ones, so some of what they differ by is theirs"
+    alike = f"in each {unit} all methods met the same kind"
+    measured = {record.cost_machine for record in results.compared if record.relative_cost is not None}
+    on_one = None not in measured and len({machine.kind for machine in measured if machine}) == 1
+    costs = "; costs can, as all were measured on one kind" if on_one else ", nor can costs"
+    return [
+        f"Runs were carried out on unlike machines ({there}); {paired if torn else alike}. Their seconds cannot be "
+        f"compared{costs}."
     ]

@@ -10,16 +10,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from calmix.engines import Engine, Tick
-from calmix.engines.engine import Finished, Wanted, always
+from calmix.engines import Engine, Orders, Tick
+from calmix.engines.engine import Finished, untold
 from calmix.errors import DataError
 from calmix.results.files import Claims, hold_folder
 from calmix.results.jobs import Job, Jobs, hash_of, versions, write_jobs
 from calmix.results.records import Failure, read_failure, run_name
 from calmix.studies.comparison.compared import Compared
-from calmix.studies.comparison.runs import ELSEWHERE, Ended, InFolder, carry_out_runs, key_of
+from calmix.studies.comparison.runs import ELSEWHERE, Ended, InFolder, carry_out_runs, check_hash, key_of
 from calmix.studies.comparison.study import Comparison, carry_out_comparison
 from calmix.train import Checkpoints, Loggers, Recipe
+from calmix.train.recipe import texts
 from calmix.train.settings import CHECKPOINT_MINUTES
 
 
@@ -35,8 +36,8 @@ def plan_jobs(comparison: Comparison, out: Path, resume: bool, command: Sequence
     store.refuse()
     comparison.check()
     listed = [
-        Job(number, recipe.label, recipe.seed, hash_of(recipe.text))
-        for number, recipe in enumerate(comparison.recipes, 1)
+        Job(number, recipe.label, recipe.seed, hash_of(text))
+        for number, (recipe, text) in enumerate(zip(comparison.recipes, texts(comparison.recipes), strict=True), 1)
     ]
     jobs = Jobs(tuple(command), versions(), tuple(listed))
     with hold_folder(out):
@@ -51,9 +52,10 @@ def work(
     chosen: Sequence[Job],
     out: Path,
     engine: Engine,
-    tick: Tick = lambda label, seed, epochs, entry: None,
+    tick: Tick = untold,
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
     loggers: Sequence[str] = (),
+    run_timeout: float | None = None,
 ) -> Ended:
     """Carry out the chosen jobs of a list, but for those that are finished or that another process carries out.
 
@@ -61,11 +63,12 @@ def work(
         DataError: the run of a job is another one here than where the list was made, or is stored with other settings.
     """
     _check_listed(comparison, jobs, out)
-    store = InFolder(Checkpoints(out, checkpoint_minutes), True, jobs)
+    store = InFolder(Checkpoints(out, checkpoint_minutes), True, jobs, keeps_failures=True)
     store.refuse()
     recipes = {key_of(recipe): recipe for recipe in comparison.recipes}
     asked = [recipes[job.method, job.seed] for job in chosen]
-    return carry_out_runs(asked, store, engine, tick, Loggers(out, tuple(loggers)))
+    orders = Orders(tick, loggers=Loggers(out, tuple(loggers)), run_timeout=run_timeout)
+    return carry_out_runs(asked, store, engine, orders)
 
 
 def gather(comparison: Comparison, jobs: Jobs, out: Path) -> Compared:
@@ -75,7 +78,8 @@ def gather(comparison: Comparison, jobs: Jobs, out: Path) -> Compared:
         DataError: no seed was finished by every method that finished one, or runs with other settings are stored.
     """
     _check_listed(comparison, jobs, out)
-    return carry_out_comparison(comparison, out, True, _Missing(jobs, out), jobs.command)
+    check_hash(comparison.recipes[0], jobs, out)
+    return carry_out_comparison(comparison, out, True, _Missing(jobs, out), jobs.command, jobs=jobs)
 
 
 @dataclass(frozen=True)
@@ -85,14 +89,7 @@ class _Missing:
     jobs: Jobs
     folder: Path
 
-    def carry_out(
-        self,
-        recipes: Sequence[Recipe],
-        tick: Tick,
-        checkpoints: Checkpoints | None = None,
-        loggers: Loggers | None = None,
-        wanted: Wanted = always,
-    ) -> Iterator[Finished | Failure]:
+    def carry_out(self, recipes: Sequence[Recipe], orders: Orders = Orders()) -> Iterator[Finished | Failure]:
         """See `Engine`."""
         claims = Claims(self.folder)
         for recipe in recipes:
@@ -102,7 +99,7 @@ class _Missing:
             job = self.jobs.by_run[key_of(recipe)].job
             waits = f"it has not been carried out; calmix work {shlex.quote(str(self.folder))} --job {job} does so."
             yield failure or Failure(recipe.label, recipe.seed, waits)
-            tick(recipe.label, recipe.seed, recipe.settings.epochs, None)
+            orders.tick(recipe.label, recipe.seed, recipe.settings.epochs, None)
 
 
 def _check_listed(comparison: Comparison, jobs: Jobs, out: Path) -> None:

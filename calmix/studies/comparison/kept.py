@@ -84,7 +84,7 @@ def _kept(
 ) -> Compared:
     out = checkpoints.folder
     record, predictions, model = run(recipe, on_epoch, checkpoints, loggers)
-    record = replace(record, relative_cost=cost_of(recipe))
+    record = replace(record, relative_cost=cost_of(recipe), cost_machine=record.machine)
     save_network(out, recipe, model, record.temperature)
     save_record(out, record, predictions)
     results = Results(facts_of(recipe, tuple(command)), [record], record.method)

@@ -27,6 +27,7 @@ from calmix.results.store import Results
 from calmix.studies.comparison.choice import choose
 from calmix.train import Recipe
 
+MOST_SEEDS = 1000  # whose tests are looked at
 MOST = 12  # rows that are shown
 SIDE = 64  # pixels, at most, of a side of an image that is kept
 FILE = "mistakes.json"
@@ -206,11 +207,12 @@ def find_mistakes(
 ) -> Mistakes | None:
     """Of the method that the results recommend; None where the data do not say which rows were tested.
 
-    The predictions of each run are asked for once.
+    The predictions of each run are asked for once, of the first MOST_SEEDS seeds.
     """
     given = recipes[0].splits().given
-    method = choose(results).method
-    own = [judged_of(record.seed, predictions_of(record)) for record in results.of_method(method)]
+    method, first = choose(results).method, set(results.scores.seeds[:MOST_SEEDS])
+    looked_at = [record for record in results.compared if record.seed in first]
+    own = [judged_of(record.seed, predictions_of(record)) for record in looked_at if record.method == method]
     known = [tests for tests in own if tests is not None]
     if given is None or len(known) < len(own):
         return None
@@ -219,7 +221,7 @@ def find_mistakes(
         rows = most_wrong(tests, np.abs(tests.said - tests.truth))
     else:
         rows = most_wrong(tests, tests.confidence * tests.wrong)
-    others = [record for record in results.compared if record.method != method]
+    others = [record for record in looked_at if record.method != method]
     found = (judged_of(record.seed, predictions_of(record)) for record in others)
     everyone = joined([tests.of_rows(rows), *(one.of_rows(rows) for one in found if one is not None)])
     answers, errors, typical = (), (), 0.0

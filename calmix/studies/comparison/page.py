@@ -42,10 +42,12 @@ from calmix.report.style import Style, styles
 from calmix.report.tables import Cell, Row, Table
 from calmix.results.catalogue import ACCURACY, COST, ECE, METRICS, SCALED_ECE, Column, number
 from calmix.results.files import NamedArrays, slug
+from calmix.results.machines import UNKNOWN, counted
 from calmix.results.records import Record
 from calmix.results.scores import Scores
 from calmix.results.store import Results
 from calmix.studies.comparison.answers import Answers, answers_of
+from calmix.studies.comparison.cautions import MOST_MACHINES
 from calmix.studies.comparison.curves import (
     CORRUPTED_ACCURACY,
     CORRUPTED_ECE,
@@ -191,6 +193,16 @@ def _span(values: Sequence[int]) -> str:
     return f"{min(values)}–{max(values)}" if min(values) < max(values) else str(values[0])
 
 
+def _machines(results: Results) -> str:
+    """Where the runs were carried out; nothing where none of them says so."""
+    counts = counted(record.machine for record in results.records)
+    if set(counts) <= {None}:
+        return ""
+    if len(counts) == 1:
+        return f"All runs: {next(iter(counts))}."
+    return listed([f"{count} runs: {machine or UNKNOWN}" for machine, count in counts.items()], MOST_MACHINES)
+
+
 _BATCH_NORM = {
     "mixed": "Running statistics follow the rows of each method's main batch; further clean passes never move them.",
     "clean": "Running statistics follow a clean pass in every step of every method.",
@@ -220,6 +232,7 @@ def _facts(results: Results) -> dict[str, str]:
         "Batch norm": _BATCH_NORM.get(str(settings.get("batch_norm")), "")
         if "refreshed" in results.scores.conditions()
         else "",
+        "Machines": _machines(results),
         "Environment": ", ".join(f"{name} {value}" for name, value in facts.environment.items()),
     }
     return {name: fact for name, fact in shown.items() if fact}

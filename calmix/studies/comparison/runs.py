@@ -1,11 +1,11 @@
 """Runs that are carried out and kept, unless a folder has them or another process carries them out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from calmix.engines import Engine, Tick
+from calmix.engines import Engine, Orders
 from calmix.errors import DataError
 from calmix.results.files import Claims, NamedArrays, refuse_finished, refuse_other_run, refuse_others
 from calmix.results.jobs import Jobs, hash_of
@@ -20,7 +20,7 @@ from calmix.results.records import (
     write_failure,
     write_record,
 )
-from calmix.train import Checkpoints, Loggers, Recipe
+from calmix.train import Checkpoints, Recipe
 
 Key = tuple[str, int]  # label, seed
 
@@ -43,10 +43,10 @@ class Ended:
     failures: list[Failure] = field(default_factory=list)
 
 
-def carry_out_runs(
-    recipes: Sequence[Recipe], store: "Store", engine: Engine, tick: Tick, loggers: Loggers | None
-) -> Ended:
+def carry_out_runs(recipes: Sequence[Recipe], store: "Store", engine: Engine, orders: Orders) -> Ended:
     """Carry out what is not stored, and what no other process carries out; keep each run as soon as it has ended.
+
+    Which runs are wanted, and where their checkpoints are, the store says.
 
     Raises:
         DataError: a run with other settings is stored, or the folder cannot be written.
@@ -61,11 +61,11 @@ def carry_out_runs(
             ended.before.append(record)
         else:
             return True
-        tick(recipe.label, recipe.seed, recipe.settings.epochs, None)
+        orders.tick(recipe.label, recipe.seed, recipe.settings.epochs, None)
         return False
 
     try:
-        for one in engine.carry_out(recipes, tick, store.checkpoints, loggers, wanted):
+        for one in engine.carry_out(recipes, replace(orders, checkpoints=store.checkpoints, wanted=wanted)):
             if isinstance(one, Failure):
                 store.fail(one)
                 ended.failures.append(one)
@@ -131,16 +131,29 @@ class InMemory:
         return self._predictions[record.method, record.seed]
 
 
+def check_hash(recipe: Recipe, jobs: Jobs, folder: Path) -> None:
+    """Raise DataError where a run is another one here than the one on the list."""
+    if hash_of(recipe.text) != jobs.by_run[key_of(recipe)].hash:
+        raise DataError(
+            f"{recipe.label} with seed {recipe.seed} is another run here than the one in {folder}/jobs.json: "
+            "the data, the network's code or the settings differ; make them the same, or plan again."
+        )
+
+
 class InFolder:
     """Finished and stopped runs in a folder, which several processes may fill at a time.
 
-    jobs: the list that the runs must stand on; the reasons of those that fail are then kept, too.
+    jobs: the list that the runs must stand on; its hashes tell whether a stored run is the one asked for, so that no
+    network is made to know. keeps_failures: the reasons of runs that fail are written, too.
     """
 
-    def __init__(self, checkpoints: Checkpoints, resume: bool, jobs: Jobs | None = None) -> None:
+    def __init__(
+        self, checkpoints: Checkpoints, resume: bool, jobs: Jobs | None = None, keeps_failures: bool = False
+    ) -> None:
         self.path: Path = checkpoints.folder
         self.checkpoints: Checkpoints | None = checkpoints
         self._unfinished, self._resume, self._jobs = checkpoints, resume, jobs
+        self._keeps_failures: bool = keeps_failures
         self._claims = Claims(checkpoints.folder)
 
     def refuse(self) -> None:
@@ -159,7 +172,8 @@ class InFolder:
         if record is None:
             self._unfinished.check(recipe)
             return None
-        if record.recipe != recipe.text:
+        listed = self._jobs and self._jobs.by_run[key_of(recipe)].hash
+        if hash_of(record.recipe) != listed if listed else record.recipe != recipe.text:
             refuse_other_run(self.path, recipe.label)
         try:
             self.predictions(record)
@@ -174,11 +188,8 @@ class InFolder:
         Raises:
             DataError: it is not the run on the list.
         """
-        if self._jobs is not None and hash_of(recipe.text) != self._jobs.by_run[key_of(recipe)].hash:
-            raise DataError(
-                f"{recipe.label} with seed {recipe.seed} is another run here than the one in {self.path}/jobs.json: "
-                "the data, the network's code or the settings differ; make them the same, or plan again."
-            )
+        if self._jobs is not None:
+            check_hash(recipe, self._jobs, self.path)
         return self._claims.take(run_name(recipe.label, recipe.seed))
 
     def release(self, label: str, seed: int) -> None:
@@ -194,7 +205,7 @@ class InFolder:
         self.release(record.method, record.seed)
 
     def fail(self, failure: Failure) -> None:
-        if self._jobs is not None:
+        if self._keeps_failures:
             write_failure(self.path, failure)
         self.release(failure.method, failure.seed)
 

@@ -22,11 +22,13 @@ from typing import Any
 from calmix.core.method import Method, Scheduled
 from calmix.data import DataSource, Noisy, as_source
 from calmix.data.sources import can_fold, folds_of, in_folds
-from calmix.engines import Engine, Processes, Tick, engine_of
+from calmix.engines import Engine, Orders, Processes, Tick, engine_of
+from calmix.engines.engine import untold
 from calmix.errors import DataError, SettingError
 from calmix.methods.erm import erm
 from calmix.models import ModelFactory
 from calmix.results.files import check_labels, hold_folder
+from calmix.results.jobs import Jobs
 from calmix.results.records import Failure, Record
 from calmix.results.store import PLAIN_TRAINING, Results, references, write_results
 from calmix.studies.comparison.compared import Compared
@@ -41,7 +43,7 @@ from calmix.studies.comparison.mistakes import find_mistakes, write_mistakes
 from calmix.studies.comparison.runs import InFolder, InMemory, Key, carry_out_runs, key_of
 from calmix.train import Checkpoints, Loggers, Recipe, Robustness, TrainingSettings
 from calmix.train.cost import cost_of
-from calmix.train.recipe import facts_of
+from calmix.train.recipe import facts_of, machine_of
 from calmix.train.running import misfits, try_step
 from calmix.train.settings import CHECKPOINT_MINUTES
 
@@ -174,6 +176,7 @@ def compare(
     executor: Executor | Engine | None = None,
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
     loggers: Sequence[str] = (),
+    run_timeout: float | None = None,
 ) -> Compared:
     """Train the same network with several methods and seeds, and say what each did.
 
@@ -200,6 +203,8 @@ def compare(
             `if __name__ == "__main__":`.
         executor: what carries out the runs instead: any `concurrent.futures.Executor`, such as that of a Dask client,
             or an engine of `calmix.engines`.
+        run_timeout: minutes that a run may take; one that takes longer is ended and named among those that failed, and
+            the others go on. Each run is then in a process of its own, as several workers' are.
 
     Raises:
         SettingError, ShapeError, DataError: what does not fit, or a folder that holds other results.
@@ -227,9 +232,8 @@ def compare(
         robustness or Robustness(),
     )
     folder, engine = None if out is None else Path(out), engine_of(workers, executor)
-    return carry_out_comparison(
-        comparison, folder, resume, engine, checkpoint_minutes=checkpoint_minutes, loggers=loggers
-    )
+    options = {"checkpoint_minutes": checkpoint_minutes, "loggers": loggers, "run_timeout": run_timeout}
+    return carry_out_comparison(comparison, folder, resume, engine, **options)
 
 
 def default_methods(source: DataSource, seed: int = 0) -> dict[str, Method | Scheduled]:
@@ -247,15 +251,18 @@ def carry_out_comparison(
     resume: bool = False,
     engine: Engine = Processes(),
     command: Sequence[str] = (),
-    tick: Tick = lambda label, seed, epochs, entry: None,
+    tick: Tick = untold,
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
     loggers: Sequence[str] = (),
+    run_timeout: float | None = None,
+    jobs: Jobs | None = None,
 ) -> Compared:
     """Run what is not yet stored in `out`, then write and return the results.
 
     out: None keeps everything in memory. engine: where runs are carried out. command: as the shell split it, for the
     report. tick: told label, seed and how many epochs are done. checkpoint_minutes: between two of a run.
-    loggers: `csv`, `tensorboard`, see `calmix.train.Loggers`.
+    loggers: `csv`, `tensorboard`, see `calmix.train.Loggers`. run_timeout: minutes that a run may take. jobs: the list
+    that the runs stand on, if there is one.
 
     A run that fails is named in the results with its reason, and the others go on; so is one that another process
     carries out. One that is stopped leaves its newest checkpoint, from which it goes on.
@@ -270,10 +277,11 @@ def carry_out_comparison(
     if out is None and loggers:
         raise SettingError("loggers write in a folder; give out, too.")
     log = None if out is None else Loggers(out, tuple(loggers))
+    orders = Orders(tick, loggers=log, run_timeout=run_timeout)
     recipes = comparison.recipes
     recipes[0].network()  # bad data and models fail first
     checkpoints = None if out is None else Checkpoints(out, checkpoint_minutes)
-    store = InMemory() if checkpoints is None else InFolder(checkpoints, resume)
+    store = InMemory() if checkpoints is None else InFolder(checkpoints, resume, jobs)
     store.refuse()
     comparison.check()  # before anything is written
     with nullcontext() if out is None else hold_folder(out):
@@ -283,7 +291,7 @@ def carry_out_comparison(
         for label, seed in records:
             tick(label, seed, comparison.settings.epochs, None)
         todo = [recipe for recipe in recipes if key_of(recipe) not in records]
-        ended = carry_out_runs(todo, store, engine, tick, log)
+        ended = carry_out_runs(todo, store, engine, orders)
         records |= {(record.method, record.seed): record for record in (*ended.before, *ended.here)}
         failures = [*ended.failures, *ended.elsewhere]
         if checkpoints is not None:
@@ -301,13 +309,25 @@ def carry_out_comparison(
 
 
 def _costs(recipes: Sequence[Recipe], records: Sequence[Record]) -> Iterator[Record]:
-    """The first record of each method whose cost was not measured, with its cost: once a method is enough."""
-    known = {record.method for record in records if record.relative_cost is not None}
+    """The first record of each method whose cost was not measured, with its cost: once a method is enough.
+
+    A cost that was measured on another kind of machine than this one is measured again, or it could not be compared
+    with the others; one whose machine is not known stays.
+    """
+    here = machine_of(recipes[0].settings)
+
+    def stays(record: Record) -> bool:
+        return record.cost_machine is None or record.cost_machine.kind == here.kind
+
+    known = {record.method for record in records if record.relative_cost is not None and stays(record)}
     by_run = {key_of(recipe): recipe for recipe in recipes}
     for record in records:
         if record.method not in known:
             known.add(record.method)
-            yield replace(record, relative_cost=cost_of(by_run[record.method, record.seed]))
+            cost = cost_of(by_run[record.method, record.seed])
+            yield replace(record, relative_cost=cost, cost_machine=here)
+        elif record.relative_cost is not None and not stays(record):
+            yield replace(record, relative_cost=None, cost_machine=None)
 
 
 def _results(

@@ -18,12 +18,14 @@ from calmix.results.catalogue import (
     number,
 )
 from calmix.results.scores import Scores
-from calmix.results.statistics import Difference
+from calmix.results.statistics import MOST_RESAMPLED, Difference
 from calmix.results.store import Results
 from calmix.studies.comparison.balance import columns_of_unequal
 from calmix.studies.comparison.balance import notes as balance_notes
 from calmix.studies.comparison.goals import unequal
 from calmix.studies.comparison.wording import of_the_difference, of_the_mean, one_round
+
+MOST_MISSING = 10  # runs that are named
 
 
 def columns_of(results: Results) -> list[Column]:
@@ -46,7 +48,9 @@ def summary_table(results: Results) -> Table:
         if len(results.methods) > 1:
             notes.append(marks_note(results))
     notes += balance_notes(results)
-    notes += [f"Missing: {run.method} with seed {run.seed}: {run.reason}" for run in results.failures]
+    notes += [f"Missing: {run.method} with seed {run.seed}: {run.reason}" for run in results.failures[:MOST_MISSING]]
+    if (more := len(results.failures) - MOST_MISSING) > 0:
+        notes.append(f"Missing: {more:,} more; results.json names all of them (failures).")
     return Table(*_means(results.scores, results.reference, columns_of(results)), notes)
 
 
@@ -103,6 +107,8 @@ def evidence_table(results: Results, column: Column, reference: str | None = Non
         notes.append(
             f"All are corrected for {others} comparisons (Bonferroni): p is {others} times what the test gives."
         )
+    if results.seeds > MOST_RESAMPLED:
+        notes.append(f"Of more than {MOST_RESAMPLED:,} {one_round(results)}s the bootstrap's interval is Student's.")
     if results.facts.data.folds:
         notes.append("The bootstrap and the signed-rank test take folds for independent, which they are not.")
     if 1 < results.seeds < 6:

@@ -42,7 +42,7 @@ def prepare_search(method: str, trials: Sequence[Trial]) -> list[Tried]:
     for trial in trials:
         spent += trial.cost
         if not trial.failure:
-            goals = [run.goal for run in trial.runs]
+            goals = [run.goal for run in trial.settled.runs]
             best, several = min(best, goals[0]), len(goals) > 1
             mean, error = (fmean(goals), stdev(goals) / sqrt(len(goals))) if several else (None, None)
             found.append(Tried(method, trial.number, spent, goals[0], best, mean, error, len(goals)))

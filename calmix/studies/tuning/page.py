@@ -1,27 +1,29 @@
 """A search as a page and in the terminal."""
 
 import shlex
-from collections.abc import Sequence
+from pathlib import Path
 
 from calmix.report.columns import columns_section
-from calmix.report.page import Page, PageTable, Section
+from calmix.report.page import Page, PageTable, Section, write_page
 from calmix.report.sentences import listed
 from calmix.report.style import Style, styles
 from calmix.report.tables import Cell, Row, Table, mean_cell
-from calmix.report.terminal import Sheet
+from calmix.report.terminal import Sheet, print_sheets
 from calmix.results.catalogue import Column, number, significant
 from calmix.studies.tuning.figures import last_drawing, prepare_last, prepare_search, search_drawing
 from calmix.studies.tuning.outcome import CHOSEN, DEFAULT, PLAIN, Outcome
 from calmix.studies.tuning.search import RUNGS
 from calmix.studies.tuning.sentences import settings_in_words, tuning_advice
 from calmix.studies.tuning.trials import Trial, best_of, bests_of, by_family
+from calmix.studies.tuning.weights import gains_of
+from calmix.threads import using_threads
 
 MOST_TRIALS = 20  # of a method, in the table
 _LOOKS = {DEFAULT: Style("#000000", "o", "-"), CHOSEN: Style("#0072B2", "^", "-"), PLAIN: Style("#E69F00", "s", "-")}
 
 
-def tuning_page(outcome: Outcome, python: Sequence[str]) -> Page:
-    """The page of a search. python: the lines that train the winner."""
+def tuning_page(outcome: Outcome) -> Page:
+    """The page of a search."""
     said, facts = tuning_advice(outcome), outcome.facts
     goal = outcome.columns[0]
     families = by_family(outcome.trials)
@@ -33,7 +35,7 @@ def tuning_page(outcome: Outcome, python: Sequence[str]) -> Page:
         cautions=" ".join(said.cautions),
         sections=[
             Section("", tables=[PageTable("On the test rows", final_table(outcome), corner="", note=_tested_note())]),
-            Section("Train it", terms=_commands(outcome, python)),
+            Section("Train it", terms=_commands(outcome)),
             Section(
                 "Default against chosen",
                 "On the test rows, which nothing was chosen by: the mean over fresh seeds, and a grey dot a seed.",
@@ -46,6 +48,7 @@ def tuning_page(outcome: Outcome, python: Sequence[str]) -> Page:
                 "race, with one standard error: where it lies above the line, the trial was lucky in its first seed.",
                 [search_drawing(searches, goal, looks)],
             ),
+            *_weights_section(outcome),
             Section("What was spent", _spent_caption(outcome), tables=[_spent_table(outcome)]),
             Section("All trials", _trials_caption(), tables=_trials_tables(outcome), folded=True),
             *columns_section(facts.data.columns),
@@ -57,10 +60,20 @@ def tuning_page(outcome: Outcome, python: Sequence[str]) -> Page:
     )
 
 
-def sheet(outcome: Outcome) -> Sheet:
-    """What the terminal shows."""
+def write_tuning(folder: Path, outcome: Outcome) -> Path:
+    """Write report.html, and figures/ with each figure as PNG, SVG and CSV. Return the path of the page.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    with using_threads(1):
+        return write_page(folder, tuning_page(outcome))
+
+
+def print_tuning(outcome: Outcome) -> None:
+    """Default against chosen on the test rows, and the verdict, on stdout."""
     title = f"calmix: {outcome.facts.data.name}, tuned: on the test rows"
-    return Sheet(title, final_table(outcome), [_tested_note()], corner="")
+    print_sheets([Sheet(title, final_table(outcome), [_tested_note()], corner="")], tuning_advice(outcome))
 
 
 def final_table(outcome: Outcome) -> Table:
@@ -75,12 +88,13 @@ def final_table(outcome: Outcome) -> Table:
     return Table([*headings, *_SETTINGS], rows, [])
 
 
-_SETTINGS = ("Learning rate", "Weight decay", "Epochs")
+_SETTINGS = ("Learning rate", "Weight decay", "Epochs", "Weights")
 
 
 def _settings_cells(trial: Trial) -> list[Cell]:
     settings = trial.settings
-    return [Cell(f"{settings.peak_rate:g}"), Cell(f"{settings.weight_decay:g}"), Cell(str(settings.epochs))]
+    shown = (f"{settings.peak_rate:g}", f"{settings.weight_decay:g}", str(settings.epochs), settings.weights)
+    return [Cell(text) for text in shown]
 
 
 def _sized(outcome: Outcome, column: Column) -> Column:
@@ -94,9 +108,36 @@ def _tested_note() -> str:
     return "Means over fresh seeds, with half of their 95 % intervals."
 
 
-def _commands(outcome: Outcome, python: Sequence[str]) -> dict[str, str]:
+def _commands(outcome: Outcome) -> dict[str, str]:
     command = shlex.join(outcome.train_command)
-    return {**({"command": command} if command else {}), "Python": "; ".join(python)}
+    return {**({"command": command} if command else {}), "Python": "; ".join(outcome.python)}
+
+
+def _weights_section(outcome: Outcome) -> list[Section]:
+    """What other weights of the same trainings gained."""
+    gains, goal = gains_of(outcome.trials), outcome.columns[0]
+    if not gains:
+        return []
+    families = list(by_family(outcome.trials))
+    rows = [
+        Row(one.weights, [_gained(goal, one.means.get(family)) for family in families] + [Cell(str(one.kept))])
+        for one in gains
+    ]
+    caption = (
+        "Other weights of the same trainings, which cost no further one: averages over the steps (ema) or over the "
+        "last quarter of the epochs (swa), and batch norm re-estimated on clean training rows (refreshed). The numbers "
+        f"say by how much each lowers the {goal.title} on the rows to choose by, in the mean over all trainings of a "
+        f"method, and how many of the {gains[0].trials} trials keep it. A trial keeps what is best in the mean over "
+        "its seeds, so that a small gain of what is kept is partly luck."
+    )
+    table = Table([*families, "Kept by"], rows, [])
+    return [Section("Which weights", caption, tables=[PageTable("Gain of other weights", table, corner="Weights")])]
+
+
+def _gained(goal: Column, gain: float | None) -> Cell:
+    if gain is None:
+        return Cell("")
+    return Cell(significant(gain) if goal.metric.digits is None else number(goal.scale * gain, goal.digits + 1))
 
 
 def _spent_caption(outcome: Outcome) -> str:
@@ -151,7 +192,7 @@ def _trial_cells(outcome: Outcome, trial: Trial) -> list[Cell]:
     else:
         values = [trial.goal(), trial.beside(0), trial.beside(1)]
         shown = [Cell(_shown(column, value)) for column, value in zip(outcome.columns, values, strict=True)]
-    return [*shown, Cell(str(len(trial.runs))), *_settings_cells(trial)]
+    return [*shown, Cell(str(len(trial.runs))), *_settings_cells(trial.settled)]
 
 
 def _shown(column: Column, value: float) -> str:

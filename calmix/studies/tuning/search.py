@@ -163,8 +163,8 @@ class _Search:
     def _told(self, trial: Trial) -> float:
         """The goal in the first seed; of a trial that failed the worst of the others."""
         if trial.runs:
-            return trial.runs[0].goal
-        return max((other.runs[0].goal for other in self.trials if other.runs), default=0.0)
+            return trial.goal(1)
+        return max((other.goal(1) for other in self.trials if other.runs), default=0.0)
 
     def _trial(self, number: int, options: Options) -> Trial:
         settings = self.settings[number]

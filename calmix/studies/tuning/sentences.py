@@ -25,7 +25,8 @@ def settings_in_words(trial: Trial) -> str:
     'learning rate 0.03, weight decay 0.0005, 20 epochs'
     """
     settings = trial.settings
-    return f"learning rate {settings.peak_rate:g}, weight decay {settings.weight_decay:g}, {settings.epochs} epochs"
+    said = f"learning rate {settings.peak_rate:g}, weight decay {settings.weight_decay:g}, {settings.epochs} epochs"
+    return said if settings.weights == "trained" else f"{said}, weights: {settings.weights}"
 
 
 def _headline(outcome: Outcome) -> str:

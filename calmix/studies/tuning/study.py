@@ -2,6 +2,7 @@
 
     OUT/runs/SLUG-N-seed0.json       one training of the search: trial N of a method, judged on rows to choose by
     OUT/runs/default-seed5.json      one of the last trainings, and its test predictions in OUT/predictions
+    OUT/search.json                  see `calmix.studies.tuning.begun`
     OUT/tuning.json, results.csv     see `calmix.studies.tuning.outcome`
     OUT/report.html, figures/        drawn from the above
 
@@ -23,8 +24,9 @@ import numpy as np
 import torch
 
 from calmix.core import require
+from calmix.core.batch_norm import has_batch_norm
 from calmix.data import DataSource, as_source
-from calmix.engines import Engine, Processes, Tick, engine_of
+from calmix.engines import Engine, Orders, Processes, Tick, engine_of
 from calmix.errors import DataError, SettingError
 from calmix.methods.erm import erm
 from calmix.models import ModelFactory
@@ -41,16 +43,18 @@ from calmix.results.files import (
     write_json,
 )
 from calmix.results.records import Epoch, Failure, Record, read_predictions, read_record, save_record, write_record
+from calmix.studies.tuning.begun import Begun, write_begun
 from calmix.studies.tuning.decision import Gain, gain_of, row_losses
 from calmix.studies.tuning.defaults import DEFAULT_BUDGET, DEFAULT_FRESH, DEFAULT_METHODS, SAMPLERS, check_search
 from calmix.studies.tuning.families import PLAIN as PLAIN_FAMILY
 from calmix.studies.tuning.families import Family, Maker, families_of, family_of
-from calmix.studies.tuning.outcome import CHOSEN, DEFAULT, PLAIN, Outcome, write_outcome
+from calmix.studies.tuning.outcome import CHOSEN, DEFAULT, PLAIN, Outcome, python_lines, write_outcome
 from calmix.studies.tuning.points import STARTUP, check_sampler, shared_settings
 from calmix.studies.tuning.rows import OneTest, Untested
 from calmix.studies.tuning.search import RUNGS, Plan, search
-from calmix.studies.tuning.trials import Trial, TrialRun, best_of, chosen_of
+from calmix.studies.tuning.trials import OtherWeights, Trial, TrialRun, best_of, chosen_of
 from calmix.studies.tuning.tuned import Tuned
+from calmix.studies.tuning.weights import other_weights
 from calmix.train import Checkpoints, Recipe, TrainingSettings
 from calmix.train.cost import counted_cost
 from calmix.train.recipe import facts_of
@@ -60,7 +64,7 @@ FIRST_FRESH = RUNGS[-1]  # the first seed that no search uses
 _LAST = 3  # at most so many settings are trained anew
 _SHORT = 10.0  # seconds of a training, below which loading libraries would count
 _WORTH_PROCESSES = 60.0  # seconds of training in one process, above which several are started
-_CHOICE, _SCALED = "validation", "validation/scaled"  # conditions of the records of a search
+_CHOICE, _SCALED = "validation", "scaled"  # conditions of the records of a search
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,19 @@ class Tuning:
         firsts = [self.recipe(Trial(family.name, 0, {}, family.name, self.settings, 1.0)) for family in self.families]
         return {family.name: counted_cost(recipe) for family, recipe in zip(self.families, firsts, strict=True)}
 
+    @cached_property
+    def has_batch_norm(self) -> bool:
+        """Whether the network has running statistics, which may be refreshed."""
+        return has_batch_norm(self.recipe(Trial(self.families[0].name, 0, {}, "", self.settings, 1.0)).network())
+
     def recipe(self, trial: Trial, seed: int = 0) -> Recipe:
         """A training of the search, which cannot see a test row."""
         return self._recipe(trial, Untested(self.data), trial.label, seed)
+
+    def with_weights(self, recipe: Recipe) -> Recipe:
+        """The same training, of which further weights are judged, too."""
+        also = other_weights(recipe.settings, self.has_batch_norm, recipe.method.controlled)
+        return replace(recipe, also=also)
 
     def last_recipe(self, trial: Trial, name: str, number: int) -> Recipe:
         """One of the last trainings, with a fresh seed."""
@@ -144,6 +158,7 @@ def tune(
     resume: bool = False,
     workers: int = 1,
     executor: Executor | Engine | None = None,
+    run_timeout: float | None = None,
 ) -> Tuned:
     """Search the options of methods and the settings of their training, and test what was chosen, once.
 
@@ -162,8 +177,8 @@ def tune(
         settings: those of the default, and the middle of what is searched.
         fresh: seeds of the last trainings.
         search: `tpe`, which learns from a method's first eight trials and needs Optuna for more, or `quasi-random`.
-        out, resume, workers, executor: as in `calmix.compare`. A search that was stopped may go on with a larger
-            budget; one that has finished may not, as it has looked at its test rows.
+        out, resume, workers, executor, run_timeout: as in `calmix.compare`. A search that was stopped may go on with a
+            larger budget; one that has finished may not, as it has looked at its test rows.
 
     Raises:
         SettingError, ShapeError, DataError: what does not fit, a budget that is too small, or a folder that holds other
@@ -190,7 +205,7 @@ def tune(
     tuning = Tuning(source, families, model, settings, budget, fresh, seed, search == "tpe")
     if minutes is not None:
         tuning = in_minutes(tuning, minutes, folder, resume, workers)
-    return carry_out_tuning(tuning, folder, resume, engine)
+    return carry_out_tuning(tuning, folder, resume, engine, run_timeout=run_timeout)
 
 
 def carry_out_tuning(
@@ -201,12 +216,13 @@ def carry_out_tuning(
     command: Sequence[str] = (),
     train: Sequence[str] = (),
     tick: Tick = lambda label, seed, epochs, entry: None,
+    run_timeout: float | None = None,
 ) -> Tuned:
     """Search and test, without what is stored in `out`, then write and return what was found.
 
     engine: where trainings are carried out; as few processes as pay, where it is `Processes()`.
     command: as the shell split it, for the report. train: how a command begins that trains on the same data.
-    tick: told label, seed and what is done, in epochs of a plain training.
+    tick: told label, seed and what is done, in epochs of a plain training. run_timeout: minutes for each training.
 
     Raises:
         DataError: `out` cannot be written, holds results and `resume` is False, or holds other trainings; or the
@@ -221,10 +237,11 @@ def carry_out_tuning(
     with nullcontext() if out is None else hold_folder(out):
         if out is not None:
             _refuse(out, resume)
-        trainings = _Trainings(tuning, out, engine, tick)
+        trainings = _Trainings(tuning, out, engine, Orders(tick, run_timeout=run_timeout))
         plan = tuning.plan
         if out is not None:
             _refuse_another_look(out, plan.budget)
+            write_begun(out, Begun(tuple(plan.costs), plan.budget, tuple(command)))
         trials = search(tuning.families, plan, tuning.settings, trainings.measure, tuning.seed, tuning.learning)
         outcome = _tested(tuning, plan, trials, trainings, tuple(command), tuple(train))
         if out is not None:
@@ -303,7 +320,7 @@ def _seconds_of_plain(tuning: Tuning) -> float:
     for _ in range(2):
         if seconds < _SHORT:
             start = time.perf_counter()
-            [end] = Processes(1).carry_out([recipe], lambda *_: None)
+            [end] = Processes(1).carry_out([recipe])
             seconds = time.perf_counter() - start
             if isinstance(end, Failure):
                 raise DataError(f"plain training failed: {end.reason}")
@@ -313,8 +330,8 @@ def _seconds_of_plain(tuning: Tuning) -> float:
 class _Trainings:
     """Trainings that are carried out, unless a folder has them."""
 
-    def __init__(self, tuning: Tuning, out: Path | None, engine: Engine, tick: Tick) -> None:
-        self.tuning, self.out, self.engine, self.tick = tuning, out, engine, tick
+    def __init__(self, tuning: Tuning, out: Path | None, engine: Engine, orders: Orders) -> None:
+        self.tuning, self.out, self.engine, self.orders = tuning, out, engine, orders
         self.checkpoints = None if out is None else Checkpoints(out)
         self._seconds: list[float] = []  # of the trainings that were carried out
         self._costs: dict[str, float] = {}  # of a training, in plain ones, by label
@@ -322,10 +339,13 @@ class _Trainings:
 
     def measure(self, asked: Sequence[tuple[Trial, int]]) -> list[TrialRun | str]:
         """What trials gave on the rows to choose by."""
-        recipes = [self.tuning.recipe(trial, seed) for trial, seed in asked]
+        recipes = [self.tuning.with_weights(self.tuning.recipe(trial, seed)) for trial, seed in asked]
         self._costs |= {trial.label: trial.cost for trial, _ in asked}
         found = self._carry_out(recipes, self._stored, self._keep)
-        return [end.reason if isinstance(end, Failure) else self._run(end[0]) for end in found]
+        return [
+            end.reason if isinstance(end, Failure) else self._run(end[0], recipe.also)
+            for end, recipe in zip(found, recipes, strict=True)
+        ]
 
     def last(self, named: Mapping[str, Trial]) -> "list[tuple[Record, NamedArrays] | Failure]":
         """The last trainings, with their test predictions, seed by seed."""
@@ -381,21 +401,28 @@ class _Trainings:
         def tick(label: str, seed: int, done: int, entry: Epoch | None) -> None:
             self._tick(label, seed, done, entry, of=epochs[label])
 
-        engine = self.engine
+        engine, orders = self.engine, replace(self.orders, tick=tick, checkpoints=self.checkpoints)
         if engine == Processes():
             if not self._seconds:
-                yield from Processes(1).carry_out(todo[:1], tick, self.checkpoints)
+                yield from Processes(1).carry_out(todo[:1], orders)
                 todo = todo[1:]
             if len(todo) * fmean(self._seconds or [0.0]) < _WORTH_PROCESSES:
                 engine = Processes(1)
-        yield from engine.carry_out(todo, tick, self.checkpoints)
+        yield from engine.carry_out(todo, orders)
 
-    def _run(self, record: Record) -> TrialRun:
-        found = {**record.metrics[_CHOICE]}
-        if _SCALED in record.metrics:
-            found["scaled_nll"] = record.metrics[_SCALED]["nll"]
+    def _run(self, record: Record, also: Sequence[TrainingSettings]) -> TrialRun:
+        goal, beside = self._judged(record, _CHOICE)
+        others = [(one, self._judged(record, f"{_CHOICE}/{one.weights}")) for one in also]
+        weights = tuple(OtherWeights(one.average, one.refresh_batch_norm, *judged) for one, judged in others)
+        return TrialRun(record.seed, goal, beside, record.train_seconds, weights)
+
+    def _judged(self, record: Record, condition: str) -> tuple[float, tuple[float, float]]:
+        """The goal, and what stands beside it."""
+        found = dict(record.metrics[condition])
+        if (scaled := f"{condition}/{_SCALED}") in record.metrics:
+            found["scaled_nll"] = record.metrics[scaled]["nll"]
         goal, *beside = (found[key] for key in self.goal_columns)
-        return TrialRun(record.seed, goal, (beside[0], beside[1]), record.train_seconds)
+        return goal, (beside[0], beside[1])
 
     def _stored(self, folder: Path, record: Record) -> NamedArrays | None:
         return {} if _CHOICE in record.metrics else None
@@ -420,18 +447,25 @@ class _Trainings:
     def _tick(self, label: str, seed: int, done: int, entry: Epoch | None, of: int) -> None:
         """What is done in epochs of a plain training, of a training of so many epochs."""
         plain = self.tuning.settings.epochs * self._costs[label]
-        self.tick(label, seed, round(plain * done / of), entry)
+        self.orders.tick(label, seed, round(plain * done / of), entry)
 
 
 def judged(record: Record, predictions: NamedArrays) -> Record:
     """The record of a training whose `test` rows were those to choose by: what it says of them, under its true name.
 
-    Of classes with the NLL after a cross-fitted temperature, as no other rows are calibrated on.
+    Of classes with the NLL after a cross-fitted temperature, as no other rows are calibrated on. Other weights of the
+    same training, those under `also`, are judged in the same way.
     """
-    metrics = {_CHOICE: dict(record.metrics["plain"])}
-    if "logits" in predictions:
-        said = CalibrationLogits(*(torch.from_numpy(predictions[name]) for name in ("logits", "labels")))
-        metrics[_SCALED] = {"nll": cross_fitted_nll(said)}
+    metrics = {}
+    for condition, found in record.metrics.items():
+        if condition != "plain" and not condition.startswith("also/"):
+            continue
+        choice = condition.replace("also", _CHOICE, 1) if condition != "plain" else _CHOICE
+        metrics[choice] = dict(found)
+        if "logits" in predictions:
+            logits = predictions["logits" if condition == "plain" else condition]
+            said = CalibrationLogits(torch.from_numpy(logits), torch.from_numpy(predictions["labels"]))
+            metrics[f"{choice}/{_SCALED}"] = {"nll": cross_fitted_nll(said)}
     return replace(record, metrics=metrics, temperature=None)
 
 
@@ -444,14 +478,12 @@ def _tested(
     train: tuple[str, ...],
 ) -> Outcome:
     """Choose, train the default and the chosen with fresh seeds, and open the test split."""
-    default = trials[0]
-    chosen = chosen_of(trials)
-    if chosen is None or default.failure:
+    default, best = trials[0].as_given, chosen_of(trials)
+    if best is None or default.failure:
         raise DataError(f"{default.family} cannot be trained with the settings that were given: {default.failure}")
-    plain = best_of([trial for trial in trials if trial.family == PLAIN_FAMILY])
-    if plain is not None and (plain is chosen or plain is default):
-        plain = None
-    again = {DEFAULT: default, CHOSEN: None if chosen is default else chosen, PLAIN: plain}
+    chosen, plain = best.settled, best_of([trial for trial in trials if trial.family == PLAIN_FAMILY])
+    plain = None if plain is None or plain.settled in (chosen, default) else plain.settled
+    again = {DEFAULT: default, CHOSEN: None if chosen == default else chosen, PLAIN: plain}
     named = {name: trial for name, trial in again.items() if trial is not None}
     ended = trainings.last(named)
     failures = [end for end in ended if isinstance(end, Failure)]
@@ -462,7 +494,8 @@ def _tested(
     finals = {name: [record for record, _ in kept if record.method == name] for name in named}
     said = {name: [arrays for record, arrays in kept if record.method == name] for name in finals}
     facts = facts_of(tuning.last_recipe(default, DEFAULT, 0), command)
-    return Outcome(facts, plan, trials, default, chosen, plain, finals, _gain(said), failures, train)
+    outcome = Outcome(facts, plan, trials, default, chosen, plain, finals, _gain(said), failures, train)
+    return replace(outcome, python=python_lines(tuning.data.source, tuning.model, outcome.winner))
 
 
 def _gain(said: dict[str, list[NamedArrays]]) -> Gain | None:

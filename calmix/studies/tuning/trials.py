@@ -1,7 +1,7 @@
 """What a search has tried, as values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from statistics import fmean
 
@@ -20,13 +20,34 @@ def columns_of(regression: bool) -> tuple[Column, ...]:
 
 
 @dataclass(frozen=True)
+class OtherWeights:
+    """What other weights of a training gave: an average, or those with refreshed batch norm."""
+
+    average: str
+    refresh_batch_norm: bool
+    goal: float
+    beside: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class TrialRun:
-    """One training of a trial. goal: less is better. beside: the other two of `columns_of`."""
+    """One training of a trial. goal: less is better. beside: the other two of `columns_of`.
+
+    also: what other weights gave, without further training, in the same order in every run of a trial.
+    """
 
     seed: int
     goal: float
     beside: tuple[float, float]
     seconds: float
+    also: tuple[OtherWeights, ...] = ()
+
+    def of(self, kept: int) -> "TrialRun":
+        """As if only these weights had been looked at: 0 for those of the settings, n for the n-th others."""
+        if kept == 0:
+            return replace(self, also=())
+        other = self.also[kept - 1]
+        return replace(self, goal=other.goal, beside=other.beside, also=())
 
 
 @dataclass(frozen=True)
@@ -35,7 +56,7 @@ class Trial:
 
     family, number: the method's name, and which of its trials. text: the method with its options, as
     `calmix train --method` takes it. cost: of one training, in plain trainings of the epochs that were given.
-    failure: why a training failed, after which there are no more.
+    failure: why a training failed, after which there are no more. A trial is worth what the best of its weights are.
     """
 
     family: str
@@ -48,6 +69,23 @@ class Trial:
     failure: str = ""
 
     @property
+    def as_given(self) -> "Trial":
+        """With the weights of its settings, whatever others gave."""
+        return replace(self, runs=tuple(run.of(0) for run in self.runs))
+
+    @property
+    def settled(self) -> "Trial":
+        """With the weights that are the best in the mean over its seeds, which its settings then name."""
+        if not self.runs:
+            return self
+        kept = min(range(1 + len(self.runs[0].also)), key=lambda place: fmean(run.of(place).goal for run in self.runs))
+        if kept == 0:
+            return self.as_given
+        other = self.runs[0].also[kept - 1]
+        settings = replace(self.settings, average=other.average, refresh_batch_norm=other.refresh_batch_norm)
+        return replace(self, settings=settings, runs=tuple(run.of(kept) for run in self.runs))
+
+    @property
     def label(self) -> str:
         """What its runs are called in files."""
         return f"{self.family} {self.number}"
@@ -58,14 +96,14 @@ class Trial:
         return self.cost * (len(self.runs) + bool(self.failure))
 
     def goal(self, seeds: int | None = None) -> float:
-        """The mean over the first seeds, or over all; infinite for a trial that failed."""
+        """The mean over the first seeds, or over all, of its best weights; infinite for a trial that failed."""
         if self.failure or not self.runs:
             return inf
-        return fmean(run.goal for run in self.runs[:seeds])
+        return fmean(run.goal for run in self.settled.runs[:seeds])
 
     def beside(self, place: int) -> float:
         """The mean over seeds of one of the two numbers beside the goal."""
-        return fmean(run.beside[place] for run in self.runs)
+        return fmean(run.beside[place] for run in self.settled.runs)
 
 
 def ranked(trials: Sequence[Trial]) -> list[Trial]:

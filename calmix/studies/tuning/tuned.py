@@ -8,19 +8,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from calmix.models import ModelFactory, name_of
-from calmix.report.page import Page, write_page
+from calmix.models import ModelFactory
+from calmix.report.page import Page
 from calmix.report.sentences import Advice
-from calmix.report.terminal import print_sheets
-from calmix.reprs import shown
 from calmix.studies.tuning.decision import Gain
 from calmix.studies.tuning.families import Family
 from calmix.studies.tuning.outcome import Outcome, table_of
-from calmix.studies.tuning.page import sheet, tuning_page
+from calmix.studies.tuning.page import print_tuning, tuning_page, write_tuning
 from calmix.studies.tuning.rows import OneTest
 from calmix.studies.tuning.sentences import tuning_advice
 from calmix.studies.tuning.trials import Trial
-from calmix.threads import using_threads
 from calmix.train import Recipe
 
 
@@ -70,17 +67,9 @@ class Tuned:
         return Recipe(self.data.source, trial.text, method, self.model, trial.settings, seed)
 
     @property
-    def python(self) -> list[str]:
+    def python(self) -> Sequence[str]:
         """The lines that train the winner. Data and networks that are objects are those of the script."""
-        recipe = self.recipe()
-        model = "" if self.model is None else f", model={name_of(self.model)}"
-        call = f"Recipe({self.data.source!r}, 'tuned', read_method({self.winner.text!r}){model}"
-        return [
-            "from calmix.data import *",
-            "from calmix.methods.read import read_method",
-            "from calmix.train import Recipe, TrainingSettings, train",
-            f"network = train({call}, settings={shown(recipe.settings)})).model",
-        ]
+        return self.outcome.python
 
     def table(self) -> pd.DataFrame:
         """A row a training, as in results.csv."""
@@ -88,12 +77,11 @@ class Tuned:
 
     def print(self) -> None:
         """Default against chosen on the test rows, and the verdict, on stdout."""
-        print_sheets([sheet(self.outcome)], self.verdict)
+        print_tuning(self.outcome)
 
     def page(self) -> Page:
         """The report as a value."""
-        with using_threads(1):
-            return tuning_page(self.outcome, self.python)
+        return tuning_page(self.outcome)
 
     def write_report(self, folder: Path | str) -> Path:
         """Write report.html, and figures/ with each figure as PNG, SVG and CSV. Return the path of the page.
@@ -101,7 +89,7 @@ class Tuned:
         Raises:
             DataError: the folder cannot be written.
         """
-        return write_page(Path(folder), self.page())
+        return write_tuning(Path(folder), self.outcome)
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

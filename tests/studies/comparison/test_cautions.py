@@ -10,10 +10,11 @@ import pytest
 
 from calmix.cli import main
 from calmix.results.catalogue import ACCURACY
+from calmix.results.machines import Machine
 from calmix.results.records import Epoch, Record
 from calmix.results.store import Results, read_results
 from calmix.studies.comparison.balance import single_answers
-from calmix.studies.comparison.cautions import cautions, course_of, rose_long_ago, still_falls, waited
+from calmix.studies.comparison.cautions import cautions, course_of, rose_long_ago, still_falls, unlike_machines, waited
 from calmix.studies.comparison.goals import unequal
 from calmix.studies.comparison.sentences import advice
 from calmix.studies.comparison.tables import columns_of, summary_table
@@ -398,7 +399,7 @@ def test_waiting_for_a_tenth_of_the_time_is_said_once(
     assert said == waited(slow)
     assert len(said) == bool(share)
     if share:
-        assert f"Training waited for rows to be read during {share} of its time: let more processes" in said[0]
+        assert f"Training waited for rows to be read during {share} of its time: take smaller images" in said[0]
 
 
 def test_a_moment_is_not_worth_a_word(made: Made):
@@ -407,3 +408,61 @@ def test_a_moment_is_not_worth_a_word(made: Made):
         [record] = results.records
         slow = replace(results, records=[replace(record, train_seconds=10.0, waited_seconds=seconds)])
         assert len(waited(slow)) == words
+
+
+# ------------------------------------------------------------------------------------------- unlike machines
+
+CPU = Machine("cpu", "EPYC 7B13", 1, "0.2", "2.9.0", "3.11")
+GPU = replace(CPU, device="cuda", name="H100")
+
+
+def carried_out_on(made: Made, machines: Sequence[Machine | None], cost_machine: Machine | None = CPU) -> Results:
+    """Two methods, seed by seed, on these machines in turn."""
+    results = made({"accuracy": {"erm": around(0.8), "mixup": around(0.8, 2)}})
+    ordered = sorted(results.records, key=lambda record: record.seed)
+    places = {(record.method, record.seed): place for place, record in enumerate(ordered)}
+    records = [
+        replace(
+            record,
+            machine=machines[places[record.method, record.seed] % len(machines)],
+            cost_machine=cost_machine,
+        )
+        for record in results.records
+    ]
+    return replace(results, records=records)
+
+
+def test_a_cluster_of_unlike_machines_is_named(made: Made):
+    torn = carried_out_on(made, [CPU, GPU])
+    said = (
+        "Runs were carried out on unlike machines (5 on EPYC 7B13 and 5 on H100); in 5 of 5 seeds the methods met "
+        "unlike ones, so some of what they differ by is theirs. Their seconds cannot be compared; costs can, as all "
+        "were measured on one kind."
+    )
+    assert unlike_machines(torn) == [said.replace(" and 5 on", ", 5 on")]
+    assert said.replace(" and 5 on", ", 5 on") in str(advice(torn))
+    whole = unlike_machines(carried_out_on(made, [CPU, CPU, GPU, GPU]))
+    assert "in each seed all methods met the same kind" in whole[0]
+    assert "(6 on EPYC 7B13, 4 on H100)" in whole[0]
+    versions = unlike_machines(carried_out_on(made, [CPU, replace(CPU, torch="2.8.0")]))
+    assert "(5 on torch 2.9.0, 5 on torch 2.8.0)" in versions[0]
+
+
+def test_machines_that_are_alike_or_unknown_are_no_reason_to_worry(made: Made):
+    for machines in ([CPU], [None], [CPU, None]):
+        assert unlike_machines(carried_out_on(made, machines)) == []
+
+
+def test_very_many_machines_are_counted(made: Made):
+    many = [replace(CPU, name=f"CPU {number}") for number in range(10)]
+    said = unlike_machines(carried_out_on(made, many))[0]
+    assert "(1 on CPU 0, 1 on CPU 2, 1 on CPU 4, 1 on CPU 6 and 6 more)" in said
+
+
+def test_costs_are_not_praised_where_it_is_not_known_where_they_were_measured(made: Made):
+    assert "cannot be compared, nor can costs." in unlike_machines(carried_out_on(made, [CPU, GPU], None))[0]
+    known = carried_out_on(made, [CPU, GPU])
+    for other in (None, GPU):
+        first = replace(known.records[0], cost_machine=other)
+        said = unlike_machines(replace(known, records=[first, *known.records[1:]]))[0]
+        assert "cannot be compared, nor can costs." in said

@@ -23,16 +23,18 @@ from calmix.report import page as pages
 from calmix.results import jobs as listed
 from calmix.results.files import Claims, hold_folder
 from calmix.results.jobs import Job, Jobs, read_jobs
-from calmix.results.records import read_failure, write_failure
+from calmix.results.records import Failure, read_failure, write_failure
 from calmix.studies.comparison.jobs import gather, plan_jobs, work
 from calmix.studies.comparison.runs import Ended
 from calmix.studies.comparison.study import Comparison, carry_out_comparison
-from calmix.train import TrainingSettings
+from calmix.studies.comparison.tables import summary_table
+from calmix.train import Recipe, TrainingSettings
+from calmix.train.recipe import texts
 
 METHODS = {"erm": calmix.erm(), "sk_mixup": calmix.sk_mixup()}
 COMPARISON = Comparison(NamedSet("wine"), METHODS, settings=TrainingSettings(epochs=2), seeds=2)
 ASKED = ["wine", "--methods", "erm", "sk_mixup", "--seeds", "2", "--epochs", "2", "--workers", "1"]
-TIMES = ("train_seconds", "waited_seconds", "relative_cost")
+TIMES = ("train_seconds", "waited_seconds", "relative_cost", "cost_machine")
 
 
 @pytest.fixture
@@ -235,6 +237,56 @@ def test_the_command_plans_works_and_reports(
     main(["report", out])  # from results.json alone
     main(["compare", *ASKED, "--out", out, "--resume"])
     assert records(tmp_path / "my grid") == in_one_piece
+
+
+def test_gathering_takes_stored_runs_by_their_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Else a network would be made for each of them; but other runs are refused as ever."""
+    jobs = planned(tmp_path)
+    worked(tmp_path, jobs, 1, 2, 3, 4)
+    made: list[tuple[str, int]] = []
+    real = Recipe.network
+    monkeypatch.setattr(Recipe, "network", lambda recipe: made.append((recipe.label, recipe.seed)) or real(recipe))
+    gather(COMPARISON, jobs, tmp_path)
+    assert ("erm", 1) not in made
+    assert ("sk_mixup", 1) not in made
+    assert not list(tmp_path.glob("failures/*"))
+    path = tmp_path / "runs" / "erm-seed1.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "recipe": record["recipe"] + " "}))
+    with pytest.raises(DataError, match="holds 'erm' with other settings, data or code"):
+        gather(COMPARISON, jobs, tmp_path)
+
+
+def test_jobs_are_not_gathered_with_other_code_or_data(tmp_path: Path):
+    jobs = planned(tmp_path)
+    worked(tmp_path, jobs, 1, 2)
+    other = replace(COMPARISON, settings=TrainingSettings(epochs=3))
+    with pytest.raises(DataError, match=r"erm with seed 0 is another run here than the one in .*jobs\.json"):
+        gather(other, jobs, tmp_path)
+
+
+def test_the_list_of_jobs_makes_one_network_a_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    made: list[int] = []
+    real = Recipe.network
+    monkeypatch.setattr(Recipe, "network", lambda one: made.append(one.seed) or real(one))
+    assert list(texts(COMPARISON.recipes)) == [recipe.text for recipe in COMPARISON.recipes]
+    assert made == [0, 1, 0, 0, 1, 1]
+    others = [replace(COMPARISON.recipes[0], weights_seed=seed) for seed in (None, 5)]
+    assert list(texts(others)) == [recipe.text for recipe in others]
+
+
+def test_very_many_missing_runs_are_counted(tmp_path: Path):
+    jobs = planned(tmp_path)
+    worked(tmp_path, jobs, 1, 2)
+    results = gather(COMPARISON, jobs, tmp_path).results
+    assert len(results.failures) == 2
+    assert not list(tmp_path.glob("failures/*"))  # nothing was carried out, so nothing failed
+    many = replace(results, failures=[Failure("erm", seed, "so") for seed in range(1, 100_000)])
+    notes = [note for note in summary_table(many).notes if note.startswith("Missing")]
+    assert notes[:2] == ["Missing: erm with seed 1: so", "Missing: erm with seed 2: so"]
+    assert notes[10:] == ["Missing: 99,989 more; results.json names all of them (failures)."]
+    few = replace(results, failures=many.failures[:10])
+    assert len([note for note in summary_table(few).notes if note.startswith("Missing")]) == 10
 
 
 def test_all_that_fit_are_planned_and_worked(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -5,7 +5,7 @@ import math
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,15 @@ from calmix.engines import Processes
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
 from calmix.models import mlp, resnet
 from calmix.results.files import slug, write_whole
-from calmix.results.records import Epoch, read_record
+from calmix.results.machines import Machine
+from calmix.results.records import Epoch, read_record, write_record
 from calmix.results.statistics import interval, paired_difference
 from calmix.studies.comparison.compared import Compared, read_comparison
 from calmix.studies.comparison.kept import train_and_keep
 from calmix.studies.comparison.study import Comparison, carry_out_comparison, plan
 from calmix.train import Checkpoints, Recipe, Robustness, TrainingSettings
 from calmix.train.checkpoints import Unfinished
+from calmix.train.recipe import machine_of
 
 QUICK = TrainingSettings(epochs=2)
 METHODS = {"erm": calmix.erm(), "sk_mixup": calmix.sk_mixup()}
@@ -344,6 +346,48 @@ def test_a_folder_that_another_command_writes_to_is_left_alone(tmp_path: Path):
 def test_the_cost_is_measured_once_a_method(folder: Path):
     costs = {(run["method"], run["seed"]): run["relative_cost"] for run in stored(folder)["runs"]}
     assert [run for run, cost in costs.items() if cost is not None] == [("erm", 0), ("sk_mixup", 0)]
+
+
+def test_a_cost_of_another_kind_of_machine_is_measured_again(folder: Path, tmp_path: Path):
+    """Else one method's would be of a GPU, and another's of this processor; where it is not known, it stays."""
+    out = tmp_path / "out"
+    shutil.copytree(folder, out)
+
+    def write(**machines: Machine | None) -> None:
+        for label, machine in machines.items():
+            record = read_record(out, label, 0)
+            assert record is not None
+            write_record(out, replace(record, relative_cost=77.0, cost_machine=machine))
+
+    here = machine_of(TrainingSettings())
+    write(erm=replace(here, name="another"), sk_mixup=None)
+    results = carry_out_comparison(COMPARISON, out, resume=True, engine=Processes(1)).results
+    costs = {(one.method, one.seed): (one.relative_cost, one.cost_machine) for one in results.records}
+    assert costs["erm", 0] == (1.0, here)
+    assert costs["sk_mixup", 0] == (77.0, None)
+    write(sk_mixup=replace(here, torch="0.1"))  # of the same kind
+    again = carry_out_comparison(COMPARISON, out, resume=True, engine=Processes(1)).results
+    assert 77.0 in [one.relative_cost for one in again.records]
+
+
+def test_a_cost_that_no_longer_counts_is_taken_away(folder: Path, tmp_path: Path):
+    """Or the mean of a method's costs would be of two machines."""
+    out = tmp_path / "out"
+    shutil.copytree(folder, out)
+    last = read_record(out, "sk_mixup", 1)
+    assert last is not None
+    other = replace(machine_of(TrainingSettings()), name="another")
+    write_record(out, replace(last, relative_cost=77.0, cost_machine=other))
+    carry_out_comparison(COMPARISON, out, resume=True, engine=Processes(1))
+    last = read_record(out, "sk_mixup", 1)
+    assert last is not None
+    assert (last.relative_cost, last.cost_machine) == (None, None)
+
+
+def test_a_run_says_where_it_was_carried_out(folder: Path):
+    here = asdict(machine_of(TrainingSettings()))
+    assert [run["machine"] for run in stored(folder)["runs"]] == [here] * len(stored(folder)["runs"])
+    assert set(here) == {"device", "name", "threads", "calmix", "torch", "python"}
 
 
 # ---------------------------------------------------------------------------------------- with runs that fail

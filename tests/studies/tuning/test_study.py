@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from calmix import CalmixError, TrainingSettings, erm, mixup, sk_mixup
-from calmix.data import NamedSet, Split, Splits
+from calmix.data import NamedSet, Split, Splits, TableFile
 from calmix.engines import Processes
 from calmix.errors import DataError, SettingError
 from calmix.methods.read import read_method
@@ -21,8 +21,9 @@ from calmix.posthoc import CalibrationLogits
 from calmix.posthoc.temperature import cross_fitted_nll
 from calmix.results.records import Record, read_record
 from calmix.studies.tuning import study
+from calmix.studies.tuning.begun import refuse_unfinished
 from calmix.studies.tuning.families import Family
-from calmix.studies.tuning.outcome import CHOSEN, DEFAULT, PLAIN
+from calmix.studies.tuning.outcome import CHOSEN, DEFAULT, PLAIN, python_lines
 from calmix.studies.tuning.rows import OneTest, Untested
 from calmix.studies.tuning.tuned import Tuned
 from calmix.train import Recipe, run, train
@@ -35,15 +36,15 @@ def without_times(tuned: Tuned) -> list[object]:
 
 def test_it_ends_in_a_choice_and_its_test(tuned: Tuned):
     assert tuned.default.text == "mixup"  # the first
-    assert tuned.default is tuned.trials[0]
+    assert tuned.default == tuned.trials[0].as_given
     assert set(tuned.outcome.finals) <= {DEFAULT, CHOSEN, PLAIN}
     for records in tuned.outcome.finals.values():
         assert [record.seed for record in records] == [5, 6]  # which no search uses
     assert {run.seed for trial in tuned.trials for run in trial.runs} <= set(range(5))
     if tuned.gain is None:
-        assert tuned.winner is tuned.default is tuned.chosen
+        assert tuned.winner == tuned.default == tuned.chosen
     else:
-        assert tuned.winner is (tuned.chosen if tuned.gain.pays else tuned.default)
+        assert tuned.winner == (tuned.chosen if tuned.gain.pays else tuned.default)
     table = tuned.table()
     assert table["stage"].tolist().count("search") == sum(len(trial.runs) for trial in tuned.trials)
     assert list(table.columns[-5:]) == ["scaled_nll", "nll", "accuracy", "cost", "train_seconds"]
@@ -52,17 +53,41 @@ def test_it_ends_in_a_choice_and_its_test(tuned: Tuned):
 def test_a_trial_is_judged_on_the_rows_to_choose_by(tuned: Tuned, splits: Splits):
     """Somebody who trains the same network by hand finds the same numbers."""
     trial = tuned.trials[1]
-    source = OneTest(tuned.data.source)
-    recipe = Recipe(source, trial.label, read_method(trial.text), None, trial.settings, seed=0)
-    network = train(recipe).model
     held = torch.cat([splits.validation.x, splits.calibration.x])
     labels = torch.cat([splits.validation.y, splits.calibration.y])
-    with torch.no_grad():
-        logits = network(held)
     [first, *_] = trial.runs
-    assert first.beside[0] == pytest.approx(nn.functional.cross_entropy(logits, labels).item(), rel=1e-5)
-    assert first.beside[1] == pytest.approx((logits.argmax(1) == labels).double().mean().item())
-    assert first.goal == pytest.approx(cross_fitted_nll(CalibrationLogits(logits, labels)), rel=1e-5)
+    assert [one.average for one in first.also] == ["ema", "swa"]
+    for found, average in ((first, "none"), *((one, one.average) for one in first.also)):
+        settings = replace(trial.settings, average=average)
+        recipe = Recipe(OneTest(tuned.data.source), trial.label, read_method(trial.text), None, settings, seed=0)
+        network = train(recipe).model
+        with torch.no_grad():
+            logits = network(held)
+        assert found.beside[0] == pytest.approx(nn.functional.cross_entropy(logits, labels).item(), rel=1e-5)
+        assert found.beside[1] == pytest.approx((logits.argmax(1) == labels).double().mean().item())
+        assert found.goal == pytest.approx(cross_fitted_nll(CalibrationLogits(logits, labels)), rel=1e-5)
+
+
+def test_the_last_trainings_keep_the_weights_that_were_chosen(tuned: Tuned):
+    for name, records in tuned.outcome.finals.items():
+        trial = tuned.outcome.named[name]
+        assert repr(trial.settings) in records[0].recipe
+        assert "also" not in records[0].recipe
+    assert tuned.default.settings.weights == "trained"
+
+
+def test_networks_with_batch_norm_have_their_statistics_refreshed(tuned_by: Tuner, tmp_path: Path):
+    found = tuned_by(model=normed, methods=[mixup], budget=4, fresh=1, out=tmp_path)
+    for trial in found.trials:
+        weights = [(one.average, one.refresh_batch_norm) for one in trial.runs[0].also]
+        assert weights == [("none", True), ("ema", False), ("ema", True), ("swa", False)]
+        kept = trial.settled.settings
+        assert trial.goal(1) == min([trial.runs[0].goal, *(one.goal for one in trial.runs[0].also)]) or trial.runs[1:]
+        assert kept.weights in ("trained", "trained refreshed", "ema", "ema refreshed", "swa")
+
+
+def normed(shape: tuple[int, ...], outputs: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(shape[0], 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, outputs))
 
 
 def test_test_rows_change_nothing_that_is_chosen(tuned: Tuned, tuned_by: Tuner, splits: Splits):
@@ -119,6 +144,10 @@ def test_a_search_that_was_killed_ends_in_the_same_trials(
         tuned_by(out=tmp_path / "out")
     with pytest.raises(DataError, match="already holds finished runs; add --resume"):
         tuned_by(out=tmp_path / "out")
+    done = {1: "1 of mixup, 0 of erm", 12: "6 of mixup, 6 of erm"}[after]
+    said = rf"Of 14 plain trainings to search with, these trainings are done: {done}\. .*out=.*, resume=True\)"
+    with pytest.raises(DataError, match=said):
+        refuse_unfinished(tmp_path / "out")
     finished = -1000
     again = tuned_by(out=tmp_path / "out", resume=True)
     assert without_times(again) == without_times(tuned)
@@ -185,7 +214,8 @@ def test_files_hold_what_was_found(tuned: Tuned, tuned_by: Tuner, tmp_path: Path
     assert table["scaled_nll"].tolist() == pytest.approx(stored.table()["scaled_nll"].tolist())
     record = read_record(tmp_path, "mixup 1", 0)
     assert record is not None
-    assert set(record.metrics) == {"validation", "validation/scaled"}  # nothing is called a test that is none
+    kinds = {"validation", "validation/ema", "validation/swa"}  # nothing is called a test that is none
+    assert set(record.metrics) == kinds | {f"{kind}/scaled" for kind in kinds}
     assert record.temperature is None
     assert {path.name for path in (tmp_path / "predictions").iterdir()} == {
         f"{name}-seed{seed}.npz" for name in stored.outcome.finals for seed in (5, 6)
@@ -276,12 +306,23 @@ def test_the_winner_s_recipe_and_python_lines_train_it(tuned: Tuned):
     assert recipe.settings == tuned.winner.settings
     assert recipe.method == read_method(tuned.winner.text)
     assert recipe.data is tuned.data.source
-    on_wine = Tuned(tuned.outcome, OneTest(NamedSet("wine")), None, tuned.families)
+    assert list(tuned.python) == python_lines(tuned.data.source, None, tuned.winner)
     names: dict[str, Any] = {}
-    exec("\n".join(on_wine.python), names)
+    exec("\n".join(python_lines(NamedSet("wine"), None, tuned.winner)), names)
     with torch.no_grad():
         shape = names["network"](torch.zeros(2, 13)).shape
     assert shape == (2, 3)
+
+
+def test_the_python_lines_read_a_file(tmp_path: Path, tuned: Tuned, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame({"x": np.random.default_rng(0).normal(size=60), "kind": ["a", "b", "c"] * 20}).to_csv(
+        "own.csv", index=False
+    )
+    names: dict[str, Any] = {}
+    exec("\n".join(python_lines(TableFile(Path("own.csv"), "kind"), None, tuned.default)), names)
+    with torch.no_grad():
+        assert names["network"](torch.zeros(2, 1)).shape == (2, 3)
 
 
 def test_regression_is_chosen_by_rmse(tuned_by: Tuner, tmp_path: Path):
@@ -312,7 +353,13 @@ def test_a_family_of_one_s_own_is_searched(tuned_by: Tuner):
 def test_a_record_says_what_its_rows_were():
     record = Record("mixup 1", "", 0, {"plain": {"nll": 9.0}, "scaled": {"nll": 1.0}}, 2.0, 1.0, None, 1, (), "")
     logits, labels = torch.randn(30, 3, generator=torch.Generator().manual_seed(0)), torch.arange(30) % 3
-    found = study.judged(record, {"logits": logits.numpy(), "labels": labels.numpy()})
-    expected = cross_fitted_nll(CalibrationLogits(logits, labels))
-    assert found.metrics == {"validation": {"nll": 9.0}, "validation/scaled": {"nll": pytest.approx(expected)}}
-    assert study.judged(record, {"mean": np.zeros(3)}).metrics == {"validation": {"nll": 9.0}}
+    record = replace(record, metrics={**record.metrics, "also/ema": {"nll": 8.0}, "refreshed": {"nll": 7.0}})
+    found = study.judged(record, {"logits": logits.numpy(), "labels": labels.numpy(), "also/ema": 3 * logits.numpy()})
+    assert found.metrics == {
+        "validation": {"nll": 9.0},
+        "validation/scaled": {"nll": pytest.approx(cross_fitted_nll(CalibrationLogits(logits, labels)))},
+        "validation/ema": {"nll": 8.0},
+        "validation/ema/scaled": {"nll": pytest.approx(cross_fitted_nll(CalibrationLogits(3 * logits, labels)))},
+    }
+    found = study.judged(record, {"mean": np.zeros(3)})
+    assert found.metrics == {"validation": {"nll": 9.0}, "validation/ema": {"nll": 8.0}}
