@@ -135,6 +135,7 @@ def _at_a_time(
                     ended = future.result()
                 except BrokenProcessPool:
                     ended = worker.failure(recipe, orders)
+                    _end([worker], 0.0)  # it may still be about to end
                     worker = _Worker()
                 except CalmixError:
                     raise
@@ -205,10 +206,11 @@ def needed(splits: Splits, carried: Callable[[Tensor], Tensor]) -> Splits:
 
 
 _LAST_SECONDS = 20.0  # that workers have to finish a step and write a checkpoint
+_GONE_SECONDS = 5.0  # that the system has to end a process that was killed
 
 
 def _end(workers: Sequence["_Worker"], seconds: float) -> None:
-    """Tell the workers to end, and after so many seconds end those that go on."""
+    """Tell the workers to end, and after so many seconds end those that go on; they are gone when this returns."""
     processes = [process for worker in workers for process in worker.processes]
     try:
         if seconds:
@@ -220,6 +222,8 @@ def _end(workers: Sequence["_Worker"], seconds: float) -> None:
     finally:
         for process in processes:
             process.kill()
+        for process in processes:
+            process.join(_GONE_SECONDS)
 
 
 @dataclass(frozen=True)

@@ -105,8 +105,8 @@ def test_a_run_that_hangs_leaves_its_worker_free(address: str, tmp_path: Path):
 def test_a_worker_needs_no_data_that_are_shipped(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A worker that was begun in another folder, where the file of the command is not."""
     (tmp_path / "own.csv").write_text("a,y\n" + "".join(f"{n % 7},{n % 7 * 2.5 + n % 3}\n" for n in range(120)))
-    monkeypatch.chdir(tmp_path)
     alone, out = worker(address), tmp_path / "out"
+    monkeypatch.chdir(tmp_path)
     short = [
         "own.csv",
         "--target",
