@@ -1,9 +1,13 @@
 """Text of the form `name(option=value, ...)`, taken apart without ever evaluating it."""
 
 import ast
-from typing import Any, get_origin
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, TypeVar, get_origin
 
-from calmix.errors import SettingError
+from calmix.errors import SettingError, UnknownNameError
+
+T = TypeVar("T")
 
 
 def parse(text: str, example: str) -> ast.expr:
@@ -35,6 +39,28 @@ def literal(node: ast.expr, text: str) -> Any:
         return ast.literal_eval(node)
     except (ValueError, TypeError):
         raise SettingError(f"cannot read a value in {text!r}; give numbers, words, True, False or None.") from None
+
+
+def read_part(text: str, kinds: Mapping[str, type[T]], what: str, example: str, others: Sequence[str] = ()) -> T:
+    """The dataclass of that name with the options that the text gives. others: what else may be written there.
+
+    Raises:
+        SettingError, UnknownNameError: text that cannot be read, a name or an option that is not known.
+    """
+    name, call = text.partition("(")[0].strip(), text if "(" in text else f"{text}()"
+    if name not in kinds:
+        raise UnknownNameError(what, name, [*others, *kinds])
+    node = parse(call, example)
+    if not isinstance(node, ast.Call):
+        raise SettingError(f"cannot read {text!r}; write a name or name(option=value), e.g. {example!r}.")
+    options = {option: literal(value, text) for option, value in options_of(node, text).items()}
+    known = {field.name: field for field in fields(kinds[name])}  # pyright: ignore[reportArgumentType]
+    for option, value in options.items():
+        if option not in known:
+            raise UnknownNameError(f"option of {name}", option, known)
+        kind = known[option].type
+        check_type(f"{name}: {option}", value, list if get_origin(kind) is tuple else kind)
+    return kinds[name](**options)
 
 
 def check_type(what: str, value: Any, kind: Any) -> None:

@@ -879,6 +879,63 @@ def _ranks(folders: list[Path], reference: str | None, out: Path, arguments: lis
     print(f"report: {page}")
 
 
+def _reproduce_options(parser: "OptionParser") -> None:
+    from calmix.reproduction.table import EXPERIMENTS, SCALES
+
+    parser.add_argument("experiment", type=str, nargs="?", metavar="NAME", known=tuple(EXPERIMENTS), help="see --list")
+    run = parser.add_argument_group("experiment")
+    run.add_argument("--list", action="store_true", help="all experiments, their data, and how long they take")
+    run.add_argument(
+        "--scale",
+        type=str,
+        default="small",
+        known=SCALES,
+        help="smoke: a minute; small: as much as two cores allow; paper: as published (default: small)",
+    )
+    run.add_argument("--data-dir", type=Path, help="folder of its data (default: where CALMIX_DATA says)")
+    _add_workers(run)
+    _add_results(parser, f"{RUNS}/NAME-SCALE", resumes="reproduction")
+
+
+def _reproduce(arguments: list[str]) -> None:
+    options = _parser("reproduce").parse_args(arguments)
+    if options.list:
+        return _experiments_list()
+    if options.experiment is None:
+        raise SettingError("no experiment was named; calmix reproduce --list shows all.")
+
+    from calmix.engines import Processes
+    from calmix.reproduction.reproduced import carry_out
+    from calmix.reproduction.table import EXPERIMENTS, experiment
+
+    asked = experiment(options.experiment, options.scale, options.data_dir)
+    out = options.out or RUNS / f"{options.experiment.replace('/', '-')}-{options.scale}"
+    found = carry_out(
+        options.experiment,
+        EXPERIMENTS[options.experiment],
+        asked,
+        out,
+        options.resume,
+        Processes(options.workers),
+        ["calmix", "reproduce", *arguments],
+        lambda comparison: _progress(len(comparison.recipes), comparison.settings.epochs, options),
+    )
+    page = found.write(out)
+    if not options.quiet:
+        found.honest.print()
+        found.print()
+    print(f"report: {page}")
+
+
+def _experiments_list() -> None:
+    from calmix.reproduction.table import EXPERIMENTS, SCALES, lasting
+
+    for name, entry in EXPERIMENTS.items():
+        times = ", ".join(f"{scale} {lasting(minutes)}" for scale, minutes in zip(SCALES, entry.minutes, strict=True))
+        gpu = "" if entry.gpu_hours is None else f"; paper on a GPU {lasting(60 * entry.gpu_hours)}"
+        print(f"{name}\n  {entry.stands_for}\n  data: {entry.data}\n  on one CPU core: {times}{gpu}")
+
+
 def _methods_list(arguments: list[str]) -> None:
     _no_options("methods", arguments)
     _print_list(first_lines("methods.table", "METHODS"))
@@ -1030,6 +1087,17 @@ COMMANDS: Mapping[str, Command] = {
         },
         "DIR [DIR ...] [options]",
         _report_options,
+    ),
+    "reproduce": Command(
+        "a paper's experiment, and which of its claims hold",
+        _reproduce,
+        {
+            "all experiments": "calmix reproduce --list",
+            "a minute of one of them": "calmix reproduce sk-mixup/airfoil --scale smoke",
+            "as published": "calmix reproduce sk-mixup/airfoil --scale paper",
+        },
+        "NAME [--scale smoke|small|paper] [options]",
+        _reproduce_options,
     ),
     "methods": Command(
         "list the methods",

@@ -25,7 +25,7 @@ LAYERS = {
     "train": 4,
     "report": 5, "engines": 5,
     "studies": 6,
-    "integrations": 6.25,
+    "integrations": 6.25, "reproduction": 6.25,
     "options": 6.5, "completion": 6.5,
     "cli": 7,
 }  # fmt: skip

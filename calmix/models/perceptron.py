@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 from torch import Tensor, nn
 
+from calmix.errors import SettingError
 from calmix.models.factory import Shape
 from calmix.models.shapes import at_least_one
 
@@ -25,11 +27,15 @@ class MLP(nn.Module):
         width: int = 256,
         depth: int = 2,
         activation: Callable[[], nn.Module] = nn.ReLU,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         at_least_one(width=width, depth=depth)
+        if not 0 <= dropout < 1:
+            raise SettingError(f"dropout must be at least 0 and below 1; got {dropout}.")
         sizes = [inputs] + [width] * depth
-        hidden = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), activation())]
+        dropped = [nn.Dropout(dropout)] if dropout else []
+        hidden = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), activation(), *dropped)]
         self.body: nn.Sequential = nn.Sequential(nn.Flatten(), *hidden)
         self.head: nn.Linear = nn.Linear(width, outputs)
 
@@ -45,3 +51,8 @@ def mlp(shape: Shape, outputs: int, width: int = 256, depth: int = 2) -> nn.Modu
 def smooth_mlp(shape: Shape, outputs: int, width: int = 256, depth: int = 2) -> nn.Module:
     """The same perceptron with GELU for ReLU: it has derivatives of all orders, and no kinks between its rows."""
     return MLP(math.prod(shape), outputs, width, depth, nn.GELU)
+
+
+def dropout_mlp(shape: Shape, outputs: int, width: int = 128, depth: int = 2, dropout: float = 0.2) -> nn.Module:
+    """Perceptron with dropout: two hidden layers of 128, LeakyReLU of slope 0.1, for stochastic passes."""
+    return MLP(math.prod(shape), outputs, width, depth, partial(nn.LeakyReLU, 0.1), dropout)

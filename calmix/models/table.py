@@ -1,7 +1,7 @@
 """MODELS: the only table of names of networks, in the order in which they are listed."""
 
 from calmix.models.factory import ModelFactory, Shape
-from calmix.models.perceptron import mlp, smooth_mlp
+from calmix.models.perceptron import dropout_mlp, mlp, smooth_mlp
 from calmix.models.preact import preact_resnet18, preact_resnet34, preact_resnet50, wide_resnet
 from calmix.models.residual import resnet
 from calmix.models.resnets import resnet18, resnet34, resnet50, resnet101
@@ -11,6 +11,7 @@ from calmix.models.transformer import vit
 MODELS: dict[str, ModelFactory] = {
     "mlp": mlp,
     "smooth_mlp": smooth_mlp,
+    "dropout_mlp": dropout_mlp,
     "resnet": resnet,
     "resnet18": resnet18,
     "resnet34": resnet34,

@@ -34,7 +34,7 @@ class Done:
 
     @property
     def total(self) -> int:
-        return sum(self._done.values())
+        return sum(min(done, self.epochs) for done in self._done.values())  # some runs are longer
 
     def line(self, seconds: float) -> str:
         """What is done, and how long the rest may take, where so many seconds have gone.

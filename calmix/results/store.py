@@ -35,7 +35,7 @@ from calmix.results.scores import Scores, column_name
 CLASSIFICATION = (ACCURACY, NLL, BRIER, ECE, Column(METRICS["adaptive_ece"]), SCALED_NLL, SCALED_ECE)
 REGRESSION = (RMSE, MAE, R2)
 PLAIN_TRAINING, PLAIN_MIXUP = "erm", "mixup"
-CONTROLS = ("mixup_idle",)  # methods that explain others, and are not to be taken
+CONTROLS = ("mixup_idle", "mixup_longer")  # methods that explain others, and are not to be taken
 
 Setting = str | int | float | bool | None
 
@@ -310,12 +310,14 @@ def _check(results: Results) -> None:
     families, severities = {path[0] for path in corrupted}, {path[1:] for path in corrupted}
     if len(beyond) > 1 or len(corrupted) != len(families) * len(severities):
         raise DataError("the runs were measured on different corruptions or OOD sets.")
-    curves = {
-        tuple((epoch.number, *epoch.validation) for epoch in record.history if epoch.validation)
+    points = {
+        (record.method, tuple((epoch.number, *epoch.validation) for epoch in record.history if epoch.validation))
         for record in results.records
     }
+    curves = {curve for _, curve in points}
     drawn = {"loss"} if results.regression else {"loss", "accuracy"}
     if data.sizes["validation"] == 0 and curves == {()}:
         return
-    if len(curves) != 1 or not all(drawn <= set(names) for curve in curves for _, *names in (curve or [(0,)])):
+    whole = all(drawn <= set(names) for curve in curves for _, *names in (curve or [(0,)]))
+    if len(points) > len(results.methods) or not whole:
         raise DataError("the learning curves of the runs are of different epochs or quantities, or empty.")

@@ -1,10 +1,9 @@
 """Averages of the weights of a training, as settings. PyTorch is not loaded."""
 
-import ast
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from calmix.calls import check_type, literal, options_of, parse
-from calmix.errors import SettingError, UnknownNameError
+from calmix.calls import read_part
+from calmix.errors import SettingError
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class SWA:
         return epoch > self.start * epochs or epoch == epochs
 
 
-AVERAGES: dict[str, type[EMA] | type[SWA]] = {"ema": EMA, "swa": SWA}
+AVERAGES: dict[str, type[EMA | SWA]] = {"ema": EMA, "swa": SWA}
 NAMES = ("none", *AVERAGES)
 
 
@@ -61,16 +60,6 @@ def read_average(text: str) -> EMA | SWA | None:
     >>> read_average("ema(decay=0.99)"), read_average("swa"), read_average("none")
     (EMA(decay=0.99), SWA(start=0.75), None)
     """
-    name, call = text.partition("(")[0].strip(), text if "(" in text else f"{text}()"
-    if name not in NAMES:
-        raise UnknownNameError("average", name, NAMES)
-    node = parse(call, "ema(decay=0.99)")
-    if not isinstance(node, ast.Call):
-        raise SettingError(f"cannot read {text!r}; write a name or name(option=value), e.g. 'ema(decay=0.99)'.")
-    options = {option: literal(value, text) for option, value in options_of(node, text).items()}
-    known = [field.name for field in fields(AVERAGES[name])] if name in AVERAGES else []
-    for option, value in options.items():
-        if option not in known:
-            raise UnknownNameError(f"option of {name}", option, known)
-        check_type(f"{name}: {option}", value, float)
-    return AVERAGES[name](**options) if name in AVERAGES else None
+    if text.strip() == "none":
+        return None
+    return read_part(text, AVERAGES, "average", "ema(decay=0.99)", ("none",))

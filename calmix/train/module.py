@@ -198,6 +198,8 @@ class Module(LightningModule):
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         elif self.settings.schedule == "one_cycle":
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps)
+        elif falls := self.settings.steps:
+            schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: falls.at_share(step / steps))
         else:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -4,8 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from calmix.data import Split
+from calmix.errors import SettingError
 from calmix.predictions import class_logits
 from calmix.train.batches import Batches, rows_at_a_time
+
+_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 @torch.no_grad()
@@ -14,6 +17,36 @@ def predict(model: nn.Module, split: Split) -> Tensor:
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     model.eval()
     return torch.cat([model(x.to(device)).float().cpu() for x, _, _ in Batches(split, rows_at_a_time(split))])
+
+
+@torch.no_grad()
+def stochastic(model: nn.Module, split: Split, passes: int, seed: int) -> Tensor:
+    """(S, n, K): the outputs of S passes with dropout, and all else as in evaluation; the seed tells what is dropped.
+
+    As Monte Carlo dropout has it (Gal and Ghahramani, 2016, arXiv 1506.02142), without the noise of the targets.
+
+    Raises:
+        SettingError: a network without dropout, whose passes would all be the same.
+    """
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    model.eval()
+    dropping = [module for module in model.modules() if isinstance(module, _DROPOUT) and module.p > 0]
+    if not dropping:
+        raise SettingError(
+            "dropout_passes are for networks with dropout, and this one has none; leave them out, or take a network "
+            "such as dropout_mlp."
+        )
+    try:
+        for module in dropping:
+            module.train()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            batches = Batches(split, rows_at_a_time(split))
+            return torch.cat(
+                [torch.stack([model(x.to(device)).float().cpu() for _ in range(passes)]) for x, _, _ in batches], 1
+            )
+    finally:
+        model.eval()
 
 
 def predicted_logits(model: nn.Module, split: Split) -> Tensor:

@@ -13,7 +13,7 @@ from calmix.core.batch_norm import has_batch_norm, refresh_batch_norm
 from calmix.core.loss import TrainingLoss
 from calmix.data import About, Split, Splits
 from calmix.errors import CalmixError
-from calmix.metrics import accuracy, balanced_accuracy, ece, nll, regression_metrics
+from calmix.metrics import accuracy, balanced_accuracy, ece, gaussian_of_samples, nll, regression_metrics
 from calmix.models import check_outputs, name_of
 from calmix.models.files import advice
 from calmix.predictions import ClassPredictions, RegressionPredictions, class_scores, regression_scores
@@ -25,7 +25,7 @@ from calmix.train.augment import augmentation
 from calmix.train.batches import Batches
 from calmix.train.checkpoints import Checkpoints
 from calmix.train.loggers import Loggers
-from calmix.train.predicting import predict, predicted_logits
+from calmix.train.predicting import predict, predicted_logits, stochastic
 from calmix.train.recipe import Recipe, check_validation, class_rows, machine_of, outputs_of, weighted_task
 from calmix.train.training import OnEpoch, train
 
@@ -70,7 +70,7 @@ def _run(recipe: Recipe, on_epoch: OnEpoch, checkpoints: Checkpoints | None, log
     splits, text = recipe.splits(), recipe.text  # of the data as they are now, and not after the training
     trained = train(recipe, on_epoch, checkpoints, loggers)
     model = trained.model.to(recipe.settings.accelerator)  # where it was trained; measured there, too
-    found = measure(model, splits)
+    found = measure(model, splits, recipe.settings.dropout_passes, recipe.seed)
     scores, predictions = {**found.scores, **elsewhere(model, splits, found.temperature)}, dict(found.predictions)
     if isinstance(found.test, ClassPredictions):
         further, arrays = recipe.robustness.measure(model, splits, recipe.seed, found.test)
@@ -78,7 +78,8 @@ def _run(recipe: Recipe, on_epoch: OnEpoch, checkpoints: Checkpoints | None, log
     if not recipe.settings.refresh_batch_norm and has_batch_norm(model):
         refreshed = copy.deepcopy(model)
         refresh_batch_norm(refreshed, Batches(splits.train, recipe.settings.batch_size))
-        for condition, metrics in measure(refreshed, splits).scores.items():
+        again = measure(refreshed, splits, recipe.settings.dropout_passes, recipe.seed)
+        for condition, metrics in again.scores.items():
             scores["refreshed" if condition == "plain" else f"refreshed/{condition}"] = metrics
     for one, network in zip(recipe.also, trained.also, strict=True):
         name = f"also/{one.weights}"
@@ -100,10 +101,19 @@ def _run(recipe: Recipe, on_epoch: OnEpoch, checkpoints: Checkpoints | None, log
     return FinishedRun(record, predictions, model.cpu())
 
 
-def measure(model: nn.Module, splits: Splits) -> Measurement:
-    """Scores on the test split, the temperature fitted on the calibration split, and the predictions behind both."""
+def measure(model: nn.Module, splits: Splits, passes: int = 0, seed: int = 0) -> Measurement:
+    """Scores on the test split, the temperature fitted on the calibration split, and the predictions behind both.
+
+    passes: of a regression, with dropout, whose mean and standard deviation are what is predicted; deviations are
+    scaled by what the calibration split says. seed: of what is dropped.
+    """
     about = splits.about
     rows = {} if splits.given is None else {"rows": splits.given.tested}
+    if about.task == "regression" and passes:
+        test = _of_passes(model, about, splits.test, passes, seed)
+        held = _of_passes(model, about, splits.calibration, passes, seed)
+        arrays = {"mean": test.mean.numpy(), "std": test.std.numpy(), "targets": test.targets.numpy(), **rows}  # pyright: ignore[reportOptionalMemberAccess]
+        return Measurement(regression_scores(test, held), None, arrays, test)
     if about.task == "regression":
         mean, targets = _values(model, about, splits.test)
         test = RegressionPredictions(mean, targets)
@@ -164,9 +174,21 @@ def _said_of(model: nn.Module, about: About, split: Split) -> tuple[dict[str, fl
     return _class_metrics(logits, split.y.view(-1).long()), logits.float().numpy()
 
 
+def _of_passes(model: nn.Module, about: About, split: Split, passes: int, seed: int) -> RegressionPredictions:
+    """What passes with dropout say of a split, in the unit of the targets."""
+    centre, scale = _unit(about)
+    mean, std = gaussian_of_samples(stochastic(model, split, passes, seed).double() * scale + centre)
+    return RegressionPredictions(mean, split.y.double() * scale + centre, std)
+
+
+def _unit(about: About) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is added to targets, and what they are multiplied with before, to be in their own unit."""
+    return torch.tensor(about.target_mean, dtype=torch.float64), torch.tensor(about.target_std, dtype=torch.float64)
+
+
 def _values(model: nn.Module, about: About, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
     """Predicted and true values, in the unit of the targets."""
-    centre, scale = (torch.tensor(value, dtype=torch.float64) for value in (about.target_mean, about.target_std))
+    centre, scale = _unit(about)
     predicted, true = (values.double() * scale + centre for values in (predict(model, split), split.y))
     return predicted, true
 

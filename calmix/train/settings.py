@@ -7,15 +7,17 @@ from calmix.core.passes import BATCH_NORM
 from calmix.errors import SettingError, UnknownNameError
 from calmix.reprs import shown
 from calmix.train.averaging import EMA, SWA, read_average
+from calmix.train.schedules import Steps, read_steps
 
 OPTIMIZERS = ("sgd", "adamw")
-SCHEDULES = ("cosine", "one_cycle", "constant")
+SCHEDULES = ("cosine", "one_cycle", "constant", "steps")
 SELECTIONS = ("last", "best")
 DEVICES = ("auto", "cpu", "cuda")
 CLASS_WEIGHTS = ("none", "balanced")
 SAMPLERS = ("shuffled", "balanced")
 CHECKPOINT_MINUTES = 10.0  # between two checkpoints of a run
 AUGMENT = ("auto", "none", "crop", "crop_flip", "randaugment")
+_LATER = ("class_weight", "sampler", "average", "augment", "devices", "dropout_passes")  # than calmix 0.1.0
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": OPTIMIZERS,
@@ -38,7 +40,7 @@ class TrainingSettings:
         epochs: Passes over the training split.
         batch_size: At most this many rows a batch; batches are nearly equal.
         optimizer: `sgd` (Nesterov momentum 0.9) or `adamw`.
-        schedule: `cosine` to zero, `one_cycle` or `constant`.
+        schedule: `cosine` to zero, `one_cycle`, `constant`, or `steps(at=[0.5, 0.75], factor=0.1, warm_up=0)`.
         learning_rate: The largest of the schedule (default: 0.1 for sgd, 0.002 for adamw).
         weight_decay: Strength of the weight decay, at least 0.
         batch_norm: Which passes move the running statistics: `mixed`, `clean` or `both`.
@@ -52,6 +54,7 @@ class TrainingSettings:
         augment: Of images: `none`, `crop`, `crop_flip`, `randaugment`; `auto`: crop_flip for cifar10.
         threads: CPU threads of a run; another number rounds otherwise, to other weights.
         devices: Processes that share each batch of a run, each on a GPU, or on the CPU.
+        dropout_passes: Of a regression, with dropout, whose mean and spread are the answer; 0: dropout is off.
 
     Raises:
         SettingError, UnknownNameError: a value out of range, or that is not known.
@@ -74,6 +77,7 @@ class TrainingSettings:
     average: str = "none"
     augment: str = "auto"
     devices: int = 1
+    dropout_passes: int = 0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "threads", "devices"):
@@ -84,9 +88,12 @@ class TrainingSettings:
         require.at_least("weight_decay", self.weight_decay, 0)
         if self.weight_decay:
             require.positive("weight_decay", self.weight_decay)
+        if self.dropout_passes < 0 or self.dropout_passes == 1:
+            raise SettingError(f"dropout_passes must be 0, or at least 2 to have a spread; got {self.dropout_passes}.")
         for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise UnknownNameError(name, getattr(self, name), known)
+            chosen = "steps" if name == "schedule" and self.steps else getattr(self, name)
+            if chosen not in known:
+                raise UnknownNameError(name, chosen, known)
         if self.device == "cuda" and not _has_gpu():
             raise SettingError("device 'cuda' was asked for, but PyTorch sees no GPU here; use --device cpu or auto.")
         if self.precision == "16" and self.accelerator == "cpu":
@@ -96,7 +103,7 @@ class TrainingSettings:
 
     def __repr__(self) -> str:
         """Settings that runs of calmix 0.1.0 did not have stand in it only where they change something."""
-        return shown(self, unless_default={"class_weight", "sampler", "average", "augment", "devices"})
+        return shown(self, unless_default={*_LATER})
 
     @property
     def accelerator(self) -> str:
@@ -109,6 +116,11 @@ class TrainingSettings:
     def averaging(self) -> EMA | SWA | None:
         """What `average` says."""
         return read_average(self.average)
+
+    @property
+    def steps(self) -> Steps | None:
+        """What `schedule` says, if its rate falls in steps."""
+        return read_steps(self.schedule)
 
     @property
     def weights(self) -> str:

@@ -24,7 +24,7 @@ from calmix.data import DataSource, Noisy, as_source
 from calmix.data.sources import can_fold, folds_of, in_folds
 from calmix.engines import Engine, Orders, Processes, Tick, engine_of
 from calmix.engines.engine import untold
-from calmix.errors import DataError, SettingError
+from calmix.errors import DataError, SettingError, UnknownNameError
 from calmix.methods.erm import erm
 from calmix.models import ModelFactory
 from calmix.results.files import check_labels, hold_folder
@@ -57,7 +57,8 @@ class Comparison:
     In cross-validation the source is `calmix.data.Folds`, and the seeds are the folds of every repeat, see `plan`.
 
     reference: the label that the marks refer to; None is plain Mixup, else plain training, else the first method.
-    Other fields are those of `Recipe`.
+    epochs: of labels that are trained for another number of epochs than `settings` say. Other fields are those of
+    `Recipe`.
     """
 
     data: DataSource
@@ -67,6 +68,7 @@ class Comparison:
     seeds: int = 5
     reference: str | None = None
     robustness: Robustness = field(default_factory=Robustness)
+    epochs: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -75,16 +77,21 @@ class Comparison:
         if folds and self.seeds % folds:
             raise SettingError(f"seeds must be a multiple of the {folds} folds; got {self.seeds}.")
         check_methods(self.methods)
+        if unknown := [label for label in self.epochs if label not in self.methods]:
+            raise UnknownNameError("label", unknown[0], self.methods)
         references(list(self.methods), self.reference)
 
     @cached_property
     def recipes(self) -> list[Recipe]:
         """All runs, seed by seed, so that a stopped comparison leaves whole pairs."""
         return [
-            Recipe(self.data, label, method, self.model, self.settings, seed, self.robustness)
+            Recipe(self.data, label, method, self.model, self._settings(label), seed, self.robustness)
             for seed in range(self.seeds)
             for label, method in self.methods.items()
         ]
+
+    def _settings(self, label: str) -> TrainingSettings:
+        return replace(self.settings, epochs=self.epochs.get(label, self.settings.epochs))
 
     def check(self) -> None:
         """Raise a CalmixError where data, network, methods or what else is measured do not fit together."""
@@ -289,7 +296,7 @@ def carry_out_comparison(
         stored = {key_of(recipe): store.stored(recipe) for recipe in recipes}
         records = {key: record for key, record in stored.items() if record is not None}
         for label, seed in records:
-            tick(label, seed, comparison.settings.epochs, None)
+            tick(label, seed, comparison.epochs.get(label, comparison.settings.epochs), None)
         todo = [recipe for recipe in recipes if key_of(recipe) not in records]
         ended = carry_out_runs(todo, store, engine, orders)
         records |= {(record.method, record.seed): record for record in (*ended.before, *ended.here)}

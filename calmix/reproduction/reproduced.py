@@ -1,0 +1,122 @@
+"""An experiment carried out: both protocols, the verdicts, and one page.
+
+OUT/...            the comparison with honest splits, as `calmix compare` writes it
+OUT/as_published/  the same with the published protocol, where that looks at test rows
+OUT/claims.csv     a line a claim and protocol
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from calmix.engines import Engine, Processes, Tick
+from calmix.engines.engine import untold
+from calmix.report.page import Page, PageTable, Section, write_page
+from calmix.report.sentences import Advice, counted
+from calmix.report.terminal import Sheet, print_sheets
+from calmix.reproduction.experiment import Experiment
+from calmix.reproduction.table import Entry
+from calmix.reproduction.verdict import FAILS, HOLDS, UNTOLD, Verdict, verdict_table, verdicts
+from calmix.results.files import csv_of, write_whole
+from calmix.studies.comparison.compared import Compared
+from calmix.studies.comparison.study import Comparison, carry_out_comparison
+
+AS_PUBLISHED = "as_published"
+_NOTE = (
+    "A claim holds where the interval of the difference, paired by seed, lies on the claimed side of zero, and does "
+    "not hold where it lies on the other. The papers' own tables were not at hand: their protocol is reproduced, not "
+    "their numbers."
+)
+_BOTH = (
+    " As published: the epoch is chosen by test rows, and the temperature is fitted on them; what a claim gains by "
+    "that is not the method's."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Reproduced:
+    """A finished reproduction. published: the comparison with the published protocol, where there is one."""
+
+    name: str
+    entry: Entry
+    experiment: Experiment
+    honest: Compared
+    published: Compared | None
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        published = None if self.published is None else self.published.scores
+        return verdicts(self.experiment.claims, self.honest.scores, published)
+
+    @property
+    def advice(self) -> Advice:
+        """How many claims hold."""
+        said = [one.said for one in self.verdicts]
+        counts = "; ".join(f"{said.count(one)} {_VERBS[one]}" for one in (HOLDS, FAILS, UNTOLD))
+        headline = f"Of {counted(len(said), 'claim')} of {self.entry.stands_for}: {counts}."
+        return Advice(headline, [_NOTE + (_BOTH if self.published else "")], [])
+
+    def claims(self) -> pd.DataFrame:
+        """A row a claim and protocol."""
+        rows = []
+        for one in self.verdicts:
+            both = {"honest": (one.difference, one.said), "as published": (one.published, one.said_as_published)}
+            for protocol, (found, said) in both.items():
+                if found is not None:
+                    interval = {"difference": found.mean, "low": found.low, "high": found.high, "seeds": found.count}
+                    claim = one.claim
+                    named = {"method": claim.method, "than": claim.than, "metric": claim.metric}
+                    rows.append(
+                        {"experiment": self.name, **named, "condition": claim.condition, "protocol": protocol}
+                        | {**interval, "verdict": said}
+                    )
+        return pd.DataFrame(rows)
+
+    def page(self) -> Page:
+        """The comparison's page, with what the experiment stands for before it."""
+        page, said = self.honest.page(), self.advice
+        table = PageTable("Claims", verdict_table(self.verdicts), corner="Claim", note=" ".join(said.reasons))
+        differs = {f"{number}": one for number, one in enumerate(self.experiment.deviations, 1)}
+        sections = [
+            Section("Claims", f"Source: {self.experiment.source}", tables=[table]),
+            Section("Deviations from the source", terms=differs),
+            *page.sections,
+        ]
+        return replace(page, title=f"calmix: {self.name}", lead=[said.headline, *page.lead], sections=sections)
+
+    def print(self) -> None:
+        """The claims and the verdict on stdout."""
+        print_sheets([Sheet(f"calmix: {self.name}", verdict_table(self.verdicts), [], "Claim")], self.advice)
+
+    def write(self, folder: Path) -> Path:
+        """Write the page and claims.csv; the path of the page."""
+        page = write_page(folder, self.page())
+        write_whole(folder / "claims.csv", lambda file: file.write(csv_of(self.claims())))
+        return page
+
+
+_VERBS = {HOLDS: "hold", FAILS: "do not hold", UNTOLD: "cannot be told"}
+
+
+def carry_out(
+    name: str,
+    entry: Entry,
+    experiment: Experiment,
+    out: Path,
+    resume: bool = False,
+    engine: Engine = Processes(),
+    command: Sequence[str] = (),
+    progress: Callable[[Comparison], AbstractContextManager[Tick]] = lambda comparison: nullcontext(untold),
+) -> Reproduced:
+    """Carry out an experiment in a folder, see `carry_out_comparison`. progress: what is told how far each one is."""
+
+    def carried_out(comparison: Comparison, folder: Path) -> Compared:
+        with progress(comparison) as tick:
+            return carry_out_comparison(comparison, folder, resume, engine, command, tick)
+
+    honest = carried_out(experiment.comparison, out)
+    published = carried_out(experiment.as_published(), out / AS_PUBLISHED) if experiment.judged_on_test else None
+    return Reproduced(name, entry, experiment, honest, published)

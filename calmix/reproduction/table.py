@@ -1,0 +1,71 @@
+"""EXPERIMENTS: the only table of their names. Nothing heavy is imported to list them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calmix.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from calmix.reproduction.experiment import Experiment
+
+SCALES = ("smoke", "small", "paper")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a list says of an experiment, and where it is made.
+
+    stands_for: the paper's experiment. data: what must be at hand. minutes: of CPU time on one core, at each of SCALES,
+    as measured or, above a day, estimated. gpu_hours: of `paper` on one data-centre GPU, estimated; None where there is
+    no point in a GPU. make: module below `calmix.reproduction`, and function in it. options: further arguments of it.
+    """
+
+    stands_for: str
+    data: str
+    minutes: tuple[float, float, float]
+    make: tuple[str, str]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    gpu_hours: float | None = None
+
+
+EXPERIMENTS: Mapping[str, Entry] = {
+    "sk-mixup/airfoil": Entry(
+        "SK Mixup, regression: Airfoil self-noise",
+        "airfoil.csv, last column target",
+        (1, 20, 20),
+        ("regression", "airfoil"),
+    ),
+}
+
+
+def lasting(minutes: float) -> str:
+    """A time in words.
+
+    >>> lasting(0.5), lasting(45), lasting(90), lasting(6000)
+    ('1 minute', '45 minutes', '1.5 hours', '4 days')
+    """
+    count, unit = (minutes, "minute") if minutes < 60 else (minutes / 60, "hour")
+    count, unit = (count / 24, "day") if unit == "hour" and count >= 48 else (count, unit)
+    rounded = round(count, 1) if unit == "hour" and count < 10 else max(1, round(count))
+    return f"{rounded:g} {unit}{'' if rounded == 1 else 's'}"
+
+
+def experiment(name: str, scale: str = "small", data_dir: Path | None = None) -> "Experiment":
+    """An experiment of EXPERIMENTS at a scale.
+
+    data_dir: the folder of its data; None: the usual places, see `calmix.data`.
+
+    Raises:
+        UnknownNameError: no such experiment or scale. DataError: its data are not there; it says where to get them.
+    """
+    if name not in EXPERIMENTS:
+        raise UnknownNameError("experiment", name, EXPERIMENTS)
+    if scale not in SCALES:
+        raise UnknownNameError("scale", scale, SCALES)
+    entry = EXPERIMENTS[name]
+    module, function = entry.make
+    make = getattr(import_module(f"calmix.reproduction.{module}"), function)
+    return make(scale=scale, data_dir=data_dir, **entry.options)
