@@ -55,7 +55,7 @@ _MODULES = {  # public name -> the module that it is loaded from
 }
 _SUBMODULES = (
     "core", "data", "engines", "errors", "integrations", "methods", "metrics", "models", "parts", "posthoc",
-    "predictions", "report", "results", "studies", "train",
+    "predictions", "report", "reproduction", "results", "studies", "train",
 )  # fmt: skip
 
 if not TYPE_CHECKING:  # else any name would seem to exist

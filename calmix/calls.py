@@ -1,7 +1,7 @@
 """Text of the form `name(option=value, ...)`, taken apart without ever evaluating it."""
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar, get_origin
 
@@ -41,26 +41,25 @@ def literal(node: ast.expr, text: str) -> Any:
         raise SettingError(f"cannot read a value in {text!r}; give numbers, words, True, False or None.") from None
 
 
-def read_part(text: str, kinds: Mapping[str, type[T]], what: str, example: str, others: Sequence[str] = ()) -> T:
-    """The dataclass of that name with the options that the text gives. others: what else may be written there.
+def read_part(text: str, kinds: Mapping[str, type[T] | None], what: str, example: str) -> T | None:
+    """The dataclass of that name with the options that the text gives; None where the name stands for None.
 
     Raises:
         SettingError, UnknownNameError: text that cannot be read, a name or an option that is not known.
     """
     name, call = text.partition("(")[0].strip(), text if "(" in text else f"{text}()"
     if name not in kinds:
-        raise UnknownNameError(what, name, [*others, *kinds])
-    node = parse(call, example)
+        raise UnknownNameError(what, name, kinds)
+    node, kind = parse(call, example), kinds[name]
     if not isinstance(node, ast.Call):
         raise SettingError(f"cannot read {text!r}; write a name or name(option=value), e.g. {example!r}.")
     options = {option: literal(value, text) for option, value in options_of(node, text).items()}
-    known = {field.name: field for field in fields(kinds[name])}  # pyright: ignore[reportArgumentType]
+    known = {field.name: field.type for field in fields(kind)} if kind else {}  # pyright: ignore[reportArgumentType]
     for option, value in options.items():
         if option not in known:
             raise UnknownNameError(f"option of {name}", option, known)
-        kind = known[option].type
-        check_type(f"{name}: {option}", value, list if get_origin(kind) is tuple else kind)
-    return kinds[name](**options)
+        check_type(f"{name}: {option}", value, list if get_origin(known[option]) is tuple else known[option])
+    return kind(**options) if kind else None
 
 
 def check_type(what: str, value: Any, kind: Any) -> None:

@@ -905,8 +905,9 @@ def _reproduce(arguments: list[str]) -> None:
         raise SettingError("no experiment was named; calmix reproduce --list shows all.")
 
     from calmix.engines import Processes
+    from calmix.reproduction.named import experiment
     from calmix.reproduction.reproduced import carry_out
-    from calmix.reproduction.table import EXPERIMENTS, experiment
+    from calmix.reproduction.table import EXPERIMENTS
 
     asked = experiment(options.experiment, options.scale, options.data_dir)
     out = options.out or RUNS / f"{options.experiment.replace('/', '-')}-{options.scale}"
@@ -1233,7 +1234,7 @@ def _add_set(group: "ArgumentGroup") -> None:
 
 def _add_training(parser: "OptionParser") -> None:
     from calmix.train import TrainingSettings
-    from calmix.train.averaging import NAMES
+    from calmix.train.averaging import AVERAGES
     from calmix.train.settings import CHOICES
 
     training = parser.add_argument_group("training")
@@ -1248,7 +1249,7 @@ def _add_training(parser: "OptionParser") -> None:
     shown = parser._option_string_actions["--print-config"]
     shown.help, shown.metavar = "print the options as such a file, and train nothing", ""
     for action in training._group_actions:
-        vars(action)["known"] = {**CHOICES, "average": NAMES}.get(action.dest) or vars(action)["known"]
+        vars(action)["known"] = {**CHOICES, "average": tuple(AVERAGES)}.get(action.dest) or vars(action)["known"]
 
 
 def _add_model(group: "ArgumentGroup", default: str) -> None:

@@ -223,7 +223,7 @@ def test_every_public_name_says_what_it_is():
 
 # ----------------------------------------------------------------------- no untyped mappings above the ground floor
 
-UPPER = ("predictions", "results", "train", "engines", "report", "studies", "cli")
+UPPER = ("predictions", "results", "train", "engines", "report", "studies", "reproduction", "cli")
 BORDERS = {
     "rows": "a row of a figure's CSV: numbers and words by column",
     "configure_optimizers": "Lightning asks for it",

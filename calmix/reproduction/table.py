@@ -2,14 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from calmix.errors import UnknownNameError
-
-if TYPE_CHECKING:
-    from calmix.reproduction.experiment import Experiment
+from typing import Any
 
 SCALES = ("smoke", "small", "paper")
 
@@ -51,21 +44,3 @@ def lasting(minutes: float) -> str:
     count, unit = (count / 24, "day") if unit == "hour" and count >= 48 else (count, unit)
     rounded = round(count, 1) if unit == "hour" and count < 10 else max(1, round(count))
     return f"{rounded:g} {unit}{'' if rounded == 1 else 's'}"
-
-
-def experiment(name: str, scale: str = "small", data_dir: Path | None = None) -> "Experiment":
-    """An experiment of EXPERIMENTS at a scale.
-
-    data_dir: the folder of its data; None: the usual places, see `calmix.data`.
-
-    Raises:
-        UnknownNameError: no such experiment or scale. DataError: its data are not there; it says where to get them.
-    """
-    if name not in EXPERIMENTS:
-        raise UnknownNameError("experiment", name, EXPERIMENTS)
-    if scale not in SCALES:
-        raise UnknownNameError("scale", scale, SCALES)
-    entry = EXPERIMENTS[name]
-    module, function = entry.make
-    make = getattr(import_module(f"calmix.reproduction.{module}"), function)
-    return make(scale=scale, data_dir=data_dir, **entry.options)

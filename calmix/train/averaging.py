@@ -47,8 +47,7 @@ class SWA:
         return epoch > self.start * epochs or epoch == epochs
 
 
-AVERAGES: dict[str, type[EMA | SWA]] = {"ema": EMA, "swa": SWA}
-NAMES = ("none", *AVERAGES)
+AVERAGES: dict[str, type[EMA] | type[SWA] | None] = {"none": None, "ema": EMA, "swa": SWA}
 
 
 def read_average(text: str) -> EMA | SWA | None:
@@ -60,6 +59,4 @@ def read_average(text: str) -> EMA | SWA | None:
     >>> read_average("ema(decay=0.99)"), read_average("swa"), read_average("none")
     (EMA(decay=0.99), SWA(start=0.75), None)
     """
-    if text.strip() == "none":
-        return None
-    return read_part(text, AVERAGES, "average", "ema(decay=0.99)", ("none",))
+    return read_part(text, AVERAGES, "average", "ema(decay=0.99)")

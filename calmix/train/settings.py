@@ -40,7 +40,7 @@ class TrainingSettings:
         epochs: Passes over the training split.
         batch_size: At most this many rows a batch; batches are nearly equal.
         optimizer: `sgd` (Nesterov momentum 0.9) or `adamw`.
-        schedule: `cosine` to zero, `one_cycle`, `constant`, or `steps(at=[0.5, 0.75], factor=0.1, warm_up=0)`.
+        schedule: `cosine` to zero, `one_cycle`, `constant` or `steps(at=[0.5, 0.75])`.
         learning_rate: The largest of the schedule (default: 0.1 for sgd, 0.002 for adamw).
         weight_decay: Strength of the weight decay, at least 0.
         batch_norm: Which passes move the running statistics: `mixed`, `clean` or `both`.
