@@ -1095,6 +1095,7 @@ COMMANDS: Mapping[str, Command] = {
         {
             "all experiments": "calmix reproduce --list",
             "a minute of one of them": "calmix reproduce sk-mixup/two-moons --scale smoke",
+            "on from where it was stopped": "calmix reproduce sk-mixup/two-moons --scale smoke --resume",
         },
         "NAME [--scale smoke|small|paper] [options]",
         _reproduce_options,

@@ -24,6 +24,12 @@ class Entry:
     gpu_hours: float | None = None
 
 
+def _uci(name: str, rows: str, minutes: tuple[float, float, float], **options: Any) -> Entry:
+    data = f"{name}.csv, last column target, and {name}.splits.npz"
+    stands_for = f"SK Mixup, regression: {rows} rows with their published lists of test rows"
+    return Entry(stands_for, data, minutes, ("regression", "uci"), {"name": name, **options})
+
+
 EXPERIMENTS: Mapping[str, Entry] = {
     "sk-mixup/airfoil": Entry(
         "SK Mixup, regression: Airfoil self-noise",
@@ -31,6 +37,14 @@ EXPERIMENTS: Mapping[str, Entry] = {
         (1, 20, 20),
         ("regression", "airfoil"),
     ),
+    "sk-mixup/yacht": _uci("yacht", "308", (1, 2, 10)),
+    "sk-mixup/boston": _uci("bostonHousing", "506", (1, 3, 15)),
+    "sk-mixup/energy": _uci("energy", "768", (1, 5, 22)),
+    "sk-mixup/concrete": _uci("concrete", "1,030", (1, 6, 30)),
+    "sk-mixup/wine": _uci("wine_quality_red", "1,599", (1, 9, 45)),
+    "sk-mixup/kin8nm": _uci("kin8nm", "8,192", (1, 12, 60), batch_size=64),
+    "sk-mixup/power-plant": _uci("power_plant", "9,568", (1, 14, 70), batch_size=64),
+    "sk-mixup/naval": _uci("naval_propulsion_plant", "11,934", (1, 17, 90), batch_size=64),
 }
 
 
