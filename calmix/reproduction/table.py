@@ -30,6 +30,11 @@ def _uci(name: str, rows: str, minutes: tuple[float, float, float], **options: A
     return Entry(stands_for, data, minutes, ("regression", "uci"), {"name": name, **options})
 
 
+def _table(name: str, minutes: tuple[float, float, float]) -> Entry:
+    stands_for = f"MixupE, tables: {name}"
+    return Entry(stands_for, f"{name}.csv, last column target", minutes, ("tabular", "table"), {"name": name})
+
+
 EXPERIMENTS: Mapping[str, Entry] = {
     "sk-mixup/airfoil": Entry(
         "SK Mixup, regression: Airfoil self-noise",
@@ -45,6 +50,20 @@ EXPERIMENTS: Mapping[str, Entry] = {
     "sk-mixup/kin8nm": _uci("kin8nm", "8,192", (1, 12, 60), batch_size=64),
     "sk-mixup/power-plant": _uci("power_plant", "9,568", (1, 14, 70), batch_size=64),
     "sk-mixup/naval": _uci("naval_propulsion_plant", "11,934", (1, 17, 90), batch_size=64),
+    "mixup-e/arrhythmia": _table("arrhythmia", (1, 3, 3)),
+    "mixup-e/letter": _table("letter", (1, 8, 60)),
+    "mixup-e/balance_scale": _table("balance_scale", (1, 3, 3)),
+    "mixup-e/mfeat_factors": _table("mfeat_factors", (1, 7, 7)),
+    "mixup-e/mfeat_fourier": _table("mfeat_fourier", (1, 7, 7)),
+    "mixup-e/mfeat_karhunen": _table("mfeat_karhunen", (1, 7, 7)),
+    "mixup-e/mfeat_morphological": _table("mfeat_morphological", (1, 7, 7)),
+    "mixup-e/mfeat_pixel": _table("mfeat_pixel", (1, 7, 7)),
+    "mixup-e/mfeat_zernike": _table("mfeat_zernike", (1, 7, 7)),
+    "mixup-e/cmc": _table("cmc", (1, 5, 5)),
+    "mixup-e/optdigits": _table("optdigits", (1, 8, 16)),
+    "mixup-e/pendigits": _table("pendigits", (1, 8, 30)),
+    "mixup-e/iris": _table("iris", (1, 1, 1)),
+    "mixup-e/abalone": _table("abalone", (1, 8, 11)),
 }
 
 
