@@ -25,7 +25,7 @@ _CLAIMS = (
 
 
 def table(scale: str, data_dir: Path | None = None, *, name: str) -> Experiment:
-    """A UCI table: two hidden layers of 256, SGD, 50 epochs; at the scale `small` at most 2,000 rows to train on (`smoke`: 300)."""
+    """A UCI table: two hidden layers of 256, SGD, 50 epochs; at the scale `small` at most 2,000 rows to train on."""
     advice = (
         f"get {name} as CSV, with the classes in a last column named target (PMLB has it), and name its folder with "
         "--data-dir"
