@@ -238,9 +238,15 @@ def compare(
         reference,
         robustness or Robustness(),
     )
-    folder, engine = None if out is None else Path(out), engine_of(workers, executor)
-    options = {"checkpoint_minutes": checkpoint_minutes, "loggers": loggers, "run_timeout": run_timeout}
-    return carry_out_comparison(comparison, folder, resume, engine, **options)
+    return carry_out_comparison(
+        comparison,
+        None if out is None else Path(out),
+        resume,
+        engine_of(workers, executor),
+        checkpoint_minutes=checkpoint_minutes,
+        loggers=loggers,
+        run_timeout=run_timeout,
+    )
 
 
 def default_methods(source: DataSource, seed: int = 0) -> dict[str, Method | Scheduled]:

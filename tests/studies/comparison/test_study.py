@@ -590,11 +590,17 @@ def test_without_methods_it_is_those_of_the_papers_and_for_classes_auto(y: torch
         ({"data": (X, 2 * Y)}, "class ids must be 0 .. K - 1"),
         ({"resume": True}, "resume goes on in a folder; give out, too"),
         ({"workers": 0}, "workers must be at least 1"),
+        ({"checkpoint_minutes": 0.0, "out": "new"}, "checkpoint_minutes must be a positive number; got 0"),
+        ({"run_timeout": 0.0}, "run_timeout must be a positive number; got 0"),
+        ({"loggers": ("cvs",), "out": "new"}, "unknown logger 'cvs'"),
         ({"workers": 2, "model": lambda: nn.Linear(4, 2)}, "cannot be sent to them"),
         ({"reference": "sk_mixup"}, "unknown method to refer to 'sk_mixup'"),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(given: dict, message: str, tmp_path: Path):
+def test_what_does_not_fit_is_one_sentence(
+    given: dict, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(calmix.CalmixError, match=message):
         compared(**given)
 
