@@ -104,7 +104,12 @@ class Comparison:
         """The comparison without the methods that its data or network do not allow; and why, by label."""
         reasons = misfits(self.recipes[: len(self.methods)])
         methods = {label: method for label, method in self.methods.items() if label not in reasons}
-        return replace(self, methods=methods), reasons
+        return self.of_methods(methods), reasons
+
+    def of_methods(self, methods: Methods) -> "Comparison":
+        """The comparison of these methods, with the epochs of their labels."""
+        epochs = {label: count for label, count in self.epochs.items() if label in methods}
+        return replace(self, methods=methods, epochs=epochs)
 
 
 def check_methods(methods: Methods) -> None:
