@@ -107,9 +107,10 @@ class Comparison:
         return self.of_methods(methods), reasons
 
     def of_methods(self, methods: Methods) -> "Comparison":
-        """The comparison of these methods, with the epochs of their labels."""
+        """The comparison of these methods, with what was asked for of their labels."""
         epochs = {label: count for label, count in self.epochs.items() if label in methods}
-        return replace(self, methods=methods, epochs=epochs)
+        reference = self.reference if self.reference in methods else None
+        return replace(self, methods=methods, epochs=epochs, reference=reference)
 
 
 def check_methods(methods: Methods) -> None:
