@@ -67,10 +67,9 @@ if not TYPE_CHECKING:  # else any name would seem to exist
             try:
                 module = import_module(_MODULES[name])
             except ModuleNotFoundError as error:
-                if str(error.name).startswith("calmix"):
-                    raise
-                advice = f"calmix.{name} needs {error.name}; install it with: pip install 'calmix[train]'"
-                raise ImportError(advice, name=error.name) from None
+                from calmix.errors import not_installed
+
+                raise not_installed(f"calmix.{name}", error, "train") from None
             globals()[name] = value = getattr(module, name)
             return value
         if name in _SUBMODULES:
@@ -98,6 +97,7 @@ if TYPE_CHECKING:
         posthoc as posthoc,
         predictions as predictions,
         report as report,
+        reproduction as reproduction,
         results as results,
         studies as studies,
         train as train,

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from calmix.errors import CalmixError, DataError, SettingError, UnknownNameError
+from calmix.errors import CalmixError, DataError, SettingError, UnknownNameError, not_installed
 from calmix.listing import first_lines, names_in
 
 if TYPE_CHECKING:
@@ -183,8 +183,11 @@ def _parser(name: str) -> "OptionParser":
     """A command's parser, with its options."""
     try:
         from calmix.options import OptionParser
-    except ModuleNotFoundError:
-        _fail("the command needs more than the library; install it with: pip install 'calmix[train]'")
+    except ModuleNotFoundError as error:
+        advice = not_installed("the command", error, "train")
+        if advice is error:
+            raise
+        _fail(str(advice))
 
     command = COMMANDS[name]
     parser = OptionParser(name, command.summary, command.usage, command.epilog, _fail)

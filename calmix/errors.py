@@ -47,3 +47,26 @@ class SiteError(CalmixError):
 
 class DataError(CalmixError):
     """A file, table or folder that cannot be used."""
+
+
+def needs(needed_by: str, package: str, extra: str) -> str:
+    """What needs a package that is not installed, and which extra of calmix brings it.
+
+    >>> needs("k_mixup", "scipy", "train")
+    "k_mixup needs scipy; install it with: pip install 'calmix[train]'"
+    """
+    return f"{needed_by} needs {package}; install it with: pip install 'calmix[{extra}]'"
+
+
+def not_installed(needed_by: str, error: ModuleNotFoundError, extra: str) -> ImportError:
+    """What to raise where an import found no module: the package of it, and the extra of calmix that brings it.
+
+    It is an ImportError and no CalmixError, as after `import` everybody expects one. No extra brings a module of
+    calmix's own, or one without a name: of these it is the error itself.
+
+    >>> error = ModuleNotFoundError("No module named 'lightning'", name="lightning.pytorch")
+    >>> not_installed("calmix.compare", error, "train")
+    ImportError("calmix.compare needs lightning; install it with: pip install 'calmix[train]'")
+    """
+    package = (error.name or "calmix").partition(".")[0]
+    return error if package == "calmix" else ImportError(needs(needed_by, package, extra), name=package)

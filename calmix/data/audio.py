@@ -28,7 +28,7 @@ from calmix.data.new_rows import NewRows
 from calmix.data.splits import IN_MEMORY, About, Draw, Splits, listed
 from calmix.data.table.format import DETECTED, TableFormat
 from calmix.data.whole import Whole
-from calmix.errors import DataError, SettingError
+from calmix.errors import DataError, SettingError, needs
 from calmix.reading import reading, visible
 from calmix.reprs import shown
 from calmix.threads import using_threads
@@ -232,7 +232,7 @@ def _soundfile() -> Any:
     try:
         import soundfile
     except (ImportError, OSError):  # the second where its library is missing
-        raise DataError("recordings are read by soundfile; install it with: pip install 'calmix[audio]'.") from None
+        raise DataError(needs("reading recordings", "soundfile", "audio")) from None
     return soundfile
 
 

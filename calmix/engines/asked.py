@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 
 from calmix.core import require
-from calmix.errors import SettingError
+from calmix.errors import SettingError, needs
 
 LOCAL = "local"
 
@@ -27,4 +27,4 @@ def check_scheduler(scheduler: str, workers: int | None) -> None:
     if scheduler != LOCAL and workers is not None:
         raise SettingError(f"the cluster at {scheduler} has its own workers; leave workers out.")
     if find_spec("distributed") is None:
-        raise SettingError("a scheduler needs Dask; install it with: pip install 'calmix[cluster]'")
+        raise SettingError(needs("a scheduler", "Dask", "cluster"))

@@ -5,15 +5,13 @@ from typing import Any
 from calmix.core.batch_norm import refresh_batch_norm
 from calmix.core.loss import TrainingLoss
 from calmix.core.tree import leaves
-from calmix.errors import SettingError
+from calmix.errors import SettingError, not_installed
 from calmix.integrations.observed import ValidationRows
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
-except ImportError:
-    raise ImportError(
-        "calmix.integrations.lightning needs lightning; install it with: pip install 'calmix[train]'"
-    ) from None
+except ModuleNotFoundError as _error:
+    raise not_installed(__name__, _error, "train") from None
 
 
 class CalmixCallback(Callback):

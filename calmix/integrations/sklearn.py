@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from calmix.errors import DataError, SettingError, ShapeError
+from calmix.errors import DataError, SettingError, ShapeError, not_installed
 from calmix.rows import Rows
 
 if TYPE_CHECKING:  # scikit-learn has no types
@@ -67,10 +67,7 @@ try:
     from calmix.train.predicting import predict, predicted_logits
     from calmix.train.running import try_step
 except ModuleNotFoundError as _error:
-    if str(_error.name).startswith("calmix"):
-        raise
-    _advice = f"calmix.integrations.sklearn needs {_error.name}; install it with: pip install 'calmix[sklearn]'"
-    raise ImportError(_advice, name=_error.name) from None
+    raise not_installed(__name__, _error, "sklearn") from None
 
 
 # --------------------------------------------------------------------------------------------- rows as they are given

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from calmix.errors import DataError, SettingError
+from calmix.errors import DataError, SettingError, not_installed
 from calmix.metrics.bins import check_bins, equal_mass, equal_width
 from calmix.metrics.gaussian import crps, ence, gaussian_rows, quantile_calibration_error, uce
 from calmix.metrics.row_scores import ClassBins, class_bins, score_rows
@@ -20,10 +20,7 @@ try:
     from torchmetrics import Metric
     from torchmetrics.utilities import dim_zero_cat
 except ModuleNotFoundError as _error:
-    _advice = (
-        f"calmix.integrations.torchmetrics needs {_error.name}; install it with: pip install 'calmix[torchmetrics]'"
-    )
-    raise ImportError(_advice, name=_error.name) from None
+    raise not_installed(__name__, _error, "torchmetrics") from None
 
 __all__ = [
     "AURC",

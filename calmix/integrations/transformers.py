@@ -14,17 +14,15 @@ from torch import Tensor, nn
 from calmix.core.hooks import uncompiled, within_ddp
 from calmix.core.loss import TrainingLoss
 from calmix.core.tree import leaves
-from calmix.errors import DataError, SettingError, ShapeError
+from calmix.errors import DataError, SettingError, ShapeError, not_installed
 from calmix.integrations.observed import ValidationRows
 from calmix.reading import reading
 
 try:
     from transformers import TrainerCallback
     from transformers.trainer_utils import get_last_checkpoint
-except ImportError:
-    raise ImportError(
-        "calmix.integrations.transformers needs transformers; install it with: pip install 'calmix[transformers]'"
-    ) from None
+except ModuleNotFoundError as _error:
+    raise not_installed(__name__, _error, "transformers") from None
 
 if TYPE_CHECKING:
     from transformers import Trainer

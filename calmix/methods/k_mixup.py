@@ -9,7 +9,7 @@ from calmix.core.coefficient import Beta
 from calmix.core.method import Method, Pairs, Space, Step
 from calmix.core.objective import MixedLoss
 from calmix.core.space import Inputs
-from calmix.errors import SettingError
+from calmix.errors import SettingError, needs
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class OptimalAssignment:
         try:
             from scipy.optimize import linear_sum_assignment
         except ImportError:
-            raise SettingError("k_mixup needs scipy; install it with: pip install 'calmix[train]'.") from None
+            raise SettingError(needs("k_mixup", "scipy", "train")) from None
         device = step.device
         order = torch.randperm(step.size, generator=generator, device=device)
         k = max(1, min(self.k, step.size // 2))

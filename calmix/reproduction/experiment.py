@@ -72,7 +72,7 @@ class Experiment:
             raise SettingError("the published protocol is the comparison itself; there is no other.")
         methods = {label: one for label, one in self.comparison.methods.items() if not one.controlled}
         settings = replace(self.comparison.settings, select="best")
-        return replace(self.comparison, data=JudgedOnTest(self.comparison.data), methods=methods, settings=settings)
+        return replace(self.comparison.of_methods(methods), data=JudgedOnTest(self.comparison.data), settings=settings)
 
 
 @dataclass(frozen=True)

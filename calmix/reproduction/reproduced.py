@@ -19,7 +19,7 @@ from calmix.report.sentences import Advice, counted
 from calmix.report.terminal import Sheet, print_sheets
 from calmix.reproduction.experiment import Experiment
 from calmix.reproduction.table import Entry
-from calmix.reproduction.verdict import FAILS, HOLDS, UNTOLD, Verdict, verdict_table, verdicts
+from calmix.reproduction.verdict import FAILS, HOLDS, UNTOLD, Verdict, in_words, verdict_table, verdicts
 from calmix.results.files import csv_of, write_whole
 from calmix.studies.comparison.compared import Compared
 from calmix.studies.comparison.study import Comparison, carry_out_comparison
@@ -57,7 +57,10 @@ class Reproduced:
         said = [one.said for one in self.verdicts]
         counts = "; ".join(f"{said.count(one)} {_VERBS[one]}" for one in (HOLDS, FAILS, UNTOLD))
         headline = f"Of {counted(len(said), 'claim')} of {self.entry.stands_for}: {counts}."
-        return Advice(headline, [_NOTE + (_BOTH if self.published else "")], [])
+        judged = {one.claim for one in self.verdicts}
+        left = [in_words(claim) for claim in self.experiment.claims if claim not in judged]
+        cautions = [f"Not judged, as a method or its metric is missing: {'; '.join(left)}."] if left else []
+        return Advice(headline, [_NOTE + (_BOTH if self.published else "")], cautions)
 
     def claims(self) -> pd.DataFrame:
         """A row a claim and protocol."""
@@ -78,7 +81,9 @@ class Reproduced:
     def page(self) -> Page:
         """The comparison's page, with what the experiment stands for before it."""
         page, said = self.honest.page(), self.advice
-        table = PageTable("Claims", verdict_table(self.verdicts), corner="Claim", note=" ".join(said.reasons))
+        table = PageTable(
+            "Claims", verdict_table(self.verdicts), corner="Claim", note=" ".join([*said.reasons, *said.cautions])
+        )
         differs = {f"{number}": one for number, one in enumerate(self.experiment.deviations, 1)}
         sections = [
             Section("Claims", f"Source: {self.experiment.source}", tables=[table]),
@@ -92,7 +97,11 @@ class Reproduced:
         print_sheets([Sheet(f"calmix: {self.name}", verdict_table(self.verdicts), [], "Claim")], self.advice)
 
     def write(self, folder: Path) -> Path:
-        """Write the page and claims.csv; the path of the page."""
+        """Write the pages and claims.csv; the path of the page with the claims."""
+        if self.published is not None:
+            other = self.published.page()
+            title = f"calmix: {self.name}, as published"
+            write_page(folder / AS_PUBLISHED, replace(other, title=title, lead=[_BOTH.strip(), *other.lead]))
         page = write_page(folder, self.page())
         write_whole(folder / "claims.csv", lambda file: file.write(csv_of(self.claims())))
         return page

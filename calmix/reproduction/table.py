@@ -20,7 +20,7 @@ class Entry:
     data: str
     minutes: tuple[float, float, float]
     make: tuple[str, str]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, str | int | float] = field(default_factory=dict)
     gpu_hours: float | None = None
 
 

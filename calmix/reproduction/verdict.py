@@ -34,15 +34,16 @@ class Verdict:
     def said_as_published(self) -> str | None:
         return None if self.published is None else _said(self.column, self.published)
 
-    @property
-    def sentence(self) -> str:
-        """The claim in words.
 
-        >>> Verdict(Claim("sk_mixup", "erm", "ece"), Interval(-0.1, -0.2, 0.0, 10)).sentence
-        'sk_mixup has a lower ECE than plain training'
-        """
-        more = {1: "higher", -1: "lower"}[self.column.better]
-        return f"{called(self.claim.method)} has a {more} {self.column.title} than {called(self.claim.than)}"
+def in_words(claim: Claim) -> str:
+    """A claim as a sentence.
+
+    >>> in_words(Claim("sk_mixup", "erm", "ece"))
+    'sk_mixup has a lower ECE than plain training'
+    """
+    column = Column(METRICS[claim.metric], claim.condition)
+    more = {1: "higher", -1: "lower"}[column.better]
+    return f"{called(claim.method)} has a {more} {column.title} than {called(claim.than)}"
 
 
 def _said(column: Column, difference: Interval) -> str:
@@ -79,5 +80,5 @@ def verdict_table(found: Sequence[Verdict]) -> Table:
             cells += [difference_cell(one.column, one.published), Cell(one.said_as_published or "")]
         elif both:
             cells += [Cell(""), Cell("")]
-        rows.append(Row(one.sentence, cells))
+        rows.append(Row(in_words(one.claim), cells))
     return Table(headings, rows, [])

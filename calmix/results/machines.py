@@ -52,7 +52,7 @@ def described(machine: Machine | None, names: Iterable[str]) -> str:
     return ", ".join(said[name] for name in names)
 
 
-def counted(machines: Iterable[Machine | None]) -> dict[Machine | None, int]:
+def runs_by_machine(machines: Iterable[Machine | None]) -> dict[Machine | None, int]:
     """How many runs each machine carried out, the most first; None is what is not known."""
     return dict(Counter(machines).most_common())
 

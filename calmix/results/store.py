@@ -184,13 +184,8 @@ def write_results(folder: Path, results: Results) -> None:
     write_csv(folder / "results.csv", scores_of(results.records).wide(first))
 
 
-def results_json(results: Results) -> dict[str, object]:
-    """For people and programs; `summary` is derived from `runs`, and never read back."""
-    return {**_shared(results), "runs": [as_json(record) for record in results.records]}
-
-
 def _shared(results: Results) -> dict[str, object]:
-    """All but the runs."""
+    """All but the runs; `summary` is derived from them, and never read back."""
     facts, scores = results.facts, results.scores
 
     def mean(method: str, column: Column) -> dict[str, float]:
@@ -260,7 +255,7 @@ class _Stored:
 
 
 def results_from_json(raw: object) -> Results:
-    """`results_json`, backwards. Raise DataError where an entry is missing or of another kind."""
+    """What results.json holds. Raise DataError where an entry is missing or of another kind."""
     stored = typed(_Stored, known(_Stored, raw))
     records = [from_json(run) for run in stored.runs]
     if not records:

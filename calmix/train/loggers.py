@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from calmix.errors import SettingError, UnknownNameError
+from calmix.errors import SettingError, UnknownNameError, needs
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
@@ -36,7 +36,7 @@ def check_loggers(names: Sequence[str]) -> None:
         if name not in LOGGERS:
             raise UnknownNameError("logger", name, LOGGERS)
         if (needed := LOGGERS[name]) and not any(map(find_spec, needed)):
-            raise SettingError(f"the logger {name!r} needs {needed[0]}; install it with: pip install 'calmix[{name}]'")
+            raise SettingError(needs(f"the logger {name!r}", needed[0], name))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from calmix import __version__
 from calmix.data.table.new_rows import TableEncoding
-from calmix.errors import SettingError
+from calmix.errors import SettingError, needs
 from calmix.predictions import class_logits
 from calmix.results.files import write_whole
 from calmix.train.saved import Predictor, Saved
@@ -54,7 +54,7 @@ def check_installed() -> None:
     """Raise SettingError unless all that an export needs is installed."""
     lacking = [name for name in _NEEDED if find_spec(name) is None]
     if lacking:
-        raise SettingError(f"an export needs {', '.join(lacking)}; install with: pip install 'calmix[onnx]'")
+        raise SettingError(needs("an export", ", ".join(lacking), "onnx"))
 
 
 class _Whole(nn.Module):

@@ -79,7 +79,9 @@ def test_a_missing_framework_names_its_extra(name: str, extra: str, monkeypatch:
     for module in [name, *(loaded for loaded in sys.modules if loaded.startswith(f"{name}."))]:
         monkeypatch.setitem(sys.modules, module, None)
     (folder,) = integrations.__path__
-    with pytest.raises(ImportError, match=rf"integrations.{name} needs .* pip install 'calmix\[{extra}\]'"):
-        runpy.run_path(str(Path(folder) / f"{name}.py"))
+    with pytest.raises(
+        ImportError, match=rf"^calmix.integrations.{name} needs {name}; .* pip install 'calmix\[{extra}\]'"
+    ):
+        runpy.run_path(str(Path(folder) / f"{name}.py"), run_name=f"calmix.integrations.{name}")
     extras = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert re.search(rf"^{extra} = \[", extras, re.MULTILINE)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from calmix.results.machines import Machine, counted, described, differing, processor
+from calmix.results.machines import Machine, described, differing, processor, runs_by_machine
 from calmix.results.records import Record, as_json, from_json, read_record, save_record
 
 ONE = Machine("cpu", "EPYC 7B13", 1, "0.2", "2.9.0", "3.11")
@@ -35,7 +35,7 @@ def test_machines_are_told_apart_by_what_differs():
 
 
 def test_the_machine_of_most_runs_is_counted_first():
-    assert list(counted([ONE, GPU, GPU, None]).items()) == [(GPU, 2), (ONE, 1), (None, 1)]
+    assert list(runs_by_machine([ONE, GPU, GPU, None]).items()) == [(GPU, 2), (ONE, 1), (None, 1)]
 
 
 def test_costs_go_together_on_one_kind_whatever_the_versions():

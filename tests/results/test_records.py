@@ -107,8 +107,9 @@ def test_what_belongs_to_a_run_is_a_metric_of_the_plain_network(make_record: Mak
     assert scores.values("erm", "accuracy") == [0.03, 1.03]
     assert not scores_of([make_record("erm", 0, "regression")]).has("temperature")
     record = make_record("auto", 0)
-    moving = replace(record, history=(*record.history, Epoch(3, {"loss": 1.0, "strength": 0.25}, {})))
-    assert scores_of([moving]).values("auto", "strength") == [0.25]
+    moved = (Epoch(3, {"loss": 1.0, "strength": 0.5}, {}), Epoch(4, {"loss": 1.0, "strength": 0.25}, {}))
+    moving = replace(record, history=(*record.history, *moved, Epoch(5, {"loss": 1.0}, {})))
+    assert scores_of([moving]).values("auto", "strength") == [0.25]  # of the last epoch that mixed
     assert not scores.has("strength")
 
 

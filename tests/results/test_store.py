@@ -1,7 +1,7 @@
 """results.json is read back as what was written, also where calmix 0.1.0 wrote it; damage becomes advice."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from calmix.errors import DataError, UnknownNameError
 from calmix.results.statistics import interval
-from calmix.results.store import Results, read_results, references, results_from_json, results_json, write_results
+from calmix.results.store import Results, read_results, references, write_results
 
 Make = Callable[..., Results]
 METHODS = ["erm", "mixup", "sk_mixup"]
@@ -143,15 +143,21 @@ def test_plain_mixup_comes_before_plain_training():
 
 
 @pytest.mark.parametrize("rows", [[3], [3, 4, 5], [3, -1]])
-def test_rows_of_classes_belong_to_the_classes(make_results: Callable[..., Results], rows: list[int]):
-    raw = json.loads(json.dumps(results_json(make_results(["erm"]))))
+def test_rows_of_classes_belong_to_the_classes(make_results: Make, tmp_path: Path, rows: list[int]):
+    write_results(tmp_path, make_results(["erm"]))
+    raw = stored(tmp_path)
+
+    def read() -> Sequence[int]:
+        (tmp_path / "results.json").write_text(json.dumps(raw))
+        return read_results(tmp_path).facts.data.class_rows
+
     raw["data"]["class_rows"] = rows
     with pytest.raises(DataError, match="class_rows"):
-        results_from_json(raw)
+        read()
     raw["data"]["class_rows"] = [3, 4]
-    assert results_from_json(raw).facts.data.class_rows == (3, 4)
+    assert read() == (3, 4)
     del raw["data"]["class_rows"]  # as calmix 0.1.0 wrote it
-    assert results_from_json(raw).facts.data.class_rows == ()
+    assert read() == ()
 
 
 def test_methods_may_have_other_epochs_but_all_runs_of_one_the_same(make_results: Make, tmp_path: Path):

@@ -109,7 +109,9 @@ def test_networks_that_are_no_fixed_graph_are_refused(tmp_path: Path):
 
 def test_what_is_lacking_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "onnxscript" else name)
-    with pytest.raises(SettingError, match=r"an export needs onnxscript; install with: pip install 'calmix\[onnx\]'"):
+    with pytest.raises(
+        SettingError, match=r"an export needs onnxscript; install it with: pip install 'calmix\[onnx\]'"
+    ):
         module.check_installed()
 
 

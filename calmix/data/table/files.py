@@ -18,7 +18,7 @@ from calmix.data.splits import listed
 from calmix.data.table.format import DETECTED, TableFormat
 from calmix.data.table.marks import needs_marks, read_marks
 from calmix.data.table.text import Rows, check_unique, read_text, shape_of, told_marks
-from calmix.errors import DataError, SettingError
+from calmix.errors import DataError, SettingError, needs
 from calmix.reading import check_size, read_bytes, read_zip, reading
 
 TEXTS = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
@@ -209,10 +209,8 @@ def _read_excel(path: Path, format: TableFormat) -> tuple[list[list[Any]], str]:
     try:
         import openpyxl  # pyright: ignore[reportMissingModuleSource]
     except ModuleNotFoundError:
-        raise DataError(
-            f"{path}: reading .xlsx needs openpyxl; install it with: pip install 'calmix[excel]', or save the table as "
-            "CSV."
-        ) from None
+        needed = needs(f"{path}: reading .xlsx", "openpyxl", "excel")
+        raise DataError(f"{needed}, or save the table as CSV.") from None
     with reading(path, remedy), ZipFile(path) as stored:
         check_size(path, sum(member.file_size for member in stored.infolist()), path.stat().st_size)
     with reading(path, remedy):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from calmix.report.sentences import called, joined, listed
 from calmix.results.catalogue import ACCURACY, number
-from calmix.results.machines import counted, described, differing
+from calmix.results.machines import described, differing, runs_by_machine
 from calmix.results.statistics import interval
 from calmix.results.store import PLAIN_TRAINING, Results
 from calmix.studies.comparison import balance
@@ -239,7 +239,7 @@ def waited(results: Results) -> list[str]:
 
 def unlike_machines(results: Results) -> list[str]:
     """What runs were carried out on, where those machines are known to differ; nothing else."""
-    counts = counted(record.machine for record in results.compared)
+    counts = runs_by_machine(record.machine for record in results.compared)
     names = differing(counts)
     if not names:
         return []

@@ -37,12 +37,12 @@ from calmix.report.figures.reliability import (
     reliability_drawing,
 )
 from calmix.report.page import Page, PageTable, Section
-from calmix.report.sentences import called, listed, named
+from calmix.report.sentences import called, counted, listed, named
 from calmix.report.style import Style, styles
 from calmix.report.tables import Cell, Row, Table
 from calmix.results.catalogue import ACCURACY, COST, ECE, METRICS, SCALED_ECE, Column, number
 from calmix.results.files import NamedArrays, slug
-from calmix.results.machines import UNKNOWN, counted
+from calmix.results.machines import UNKNOWN, runs_by_machine
 from calmix.results.records import Record
 from calmix.results.scores import Scores
 from calmix.results.store import Results
@@ -195,12 +195,14 @@ def _span(values: Sequence[int]) -> str:
 
 def _machines(results: Results) -> str:
     """Where the runs were carried out; nothing where none of them says so."""
-    counts = counted(record.machine for record in results.records)
+    counts = runs_by_machine(record.machine for record in results.records)
     if set(counts) <= {None}:
         return ""
     if len(counts) == 1:
         return f"All runs: {next(iter(counts))}."
-    return listed([f"{count} runs: {machine or UNKNOWN}" for machine, count in counts.items()], MOST_MACHINES)
+    return listed(
+        [f"{counted(count, 'run')}: {machine or UNKNOWN}" for machine, count in counts.items()], MOST_MACHINES
+    )
 
 
 _BATCH_NORM = {

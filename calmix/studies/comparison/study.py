@@ -104,7 +104,13 @@ class Comparison:
         """The comparison without the methods that its data or network do not allow; and why, by label."""
         reasons = misfits(self.recipes[: len(self.methods)])
         methods = {label: method for label, method in self.methods.items() if label not in reasons}
-        return replace(self, methods=methods), reasons
+        return self.of_methods(methods), reasons
+
+    def of_methods(self, methods: Methods) -> "Comparison":
+        """The comparison of these methods, with what was asked for of their labels."""
+        epochs = {label: count for label, count in self.epochs.items() if label in methods}
+        reference = self.reference if self.reference in methods else None
+        return replace(self, methods=methods, epochs=epochs, reference=reference)
 
 
 def check_methods(methods: Methods) -> None:
@@ -238,9 +244,15 @@ def compare(
         reference,
         robustness or Robustness(),
     )
-    folder, engine = None if out is None else Path(out), engine_of(workers, executor)
-    options = {"checkpoint_minutes": checkpoint_minutes, "loggers": loggers, "run_timeout": run_timeout}
-    return carry_out_comparison(comparison, folder, resume, engine, **options)
+    return carry_out_comparison(
+        comparison,
+        None if out is None else Path(out),
+        resume,
+        engine_of(workers, executor),
+        checkpoint_minutes=checkpoint_minutes,
+        loggers=loggers,
+        run_timeout=run_timeout,
+    )
 
 
 def default_methods(source: DataSource, seed: int = 0) -> dict[str, Method | Scheduled]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calmix.errors import SettingError
+from calmix.errors import SettingError, needs
 from calmix.methods.spaces import Between, Options, SearchSpace
 from calmix.train import TrainingSettings
 
@@ -87,10 +87,8 @@ def proposed(space: SearchSpace, told: Sequence[tuple[Options, float]], count: i
 def check_sampler(sampler: str) -> None:
     """Raise SettingError where the sampler is not installed."""
     if sampler == "tpe" and find_spec("optuna") is None:
-        raise SettingError(
-            "a search that learns from its trials needs Optuna: pip install 'calmix[tune]'; or search without: "
-            "--search quasi-random."
-        )
+        needed = needs("a search that learns from its trials", "Optuna", "tune")
+        raise SettingError(f"{needed}; or search without: --search quasi-random.")
 
 
 def _rounded(value: float | bool) -> float | bool:

@@ -13,6 +13,7 @@ from scipy import stats
 
 from calmix.errors import DataError
 from calmix.results.files import NamedArrays
+from calmix.results.machines import Machine
 from calmix.results.records import Epoch, Record
 from calmix.results.store import Results, write_results
 from calmix.studies.comparison.compared import read_comparison
@@ -298,3 +299,14 @@ def test_missing_predictions_are_advice(finish: Callable, tmp_path: Path):
     with pytest.raises(DataError, match="predictions"):
         drawn(tmp_path)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_runs_of_each_machine_are_counted_in_words(finish: Callable, tmp_path: Path):
+    results: Results = finish(tmp_path, LABELS)
+    one = Machine("cpu", "EPYC 7B13", 1, "0.2", "2.9.0", "3.11")
+    there = [replace(one, name="Xeon"), *[one] * (len(results.records) - 1)]
+    records = [replace(run, machine=machine) for run, machine in zip(results.records, there, strict=True)]
+    write_results(tmp_path, replace(results, records=records))
+    text = text_of(tmp_path)
+    assert f"{len(there) - 1} runs: {one}" in text
+    assert f"1 run: {there[0]}" in text

@@ -39,10 +39,11 @@ from calmix.results.files import slug, write_whole
 from calmix.results.machines import Machine
 from calmix.results.records import Epoch, read_record, write_record
 from calmix.results.statistics import interval, paired_difference
+from calmix.results.store import read_results
 from calmix.studies.comparison.compared import Compared, read_comparison
 from calmix.studies.comparison.kept import train_and_keep
-from calmix.studies.comparison.study import Comparison, carry_out_comparison, plan
-from calmix.train import Checkpoints, Recipe, Robustness, TrainingSettings
+from calmix.studies.comparison.study import Comparison, carry_out_comparison, default_methods, plan
+from calmix.train import Checkpoints, Recipe, Robustness, TrainingSettings, run
 from calmix.train.checkpoints import Unfinished
 from calmix.train.recipe import machine_of
 
@@ -576,6 +577,12 @@ def test_without_methods_it_is_those_of_the_papers_and_for_classes_auto(y: torch
     assert found.results.reference == "mixup"
 
 
+def test_auto_is_no_default_where_no_rows_are_held_back_to_validate_with():
+    splits = Arrays(X, Y).splits(0)
+    assert "auto" in default_methods(Fixed(splits))
+    assert "auto" not in default_methods(Fixed(replace(splits, validation=splits.validation.part(slice(0)))))
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -590,11 +597,15 @@ def test_without_methods_it_is_those_of_the_papers_and_for_classes_auto(y: torch
         ({"data": (X, 2 * Y)}, "class ids must be 0 .. K - 1"),
         ({"resume": True}, "resume goes on in a folder; give out, too"),
         ({"workers": 0}, "workers must be at least 1"),
+        ({"checkpoint_minutes": 0.0, "out": "new"}, "checkpoint_minutes must be a positive number; got 0"),
+        ({"run_timeout": 0.0}, "run_timeout must be a positive number; got 0"),
+        ({"loggers": ("cvs",), "out": "new"}, "unknown logger 'cvs'"),
         ({"workers": 2, "model": lambda: nn.Linear(4, 2)}, "cannot be sent to them"),
         ({"reference": "sk_mixup"}, "unknown method to refer to 'sk_mixup'"),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(given: dict, message: str, tmp_path: Path):
+def test_what_does_not_fit_is_one_sentence(given: dict, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(calmix.CalmixError, match=message):
         compared(**given)
 
@@ -692,3 +703,65 @@ def test_results_of_another_kind_are_not_resumed(name: str, kind: str, tmp_path:
     with pytest.raises(DataError, match=f"holds {kind}; give another --out"):
         carry_out_comparison(COMPARISON, tmp_path, resume=True)
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+# --------------------------------------------------------------------------- labels with another number of epochs
+
+LONGER = Comparison(
+    Arrays(X, Y),
+    {"erm": calmix.erm(), "mixup": calmix.mixup(), "mixup_longer": calmix.mixup()},
+    mlp,
+    QUICK,
+    2,
+    epochs={"mixup_longer": 5},
+)
+
+
+@pytest.fixture(scope="module")
+def longer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("longer")
+    carry_out_comparison(LONGER, out)
+    return out
+
+
+def test_runs_of_a_label_have_the_epochs_that_were_asked_for(longer: Path):
+    found = read_results(longer)
+    epochs = {(run.method, run.seed): [epoch.number for epoch in run.history] for run in found.records}
+    for seed in (0, 1):
+        assert epochs["erm", seed] == epochs["mixup", seed] == [*range(1, QUICK.epochs + 1)]
+        assert epochs["mixup_longer", seed] == [1, 2, 3, 4, 5]
+    assert read_comparison(longer).write_report(longer).is_file()
+
+
+def test_a_longer_run_is_that_of_its_epochs_alone(longer: Path):
+    recipe = Recipe(Arrays(X, Y), "mixup_longer", calmix.mixup(), mlp, replace(QUICK, epochs=5), seed=1)
+    (record,) = (run for run in read_results(longer).of_method("mixup_longer") if run.seed == 1)
+    assert record.recipe == recipe.text
+    assert record.metrics == run(recipe).record.metrics
+
+
+def test_runs_of_other_epochs_are_resumed_and_told_as_done(longer: Path):
+    before = {path: path.stat().st_mtime_ns for path in (longer / "runs").iterdir()}
+    told: list[tuple[str, int, int]] = []
+    carry_out_comparison(
+        LONGER, longer, resume=True, tick=lambda label, seed, count, _: told.append((label, seed, count))
+    )
+    assert {path: path.stat().st_mtime_ns for path in (longer / "runs").iterdir()} == before
+    done = {"erm": QUICK.epochs, "mixup": QUICK.epochs, "mixup_longer": 5}
+    assert sorted(told) == sorted((label, seed, count) for label, count in done.items() for seed in (0, 1))
+    with pytest.raises(DataError, match="'mixup_longer' with other settings"):
+        carry_out_comparison(replace(LONGER, epochs={"mixup_longer": 6}), longer, resume=True)
+
+
+def test_epochs_of_a_label_that_is_not_compared_or_of_no_number_are_refused():
+    with pytest.raises(UnknownNameError, match="unknown label 'mixup_long'; did you mean 'mixup_longer'"):
+        replace(LONGER, epochs={"mixup_long": 5})
+    with pytest.raises(SettingError, match="epochs must be at least 1; got 0"):
+        _ = replace(LONGER, epochs={"mixup_longer": 0}).recipes
+
+
+def test_a_method_that_does_not_fit_takes_its_epochs_along():
+    methods = {"erm": calmix.erm(), "cutmix": calmix.cutmix()}
+    asked = Comparison(NamedSet("diabetes"), methods, settings=QUICK, seeds=1, epochs={"cutmix": 3, "erm": 4})
+    comparison, _ = asked.without_misfits()
+    assert comparison.epochs == {"erm": 4}
