@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from calmix.data.noise import HumanNoise, LabelNoise, Symmetric, read_label_noise
     from calmix.data.ood import OOD_SETS, OODSet, load_ood, notmnist, tiny_imagenet_ood
     from calmix.data.registry import DATASETS
-    from calmix.data.series import exchange_rate, exchange_rate_max
+    from calmix.data.series import electricity, etth1, exchange_rate, exchange_rate_max
     from calmix.data.sources import (
         AllData,
         Arrays,
@@ -66,6 +66,8 @@ __all__ = [
     "cut_train",
     "diabetes",
     "digits",
+    "electricity",
+    "etth1",
     "exchange_rate",
     "exchange_rate_max",
     "fashion_mnist",

@@ -19,6 +19,7 @@ from torch import Tensor
 from calmix.data.array_parts import array_of
 from calmix.data.array_rows import scaled
 from calmix.data.asked import AUDIO
+from calmix.data.dataset_rows import DatasetRows, Part
 from calmix.data.folders import digest_of_files, last_change
 from calmix.data.given_rows import Field
 from calmix.data.goals import goal_of
@@ -35,6 +36,7 @@ from calmix.threads import using_threads
 
 MOST_SECONDS = 10.0  # that are heard of a recording, where the user does not say
 ANEW = "get the file anew, or take it out of the folder"
+_UNKNOWN = 2**32  # bytes: what a .wav says that was written before its length was known
 
 _Found = TypeVar("_Found")
 
@@ -85,20 +87,42 @@ class AudioFolder:
 def _read_whole(path: Path, labels: Path | None, seconds: float | None, task: str | None, changed: int) -> Whole:
     """All recordings. changed: when the labels were; the files are read once."""
     found = labelled_files(path, AUDIO, labels)
+    return recordings(found, path, seconds, task, [labels] if labels else [])
+
+
+def recordings(
+    found: LabelledFiles,
+    path: Path,
+    seconds: float | None = None,
+    task: str | None = None,
+    listed_in: Sequence[Path] = (),
+    streamed: bool = False,
+) -> Whole:
+    """Files with labels as spectrograms. path: what names the data. listed_in: files that say what is in which part.
+
+    streamed: spectrograms that memory may not hold are computed anew whenever they are asked for.
+
+    Raises:
+        DataError: files that cannot be read; spectrograms that memory may not hold, if they are not streamed.
+    """
     goal = goal_of(found.labels, task, found.source)
     headers = _of_each(found.paths, header_of)
     features, told = _features(headers, seconds)
     size = 4 * len(headers) * math.prod(features.shape)
-    if size > IN_MEMORY:
+    if size > IN_MEMORY and not streamed:
         raise DataError(
             f"{len(headers):,} recordings of {features.seconds:g} seconds take {size / 1e9:.1f} GB as "
             f"spectrograms, and {IN_MEMORY / 1e9:.1f} GB may be in memory; hear fewer with --seconds."
         )
-    sounds = _of_each(found.paths, lambda file: sound_of(file, features.rate))
-    silent = [file for file, sound in zip(found.files, sounds, strict=True) if not sound.any()]
-    if silent:
-        told.append(f"{len(silent)} recordings are silent, every sample being 0: {listed(silent, 3)}.")
-    x = spectrograms(sounds, features)
+    if size > IN_MEMORY:
+        part = Part(Heard(tuple(found.paths), features, tuple(goal.y.tolist())), np.arange(len(headers)))
+        x = DatasetRows((part,), part.places, features.shape, pixels=False)
+    else:
+        sounds = _of_each(found.paths, lambda file: sound_of(file, features.rate))
+        silent = [file for file, sound in zip(found.files, sounds, strict=True) if not sound.any()]
+        if silent:
+            told.append(f"{len(silent)} recordings are silent, every sample being 0: {listed(silent, 3)}.")
+        x = spectrograms(sounds, features)
     about = About(
         name=path.resolve().name,
         task=goal.task,
@@ -108,7 +132,7 @@ def _read_whole(path: Path, labels: Path | None, seconds: float | None, task: st
         natural=False,
         source=str(path),
         notices=(*told, *found.notices, *_given(found)),
-        digest=digest_of_files([*found.paths, *([labels] if labels else [])]),
+        digest=digest_of_files([*found.paths, *listed_in]),
     )
     return Whole(
         x=x,
@@ -146,11 +170,16 @@ class Header:
 
 
 def header_of(path: Path) -> Header:
-    """Raise DataError for a file that holds no sound."""
+    """Raise DataError for a file that holds no sound, or is shorter than it says."""
     with reading(path, ANEW):
         info = _soundfile().info(str(path))
+        with path.open("rb") as file:
+            head = file.read(12)
     if not info.frames:
         raise DataError(f"{path} holds no samples; {ANEW}.")
+    said, there = 8 + int.from_bytes(head[4:8], "little"), path.stat().st_size
+    if head[:4] == b"RIFF" and head[8:] == b"WAVE" and there + 1 < said < _UNKNOWN:  # libsndfile reads what is left
+        raise DataError(f"{path} is cut short: it says that it has {said:,} bytes, and has {there:,}; {ANEW}.")
     return Header(info.samplerate, info.channels, info.frames)
 
 
@@ -234,6 +263,21 @@ def _soundfile() -> Any:
     except (ImportError, OSError):  # the second where its library is missing
         raise DataError(needs("reading recordings", "soundfile", "audio")) from None
     return soundfile
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """A map-style data set of recordings: (spectrogram, class id or value)."""
+
+    paths: tuple[Path, ...]
+    features: LogMel
+    targets: tuple[Any, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> tuple[Tensor, Any]:
+        return spectrograms([sound_of(self.paths[row], self.features.rate)], self.features)[0], self.targets[row]
 
 
 # ----------------------------------------------------------------------------------------------------------- new rows

@@ -9,7 +9,7 @@ from calmix.data.asked import check_ready, check_task, target_of
 from calmix.data.bundled import breast_cancer, diabetes, wine
 from calmix.data.folders import digest_of_files
 from calmix.data.images import cifar10, digits, fashion_mnist
-from calmix.data.series import exchange_rate, exchange_rate_max
+from calmix.data.series import electricity, etth1, exchange_rate, exchange_rate_max
 from calmix.data.splits import Draw, Splits
 from calmix.data.table.format import DETECTED, TableFormat
 from calmix.data.table.roles import NO_ROLES, Roles
@@ -27,6 +27,8 @@ DATASETS: dict[str, Callable[..., Splits]] = {
     "cifar10": cifar10,
     "exchange_rate": exchange_rate,
     "exchange_rate_max": exchange_rate_max,
+    "etth1": etth1,
+    "electricity": electricity,
 }
 
 FOLDABLE = ("digits", "breast_cancer", "wine", "diabetes")  # whose splits are all drawn from the same rows

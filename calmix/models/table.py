@@ -1,11 +1,12 @@
 """MODELS: the only table of names of networks, in the order in which they are listed."""
 
+from calmix.models.convolutional import lenet, vgg11
 from calmix.models.factory import ModelFactory, Shape
 from calmix.models.perceptron import dropout_mlp, mlp, smooth_mlp
 from calmix.models.preact import preact_resnet18, preact_resnet34, preact_resnet50, wide_resnet
 from calmix.models.residual import resnet
 from calmix.models.resnets import resnet18, resnet34, resnet50, resnet101
-from calmix.models.series import gru, lstm, tcn
+from calmix.models.series import gru, lstm, lstnet, tcn
 from calmix.models.transformer import vit
 
 MODELS: dict[str, ModelFactory] = {
@@ -21,10 +22,13 @@ MODELS: dict[str, ModelFactory] = {
     "preact_resnet34": preact_resnet34,
     "preact_resnet50": preact_resnet50,
     "wide_resnet": wide_resnet,
+    "lenet": lenet,
+    "vgg11": vgg11,
     "vit": vit,
     "lstm": lstm,
     "gru": gru,
     "tcn": tcn,
+    "lstnet": lstnet,
 }
 
 

@@ -35,6 +35,24 @@ def _table(name: str, minutes: tuple[float, float, float]) -> Entry:
     return Entry(stands_for, f"{name}.csv, last column target", minutes, ("tabular", "table"), {"name": name})
 
 
+def _forecasts(name: str, title: str, file: str, minutes: tuple[float, float, float], gpu_hours: float) -> Entry:
+    stands_for = f"SK Mixup, time series: {title}"
+    return Entry(stands_for, file, minutes, ("series", "forecasts"), {"name": name}, gpu_hours)
+
+
+def _speech(
+    title: str,
+    data: str,
+    minutes: tuple[float, float, float],
+    make: str,
+    gpu_hours: float | None = None,
+    **options: bool,
+) -> Entry:
+    return Entry(f"MixupE, speech: {title}", data, minutes, ("speech", make), options, gpu_hours)
+
+
+_COMMANDS = "speech_commands_v0.02, unpacked"
+
 EXPERIMENTS: Mapping[str, Entry] = {
     "sk-mixup/airfoil": Entry(
         "SK Mixup, regression: Airfoil self-noise",
@@ -64,6 +82,17 @@ EXPERIMENTS: Mapping[str, Entry] = {
     "mixup-e/pendigits": _table("pendigits", (1, 8, 30)),
     "mixup-e/iris": _table("iris", (1, 1, 1)),
     "mixup-e/abalone": _table("abalone", (1, 8, 11)),
+    "sk-mixup/exchange-rate": _forecasts("exchange-rate", "Exchange-Rate", "exchange_rate.txt", (1, 60, 3000), 4),
+    "sk-mixup/electricity": _forecasts("electricity", "Electricity", "electricity.txt", (1, 60, 15000), 20),
+    "sk-mixup/etth1": _forecasts("etth1", "ETTh1 as a second set", "ETTh1.csv", (1, 60, 7000), 8),
+    "mixup-e/fsdd": _speech("spoken digits", "FSDD, its folder recordings", (1, 60, 200), "fsdd"),
+    "mixup-e/fsdd-speakers": _speech(
+        "spoken digits of unseen speakers", "FSDD, its folder recordings", (1, 60, 200), "fsdd", by_speaker=True
+    ),
+    "mixup-e/speech-commands": _speech("Google Speech Commands", _COMMANDS, (1, 60, 3000), "speech_commands", 5),
+    "mixup-e/speech-commands-vgg11": _speech(
+        "Google Speech Commands, VGG-11", _COMMANDS, (1, 60, 3000), "speech_commands", 10, vgg=True
+    ),
 }
 
 

@@ -24,6 +24,8 @@ def test_the_names():
         "cifar10",
         "exchange_rate",
         "exchange_rate_max",
+        "etth1",
+        "electricity",
     ]
     for name, make in DATASETS.items():
         line = (make.__doc__ or "").partition("\n")[0]
@@ -72,7 +74,7 @@ def test_two_classes_are_binary_on_request():
             {},
             UnknownNameError,
             "unknown data set 'zzzz'; known: digits, breast_cancer, wine, diabetes, two_moons, circles, "
-            "fashion_mnist, cifar10, exchange_rate, exchange_rate_max, path/to/table.csv.",
+            "fashion_mnist, cifar10, exchange_rate, exchange_rate_max, etth1, electricity, path/to/table.csv.",
         ),
         (
             "no/such",

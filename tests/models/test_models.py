@@ -16,7 +16,7 @@ from calmix.errors import CalmixError, UnknownNameError
 from calmix.models import MODELS, build, default_model, mlp, read_model, resnet, smooth_mlp
 from calmix.models.preact import PreActBlock
 from calmix.models.resnets import Basic, Bottleneck
-from calmix.models.series import Recurrent, TemporalConvolution
+from calmix.models.series import LSTNet, Recurrent, TemporalConvolution
 from calmix.models.transformer import Attention, ViT
 
 IMAGE, SERIES, TABLE = (1, 8, 8), (9, 2), (5,)
@@ -44,6 +44,7 @@ class Small:
 SMALL = (
     Small("mlp(width=8)", TABLE),
     Small("smooth_mlp(width=8)", TABLE),
+    Small("dropout_mlp(width=8)", TABLE),
     Small("resnet(width=2)"),
     Small("resnet18(width=2)"),
     Small("resnet18(width=2, stem=imagenet)", (3, 33, 35)),
@@ -54,11 +55,18 @@ SMALL = (
     Small("preact_resnet34(width=2)"),
     Small("preact_resnet50(width=2, final_norm=True)"),
     Small("wide_resnet(depth=10, width=1)"),
+    Small("lenet(width=2, hidden=8)"),
+    Small("lenet(width=2, hidden=8, dropout=0)", (1, 40, 15)),
+    Small("vgg11(width=8)"),
+    Small("vgg11(width=1)", (1, 40, 15)),
     Small("vit(width=8, depth=2, heads=2, patch=4)"),
     Small("vit(width=8, depth=1, heads=1, pool=mean, patch=4)"),
     Small("lstm(width=4, depth=2)", SERIES),
     Small("gru(width=4, depth=2)", SERIES),
     Small("tcn(width=4)", SERIES),
+    Small("lstnet(width=4, skip_width=2, window=3, skip=3)", SERIES),
+    Small("lstnet(width=4, window=2, skip=0, dropout=0)", (9, CLASSES)),  # with an autoregression
+    Small("lstnet(width=4, skip_width=2, window=3, skip=2, highway=5)", (9, CLASSES)),
 )
 
 
@@ -136,6 +144,8 @@ def test_every_network_can_be_differentiated_twice(small: Small, slope: calmix.p
         ("preact_resnet18(final_norm=True)", 32, 10, 11_172_170),
         ("wide_resnet", 32, 10, 36_479_194),
         ("wide_resnet(depth=16, width=4)", 32, 10, 2_748_890),
+        ("vgg11", 32, 10, 9_231_114),  # of the common code for CIFAR
+        ("lenet", 32, 10, 1_302_550),  # 20 (75 + 1) + 20 (500 + 1) + 1000 (20 8 8 + 1) + 10 (1000 + 1)
         ("vit(width=192, depth=12, patch=16)", 224, 1000, 5_717_416),  # of ViT-Tiny
         ("vit(width=768, depth=12, heads=12, patch=16)", 224, 1000, 86_567_656),  # of ViT-B/16
     ],
@@ -205,6 +215,83 @@ def test_a_recurrent_network_is_torch_s_with_a_head():
         for name, weight in net.get_submodule(f"body.{layer}.cell").named_parameters():
             getattr(theirs, name.replace("l0", f"l{layer}")).data = weight
     assert torch.allclose(net(x), net.head(theirs(x)[1][0][-1]), atol=1e-6)
+
+
+def test_lstnet_is_its_formula():
+    """Every step written out: filters, a GRU over all steps, one over each phase, the head, and the autoregression."""
+    torch.manual_seed(0)
+    time, channels, width, small, window, skip, highway = 13, 3, 4, 2, 4, 3, 5
+    net = LSTNet((time, channels), channels, width, small, window, skip, highway).double().eval()
+    weights, x = dict(net.named_parameters()), torch.randn(2, time, channels, dtype=torch.float64)
+    filters, bias = weights["convolution.filters.weight"], weights["convolution.filters.bias"]
+
+    def gru(name: str, steps: list[Tensor], size: int) -> Tensor:
+        w, v, b, c = (
+            weights[f"recurrence.{name}.{part}_l0"] for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        h = torch.zeros(size, dtype=torch.float64)
+        for step in steps:
+            (r, z, new), (hr, hz, hn) = (w @ step + b).chunk(3), (v @ h + c).chunk(3)
+            gate = torch.sigmoid(z + hz)
+            h = (1 - gate) * torch.tanh(new + torch.sigmoid(r + hr) * hn) + gate * h
+        return h
+
+    for row, found in zip(x, net(x), strict=True):
+        c = [
+            torch.stack([(filters[f] * row[t : t + window].T).sum() + bias[f] for f in range(width)]).relu()
+            for t in range(time - window + 1)
+        ]
+        assert len(c) == 10  # three whole periods of three are its last nine
+        phases = [gru("skip_gru", [c[1 + phase + skip * k] for k in range(3)], small) for phase in range(skip)]
+        states = torch.cat([gru("gru", c, width), *phases])
+        told = sum((weights["recurrence.highway"][k] * row[time - highway + k] for k in range(highway)), torch.zeros(3))
+        expected = net.head(states) + told + weights["recurrence.bias"]
+        torch.testing.assert_close(found, expected)
+
+
+def test_lstnet_drops_filters_and_states_and_never_its_autoregression():
+    torch.manual_seed(0)
+    net, x = LSTNet((30, 2), 2, width=8), torch.randn(3, 30, 2)
+    assert not torch.equal(net(x), net(x))
+    torch.nn.init.zeros_(net.head.weight)
+    assert torch.equal(net(x), net(x))
+    assert not torch.equal(net(x), net(x + 1))
+    for shape, outputs, steps in (((168, 2), 2, 24), ((10, 2), 2, 10), ((168, 2), 3, None)):
+        weights = dict(LSTNet(shape, outputs, width=2, skip=5).named_parameters())
+        assert (len(weights["recurrence.highway"]) if "recurrence.highway" in weights else None) == steps
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 4), (8, 8), (40, 71), (33, 5), (64, 101)])
+def test_plain_convolutions_take_images_of_any_size(height: int, width: int):
+    for text in ("lenet(width=2, hidden=4)", "vgg11(width=1)"):
+        net = build(read_model(text), (1, height, width), 7).eval()
+        with torch.no_grad():
+            assert net(torch.randn(2, 1, height, width)).shape == (2, 7)
+
+
+def test_lenet_is_torch_s_functions_in_a_row():
+    torch.manual_seed(0)
+    net, x = build(read_model("lenet(width=3, hidden=5)"), (1, 9, 14), 4).eval(), torch.randn(2, 1, 9, 14)
+    (w1, b1, w2, b2, w3, b3, w4, b4) = net.parameters()
+    conv, pool = nn.functional.conv2d, nn.functional.max_pool2d
+    z = pool(conv(x, w1, b1, padding=2), 2).relu()
+    z = pool(conv(z, w2, b2, padding=2), 2).relu()
+    torch.testing.assert_close(net(x), (z.flatten(1) @ w3.T + b3).relu() @ w4.T + b4)
+    assert [type(m).__name__ for m in net.train().modules() if "Dropout" in type(m).__name__] == [
+        "Dropout2d",
+        "Dropout",
+    ]
+
+
+def test_vgg_11_has_eight_convolutions_and_pools_after_each_stage():
+    net = build(read_model("vgg11(width=2)"), (1, 40, 71), 5).eval()
+    widths = [m.out_channels for m in net.modules() if isinstance(m, nn.Conv2d)]
+    assert widths == [2, 4, 8, 8, 16, 16, 16, 16]
+    x, sides = torch.randn(1, 1, 40, 71), []
+    for stage in range(1, 6):
+        x = net.get_submodule(f"layer{stage}")(x)
+        sides.append(tuple(x.shape[2:]))
+    assert sides == [(20, 36), (10, 18), (5, 9), (3, 5), (2, 3)]  # rounded up
 
 
 @pytest.mark.parametrize(("time", "kernel"), [(1, 3), (5, 3), (6, 3), (13, 3), (14, 3), (9, 2), (168, 3)])
@@ -298,6 +385,20 @@ def test_names_and_errors_that_name_what_fits():
         ("vit(pool=max)", IMAGE, "unknown pool 'max'"),
         ("vit(dropout=-1)", IMAGE, "dropout must be"),
         ("tcn(kernel=1)", SERIES, "kernel must be at least 2; got 1"),
+        ("lstnet", (5,), "'lstnet' is for series"),
+        ("lstnet", SERIES, "skip must be at most 4, the steps that a window of 6 leaves of 9, or 0"),
+        ("lstnet(skip=-1)", SERIES, "or 0 for no second GRU; got -1"),
+        ("lstnet(window=10)", SERIES, "window must be at most the 9 steps of the series; got 10"),
+        ("lstnet(skip=0, highway=2)", SERIES, "2 channels and 3 outputs; leave highway out"),
+        ("lstnet(skip=0, highway=10)", (9, 3), "highway must be at most the 9 steps"),
+        ("lstnet(skip=0, dropout=1)", SERIES, "dropout must be"),
+        ("lstnet(width=0)", SERIES, "width must be at least 1; got 0"),
+        ("lenet", (5,), "'lenet' is for images"),
+        ("lenet", (1, 3, 8), "3 x 8 pixels: use 'mlp'"),
+        ("lenet(dropout=1)", IMAGE, "dropout must be"),
+        ("lenet(hidden=0)", IMAGE, "hidden must be at least 1; got 0"),
+        ("vgg11", (9, 2), "'vgg11' is for images"),
+        ("vgg11(width=0)", IMAGE, "width must be at least 1; got 0"),
         ("gru(depth=0)", SERIES, "depth must be at least 1; got 0"),
         ("vit(depth=2.5)", IMAGE, "depth must be a int; got 2.5"),
     ],
