@@ -31,6 +31,20 @@ EXPERIMENTS: Mapping[str, Entry] = {
         (1, 20, 20),
         ("regression", "airfoil"),
     ),
+    "sk-mixup/two-moons": Entry(
+        "SK Mixup, made data: two moons",
+        "none",
+        (0.5, 3, 3),
+        ("toys", "toy"),
+        {"name": "two_moons"},
+    ),
+    "sk-mixup/circles": Entry(
+        "SK Mixup, made data: circles",
+        "none",
+        (0.5, 3, 3),
+        ("toys", "toy"),
+        {"name": "circles"},
+    ),
 }
 
 
