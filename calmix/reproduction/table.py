@@ -34,14 +34,14 @@ EXPERIMENTS: Mapping[str, Entry] = {
     "sk-mixup/two-moons": Entry(
         "SK Mixup, made data: two moons",
         "none",
-        (0.5, 3, 3),
+        (0.6, 30, 30),
         ("toys", "toy"),
         {"name": "two_moons"},
     ),
     "sk-mixup/circles": Entry(
         "SK Mixup, made data: circles",
         "none",
-        (0.5, 3, 3),
+        (0.6, 30, 30),
         ("toys", "toy"),
         {"name": "circles"},
     ),

@@ -38,11 +38,11 @@ def test_a_folder_would_be_ignored_and_is_refused():
 @pytest.mark.parametrize("scale", SCALES)
 def test_the_command_that_draws_surfaces_trains_as_the_experiment_does(scale: str):
     asked = experiment("sk-mixup/circles", scale)
-    [command] = re.findall(r"calmix (diagnose .*)\.$", asked.deviations[0])
+    [command] = re.findall(r"calmix (diagnose .*?); there", asked.deviations[0])
     name, *arguments = shlex.split(command)
     options = cli._parser(name).parse_args(arguments)
     model = cli._model(options)
-    assert options.data == "circles"
+    assert (options.data, options.train_size) == ("circles", asked.comparison.data.train_size)
     assert cli._settings(options) == asked.comparison.settings
     assert model is not None
     assert asked.comparison.model is not None
