@@ -24,6 +24,10 @@ class Entry:
     gpu_hours: float | None = None
 
 
+_CIFAR10 = "CIFAR-10, parquet files of the hub"
+_CIFAR100, _SVHN, _TINY, _IMAGENET = (
+    f"{name}, parquet files of the hub or image folders" for name in ("CIFAR-100", "SVHN", "Tiny-ImageNet", "ImageNet")
+)
 EXPERIMENTS: Mapping[str, Entry] = {
     "sk-mixup/airfoil": Entry(
         "SK Mixup, regression: Airfoil self-noise",
@@ -45,6 +49,25 @@ EXPERIMENTS: Mapping[str, Entry] = {
         ("toys", "toy"),
         {"name": "circles"},
     ),
+    **{
+        f"sk-mixup/{name}": Entry(
+            f"SK Mixup, classification: {stands_for}",
+            data,
+            minutes,
+            ("images", "sk_images"),
+            {"name": data_set, "network": network},
+            gpu_hours,
+        )
+        for name, stands_for, data, data_set, network, minutes, gpu_hours in (
+            ("cifar10", "CIFAR-10, ResNet-34", _CIFAR10, "cifar10", "resnet34", (1, 1, 1), 1),
+            ("cifar10-resnet101", "CIFAR-10, ResNet-101", _CIFAR10, "cifar10", "resnet101", (1, 1, 1), 1),
+            ("cifar100", "CIFAR-100, ResNet-34", _CIFAR100, "cifar100", "resnet34", (1, 1, 1), 1),
+            ("cifar100-resnet101", "CIFAR-100, ResNet-101", _CIFAR100, "cifar100", "resnet101", (1, 1, 1), 1),
+            ("tiny-imagenet", "Tiny-ImageNet, ResNet-50", _TINY, "tiny_imagenet", "resnet50", (1, 1, 1), 1),
+            ("tiny-imagenet-resnet101", "Tiny-ImageNet, ResNet-101", _TINY, "tiny_imagenet", "resnet101", (1, 1, 1), 1),
+            ("imagenet", "ImageNet, ResNet-50", _IMAGENET, "imagenet", "resnet50", (1, 1, 1), 1),
+        )
+    },
 }
 
 

@@ -26,7 +26,7 @@ def toy(scale: str, name: str, data_dir: Path | None = None) -> Experiment:
     >>> toy("smoke", "circles").comparison.recipes[0].network().head
     Linear(in_features=20, out_features=2, bias=True)
     """
-    size = size_of(scale, smoke=Size(2, 300, 70), small=Size(10, 5_000, 70), paper=Size(10, 5_000, 70))
+    size = size_of(scale, smoke=Size(2, 150, 70), small=Size(10, 5_000, 70), paper=Size(10, 5_000, 70))
     settings = TrainingSettings(
         epochs=size.epochs,
         batch_size=128,  # more than there are: each epoch is a step
