@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from calmix.core.method import Method, Scheduled
-from calmix.data import CORRUPTIONS, DataSource, NamedSet, OODSet, Splits
+from calmix.data import DataSource, NamedSet, OODSet, Splits
 from calmix.data.folders import find_companion, find_folder
 from calmix.data.image_files.published import PublishedImages, find_published
 from calmix.data.images import DEBIAN
@@ -24,6 +24,7 @@ from calmix.reproduction.experiment import Claim, Experiment, Size, longer, size
 from calmix.studies.comparison.study import Comparison
 from calmix.train import Robustness, TrainingSettings
 
+_SMOKE, _SMOKE_BATCH = Size(2, 1, 300), 32
 _FEW_HELD_OUT = 200  # rows of each split that is not trained on, at the smallest scale
 _MIXUP_E = mixup_e(eta=0.001, alpha=2.0, slope=Logit(threshold=1.0))  # as the authors' README runs it
 
@@ -97,10 +98,10 @@ def sk_images(scale: str, name: str, network: str, data_dir: Path | None = None)
     """
     published = SK_SETTINGS[name, network]
     seeds = 1 if name == "imagenet" else 5
-    size = size_of(scale, Size(2, 1, 400), _SMALL[name], Size(seeds, published.epochs))
+    size = size_of(scale, _SMOKE, _SMALL[name], Size(seeds, published.epochs))
     settings = TrainingSettings(
         epochs=size.epochs,
-        batch_size=published.batch_size,
+        batch_size=_SMOKE_BATCH if scale == "smoke" else published.batch_size,
         schedule=published.schedule,
         learning_rate=0.1,
         weight_decay=1e-4,
@@ -164,10 +165,10 @@ def mixup_e_images(scale: str, name: str, network: str, data_dir: Path | None = 
     300 and 600.
     Source: Zou et al., UAI 2023 (arXiv 2212.13381), and the run on CIFAR-100 in the README of its code.
     """
-    size = size_of(scale, Size(2, 1, 400), _SMALL[name], Size(5, EPOCHS))
+    size = size_of(scale, _SMOKE, _SMALL[name], Size(5, EPOCHS))
     settings = TrainingSettings(
         epochs=size.epochs,
-        batch_size=100,
+        batch_size=_SMOKE_BATCH if scale == "smoke" else 100,
         schedule=f"steps(at={[step / EPOCHS for step in STEPS]}, warm_up={WARM_UP / EPOCHS})",
         learning_rate=0.1,
         weight_decay=1e-4,
@@ -223,10 +224,10 @@ def few_images(scale: str, name: str, count: int, data_dir: Path | None = None) 
     name: `fashion_mnist` or `cifar10`. count: of training images; 60,000 of Fashion-MNIST are the official training
     part, of which 54,000 are trained on. Source: ours, for claims of both papers.
     """
-    epochs = {1_000: 60, 2_000: 60, 5_000: 30, 60_000: 6}[count]
+    epochs = {1_000: 60, 2_000: 60, 5_000: 30, 60_000: 4}[count]
     rows = None if count == 60_000 else count
-    size = size_of(scale, Size(2, 1, 400), Size(5, epochs, rows), Size(5, 4 * epochs, rows))
-    settings = TrainingSettings(epochs=size.epochs)
+    size = size_of(scale, _SMOKE, Size(5, epochs, rows), Size(5, 4 * epochs, rows))
+    settings = TrainingSettings(epochs=size.epochs, batch_size=_SMOKE_BATCH if scale == "smoke" else 64)
     methods = with_controls(
         {
             "input_mixup": input_mixup(),
@@ -238,12 +239,10 @@ def few_images(scale: str, name: str, count: int, data_dir: Path | None = None) 
         }
     )
     ood = "notmnist" if name == "fashion_mnist" else "tiny_imagenet_ood"
-    families = ("gaussian_noise",) if scale == "smoke" else tuple(CORRUPTIONS)
+    families = _FAMILIES[:1] if scale == "smoke" else _FAMILIES
     find_companion(ood, "t10k-images-idx3-ubyte*" if ood == "notmnist" else "test-*.parquet", data_dir, _OOD[ood])
     robustness = Robustness((OODSet(ood, data_dir),), families, data_dir)
-    comparison = replace(
-        _comparison(scale, name, "resnet", size, settings, methods, data_dir, width=16), robustness=robustness
-    )
+    comparison = replace(_comparison(scale, name, "resnet", size, settings, methods, data_dir), robustness=robustness)
     trained = "54,000 of them are trained on; 1,000 and 5,000 are for validation and calibration."
     return Experiment(
         comparison,
@@ -268,11 +267,12 @@ def few_images(scale: str, name: str, count: int, data_dir: Path | None = None) 
 
 # -------------------------------------------------------------------------------------------------------- parts
 
+_FAMILIES = ("gaussian_noise", "defocus_blur", "contrast", "jpeg")  # of corruptions: one of each kind
 _SMALL: Mapping[str, Size] = {  # hours on two cores, with a small residual network
-    "cifar10": Size(3, 20, 5_000),
-    "cifar100": Size(3, 20, 10_000),
-    "svhn": Size(3, 20, 5_000),
-    "tiny_imagenet": Size(3, 10, 10_000),
+    "cifar10": Size(3, 20, 2_000),
+    "cifar100": Size(3, 20, 5_000),
+    "svhn": Size(3, 20, 2_000),
+    "tiny_imagenet": Size(2, 8, 4_000),
     "imagenet": Size(2, 5, 20_000),
 }
 _GET = "get {what} and name their folder with --data-dir, or put it where CALMIX_DATA says, as {name}"
@@ -300,11 +300,10 @@ def _comparison(
     settings: TrainingSettings,
     methods: Mapping[str, Method | Scheduled],
     data_dir: Path | None,
-    width: int = 16,
 ) -> Comparison:
     """Of a network as published at the scale `paper`, and a small one at the others."""
-    small = partial(resnet, width=8 if scale == "smoke" else width)
-    model: ModelFactory = MODELS[network] if scale == "paper" and network != "resnet" else small
+    small = partial(resnet, width=4) if scale == "smoke" else resnet
+    model: ModelFactory = MODELS[network] if scale == "paper" else small
     source = _source(scale, name, size.train_size, data_dir)
     return Comparison(source, methods, model, settings, size.seeds, epochs=longer(size.epochs))
 
