@@ -47,8 +47,9 @@ class Whole:
 
     x: (N, ...), not standardised. y: (N,) int64 class ids 0 .. K - 1, or (N, d) float64 values. about: what is known
     before the splits are. given: the rows of parts that are given and not drawn: any but "train". groups: (N,) texts;
-    rows of one group stand in one split. numbers: (N,), by which the user counts rows; None: from 0. unit, note,
-    fields, names: see `GivenRows`. encoding: how further rows become x, once their mean and deviation are known.
+    rows of one group stand in one split. shares: of the four parts, among those that are drawn. numbers: (N,), by which
+    the user counts rows; None: from 0. unit, note, fields, names: see `GivenRows`. encoding: how further rows become x,
+    once their mean and deviation are known.
     """
 
     x: WholeRows
@@ -56,6 +57,7 @@ class Whole:
     about: About
     given: Mapping[str, RowIds] = field(default_factory=dict)
     groups: NDArray[np.str_] | None = None
+    shares: Sequence[int] = SHARES
     numbers: NDArray[np.int64] | None = None
     unit: str = "row"
     note: str = ""
@@ -103,11 +105,11 @@ class Whole:
         if isinstance(draw, Joined):
             return draw.of(self._parts(labels, draw.seed))
         if self.groups is None and not self.given:
-            return draw_parts(labels, len(self.y), draw)
+            return draw_parts(labels, len(self.y), draw, self.shares)
         if self.given and isinstance(draw, Fold):
             raise SettingError(f"{self.about.name} has a test split of its own, and no rows to cut into folds.")
         free = np.setdiff1d(np.arange(len(self.y)), np.concatenate([*self.given.values(), np.zeros(0, np.int64)]))
-        shares = tuple(share for share, part in zip(SHARES, PARTS, strict=True) if part not in self.given)
+        shares = tuple(share for share, part in zip(self.shares, PARTS, strict=True) if part not in self.given)
         own = None if labels is None else labels[free]
         if self.groups is None:
             assert not isinstance(draw, Fold)

@@ -7,7 +7,7 @@ import hashlib
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ PARTS: dict[str, tuple[str, ...]] = {  # what folders and shards of parts are ca
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing"),
 }
+TESTS_ARE_DRAWN = "test images are drawn from the training images."
 _FOREIGN = {"__macosx", "thumbs.db", "desktop.ini"}  # what systems put beside images
 
 
@@ -31,7 +32,8 @@ class Found:
     """Images in the order in which they are read.
 
     names: (N,) as the user finds them in `root`. labels: (N,) class ids. given: places of the parts that are given.
-    stamp: another one where a file is another, or was changed. read: the images anew, as paths or as encoded bytes.
+    stamp: another one where a file is another, or was changed. read_at: the images at some places, which rise, as
+    paths or as encoded bytes.
     """
 
     root: Path
@@ -40,8 +42,25 @@ class Found:
     classes: tuple[str, ...]
     given: Mapping[str, NDArray[np.int64]]
     stamp: str
-    read: Callable[[], Iterator[Path | bytes]]
+    read_at: Callable[[NDArray[np.int64]], Iterator[Path | bytes]]
     notices: tuple[str, ...] = ()
+
+    def read(self) -> Iterator[Path | bytes]:
+        """All images anew."""
+        return self.read_at(np.arange(len(self.names)))
+
+    def at(self, places: NDArray[np.int64]) -> "Found":
+        """The images at some places, which rise, and their classes, as if there were no others."""
+        known, labels = np.unique(self.labels[places], return_inverse=True)
+        return replace(
+            self,
+            names=[self.names[place] for place in places.tolist()],
+            labels=labels.astype(np.int64),
+            classes=tuple(self.classes[k] for k in known.tolist()),
+            given={part: np.flatnonzero(np.isin(places, rows)) for part, rows in self.given.items()},
+            stamp=_digest([self.stamp, *map(str, places.tolist())]),
+            read_at=lambda inner: self.read_at(places[inner]),
+        )
 
 
 @dataclass
@@ -95,7 +114,7 @@ def find_images(root: Path) -> Found:
         if part in ("validation", "test"):
             given[part] = np.arange(start, len(labels))
     if given and "test" not in given:
-        notices.append("there is no test folder with classes: test images are drawn from the training images.")
+        notices.append(f"there is no test folder with classes: {TESTS_ARE_DRAWN}")
     return Found(
         root=root,
         names=[path.relative_to(root).as_posix() for path in names],
@@ -103,7 +122,7 @@ def find_images(root: Path) -> Found:
         classes=tuple(classes),
         given=given,
         stamp=_digest([str(root.resolve()), *sorted(listing.stamps)]),
-        read=lambda: iter(names),
+        read_at=lambda places: (names[place] for place in places.tolist()),
         notices=(*notices, *listing.notices()),
     )
 

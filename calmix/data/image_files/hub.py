@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calmix.data.asked import SHARDS
-from calmix.data.image_files.found import PARTS, Found, stamp_of
+from calmix.data.image_files.found import PARTS, TESTS_ARE_DRAWN, Found, stamp_of
 from calmix.data.splits import listed
 from calmix.errors import DataError, SettingError, UnknownNameError
 from calmix.reading import reading, visible
@@ -77,8 +77,9 @@ def find_shards(root: Path, target: str | None) -> Found:
     if len(known) < 2:
         raise DataError(f"{visible(str(root))} has one class, {listed(known)}, in {label!r}; give two or more.")
     if given and "test" not in given:
-        notices.append("there is no test part: test images are drawn from the training images.")
+        notices.append(f"there is no test part: {TESTS_ARE_DRAWN}")
     shards = [path for path, _ in kept]
+    sizes = [(path, len(some)) for path, some in kept]
     stamps = [str(root.resolve()), image, *(stamp_of(path, path.parent) for path in shards)]
     return Found(
         root=root,
@@ -87,7 +88,7 @@ def find_shards(root: Path, target: str | None) -> Found:
         classes=tuple(known),
         given=given,
         stamp=hashlib.sha256("\0".join(stamps).encode(errors="surrogateescape")).hexdigest(),
-        read=lambda: (source for path in shards for source in _images(path, image)),
+        read_at=lambda places: _images_at(sizes, image, places),
         notices=tuple(notices),
     )
 
@@ -265,3 +266,14 @@ def _images(path: Path, column: str) -> Iterator[bytes]:
         for value in batch.to_pylist():
             content = value.get("bytes") if isinstance(value, dict) else value
             yield content or b""
+
+
+def _images_at(shards: Sequence[tuple[Path, int]], column: str, places: NDArray[np.int64]) -> Iterator[bytes]:
+    """The images at places that rise, of shards with so many rows each; shards without any are not opened."""
+    start = 0
+    for path, rows in shards:
+        wanted = places[(places >= start) & (places < start + rows)] - start
+        chosen = np.isin(np.arange(wanted[-1] + 1 if len(wanted) else 0), wanted)
+        if len(chosen):
+            yield from (content for take, content in zip(chosen, _images(path, column), strict=False) if take)
+        start += rows

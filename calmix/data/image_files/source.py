@@ -67,37 +67,37 @@ class ImageFolder:
     @property
     def _whole(self) -> Whole:
         found = self._found
-        file, known = cached(found, self.image_size)
         if self.task == "binary" and len(found.classes) != 2:
             raise DataError(f"task 'binary' was asked for, and there are {len(found.classes)} classes; leave it out.")
-        height, width = known.shape[1:]
-        scaled = (
-            ()
-            if known.own_size
-            else (f"the middle of each image is scaled to {width} x {height} pixels (--image-size).",)
-        )
-        name = self.path.resolve().name
         about = About(
-            name=name,
+            name=self.path.resolve().name,
             task=self.task or "classification",
             kind="image",
             classes=found.classes,
             features=(),
             natural=False,
             source=str(self.path),
-            digest=known.digest,
-            notices=(*found.notices, *scaled),
         )
-        return Whole(
-            x=StoredRows(file, known.shape, "uint8", np.arange(known.rows), loaders=loaders()),
-            y=found.labels,
-            about=about,
-            given=found.given,
-            unit="image",
-            note=f"Images are counted from 0, in the order of their classes and names in {self.path}.",
-            names=found.names,
-            encoding=partial(ImageEncoding, known.shape, found.classes),
-        )
+        return whole_of(found, self.image_size, about)
+
+
+def whole_of(found: Found, image_size: int | None, about: About) -> Whole:
+    """The images as they are in the cache. about: what is known of them before they are read."""
+    file, known = cached(found, image_size)
+    height, width = known.shape[1:]
+    scaled = (
+        () if known.own_size else (f"the middle of each image is scaled to {width} x {height} pixels (--image-size).",)
+    )
+    return Whole(
+        x=StoredRows(file, known.shape, "uint8", np.arange(known.rows), loaders=loaders()),
+        y=found.labels,
+        about=replace(about, digest=known.digest, notices=(*found.notices, *scaled)),
+        given=found.given,
+        unit="image",
+        note=f"Images are counted from 0, in the order of their classes and names in {about.source}.",
+        names=found.names,
+        encoding=partial(ImageEncoding, known.shape, found.classes),
+    )
 
 
 def loaders() -> int:
