@@ -31,6 +31,48 @@ EXPERIMENTS: Mapping[str, Entry] = {
         (1, 20, 20),
         ("regression", "airfoil"),
     ),
+    "mixup-e/mutag": Entry(
+        "MixupE, graph classification: MUTAG",
+        "graphs/TUDataset/MUTAG",
+        (1, 20, 60),
+        ("graphs", "graph_classification"),
+        {"name": "MUTAG"},
+    ),
+    "mixup-e/proteins": Entry(
+        "MixupE, graph classification: PROTEINS",
+        "graphs/TUDataset/PROTEINS",
+        (1, 20, 60),
+        ("graphs", "graph_classification"),
+        {"name": "PROTEINS"},
+    ),
+    "mixup-e/nci1": Entry(
+        "MixupE, graph classification: NCI1",
+        "graphs/TUDataset/NCI1",
+        (1, 20, 60),
+        ("graphs", "graph_classification"),
+        {"name": "NCI1"},
+    ),
+    "mixup-e/imdb-binary": Entry(
+        "MixupE, graph classification: IMDB-BINARY",
+        "graphs/TUDataset/IMDB-BINARY",
+        (1, 20, 60),
+        ("graphs", "graph_classification"),
+        {"name": "IMDB-BINARY"},
+    ),
+    "mixup-e/cora": Entry(
+        "MixupE, node classification: Cora",
+        "graphs/Planetoid/Cora",
+        (1, 20, 20),
+        ("graphs", "node_classification"),
+        {"name": "Cora"},
+    ),
+    "mixup-e/citeseer": Entry(
+        "MixupE, node classification: CiteSeer",
+        "graphs/Planetoid/CiteSeer",
+        (1, 20, 20),
+        ("graphs", "node_classification"),
+        {"name": "CiteSeer"},
+    ),
 }
 
 
