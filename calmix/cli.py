@@ -1094,8 +1094,8 @@ COMMANDS: Mapping[str, Command] = {
         _reproduce,
         {
             "all experiments": "calmix reproduce --list",
-            "a minute of one of them": "calmix reproduce sk-mixup/airfoil --scale smoke",
-            "as published": "calmix reproduce sk-mixup/airfoil --scale paper",
+            "a minute of one of them": "calmix reproduce sk-mixup/two-moons --scale smoke",
+            "on from where it was stopped": "calmix reproduce sk-mixup/two-moons --scale smoke --resume",
         },
         "NAME [--scale smoke|small|paper] [options]",
         _reproduce_options,

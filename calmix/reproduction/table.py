@@ -24,6 +24,29 @@ class Entry:
     gpu_hours: float | None = None
 
 
+def _uci(name: str, rows: str, minutes: tuple[float, float, float], **options: Any) -> Entry:
+    data = f"{name}.csv, last column target, and {name}.splits.npz"
+    stands_for = f"SK Mixup, regression: {rows} rows with their published lists of test rows"
+    return Entry(stands_for, data, minutes, ("regression", "uci"), {"name": name, **options})
+
+
+def _table(name: str, minutes: tuple[float, float, float]) -> Entry:
+    stands_for = f"MixupE, tables: {name}"
+    return Entry(stands_for, f"{name}.csv, last column target", minutes, ("tabular", "table"), {"name": name})
+
+
+def _graphs(name: str, minutes: tuple[float, float, float]) -> Entry:
+    """Labelled graphs."""
+    data = f"graphs/TUDataset/{name}/raw"
+    return Entry(f"MixupE, graphs: {name}", data, minutes, ("graphs", "graph_classification"), {"name": name})
+
+
+def _nodes(name: str, minutes: tuple[float, float, float]) -> Entry:
+    """One graph whose nodes are labelled."""
+    data = f"graphs/Planetoid/{name}/raw"
+    return Entry(f"MixupE, nodes of a graph: {name}", data, minutes, ("graphs", "node_classification"), {"name": name})
+
+
 EXPERIMENTS: Mapping[str, Entry] = {
     "sk-mixup/airfoil": Entry(
         "SK Mixup, regression: Airfoil self-noise",
@@ -31,48 +54,34 @@ EXPERIMENTS: Mapping[str, Entry] = {
         (1, 20, 20),
         ("regression", "airfoil"),
     ),
-    "mixup-e/mutag": Entry(
-        "MixupE, graph classification: MUTAG",
-        "graphs/TUDataset/MUTAG",
-        (1, 20, 60),
-        ("graphs", "graph_classification"),
-        {"name": "MUTAG"},
-    ),
-    "mixup-e/proteins": Entry(
-        "MixupE, graph classification: PROTEINS",
-        "graphs/TUDataset/PROTEINS",
-        (1, 20, 60),
-        ("graphs", "graph_classification"),
-        {"name": "PROTEINS"},
-    ),
-    "mixup-e/nci1": Entry(
-        "MixupE, graph classification: NCI1",
-        "graphs/TUDataset/NCI1",
-        (1, 20, 60),
-        ("graphs", "graph_classification"),
-        {"name": "NCI1"},
-    ),
-    "mixup-e/imdb-binary": Entry(
-        "MixupE, graph classification: IMDB-BINARY",
-        "graphs/TUDataset/IMDB-BINARY",
-        (1, 20, 60),
-        ("graphs", "graph_classification"),
-        {"name": "IMDB-BINARY"},
-    ),
-    "mixup-e/cora": Entry(
-        "MixupE, node classification: Cora",
-        "graphs/Planetoid/Cora",
-        (1, 20, 20),
-        ("graphs", "node_classification"),
-        {"name": "Cora"},
-    ),
-    "mixup-e/citeseer": Entry(
-        "MixupE, node classification: CiteSeer",
-        "graphs/Planetoid/CiteSeer",
-        (1, 20, 20),
-        ("graphs", "node_classification"),
-        {"name": "CiteSeer"},
-    ),
+    "sk-mixup/yacht": _uci("yacht", "308", (1, 2, 10)),
+    "sk-mixup/boston": _uci("bostonHousing", "506", (1, 3, 15)),
+    "sk-mixup/energy": _uci("energy", "768", (1, 5, 22)),
+    "sk-mixup/concrete": _uci("concrete", "1,030", (1, 6, 30)),
+    "sk-mixup/wine": _uci("wine_quality_red", "1,599", (1, 9, 45)),
+    "sk-mixup/kin8nm": _uci("kin8nm", "8,192", (1, 12, 60), batch_size=64),
+    "sk-mixup/power-plant": _uci("power_plant", "9,568", (1, 14, 70), batch_size=64),
+    "sk-mixup/naval": _uci("naval_propulsion_plant", "11,934", (1, 17, 90), batch_size=64),
+    "mixup-e/arrhythmia": _table("arrhythmia", (1, 3, 3)),
+    "mixup-e/letter": _table("letter", (1, 8, 60)),
+    "mixup-e/balance_scale": _table("balance_scale", (1, 3, 3)),
+    "mixup-e/mfeat_factors": _table("mfeat_factors", (1, 7, 7)),
+    "mixup-e/mfeat_fourier": _table("mfeat_fourier", (1, 7, 7)),
+    "mixup-e/mfeat_karhunen": _table("mfeat_karhunen", (1, 7, 7)),
+    "mixup-e/mfeat_morphological": _table("mfeat_morphological", (1, 7, 7)),
+    "mixup-e/mfeat_pixel": _table("mfeat_pixel", (1, 7, 7)),
+    "mixup-e/mfeat_zernike": _table("mfeat_zernike", (1, 7, 7)),
+    "mixup-e/cmc": _table("cmc", (1, 5, 5)),
+    "mixup-e/optdigits": _table("optdigits", (1, 8, 16)),
+    "mixup-e/pendigits": _table("pendigits", (1, 8, 30)),
+    "mixup-e/iris": _table("iris", (1, 1, 1)),
+    "mixup-e/abalone": _table("abalone", (1, 8, 11)),
+    "mixup-e/mutag": _graphs("MUTAG", (1, 20, 60)),
+    "mixup-e/proteins": _graphs("PROTEINS", (1, 60, 190)),
+    "mixup-e/nci1": _graphs("NCI1", (1, 170, 600)),
+    "mixup-e/imdb-binary": _graphs("IMDB-BINARY", (1, 45, 160)),
+    "mixup-e/cora": _nodes("Cora", (1, 10, 10)),
+    "mixup-e/citeseer": _nodes("CiteSeer", (1, 10, 10)),
 }
 
 

@@ -19,6 +19,17 @@ def predict(model: nn.Module, split: Split) -> Tensor:
     return torch.cat([model(x.to(device)).float().cpu() for x, _, _ in Batches(split, rows_at_a_time(split))])
 
 
+def dropping(model: nn.Module) -> list[nn.Module]:
+    """The modules that drop something. Raise SettingError where there are none, as all passes would be the same."""
+    found = [module for module in model.modules() if isinstance(module, _DROPOUT) and module.p > 0]
+    if not found:
+        raise SettingError(
+            "dropout_passes are for networks with dropout, and this one has none; leave them out, or take a network "
+            "such as dropout_mlp."
+        )
+    return found
+
+
 @torch.no_grad()
 def stochastic(model: nn.Module, split: Split, passes: int, seed: int) -> Tensor:
     """(S, n, K): the outputs of S passes with dropout, and all else as in evaluation; the seed tells what is dropped.
@@ -26,18 +37,12 @@ def stochastic(model: nn.Module, split: Split, passes: int, seed: int) -> Tensor
     As Monte Carlo dropout has it (Gal and Ghahramani, 2016, arXiv 1506.02142), without the noise of the targets.
 
     Raises:
-        SettingError: a network without dropout, whose passes would all be the same.
+        SettingError: a network without dropout.
     """
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     model.eval()
-    dropping = [module for module in model.modules() if isinstance(module, _DROPOUT) and module.p > 0]
-    if not dropping:
-        raise SettingError(
-            "dropout_passes are for networks with dropout, and this one has none; leave them out, or take a network "
-            "such as dropout_mlp."
-        )
     try:
-        for module in dropping:
+        for module in dropping(model):
             module.train()
         with torch.random.fork_rng():
             torch.manual_seed(seed)

@@ -12,7 +12,7 @@ from torch import nn
 from calmix.core.batch_norm import has_batch_norm, refresh_batch_norm
 from calmix.core.loss import TrainingLoss
 from calmix.data import About, Split, Splits
-from calmix.errors import CalmixError
+from calmix.errors import CalmixError, SettingError
 from calmix.metrics import accuracy, balanced_accuracy, ece, gaussian_of_samples, nll, regression_metrics
 from calmix.models import check_outputs, name_of
 from calmix.models.files import advice
@@ -25,7 +25,7 @@ from calmix.train.augment import augmentation
 from calmix.train.batches import Batches
 from calmix.train.checkpoints import Checkpoints
 from calmix.train.loggers import Loggers
-from calmix.train.predicting import predict, predicted_logits, stochastic
+from calmix.train.predicting import dropping, predict, predicted_logits, stochastic
 from calmix.train.recipe import Recipe, check_validation, class_rows, machine_of, outputs_of, weighted_task
 from calmix.train.training import OnEpoch, train
 
@@ -202,6 +202,12 @@ def try_network(recipe: Recipe) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         rows = splits.train.rows[:_TRIED_ROWS]
         check_outputs(network, rows, outputs_of(splits.about), recipe.factory)
+    if recipe.settings.dropout_passes:
+        if splits.about.task != "regression":
+            raise SettingError(
+                f"dropout_passes are for regressions, and {splits.about.name} has classes; leave them out."
+            )
+        dropping(network)
     return network
 
 

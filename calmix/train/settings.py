@@ -54,7 +54,7 @@ class TrainingSettings:
         augment: Of images: `none`, `crop`, `crop_flip`, `randaugment`; `auto`: crop_flip for cifar10.
         threads: CPU threads of a run; another number rounds otherwise, to other weights.
         devices: Processes that share each batch of a run, each on a GPU, or on the CPU.
-        dropout_passes: Of a regression, with dropout, whose mean and spread are the answer; 0: dropout is off.
+        dropout_passes: With dropout, whose mean and spread a regression answers; 0: dropout is off.
 
     Raises:
         SettingError, UnknownNameError: a value out of range, or that is not known.

@@ -1,0 +1,78 @@
+"""Tables whose test rows are listed beside them, as benchmarks publish them."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calmix.data.folders import digest_of_files
+from calmix.data.sources import Frame
+from calmix.data.splits import Splits
+from calmix.errors import DataError, SettingError
+
+LISTS = "test_splits"  # the array of a file of lists
+
+
+@dataclass(frozen=True)
+class ListedSplits:
+    """A table, and lists of its test rows: seed s tests list s; the other splits are drawn from the remaining rows.
+
+    path: a table file. lists: a .npz file whose array `test_splits` (S, at most n) holds row numbers from 0, a list a
+    line, filled up with -1. Other fields are those of `calmix.data.load`.
+
+    Raises:
+        DataError: a file that cannot be read, or row numbers that the table does not have, or has twice in a list.
+        SettingError: a seed beyond the lists.
+    """
+
+    path: Path
+    lists: Path
+    target: str = "target"
+    task: str | None = None
+    train_size: int | None = None
+
+    def splits(self, seed: int) -> Splits:
+        return _splits(self, seed, tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in self._files))
+
+    @property
+    def _files(self) -> tuple[Path, Path]:
+        return self.path, self.lists
+
+    def whole(self) -> "ListedSplits":
+        return ListedSplits(self.path, self.lists, self.target, self.task)
+
+
+@lru_cache(maxsize=1)
+def _splits(source: ListedSplits, seed: int, modified: tuple[int, ...]) -> Splits:
+    from calmix.data.table.files import read_table
+
+    frame, lists = read_table(source.path).frame, read_lists(source.lists)
+    if seed >= len(lists):
+        raise SettingError(f"{source.lists} holds {len(lists)} lists of test rows: take at most {len(lists)} seeds.")
+    rows = lists[seed]
+    if len(rows) == 0 or rows.max() >= len(frame) or len(set(rows.tolist())) < len(rows):
+        raise DataError(
+            f"{source.lists}: list {seed} must hold different rows of the {len(frame)} in {source.path.name}; get both "
+            "files from the same place."
+        )
+    tested = np.isin(np.arange(len(frame)), rows)
+    name = source.path.name.removesuffix(".gz").removesuffix(".csv")
+    options = {"task": source.task, "train_size": source.train_size, "name": name}
+    splits = Frame(frame[~tested], source.target, test=frame[tested], **options).splits(seed)
+    about = replace(splits.about, source=str(source.path), digest=digest_of_files(source._files))
+    return replace(splits, about=about)
+
+
+def read_lists(path: Path) -> list[NDArray[np.int64]]:
+    """The lists of a file, see `ListedSplits`. Raise DataError where they cannot be read."""
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            lists = file[LISTS]
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+        raise DataError(f"{path} holds no array {LISTS!r} of row numbers ({error}); get the file anew.") from None
+    if lists.ndim != 2 or lists.dtype.kind not in "iu" or lists.size == 0 or lists.min() < -1:
+        raise DataError(f"{path}: {LISTS} must hold whole row numbers (lists, rows), filled up with -1.")
+    return [one[one >= 0].astype(np.int64) for one in lists]
