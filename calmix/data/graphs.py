@@ -317,9 +317,7 @@ def _edges(edges: Ids, nodes: int, file: Path, first: int) -> Ids:
     lonely = ~np.isin(end * nodes + start, ids)
     if lonely.any():
         one, other = start[lonely][0] + first, end[lonely][0] + first
-        raise DataError(
-            f"{file} has an edge from {one} to {other} and none back; it is cut short or damaged: {_ANEW}."
-        )
+        raise DataError(f"{file} has an edge from {one} to {other} and none back; it is cut short or damaged: {_ANEW}.")
     return np.stack([start, end])[:, start != end]
 
 
@@ -450,27 +448,37 @@ class _SparseMatrix:
         self.state = state
 
 
+def _reconstruct(kind: Any, shape: Any, code: Any) -> NDArray[Any]:
+    """An empty array, which takes its shape and numbers from the state that follows in the pickle."""
+    return np.zeros(0)
+
+
+def _encoded(text: str, encoding: str) -> bytes:
+    """Bytes, as Python 3 writes them for Python 2."""
+    return text.encode("latin1")
+
+
+_NAMES: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("scipy.sparse.csr", "csr_matrix"): _SparseMatrix,
+    ("scipy.sparse._csr", "csr_matrix"): _SparseMatrix,
+    ("collections", "defaultdict"): defaultdict,
+    ("__builtin__", "list"): list,
+    ("builtins", "list"): list,
+    ("_codecs", "encode"): _encoded,
+}
+
+
 class _Numbers(pickle.Unpickler):
     """Reads arrays, sparse matrices, dicts and lists; what else a pickle names is refused, as it could run code."""
 
-    _known = {  # noqa: RUF012
-        **{(f"numpy.{core}.multiarray", "_reconstruct"): np.ndarray for core in ("core", "_core")},
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-        **{(f"scipy.sparse.{module}", "csr_matrix"): _SparseMatrix for module in ("csr", "_csr")},
-        ("collections", "defaultdict"): defaultdict,
-        **{(module, "list"): list for module in ("__builtin__", "builtins")},
-    }
-
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._known:
+        if (module, name) not in _NAMES:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which holds no graph")
-        return _reconstruct if name == "_reconstruct" else self._known[module, name]
-
-
-def _reconstruct(kind: Any, shape: Any, code: Any) -> NDArray[Any]:
-    """An empty array, which takes its shape and numbers from the state that follows in the pickle."""
-    return np.ndarray.__new__(np.ndarray, (0,), "b")
+        return _NAMES[module, name]
 
 
 def _unpickled(file: Path) -> Any:
@@ -488,8 +496,8 @@ def _dense(file: Path) -> NDArray[np.float32]:
         rows, columns = map(int, state.get("_shape", state.get("shape", ())))
         data, indices, ends = (_of_kind(state.get(key), "fiub", 1) for key in ("data", "indices", "indptr"))
         counts = np.diff(ends)
-        fits = len(ends) == rows + 1 and ends[0] == 0 and ends[-1] == len(data) == len(indices) and counts.min() >= 0
-        if not (fits and 0 <= indices.min() and indices.max() < columns and np.isfinite(data).all()):
+        fits = len(ends) == rows + 1 and ends[0] == 0 and ends[-1] == len(data) == len(indices) and (counts >= 0).all()
+        if not (fits and indices.min(initial=0) >= 0 and indices.max(initial=0) < columns and np.isfinite(data).all()):
             raise ValueError("the parts of its sparse matrix do not fit each other")
         _check_size(file, rows, columns)
         dense = np.zeros((rows, columns), np.float32)

@@ -45,10 +45,11 @@ WholeRows = Tensor | StoredRows | DatasetRows
 class Whole:
     """All rows of a data set.
 
-    x: (N, ...), not standardised; integers where rows are named, and the network knows what they name. y: (N,) int64 class ids 0 .. K - 1, or (N, d) float64 values. about: what is known
-    before the splits are. given: the rows of parts that are given and not drawn: any but "train". groups: (N,) texts;
-    rows of one group stand in one split. numbers: (N,), by which the user counts rows; None: from 0. unit, note,
-    fields, names: see `GivenRows`. encoding: how further rows become x, once their mean and deviation are known.
+    x: (N, ...), not standardised; integers where they name what the network knows. y: (N,) int64 class ids 0 .. K - 1,
+    or (N, d) float64 values. about: what is known before the splits are. given: the rows of parts that are given and
+    not drawn: any but "train". groups: (N,) texts; rows of one group stand in one split. numbers: (N,), by which the
+    user counts rows; None: from 0. unit, note, fields, names: see `GivenRows`. encoding: how further rows become x,
+    once their mean and deviation are known.
     """
 
     x: WholeRows

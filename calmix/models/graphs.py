@@ -7,6 +7,7 @@ n rows, N nodes, E edges, G graphs, d features, K outputs
 """
 
 import warnings
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -72,7 +73,7 @@ class SumReadout(nn.Module):
         sizes = [features.shape[1]] + [width] * (depth - 1)
         self.size: int = sum(sizes)
         self.layers: nn.ModuleList = nn.ModuleList(
-            convolution(_mlp(before, after)) for before, after in zip(sizes[:-1], sizes[1:], strict=True)
+            convolution(_mlp(before, after)) for before, after in pairwise(sizes)
         )
         order = graph_of[edges[0]].argsort(stable=True)
         graphs = int(graph_of[-1]) + 1
@@ -142,9 +143,7 @@ class GCN(nn.Module):
     torch.Size([2, 4])
     """
 
-    def __init__(
-        self, features: Tensor, edges: Tensor, outputs: int, width: int = 16, dropout: float = 0.5
-    ) -> None:
+    def __init__(self, features: Tensor, edges: Tensor, outputs: int, width: int = 16, dropout: float = 0.5) -> None:
         super().__init__()
         self.hidden: HiddenNodes = HiddenNodes(features, edges, width, dropout)
         self.head: nn.Linear = nn.Linear(width, outputs)
