@@ -24,8 +24,8 @@ from calmix.studies.comparison.study import Comparison
 from calmix.train import TrainingSettings
 
 _MIXUP_E = (
-    "Zou et al., UAI 2023 (arXiv 2212.13381), whose public code has no networks for graphs; Similarity Kernel Mixup has "
-    "no experiments on them"
+    "Zou et al., UAI 2023 (arXiv 2212.13381), whose public code has no networks for graphs; Similarity Kernel Mixup "
+    "has no experiments on them"
 )
 _CLAIMS = (
     Claim("mixup_e", "erm", "accuracy"),
