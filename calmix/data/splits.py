@@ -74,7 +74,7 @@ class About:
 
     name: str
     task: str  # one of TASKS
-    kind: str  # "table" | "image" | "series"
+    kind: str  # "table" | "image" | "series" | "audio" | "graph"
     classes: tuple[str, ...]  # names in the order of the class ids; () for regression
     features: tuple[str, ...]  # columns after encoding; () for images
     natural: bool  # natural images: random crop and flip make sense

@@ -45,10 +45,11 @@ WholeRows = Tensor | StoredRows | DatasetRows
 class Whole:
     """All rows of a data set.
 
-    x: (N, ...), not standardised. y: (N,) int64 class ids 0 .. K - 1, or (N, d) float64 values. about: what is known
-    before the splits are. given: the rows of parts that are given and not drawn: any but "train". groups: (N,) texts;
-    rows of one group stand in one split. shares: of the four parts, among those that are drawn. numbers: (N,), by which
-    the user counts rows; None: from 0. unit, note, fields, names: see `GivenRows`. encoding: how further rows become x,
+    x: (N, ...), not standardised; integers where they name what the network knows. y: (N,) int64 class ids 0 .. K - 1,
+    or (N, d) float64 values. about: what is known before the splits are. given: the rows of parts that are given and
+    not drawn: any but "train". groups: (N,) texts; rows of one group stand in one split. shares: of the four parts,
+    among those that are drawn. numbers: (N,), by which the user counts rows; None: from 0. unit, note, fields, names:
+    see `GivenRows`. encoding: how further rows become x,
     once their mean and deviation are known.
     """
 
@@ -68,8 +69,8 @@ class Whole:
     def splits(self, draw: Draw, train_size: int | None = None) -> Splits:
         """Four splits, stratified by class; x, and values to regress, standardised by what the train split knows.
 
-        Vectors and series are standardised column by column, images channel by channel. Stored rows that fit into
-        memory are read.
+        Vectors and series are standardised column by column, images channel by channel; integers stay as they are.
+        Stored rows that fit into memory are read.
 
         Raises:
             DataError, SettingError: rows that cannot be split so.
@@ -142,7 +143,7 @@ def _split(x: WholeRows, y: Tensor, rows: RowIds) -> Split:
 
 def _standardised(x: WholeRows, rows: RowIds) -> tuple[WholeRows, Scale, Scale]:
     if isinstance(x, Tensor):
-        return _standardised_tensor(x, rows)
+        return _standardised_tensor(x, rows) if x.is_floating_point() else (x, (), ())
     x = x.standardised_by(rows)
     return x, x.mean, x.std
 

@@ -118,10 +118,10 @@ def with_controls(
     """The methods after plain training and plain Mixup, and before `auto` (of classes) and two controls.
 
     The controls are what the papers lack: `mixup_idle`, Mixup with a clean forward pass that does nothing else, and
-    `mixup_longer`, Mixup for as many more epochs as pay for MixupE's clean pass.
+    `mixup_longer`, Mixup for as many more epochs as pay for MixupE's clean pass. They mix where plain Mixup does.
     """
     plain = mixup() if published_mixup is None else published_mixup
-    own: dict[str, Method | Scheduled] = {"auto": auto()} if classes else {}
+    own: dict[str, Method | Scheduled] = {"auto": replace(auto(), site=plain.site)} if classes else {}
     idle = replace(mixup_idle(), pairing=plain.pairing, coefficient=plain.coefficient, site=plain.site)
     return {"erm": erm(), "mixup": plain, **methods, **own, "mixup_idle": idle, LONGER: plain}
 

@@ -51,6 +51,18 @@ def _speech(
     return Entry(f"MixupE, speech: {title}", data, minutes, ("speech", make), options, gpu_hours)
 
 
+def _graphs(name: str, minutes: tuple[float, float, float]) -> Entry:
+    """Labelled graphs."""
+    data = f"graphs/TUDataset/{name}/raw"
+    return Entry(f"MixupE, graphs: {name}", data, minutes, ("graphs", "graph_classification"), {"name": name})
+
+
+def _nodes(name: str, minutes: tuple[float, float, float]) -> Entry:
+    """One graph whose nodes are labelled."""
+    data = f"graphs/Planetoid/{name}/raw"
+    return Entry(f"MixupE, nodes of a graph: {name}", data, minutes, ("graphs", "node_classification"), {"name": name})
+
+
 _COMMANDS = "speech_commands_v0.02, unpacked"
 
 _CIFAR10 = "CIFAR-10, parquet files of the hub"
@@ -59,6 +71,7 @@ _CIFAR100, _SVHN, _TINY, _IMAGENET = (
 )
 _FASHION = "Fashion-MNIST, four idx files; notMNIST"
 _CIFAR10_OOD = f"{_CIFAR10}; 2,000 images of Tiny-ImageNet"
+
 EXPERIMENTS: Mapping[str, Entry] = {
     "sk-mixup/airfoil": Entry(
         "SK Mixup, regression: Airfoil self-noise",
@@ -289,6 +302,12 @@ EXPERIMENTS: Mapping[str, Entry] = {
         {"name": "cifar10", "count": 5_000},
         2,
     ),
+    "mixup-e/mutag": _graphs("MUTAG", (1, 20, 60)),
+    "mixup-e/proteins": _graphs("PROTEINS", (1, 60, 190)),
+    "mixup-e/nci1": _graphs("NCI1", (1, 170, 600)),
+    "mixup-e/imdb-binary": _graphs("IMDB-BINARY", (1, 45, 160)),
+    "mixup-e/cora": _nodes("Cora", (1, 10, 10)),
+    "mixup-e/citeseer": _nodes("CiteSeer", (1, 10, 10)),
 }
 
 

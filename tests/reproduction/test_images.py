@@ -187,9 +187,7 @@ def test_what_looks_at_test_rows_runs_both_protocols(hub: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_experiment_builds_and_takes_its_steps(
-    name: str, hub: Path, monkeypatch: pytest.MonkeyPatch, tiny: None
-):
+def test_every_experiment_builds_and_takes_its_steps(name: str, hub: Path, monkeypatch: pytest.MonkeyPatch, tiny: None):
     monkeypatch.setenv("CALMIX_DATA", str(hub))
     comparison = experiment(name, "smoke").comparison
     for recipe in comparison.recipes[: len(comparison.methods)]:
@@ -218,9 +216,11 @@ def test_the_scales_differ_in_network_and_rows_alone(scale: str, hub: Path, monk
         asked = experiment(name, scale)
         ours = any(f"At the scale {scale}" in one for one in asked.deviations)
         assert ours == (scale != "paper")
-        assert isinstance(asked.comparison.data, Few) == (scale == "smoke" and "data_set" not in name and (
-            "cifar10" in name.split("/")[1].split("-")[0:1] or "fashion" in name
-        ))
+        assert isinstance(asked.comparison.data, Few) == (
+            scale == "smoke"
+            and "data_set" not in name
+            and ("cifar10" in name.split("/")[1].split("-")[0:1] or "fashion" in name)
+        )
 
 
 def test_parts_are_the_official_ones(hub: Path, monkeypatch: pytest.MonkeyPatch):
