@@ -49,8 +49,7 @@ class Whole:
     or (N, d) float64 values. about: what is known before the splits are. given: the rows of parts that are given and
     not drawn: any but "train". groups: (N,) texts; rows of one group stand in one split. shares: of the four parts,
     among those that are drawn. numbers: (N,), by which the user counts rows; None: from 0. unit, note, fields, names:
-    see `GivenRows`. encoding: how further rows become x,
-    once their mean and deviation are known.
+    see `GivenRows`. encoding: how further rows become x, once their mean and deviation are known.
     """
 
     x: WholeRows

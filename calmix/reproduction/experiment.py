@@ -15,7 +15,12 @@ from calmix.results.catalogue import METRICS
 from calmix.results.scores import PLAIN
 from calmix.studies.comparison.study import Comparison, Methods
 
-LONGER = "mixup_longer"  # the label of plain Mixup with as many forward passes as MixupE has
+LONGER = "mixup_longer"
+CONTROLS: Mapping[str, str] = {
+    "mixup_idle": "plain Mixup with a clean forward pass that only moves the statistics of batch norm; without batch "
+    "norm it is plain Mixup",
+    LONGER: "plain Mixup for a third more epochs, which cost what MixupE's clean forward passes cost",
+}
 
 
 @dataclass(frozen=True)

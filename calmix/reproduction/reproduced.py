@@ -17,7 +17,7 @@ from calmix.engines.engine import untold
 from calmix.report.page import Page, PageTable, Section, write_page
 from calmix.report.sentences import Advice, counted
 from calmix.report.terminal import Sheet, print_sheets
-from calmix.reproduction.experiment import Experiment
+from calmix.reproduction.experiment import CONTROLS, Experiment
 from calmix.reproduction.table import Entry
 from calmix.reproduction.verdict import FAILS, HOLDS, UNTOLD, Verdict, in_words, verdict_table, verdicts
 from calmix.results.files import csv_of, write_whole
@@ -87,6 +87,7 @@ class Reproduced:
         differs = {f"{number}": one for number, one in enumerate(self.experiment.deviations, 1)}
         sections = [
             Section("Claims", f"Source: {self.experiment.source}", tables=[table]),
+            Section("Controls", terms=CONTROLS),
             Section("Deviations from the source", terms=differs),
             *page.sections,
         ]
