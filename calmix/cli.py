@@ -922,7 +922,7 @@ def _reproduce(arguments: list[str]) -> None:
         options.resume,
         Processes(options.workers),
         ["calmix", "reproduce", *arguments],
-        lambda comparison: _progress(len(comparison.recipes), comparison.settings.epochs, options),
+        lambda asked: _progress(len(asked.recipes), asked.settings.epochs, options, asked.epochs),
     )
     page = found.write(out)
     if not options.quiet:
@@ -1670,10 +1670,12 @@ def _describe(source: "DataSource", seed: int = 0) -> None:
         print(notice)
 
 
-def _progress(runs: int, epochs: int, options: Any) -> "AbstractContextManager[Tick]":
+def _progress(
+    runs: int, epochs: int, options: Any, others: Mapping[str, int] | None = None
+) -> "AbstractContextManager[Tick]":
     from calmix.report.progress import showing_progress
 
-    return showing_progress(runs, epochs, options.quiet, options.verbose)
+    return showing_progress(runs, epochs, options.quiet, options.verbose, others)
 
 
 if __name__ == "__main__":

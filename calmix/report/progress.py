@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
@@ -18,11 +18,12 @@ _SECONDS = 60.0  # between two lines where there is no terminal
 
 
 class Done:
-    """How much of a number of runs is done."""
+    """How much of a number of runs is done. others: the epochs of labels that have another number of them."""
 
-    def __init__(self, runs: int, epochs: int) -> None:
+    def __init__(self, runs: int, epochs: int, others: Mapping[str, int] | None = None) -> None:
         self.runs: int = runs
         self.epochs: int = epochs
+        self._others = dict(others or {})
         self.now: str = counted(runs, "run")
         self._done: dict[tuple[str, int], int] = {}
         self._trained = 0  # epochs by this command
@@ -34,7 +35,11 @@ class Done:
 
     @property
     def total(self) -> int:
-        return sum(min(done, self.epochs) for done in self._done.values())  # some runs are longer
+        """Epochs, where each run counts as one of the common length."""
+        return sum(self.epochs * done // self._epochs_of(label) for (label, _), done in self._done.items())
+
+    def _epochs_of(self, label: str) -> int:
+        return self._others.get(label, self.epochs)
 
     def line(self, seconds: float) -> str:
         """What is done, and how long the rest may take, where so many seconds have gone.
@@ -60,7 +65,7 @@ class Done:
         parts = {"training": entry.train, "validation": entry.validation}
         losses = (f", {name} loss {part['loss']:.4f}" for name, part in parts.items() if part)
         strength = f", strength {entry.train['strength']:.3g}" if "strength" in entry.train else ""
-        return f"{label}, seed {seed}: epoch {entry.number} of {self.epochs}{''.join(losses)}{strength}"
+        return f"{label}, seed {seed}: epoch {entry.number} of {self._epochs_of(label)}{''.join(losses)}{strength}"
 
 
 def _clock(seconds: float) -> str:
@@ -69,9 +74,12 @@ def _clock(seconds: float) -> str:
 
 @contextmanager
 def showing_progress(
-    runs: int, epochs: int, quiet: bool = False, verbose: bool = False
+    runs: int, epochs: int, quiet: bool = False, verbose: bool = False, others: Mapping[str, int] | None = None
 ) -> Iterator[Callable[[str, int, int, Epoch | None], None]]:
-    """What the block calls with label, seed, epochs done, and the epoch that has just ended, if one has."""
+    """What the block calls with label, seed, epochs done, and the epoch that has just ended, if one has.
+
+    others: the epochs of labels that have another number of them.
+    """
     columns = (
         TextColumn("{task.description:<28}"),
         BarColumn(),
@@ -80,7 +88,7 @@ def showing_progress(
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    done, console, start = Done(runs, epochs), Console(stderr=True), time.monotonic()
+    done, console, start = Done(runs, epochs, others), Console(stderr=True), time.monotonic()
     with (
         Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar,
         _repeated(lambda: _say(done.line(time.monotonic() - start)), not quiet and not console.is_terminal),

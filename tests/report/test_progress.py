@@ -30,6 +30,19 @@ def test_a_run_that_goes_on_in_the_middle_is_as_fast_as_what_was_trained_now():
     assert done.line(60) == "erm, seed 0: 80 % of 1 run, 0:01:00 gone, about 0:02:00 left"
 
 
+def test_a_run_of_another_length_is_a_run_as_the_others_are():
+    """Of 2 runs, one has 10 epochs and the other 40: when 20 of these are over, a quarter is done."""
+    done = Done(2, 10, {"longer": 40})
+    done.tell("longer", 0, 20, Epoch(20, {"loss": 1.0}, {}))
+    assert done.line(60).startswith("longer, seed 0: 25 % of 2 runs")
+    assert done.epoch_line("longer", 0, ENTRY).startswith("longer, seed 0: epoch 1 of 40, ")
+    assert done.epoch_line("erm", 0, ENTRY).startswith("erm, seed 0: epoch 1 of 10, ")
+    done.tell("longer", 0, 40, ENTRY)
+    assert "50 % of 2 runs" in done.line(60)
+    done.tell("erm", 0, 10, ENTRY)
+    assert "100 % of 2 runs" in done.line(60)
+
+
 def test_before_the_first_epoch_nothing_is_foretold():
     assert Done(3, 10).line(3661) == "3 runs: 0 % of 3 runs, 1:01:01 gone"
 

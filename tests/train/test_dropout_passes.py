@@ -11,7 +11,7 @@ import calmix
 from calmix.data import Arrays, Fixed, Split, Splits, load
 from calmix.errors import CalmixError, SettingError
 from calmix.metrics import ence, gaussian_of_samples, uce
-from calmix.models import dropout_mlp
+from calmix.models import MLP, dropout_mlp
 from calmix.posthoc import CalibrationGaussian, fit_variance_scaling
 from calmix.train import Recipe, TrainingSettings, predict, run
 from calmix.train.predicting import stochastic
@@ -196,6 +196,7 @@ def test_a_share_that_cannot_be_dropped_is_refused(dropout: float):
 
 def test_the_perceptron_drops_that_share_after_both_hidden_layers():
     model = dropout_mlp((2, 5), 3, width=7, dropout=0.3)
+    assert isinstance(model, MLP)
     body = list(model.body)
     kinds = [type(module).__name__ for module in body]
     assert kinds == ["Flatten", "Linear", "LeakyReLU", "Dropout", "Linear", "LeakyReLU", "Dropout"]
