@@ -44,7 +44,7 @@ def graph_classification(scale: str, data_dir: Path | None = None, *, name: str)
     Source: Zou et al., UAI 2023 (arXiv 2212.13381); GIN and its settings: Xu et al., ICLR 2019 (arXiv 1810.00826).
     """
     source = find_graphs(name, data_dir)
-    size = size_of(scale, smoke=Size(2, 10, 300), small=Size(10, 100), paper=Size(10, 350))
+    size = size_of(scale, smoke=Size(2, 5, 300), small=Size(10, 100), paper=Size(10, 350))
     data = Folds(source, size.seeds)
     if size.train_size is not None and len(data.splits(0).train) > size.train_size:
         data = Folds(replace(source, train_size=size.train_size), size.seeds)

@@ -302,12 +302,12 @@ EXPERIMENTS: Mapping[str, Entry] = {
         {"name": "cifar10", "count": 5_000},
         2,
     ),
-    "mixup-e/mutag": _graphs("MUTAG", (1, 20, 60)),
-    "mixup-e/proteins": _graphs("PROTEINS", (1, 60, 190)),
-    "mixup-e/nci1": _graphs("NCI1", (1, 170, 600)),
-    "mixup-e/imdb-binary": _graphs("IMDB-BINARY", (1, 45, 160)),
-    "mixup-e/cora": _nodes("Cora", (1, 10, 10)),
-    "mixup-e/citeseer": _nodes("CiteSeer", (1, 10, 10)),
+    "mixup-e/mutag": _graphs("MUTAG", (1, 6, 20)),
+    "mixup-e/proteins": _graphs("PROTEINS", (1, 60, 200)),
+    "mixup-e/nci1": _graphs("NCI1", (1, 190, 650)),
+    "mixup-e/imdb-binary": _graphs("IMDB-BINARY", (1, 50, 165)),
+    "mixup-e/cora": _nodes("Cora", (1, 8, 8)),
+    "mixup-e/citeseer": _nodes("CiteSeer", (1, 12, 12)),
 }
 
 

@@ -272,6 +272,9 @@ def test_nodes_are_where_the_test_index_says(nodes: Path):
     order = [number for number in range(532, 519, -1) if number != 525]
     tested = pickle.loads((nodes / "ind.toy.tx").read_bytes()).toarray()
     assert read.features[order].tolist() == tested.tolist()
+    assert read.labels[:520].tolist() == [node % 2 for node in range(520)]  # as they were written
+    known = pickle.loads((nodes / "ind.toy.allx").read_bytes()).toarray()
+    assert read.features[:520].tolist() == known.tolist()
     assert read.features[525].tolist() == [0.0] * read.features.shape[1]
     assert read.labels[order].tolist() == pickle.loads((nodes / "ind.toy.ty").read_bytes()).argmax(1).tolist()
     assert {name: (rows[0], rows[-1], len(rows)) for name, rows in read.parts.items()} == {
