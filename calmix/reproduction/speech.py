@@ -17,6 +17,7 @@ from calmix.studies.comparison.study import Comparison
 from calmix.train import TrainingSettings
 
 ETA, ALPHA, SLOPE = 0.001, 2.0, Logit(threshold=1.0)  # of MixupE, as its authors' README has them
+SHARES = {"smoke": 0.01, "small": 0.1, "paper": 1.0}  # of the speakers of Google Speech Commands
 _CLAIMS = (
     Claim("mixup_e", "erm", "accuracy"),
     Claim("mixup_e", "mixup", "accuracy"),
@@ -65,7 +66,7 @@ def speech_commands(scale: str, data_dir: Path | None = None, *, vgg: bool = Fal
     )
     folder = find_folder("speech/speech_commands", TESTING, data_dir, [], advice)
     size = size_of(scale, smoke=Size(2, 1), small=Size(5, 15), paper=Size(5, 30))
-    share = {"smoke": 0.01, "small": 0.1, "paper": 1.0}[scale]
+    share = SHARES[scale]
     model = vgg11 if vgg else lenet
     if scale != "paper":
         model = partial(vgg11, width=8) if vgg else partial(lenet, hidden=200)
@@ -86,7 +87,7 @@ def _experiment(data: DataSource, model: ModelFactory, size: Size, deviations: t
         optimizer="adamw",
         learning_rate=0.003,
         weight_decay=0.0,
-        schedule="steps(at=[0.333, 0.667])",  # of 30 epochs after 10 and 20
+        schedule="steps(at=[0.3333, 0.6666])",  # of 30 epochs after 10 and 20
         select="best",
     )
     methods = {
