@@ -60,6 +60,13 @@ def test_every_kind_of_batch_has_an_example_that_runs():
     assert len(sections) == 1 + 15
 
 
+def test_the_experiment_as_a_value_can_be_edited():
+    names: dict[str, Any] = {}
+    (code,) = blocks("docs/reproduction.md")
+    exec(code, names)
+    assert list(names["comparison"].methods) == ["erm", "mixup"]
+
+
 def test_the_evaluation_of_predictions_runs():
     names: dict[str, Any] = {"__name__": "evaluation"}
     for code in blocks("docs/evaluation.md"):

@@ -69,7 +69,7 @@ def _splits(source: ListedSplits, seed: int, modified: tuple[int, ...]) -> Split
 def read_lists(path: Path) -> list[NDArray[np.int64]]:
     """The lists of a file, see `ListedSplits`. Raise DataError where they cannot be read."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             lists = file[LISTS]
     except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
         raise DataError(f"{path} holds no array {LISTS!r} of row numbers ({error}); get the file anew.") from None

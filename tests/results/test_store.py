@@ -152,3 +152,17 @@ def test_rows_of_classes_belong_to_the_classes(make_results: Callable[..., Resul
     assert results_from_json(raw).facts.data.class_rows == (3, 4)
     del raw["data"]["class_rows"]  # as calmix 0.1.0 wrote it
     assert results_from_json(raw).facts.data.class_rows == ()
+
+
+def test_methods_may_have_other_epochs_but_all_runs_of_one_the_same(make_results: Make, tmp_path: Path):
+    write_results(tmp_path, make_results(METHODS, 2))
+    raw = stored(tmp_path)
+    for run in raw["runs"]:
+        if run["method"] == "mixup":
+            run["history"][-1]["epoch"] = 3
+    (tmp_path / "results.json").write_text(json.dumps(raw))
+    assert {one.history[-1].number for one in read_results(tmp_path).of_method("mixup")} == {3}
+    raw["runs"][0]["history"][-1]["epoch"] = 3  # of one of the two runs of plain training
+    (tmp_path / "results.json").write_text(json.dumps(raw))
+    with pytest.raises(DataError, match="learning curves of the runs are of different epochs"):
+        read_results(tmp_path)

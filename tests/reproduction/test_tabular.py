@@ -1,0 +1,49 @@
+"""MixupE's tables: two epochs on files of their layout."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calmix.errors import DataError
+from calmix.reproduction.named import experiment
+from calmix.reproduction.table import EXPERIMENTS
+from calmix.train import run
+
+NAMES = [name for name, entry in EXPERIMENTS.items() if entry.make[0] == "tabular"]
+
+
+def write(path: Path, rows: int) -> None:
+    draw = np.random.default_rng(0)
+    y = np.arange(rows) % 3
+    table = np.column_stack([draw.normal(size=(rows, 2)) + y[:, None], y])
+    np.savetxt(path, table, delimiter=",", header="a,b,target", comments="", fmt=["%.4f", "%.4f", "%d"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_table_trains_and_has_the_metrics_of_its_claims(name: str, tmp_path: Path):
+    write(tmp_path / f"{EXPERIMENTS[name].options['name']}.csv", 90)
+    of = experiment(name, "smoke", tmp_path)
+    [recipe] = [one for one in of.comparison.recipes if (one.label, one.seed) == ("mixup_e", 1)]
+    found = run(replace(recipe, settings=replace(recipe.settings, epochs=2))).record.metrics
+    assert all(claim.metric in found[claim.condition] for claim in of.claims)
+
+
+def test_a_small_scale_trains_on_at_most_two_thousand_rows(tmp_path: Path):
+    write(tmp_path / "letter.csv", 4000)
+    sizes = {
+        scale: len(experiment("mixup-e/letter", scale, tmp_path).comparison.data.splits(0).train)
+        for scale in ("small", "paper")
+    }
+    assert sizes == {"small": 2000, "paper": 2400}
+
+
+def test_a_table_with_fewer_rows_takes_all(tmp_path: Path):
+    write(tmp_path / "iris.csv", 150)
+    assert len(experiment("mixup-e/iris", "small", tmp_path).comparison.data.splits(0).train) == 90
+
+
+def test_absent_data_are_instructions(tmp_path: Path):
+    with pytest.raises(DataError, match=r"get iris as CSV, with the classes in a last column named target.*--data-dir"):
+        experiment("mixup-e/iris", "smoke", tmp_path)
