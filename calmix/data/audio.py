@@ -23,6 +23,7 @@ from calmix.data.dataset_rows import DatasetRows, Part
 from calmix.data.folders import digest_of_files, last_change
 from calmix.data.given_rows import Field
 from calmix.data.goals import goal_of
+from calmix.data.image_files.source import loaders
 from calmix.data.labelled_files import LabelledFiles, class_of, files_in, labelled_files, parts_of
 from calmix.data.mel import LogMel
 from calmix.data.new_rows import NewRows
@@ -115,7 +116,9 @@ def recordings(
             f"spectrograms, and {IN_MEMORY / 1e9:.1f} GB may be in memory; hear fewer with --seconds."
         )
     if size > IN_MEMORY:
-        part = Part(Heard(tuple(found.paths), features, tuple(goal.y.tolist())), np.arange(len(headers)))
+        part = Part(
+            Heard(tuple(found.paths), features, tuple(goal.y.tolist())), np.arange(len(headers)), loaders=loaders()
+        )
         x = DatasetRows((part,), part.places, features.shape, pixels=False)
     else:
         sounds = _of_each(found.paths, lambda file: sound_of(file, features.rate))

@@ -53,6 +53,11 @@ class Recorded:
     home: str
     dated: bool = False
 
+    def folder(self, data_dir: Path | None) -> Path:
+        """Where the file is. Raise DataError where it is not."""
+        advice = f"get {self.file} from {self.home}, and give its folder (--data-dir, or data_dir), or set CALMIX_DATA"
+        return find_folder("timeseries", f"{self.file}*", data_dir, [], advice)
+
     def splits(self, name: str, units: Units, train_size: int | None, data_dir: Path | None) -> Splits:
         """Four splits that follow one another in time, with no step in two of them; train_size keeps the last windows.
 
@@ -61,8 +66,7 @@ class Recorded:
         Raises:
             DataError: the file is missing or broken. SettingError: more windows than there are.
         """
-        advice = f"get {self.file} from {self.home}, put it into a folder, and give it as data_dir, or set CALMIX_DATA"
-        folder = find_folder("timeseries", f"{self.file}*", data_dir, [], advice)
+        folder = self.folder(data_dir)
         path = folder / self.file
         path = path if path.exists() else folder / f"{self.file}.gz"
         values = self._read(path)

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 from calmix.data import NamedSet
-from calmix.data.folders import find_folder
 from calmix.data.series import ELECTRICITY, ETTH1, EXCHANGE_RATE, Recorded
 from calmix.methods.c_mixup import c_mixup
 from calmix.methods.manifold_mixup import manifold_mixup
@@ -82,15 +81,14 @@ _SETS = {
 def forecasts(scale: str, data_dir: Path | None = None, *, name: str) -> Experiment:
     """A series of which 168 steps tell one that follows: LSTNet, 100 epochs, the best by validation, 50 passes.
 
-    At the scales below `paper` the network is narrower, there are fewer windows, and fewer passes with dropout.
+    At the scales below `paper` the network is narrower, and there are fewer windows, passes, and rows of a batch.
     """
     one = _SETS[name]
-    if data_dir is not None:
-        find_folder("timeseries", f"{one.file.file}*", data_dir, [], f"get {one.file.file} from {one.file.home}")
+    one.file.folder(data_dir)
     size = size_of(scale, smoke=Size(2, 2, 128), small=one.small, paper=Size(10, 100))
     settings = TrainingSettings(
         epochs=size.epochs,
-        batch_size=128,
+        batch_size=128 if scale == "paper" else 32,
         optimizer="adamw",
         learning_rate=0.001,
         weight_decay=0.0,
@@ -109,7 +107,7 @@ def forecasts(scale: str, data_dir: Path | None = None, *, name: str) -> Experim
     model = lstnet if width is None else partial(lstnet, width=width)
     data = NamedSet(one.name, size.train_size, data_dir=data_dir)
     every = with_controls(methods, with_whole_set(mixup()), classes=False)
-    narrower = () if width is None else (f"At this scale LSTNet has {width} filters and hidden units, not 100.",)
+    narrower = () if width is None else (f"At this scale LSTNet has a width of {width}, not 100, and batches 32 rows.",)
     return Experiment(
         Comparison(data, every, model, settings, size.seeds, epochs=longer(size.epochs)),
         "Bouniot et al., ICLR 2025 (arXiv 2311.01434), in the set-up of C-Mixup's code (arXiv 2210.05775); LSTNet: Lai "

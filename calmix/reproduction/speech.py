@@ -17,6 +17,7 @@ from calmix.studies.comparison.study import Comparison
 from calmix.train import TrainingSettings
 
 ETA, ALPHA, SLOPE = 0.001, 2.0, Logit(threshold=1.0)  # of MixupE, as its authors' README has them
+SHARES = {"smoke": 0.01, "small": 0.05, "paper": 1.0}  # of the speakers of Google Speech Commands
 _CLAIMS = (
     Claim("mixup_e", "erm", "accuracy"),
     Claim("mixup_e", "mixup", "accuracy"),
@@ -35,6 +36,10 @@ _DEVIATIONS = (
     "Convolutions of LeNet are padded; VGG-11 ends in a mean and one linear layer.",
     "There is no warm-up of the learning rate and no patience: the epoch of the lowest validation loss is kept.",
 )
+_NARROWER = {
+    "smoke": "At this scale the network is narrower, and a batch has 20 rows.",
+    "small": "At this scale the network is narrower.",
+}
 _FSDD = "FSDD is not among the paper's data; it stands for Google Speech Commands, and is at hand."
 
 
@@ -50,14 +55,14 @@ def fsdd(scale: str, data_dir: Path | None = None, *, by_speaker: bool = False) 
     paper = Size(12, 30) if by_speaker else Size(10, 30)
     size = size_of(scale, smoke, rounds, paper)
     model = lenet if scale == "paper" else _narrow_lenet(scale)
-    narrower = () if scale == "paper" else ("At this scale LeNet is narrower.",)
-    return _experiment(SpokenDigits(folder, by_speaker, size.train_size), model, size, (_FSDD, *narrower))
+    narrower = () if scale == "paper" else (_NARROWER[scale],)
+    return _experiment(scale, SpokenDigits(folder, by_speaker, size.train_size), model, size, (_FSDD, *narrower))
 
 
 def speech_commands(scale: str, data_dir: Path | None = None, *, vgg: bool = False) -> Experiment:
     """Google Speech Commands with its official lists: LeNet, or with vgg VGG-11, 30 epochs.
 
-    At the scale `smoke` of a hundredth of its speakers, at `small` of a tenth.
+    At the scale `smoke` of a hundredth of its speakers, at `small` of a twentieth.
     """
     advice = (
         "get speech_commands_v0.02.tar.gz (CC BY 4.0) from download.tensorflow.org/data, unpack it, and name its "
@@ -65,28 +70,28 @@ def speech_commands(scale: str, data_dir: Path | None = None, *, vgg: bool = Fal
     )
     folder = find_folder("speech/speech_commands", TESTING, data_dir, [], advice)
     size = size_of(scale, smoke=Size(2, 1), small=Size(5, 15), paper=Size(5, 30))
-    share = {"smoke": 0.01, "small": 0.1, "paper": 1.0}[scale]
+    share = SHARES[scale]
     model = vgg11 if vgg else lenet
     if scale != "paper":
         model = partial(vgg11, width=8) if vgg else partial(lenet, hidden=200)
-    narrower = (
-        () if scale == "paper" else (f"At this scale the network is narrower, and {share:.0%} of speakers remain.",)
-    )
-    return _experiment(SpeechCommands(folder, share), model, size, narrower)
+    narrower = () if scale == "paper" else (_NARROWER[scale], f"At this scale {share:.0%} of the speakers are heard.")
+    return _experiment(scale, SpeechCommands(folder, share), model, size, narrower)
 
 
 def _narrow_lenet(scale: str) -> ModelFactory:
-    return partial(lenet, width=6, hidden=50) if scale == "smoke" else partial(lenet, hidden=200)
+    return partial(lenet, width=6, hidden=50) if scale == "smoke" else partial(lenet, width=10, hidden=200)
 
 
-def _experiment(data: DataSource, model: ModelFactory, size: Size, deviations: tuple[str, ...]) -> Experiment:
+def _experiment(
+    scale: str, data: DataSource, model: ModelFactory, size: Size, deviations: tuple[str, ...]
+) -> Experiment:
     settings = TrainingSettings(
         epochs=size.epochs,
-        batch_size=100,
+        batch_size=100 if scale != "smoke" else 20,
         optimizer="adamw",
         learning_rate=0.003,
         weight_decay=0.0,
-        schedule="steps(at=[0.333, 0.667])",  # of 30 epochs after 10 and 20
+        schedule="steps(at=[0.3333, 0.6666])",  # of 30 epochs after 10 and 20
         select="best",
     )
     methods = {

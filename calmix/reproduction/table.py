@@ -101,16 +101,16 @@ EXPERIMENTS: Mapping[str, Entry] = {
     "mixup-e/pendigits": _table("pendigits", (1, 8, 30)),
     "mixup-e/iris": _table("iris", (1, 1, 1)),
     "mixup-e/abalone": _table("abalone", (1, 8, 11)),
-    "sk-mixup/exchange-rate": _forecasts("exchange-rate", "Exchange-Rate", "exchange_rate.txt", (1, 60, 3000), 4),
-    "sk-mixup/electricity": _forecasts("electricity", "Electricity", "electricity.txt", (1, 60, 15000), 20),
-    "sk-mixup/etth1": _forecasts("etth1", "ETTh1 as a second set", "ETTh1.csv", (1, 60, 7000), 8),
-    "mixup-e/fsdd": _speech("spoken digits", "FSDD, its folder recordings", (1, 60, 200), "fsdd"),
+    "sk-mixup/exchange-rate": _forecasts("exchange-rate", "Exchange-Rate", "exchange_rate.txt", (1, 40, 2600), 2),
+    "sk-mixup/electricity": _forecasts("electricity", "Electricity", "electricity.txt", (2, 90, 16000), 7),
+    "sk-mixup/etth1": _forecasts("etth1", "ETTh1 as a second set", "ETTh1.csv", (1, 45, 6000), 4),
+    "mixup-e/fsdd": _speech("spoken digits", "FSDD, its folder recordings", (1, 40, 280), "fsdd", 0.5),
     "mixup-e/fsdd-speakers": _speech(
-        "spoken digits of unseen speakers", "FSDD, its folder recordings", (1, 60, 200), "fsdd", by_speaker=True
+        "spoken digits of unseen speakers", "FSDD, its folder recordings", (1, 50, 340), "fsdd", 0.6, by_speaker=True
     ),
-    "mixup-e/speech-commands": _speech("Google Speech Commands", _COMMANDS, (1, 60, 3000), "speech_commands", 5),
+    "mixup-e/speech-commands": _speech("Google Speech Commands", _COMMANDS, (1, 120, 17000), "speech_commands", 12),
     "mixup-e/speech-commands-vgg11": _speech(
-        "Google Speech Commands, VGG-11", _COMMANDS, (1, 60, 3000), "speech_commands", 10, vgg=True
+        "Google Speech Commands, VGG-11", _COMMANDS, (1, 150, 160000), "speech_commands", 15, vgg=True
     ),
     "sk-mixup/two-moons": Entry(
         "SK Mixup, made data: two moons",
