@@ -252,17 +252,17 @@ def test_folders_of_images_do_as_well_as_shards(tmp_path: Path, hub: Path, monke
 
 
 def test_few_are_decoded_where_few_are_asked_for(hub: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(published, "FEW", (3, 4, 1))
+    monkeypatch.setattr(published, "FEW", (3, 11, 1))
     folder = find_published("imagenet", hub)
     few = PublishedImages("imagenet", folder, 16, few=True)
     rows = few._whole.x
     assert isinstance(rows, StoredRows)
-    assert rows.shape == (15, 3, 16, 16)
+    assert rows.shape == (36, 3, 16, 16)
     splits = few.splits(0)
     assert (splits.about.name, splits.about.classes) == ("imagenet_few", ("0", "1", "2"))
     assert splits.test.y.tolist() == [0, 1, 2]
     pixels = (rows[:] * 255).mean((1, 2, 3)) - 3.5  # the numbers of the pictures
-    expected = [*(10 * row + k for row in range(4) for k in range(3)), 130, 131, 132]
+    expected = [*(10 * row + k for row in range(11) for k in range(3)), 130, 131, 132]
     np.testing.assert_allclose(pixels, expected, atol=0.3)
 
 
