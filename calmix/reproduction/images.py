@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from calmix.core.method import Method, Scheduled
@@ -24,8 +23,8 @@ from calmix.reproduction.experiment import Claim, Experiment, Size, longer, size
 from calmix.studies.comparison.study import Comparison
 from calmix.train import Robustness, TrainingSettings
 
-_SMOKE, _SMOKE_BATCH = Size(2, 1, 300), 32
-_FEW_HELD_OUT = 200  # rows of each split that is not trained on, at the smallest scale
+_SMOKE, _SMOKE_BATCH = Size(2, 1, 200), 32
+_FEW_HELD_OUT = 100  # rows of each split that is not trained on, at the smallest scale
 _MIXUP_E = mixup_e(eta=0.001, alpha=2.0, slope=Logit(threshold=1.0))  # as the authors' README runs it
 
 
@@ -240,12 +239,12 @@ def few_images(scale: str, name: str, count: int, data_dir: Path | None = None) 
     )
     ood = "notmnist" if name == "fashion_mnist" else "tiny_imagenet_ood"
     families = _FAMILIES[:1] if scale == "smoke" else _FAMILIES
+    comparison = _comparison(scale, name, "resnet", size, settings, methods, data_dir)
     find_companion(ood, "t10k-images-idx3-ubyte*" if ood == "notmnist" else "test-*.parquet", data_dir, _OOD[ood])
     robustness = Robustness((OODSet(ood, data_dir),), families, data_dir)
-    comparison = replace(_comparison(scale, name, "resnet", size, settings, methods, data_dir), robustness=robustness)
     trained = "54,000 of them are trained on; 1,000 and 5,000 are for validation and calibration."
     return Experiment(
-        comparison,
+        replace(comparison, robustness=robustness),
         "Ours, for claims of Bouniot et al., ICLR 2025 (arXiv 2311.01434) and Zou et al., UAI 2023 (arXiv 2212.13381).",
         (
             Claim("sk_mixup", "mixup", "accuracy"),
@@ -302,8 +301,7 @@ def _comparison(
     data_dir: Path | None,
 ) -> Comparison:
     """Of a network as published at the scale `paper`, and a small one at the others."""
-    small = partial(resnet, width=4) if scale == "smoke" else resnet
-    model: ModelFactory = MODELS[network] if scale == "paper" else small
+    model: ModelFactory = MODELS[network] if scale == "paper" else resnet
     source = _source(scale, name, size.train_size, data_dir)
     return Comparison(source, methods, model, settings, size.seeds, epochs=longer(size.epochs))
 
@@ -317,7 +315,7 @@ def _source(scale: str, name: str, train_size: int | None, data_dir: Path | None
         find_folder(name, file, data_dir, more, _GET.format(what=what, name=folder))
         named = NamedSet(name, train_size, data_dir=data_dir)
         return Few(named) if smoke else named
-    side = {"smoke": 32, "small": 32, "paper": 224}[scale] if name == "imagenet" else None
+    side = 32 if smoke or (name, scale) == ("imagenet", "small") else 224 if name == "imagenet" else None
     folder = find_published(name, data_dir)
     return PublishedImages(name, folder, side, few=smoke, train_size=None if smoke else train_size)
 

@@ -1,6 +1,6 @@
 """A network is trained on rows in a file as it is on the same rows in memory, bit for bit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,8 @@ from calmix.data.stored import StoredRows
 from calmix.data.whole import Whole
 from calmix.rows import Rows
 from calmix.train import Recipe, TrainingSettings, run
+from calmix.train.augment import augmentation
+from calmix.train.batches import Batches
 from calmix.train.training import train
 
 ABOUT = About("made", "classification", "image", ("a", "b", "c"), (), False, "a test")
@@ -68,6 +70,30 @@ def test_the_weights_are_those_of_rows_in_memory(path: Path, label: str, loaders
     assert far.history == near.history
     for ours, theirs in zip(far.model.parameters(), near.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", ["crop_flip", "auto", "randaugment"])
+@pytest.mark.parametrize("loaders", [0, 2])
+def test_augmented_batches_are_those_of_rows_in_memory(
+    path: Path, name: str, loaders: int, monkeypatch: pytest.MonkeyPatch
+):
+    """The same statistics, and from the same state of the generator the same batches, bit for bit."""
+    near = Made(path, loaders).splits(0)
+    monkeypatch.setattr(whole, "IN_MEMORY", 0)
+    far = Made(path, loaders).splits(0)
+    assert isinstance(far.train.rows, Rows)
+    assert not isinstance(near.train.rows, Rows)
+    assert (far.about.pixel_mean, far.about.pixel_std) == (near.about.pixel_mean, near.about.pixel_std)
+    change = augmentation(name, replace(near.about, natural=True))
+    assert change is not None
+    made = []
+    for splits in (near, far):
+        generator = torch.Generator().manual_seed(7)
+        made.append([(change(x, generator), y, i) for x, y, i in Batches(splits.train, 16, seed=3)])
+    assert len(made[0]) == len(made[1]) > 1
+    for ours, theirs in zip(*made, strict=True):
+        assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
+    assert not torch.equal(made[0][0][0], near.train.x[made[0][0][2]])  # it was augmented
 
 
 def test_a_run_on_rows_in_a_file_measures_the_same_and_says_how_long_it_waited(

@@ -20,7 +20,7 @@ from calmix.reading import visible
 from calmix.reprs import shown
 
 SHARES = (44, 1, 5, 0)  # train, validation and a tenth to calibrate with, of the official training part
-FEW = (10, 60, 20)  # classes, and images of each to train on and to test on, for a look at whether all works
+FEW = (10, 25, 10)  # classes, and images of each to train on and to test on, for a look at whether all works
 
 
 @dataclass(frozen=True)
