@@ -1,5 +1,7 @@
 """What a trained network says of a split."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +21,7 @@ def predict(model: nn.Module, split: Split) -> Tensor:
     return torch.cat([model(x.to(device)).float().cpu() for x, _, _ in Batches(split, rows_at_a_time(split))])
 
 
-def dropping(model: nn.Module) -> list[nn.Module]:
+def dropping(model: nn.Module) -> Sequence[nn.Module]:
     """The modules that drop something. Raise SettingError where there are none, as all passes would be the same."""
     found = [module for module in model.modules() if isinstance(module, _DROPOUT) and module.p > 0]
     if not found:
