@@ -258,6 +258,7 @@ def test_few_are_decoded_where_few_are_asked_for(hub: Path, monkeypatch: pytest.
     rows = few._whole.x
     assert isinstance(rows, StoredRows)
     assert rows.shape == (36, 3, 16, 16)
+    assert few._whole.given["test"].tolist() == [33, 34, 35]
     splits = few.splits(0)
     assert (splits.about.name, splits.about.classes) == ("imagenet_few", ("0", "1", "2"))
     assert splits.test.y.tolist() == [0, 1, 2]
