@@ -937,7 +937,7 @@ def _experiments_list() -> None:
     for name, entry in EXPERIMENTS.items():
         times = ", ".join(f"{scale} {lasting(minutes)}" for scale, minutes in zip(SCALES, entry.minutes, strict=True))
         gpu = "" if entry.gpu_hours is None else f"; paper on a GPU {lasting(60 * entry.gpu_hours)}"
-        print(f"{name}\n  {entry.stands_for}\n  data: {entry.data}\n  on one CPU core: {times}{gpu}")
+        print(f"{name}\n  {entry.stands_for}\n  data: {entry.data}\n  on one CPU core, about: {times}{gpu}")
 
 
 def _methods_list(arguments: list[str]) -> None:

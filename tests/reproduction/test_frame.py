@@ -330,7 +330,7 @@ def test_the_list_shows_every_experiment_and_loads_no_pytorch():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     for name, entry in EXPERIMENTS.items():
         times = ", ".join(f"{scale} {lasting(minutes)}" for scale, minutes in zip(SCALES, entry.minutes, strict=True))
-        assert f"{name}\n  {entry.stands_for}\n  data: {entry.data}\n  on one CPU core: {times}" in result.stdout
+        assert f"{name}\n  {entry.stands_for}\n  data: {entry.data}\n  on one CPU core, about: {times}" in result.stdout
 
 
 @pytest.mark.parametrize(
