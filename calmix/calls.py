@@ -58,19 +58,15 @@ def read_part(text: str, kinds: Mapping[str, type[T] | None], what: str, example
     for option, value in options.items():
         if option not in known:
             raise UnknownNameError(f"option of {name}", option, known)
+        if isinstance(value, list) and get_origin(known[option]) is tuple:  # as it is easier to write
+            options[option] = value = tuple(value)
         check_type(f"{name}: {option}", value, known[option])
     return kind(**options) if kind else None
 
 
 def check_type(what: str, value: Any, kind: Any) -> None:
-    """Raise SettingError unless the value is of that type.
-
-    Whole numbers are floats, too, but True is no number; a tuple may be written as a list.
-    """
+    """Raise SettingError unless the value is of that type; whole numbers are floats, too, but True is no number."""
     kind = get_origin(kind) or kind
-    allowed = _ALSO.get(kind, (kind,))
+    allowed = (int, float) if kind is float else (kind,)
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-        raise SettingError(f"{what} must be a {allowed[-1].__name__}; got {value!r}.")
-
-
-_ALSO = {float: (int, float), tuple: (tuple, list)}
+        raise SettingError(f"{what} must be a {kind.__name__}; got {value!r}.")

@@ -34,7 +34,7 @@ def names_in(module: str, table: str) -> tuple[str, ...]:
     """The keys of a table `TABLE = {"name": ..., ...}`.
 
     >>> names_in("models.table", "MODELS")[:3]
-    ('mlp', 'smooth_mlp', 'resnet')
+    ('mlp', 'smooth_mlp', 'dropout_mlp')
     """
     return tuple(str(key.value) for key in _table(module, table).keys if isinstance(key, ast.Constant))
 

@@ -77,7 +77,7 @@ def test_shares_and_factors_at_their_borders():
         ("steps(", SettingError, r"cannot read 'steps\('; .*e.g. 'steps\(at=\[0.5, 0.75\]\)'"),
         ("steps()()", SettingError, "cannot read"),
         ("steps(0.5)", SettingError, "options by name"),
-        ("steps(at=0.5)", SettingError, "steps: at must be a list; got 0.5"),
+        ("steps(at=0.5)", SettingError, "steps: at must be a tuple; got 0.5"),
         ("steps(at=[])", SettingError, r"shares of the training that rise, such as .*got \(\)"),
         ("steps(at=[0.5, 0.5])", SettingError, "that rise"),
         ("steps(at=[0.75, 0.5])", SettingError, "that rise"),
