@@ -85,11 +85,13 @@ class Reproduced:
             "Claims", verdict_table(self.verdicts), corner="Claim", note=" ".join([*said.reasons, *said.cautions])
         )
         differs = {f"{number}": one for number, one in enumerate(self.experiment.deviations, 1)}
+        means, *further = page.sections
         sections = [
             Section("Claims", f"Source: {self.experiment.source}", tables=[table]),
+            means,
             Section("Controls", terms=CONTROLS),
             Section("Deviations from the source", terms=differs),
-            *page.sections,
+            *further,
         ]
         return replace(page, title=f"calmix: {self.name}", lead=[said.headline, *page.lead], sections=sections)
 

@@ -38,12 +38,13 @@ class Verdict:
 def in_words(claim: Claim) -> str:
     """A claim as a sentence.
 
-    >>> in_words(Claim("sk_mixup", "erm", "ece"))
-    'sk_mixup has a lower ECE than plain training'
+    >>> in_words(Claim("sk_mixup", "erm", "ece")), in_words(Claim("mixup_e", "mixup", "accuracy"))
+    ('sk_mixup has a lower ECE than plain training', 'mixup_e has a higher accuracy than plain Mixup')
     """
     column = Column(METRICS[claim.metric], claim.condition)
-    more = {1: "higher", -1: "lower"}[column.better]
-    return f"{called(claim.method)} has a {more} {column.title} than {called(claim.than)}"
+    more, title = {1: "higher", -1: "lower"}[column.better], column.title
+    title = title if title[:2].isupper() else title[:1].lower() + title[1:]
+    return f"{called(claim.method)} has a {more} {title} than {called(claim.than)}"
 
 
 def _said(column: Column, difference: Interval) -> str:

@@ -68,7 +68,10 @@ class Column:
 
     @property
     def title(self) -> str:
-        return self.name or " ".join(filter(None, (self.metric.title, AFTER.get(self.condition, ""))))
+        after = AFTER.get(self.condition, "")
+        if self.condition == "scaled" and self.metric.tasks == _VALUES:  # there is no temperature
+            after = "after variance scaling"
+        return self.name or " ".join(filter(None, (self.metric.title, after)))
 
     @property
     def scale(self) -> float:

@@ -128,7 +128,7 @@ def test_the_table_of_verdicts_has_a_row_a_claim_and_the_published_protocol_wher
 
 
 def test_a_claim_says_which_side_is_better():
-    assert in_words(Claim("sk_mixup", "mixup", "accuracy")) == "sk_mixup has a higher Accuracy than plain Mixup"
+    assert in_words(Claim("sk_mixup", "mixup", "accuracy")) == "sk_mixup has a higher accuracy than plain Mixup"
     assert in_words(Claim("sk_mixup", "erm", "rmse")) == "sk_mixup has a lower RMSE than plain training"
 
 

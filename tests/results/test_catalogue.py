@@ -182,3 +182,8 @@ def test_numbers_that_round_over_a_power_are_not_shown_as_ten():
     assert METRICS["rmse"].text(9999999.0) == "1×10⁷"
     assert number(0.0, 12) == "0"
     assert number(float("inf"), 2) == "inf"
+
+
+def test_deviations_of_values_are_scaled_and_logits_have_a_temperature():
+    assert Column(METRICS["ence"], "scaled").title == "ENCE after variance scaling"
+    assert Column(METRICS["ece"], "scaled").title == "ECE after temperature"
