@@ -323,4 +323,5 @@ ACCURACY, ECE, SCALED_ECE = Column(METRICS["accuracy"]), Column(METRICS["ece"]),
 NLL, SCALED_NLL = Column(METRICS["nll"]), Column(METRICS["nll"], "scaled")
 BRIER = Column(METRICS["brier"], name="Brier")
 RMSE, MAE, R2 = Column(METRICS["rmse"]), Column(METRICS["mae"]), Column(METRICS["r2"])
+ENCE, SCALED_ENCE = Column(METRICS["ence"]), Column(METRICS["ence"], "scaled")
 COST = Column(METRICS["cost"])

@@ -9,11 +9,13 @@ from calmix.results.catalogue import (
     BRIER,
     COST,
     ECE,
+    ENCE,
     MAE,
     NLL,
     R2,
     RMSE,
     SCALED_ECE,
+    SCALED_ENCE,
     Column,
     number,
 )
@@ -35,7 +37,8 @@ def columns_of(results: Results) -> list[Column]:
     if not results.regression:
         return [ACCURACY, ECE, SCALED_ECE, NLL, BRIER, COST]
     largest = max(results.scores.interval(method, RMSE.key).mean for method in results.methods)
-    return [RMSE.sized(largest), MAE.sized(largest), R2, COST]
+    claimed = [one for one in (ENCE, SCALED_ENCE) if results.scores.has(one.key, one.condition)]  # of passes
+    return [RMSE.sized(largest), MAE.sized(largest), R2, *claimed, COST]
 
 
 def summary_table(results: Results) -> Table:

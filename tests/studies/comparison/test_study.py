@@ -34,7 +34,7 @@ from calmix.data import (
 )
 from calmix.engines import Processes
 from calmix.errors import DataError, SettingError, ShapeError, UnknownNameError
-from calmix.models import mlp, resnet
+from calmix.models import dropout_mlp, mlp, resnet
 from calmix.results.files import slug, write_whole
 from calmix.results.machines import Machine
 from calmix.results.records import Epoch, read_record, write_record
@@ -765,3 +765,19 @@ def test_a_method_that_does_not_fit_takes_its_epochs_along():
     asked = Comparison(NamedSet("diabetes"), methods, settings=QUICK, seeds=1, epochs={"cutmix": 3, "erm": 4})
     comparison, _ = asked.without_misfits()
     assert comparison.epochs == {"erm": 4}
+
+
+def test_the_table_of_passes_with_dropout_says_how_honest_their_spread_is():
+    settings = TrainingSettings(epochs=2, device="cpu", dropout_passes=4)
+    found = calmix.compare(dropout_mlp, NamedSet("diabetes"), {"erm": calmix.erm()}, seeds=2, settings=settings)
+    shown = found.table().loc["erm"]
+    assert list(shown.index) == [
+        "RMSE",
+        "MAE",
+        "R²",
+        "ENCE, %",
+        "ENCE after variance scaling, %",
+        "Cost, × plain training",
+    ]
+    means = found.scores.interval("erm", "ence", "scaled").mean
+    assert shown["ENCE after variance scaling, %"] == pytest.approx(100 * means)
