@@ -64,6 +64,12 @@ def _nodes(name: str, minutes: tuple[float, float, float]) -> Entry:
     return Entry(f"MixupE, nodes of a graph: {name}", data, minutes, ("graphs", "node_classification"), {"name": name})
 
 
+def _images(
+    make: str, stands_for: str, data: str, minutes: tuple[float, float, float], gpu_hours: float, **options: str | int
+) -> Entry:
+    return Entry(stands_for, data, minutes, ("images", make), options, gpu_hours)
+
+
 _COMMANDS = "speech_commands_v0.02, unpacked"
 
 _CIFAR10 = "CIFAR-10, parquet files of the hub"
@@ -127,181 +133,203 @@ EXPERIMENTS: Mapping[str, Entry] = {
         ("toys", "toy"),
         {"name": "circles"},
     ),
-    "sk-mixup/cifar10": Entry(
+    "sk-mixup/cifar10": _images(
+        "sk_images",
         "SK Mixup, classification: CIFAR-10, ResNet-34",
         _CIFAR10,
         (3, 210, 3_500_000),
-        ("images", "sk_images"),
-        {"name": "cifar10", "network": "resnet34"},
         170,
+        name="cifar10",
+        network="resnet34",
     ),
-    "sk-mixup/cifar10-resnet101": Entry(
+    "sk-mixup/cifar10-resnet101": _images(
+        "sk_images",
         "SK Mixup, classification: CIFAR-10, ResNet-101",
         _CIFAR10,
         (3, 80, 3_800_000),
-        ("images", "sk_images"),
-        {"name": "cifar10", "network": "resnet101"},
         190,
+        name="cifar10",
+        network="resnet101",
     ),
-    "sk-mixup/cifar100": Entry(
+    "sk-mixup/cifar100": _images(
+        "sk_images",
         "SK Mixup, classification: CIFAR-100, ResNet-34",
         _CIFAR100,
         (3, 400, 3_500_000),
-        ("images", "sk_images"),
-        {"name": "cifar100", "network": "resnet34"},
         170,
+        name="cifar100",
+        network="resnet34",
     ),
-    "sk-mixup/cifar100-resnet101": Entry(
+    "sk-mixup/cifar100-resnet101": _images(
+        "sk_images",
         "SK Mixup, classification: CIFAR-100, ResNet-101",
         _CIFAR100,
         (3, 170, 3_800_000),
-        ("images", "sk_images"),
-        {"name": "cifar100", "network": "resnet101"},
         190,
+        name="cifar100",
+        network="resnet101",
     ),
-    "sk-mixup/tiny-imagenet": Entry(
+    "sk-mixup/tiny-imagenet": _images(
+        "sk_images",
         "SK Mixup, classification: Tiny-ImageNet, ResNet-50",
         _TINY,
         (3, 350, 16_000_000),
-        ("images", "sk_images"),
-        {"name": "tiny_imagenet", "network": "resnet50"},
         780,
+        name="tiny_imagenet",
+        network="resnet50",
     ),
-    "sk-mixup/tiny-imagenet-resnet101": Entry(
+    "sk-mixup/tiny-imagenet-resnet101": _images(
+        "sk_images",
         "SK Mixup, classification: Tiny-ImageNet, ResNet-101",
         _TINY,
         (3, 160, 15_000_000),
-        ("images", "sk_images"),
-        {"name": "tiny_imagenet", "network": "resnet101"},
         770,
+        name="tiny_imagenet",
+        network="resnet101",
     ),
-    "sk-mixup/imagenet": Entry(
+    "sk-mixup/imagenet": _images(
+        "sk_images",
         "SK Mixup, classification: ImageNet, ResNet-50",
         _IMAGENET,
         (3, 600, 32_000_000),
-        ("images", "sk_images"),
-        {"name": "imagenet", "network": "resnet50"},
         1600,
+        name="imagenet",
+        network="resnet50",
     ),
-    "mixup-e/cifar10": Entry(
+    "mixup-e/cifar10": _images(
+        "mixup_e_images",
         "MixupE, classification: CIFAR-10, PreActResNet-18",
         _CIFAR10,
         (2, 150, 3_800_000),
-        ("images", "mixup_e_images"),
-        {"name": "cifar10", "network": "preact_resnet18"},
         190,
+        name="cifar10",
+        network="preact_resnet18",
     ),
-    "mixup-e/cifar10-resnet34": Entry(
+    "mixup-e/cifar10-resnet34": _images(
+        "mixup_e_images",
         "MixupE, classification: CIFAR-10, PreActResNet-34",
         _CIFAR10,
         (2, 150, 7_800_000),
-        ("images", "mixup_e_images"),
-        {"name": "cifar10", "network": "preact_resnet34"},
         390,
+        name="cifar10",
+        network="preact_resnet34",
     ),
-    "mixup-e/cifar10-resnet50": Entry(
+    "mixup-e/cifar10-resnet50": _images(
+        "mixup_e_images",
         "MixupE, classification: CIFAR-10, PreActResNet-50",
         _CIFAR10,
         (2, 150, 8_800_000),
-        ("images", "mixup_e_images"),
-        {"name": "cifar10", "network": "preact_resnet50"},
         440,
+        name="cifar10",
+        network="preact_resnet50",
     ),
-    "mixup-e/cifar10-wide": Entry(
+    "mixup-e/cifar10-wide": _images(
+        "mixup_e_images",
         "MixupE, classification: CIFAR-10, WRN-28-10",
         _CIFAR10,
         (2, 150, 35_000_000),
-        ("images", "mixup_e_images"),
-        {"name": "cifar10", "network": "wide_resnet"},
         1800,
+        name="cifar10",
+        network="wide_resnet",
     ),
-    "mixup-e/cifar100": Entry(
+    "mixup-e/cifar100": _images(
+        "mixup_e_images",
         "MixupE, classification: CIFAR-100, PreActResNet-50",
         _CIFAR100,
         (2, 260, 8_800_000),
-        ("images", "mixup_e_images"),
-        {"name": "cifar100", "network": "preact_resnet50"},
         440,
+        name="cifar100",
+        network="preact_resnet50",
     ),
-    "mixup-e/cifar100-resnet18": Entry(
+    "mixup-e/cifar100-resnet18": _images(
+        "mixup_e_images",
         "MixupE, classification: CIFAR-100, PreActResNet-18",
         _CIFAR100,
         (2, 260, 3_800_000),
-        ("images", "mixup_e_images"),
-        {"name": "cifar100", "network": "preact_resnet18"},
         190,
+        name="cifar100",
+        network="preact_resnet18",
     ),
-    "mixup-e/cifar100-resnet34": Entry(
+    "mixup-e/cifar100-resnet34": _images(
+        "mixup_e_images",
         "MixupE, classification: CIFAR-100, PreActResNet-34",
         _CIFAR100,
         (2, 260, 7_800_000),
-        ("images", "mixup_e_images"),
-        {"name": "cifar100", "network": "preact_resnet34"},
         390,
+        name="cifar100",
+        network="preact_resnet34",
     ),
-    "mixup-e/cifar100-wide": Entry(
+    "mixup-e/cifar100-wide": _images(
+        "mixup_e_images",
         "MixupE, classification: CIFAR-100, WRN-28-10",
         _CIFAR100,
         (2, 260, 35_000_000),
-        ("images", "mixup_e_images"),
-        {"name": "cifar100", "network": "wide_resnet"},
         1800,
+        name="cifar100",
+        network="wide_resnet",
     ),
-    "mixup-e/svhn": Entry(
+    "mixup-e/svhn": _images(
+        "mixup_e_images",
         "MixupE, classification: SVHN, PreActResNet-18",
         _SVHN,
         (2, 230, 5_500_000),
-        ("images", "mixup_e_images"),
-        {"name": "svhn", "network": "preact_resnet18"},
         280,
+        name="svhn",
+        network="preact_resnet18",
     ),
-    "mixup-e/tiny-imagenet": Entry(
+    "mixup-e/tiny-imagenet": _images(
+        "mixup_e_images",
         "MixupE, classification: Tiny-ImageNet, PreActResNet-18",
         _TINY,
         (2, 230, 30_000_000),
-        ("images", "mixup_e_images"),
-        {"name": "tiny_imagenet", "network": "preact_resnet18"},
         1500,
+        name="tiny_imagenet",
+        network="preact_resnet18",
     ),
-    "calmix/fashion-mnist-1000": Entry(
+    "calmix/fashion-mnist-1000": _images(
+        "few_images",
         "none of a paper; both papers' claims on 1,000 images of Fashion-MNIST",
         _FASHION,
         (2, 150, 435),
-        ("images", "few_images"),
-        {"name": "fashion_mnist", "count": 1_000},
         1,
+        name="fashion_mnist",
+        count=1_000,
     ),
-    "calmix/fashion-mnist-5000": Entry(
+    "calmix/fashion-mnist-5000": _images(
+        "few_images",
         "none of a paper; both papers' claims on 5,000 images of Fashion-MNIST",
         _FASHION,
         (2, 280, 955),
-        ("images", "few_images"),
-        {"name": "fashion_mnist", "count": 5_000},
         2,
+        name="fashion_mnist",
+        count=5_000,
     ),
-    "calmix/fashion-mnist-60000": Entry(
+    "calmix/fashion-mnist-60000": _images(
+        "few_images",
         "none of a paper; both papers' claims on all images of Fashion-MNIST",
         _FASHION,
         (2, 380, 1_355),
-        ("images", "few_images"),
-        {"name": "fashion_mnist", "count": 60_000},
         3,
+        name="fashion_mnist",
+        count=60_000,
     ),
-    "calmix/cifar10-2000": Entry(
+    "calmix/cifar10-2000": _images(
+        "few_images",
         "none of a paper; both papers' claims on 2,000 images of CIFAR-10",
         _CIFAR10_OOD,
         (2, 300, 1_035),
-        ("images", "few_images"),
-        {"name": "cifar10", "count": 2_000},
         2,
+        name="cifar10",
+        count=2_000,
     ),
-    "calmix/cifar10-5000": Entry(
+    "calmix/cifar10-5000": _images(
+        "few_images",
         "none of a paper; both papers' claims on 5,000 images of CIFAR-10",
         _CIFAR10_OOD,
         (2, 360, 1_275),
-        ("images", "few_images"),
-        {"name": "cifar10", "count": 5_000},
         2,
+        name="cifar10",
+        count=5_000,
     ),
     "mixup-e/mutag": _graphs("MUTAG", (1, 6, 20)),
     "mixup-e/proteins": _graphs("PROTEINS", (1, 60, 200)),
