@@ -226,7 +226,7 @@ def read_graphs(folder: Path) -> LabelledGraphs:
             with it.
     """
     files = _tu_files(folder)
-    name, edge_file = _name_in(folder), files["A"]
+    name, edge_file = _name_in(folder, "", "_A.txt"), files["A"]
     graph_file, label_file = files["graph_indicator"], files["graph_labels"]
     graph_of = _numbers(graph_file, np.int64, columns=1)[:, 0]  # from 1
     labels = _numbers(label_file, np.int64, columns=1)[:, 0]
@@ -265,17 +265,18 @@ def read_graphs(folder: Path) -> LabelledGraphs:
     )
 
 
-def _name_in(folder: Path) -> str:
-    names = sorted(path.name.removesuffix("_A.txt") for path in folder.glob("*_A.txt"))
+def _name_in(folder: Path, before: str, after: str) -> str:
+    """The name of the one set whose files a folder holds, by what stands before and after it in a file's name."""
+    names = sorted(path.name.removeprefix(before).removesuffix(after) for path in folder.glob(f"{before}*{after}"))
     if len(names) != 1:
         found = f"those of {listed(names)}" if names else "none"
-        raise DataError(f"{folder} must hold the files of one set, NAME_A.txt and others, and holds {found}.")
+        raise DataError(f"{folder} must hold the files of one set, {before}NAME{after} and others, and holds {found}.")
     return names[0]
 
 
 def _tu_files(folder: Path) -> dict[str, Path]:
     """The files of a TUDataset, by what stands after their name. Raise DataError where one is missing."""
-    name = _name_in(folder)
+    name = _name_in(folder, "", "_A.txt")
     files = {part: folder / f"{name}_{part}.txt" for part in ("A", "graph_indicator", "graph_labels")}
     _require(files.values(), _TU_ADVICE.format(name=name))
     more = {part: folder / f"{name}_{part}.txt" for part in ("node_labels", "node_attributes")}
@@ -389,7 +390,7 @@ def read_nodes(folder: Path) -> LabelledNodes:
             with it.
     """
     files = _planetoid_files(folder)
-    name = _planetoid_name(folder)
+    name = _name_in(folder, "ind.", ".graph")
     known, tested = _dense(files["allx"]), _dense(files["tx"])  # (n, d)
     labels, of_tested = _one_hot(files["ally"]), _one_hot(files["ty"])
     trained = len(_one_hot(files["y"]))
@@ -424,17 +425,9 @@ def read_nodes(folder: Path) -> LabelledNodes:
     return LabelledNodes(name, torch.from_numpy(features), torch.from_numpy(edges), ids, classes, parts)
 
 
-def _planetoid_name(folder: Path) -> str:
-    names = sorted(path.name.removeprefix("ind.").removesuffix(".graph") for path in folder.glob("ind.*.graph"))
-    if len(names) != 1:
-        found = f"those of {listed(names)}" if names else "none"
-        raise DataError(f"{folder} must hold the files of one set, ind.NAME.graph and others, and holds {found}.")
-    return names[0]
-
-
 def _planetoid_files(folder: Path) -> dict[str, Path]:
     """The files of a Planetoid graph, by what stands after its name. Raise DataError where one is missing."""
-    name = _planetoid_name(folder)
+    name = _name_in(folder, "ind.", ".graph")
     parts = ("x", "tx", "allx", "y", "ty", "ally", "graph", "test.index")
     files = {part: folder / f"ind.{name}.{part}" for part in parts}
     _require(files.values(), _PLANETOID_ADVICE.format(name=name, folder=name.capitalize()))
