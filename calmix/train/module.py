@@ -101,7 +101,7 @@ class Module(LightningModule):
 
     def validation_batches(self, validation: Split) -> Iterable[LoadedBatch]:
         """The whole split for a point of the curve, else the rows by which a method sets its strength."""
-        size = rows_at_a_time(validation) * ranks()
+        size = rows_at_a_time(validation, self.settings.accelerator) * ranks()
         whole = Batches(validation, size, rank=rank(), ranks=ranks())
         if not self.training_loss.method.controlled:
             return whole

@@ -18,7 +18,8 @@ def predict(model: nn.Module, split: Split) -> Tensor:
     """The network's outputs (n, K) on a split, in evaluation mode, float32 on the CPU."""
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     model.eval()
-    return torch.cat([model(x.to(device)).float().cpu() for x, _, _ in Batches(split, rows_at_a_time(split))])
+    batches = Batches(split, rows_at_a_time(split, device.type))
+    return torch.cat([model(x.to(device)).float().cpu() for x, _, _ in batches])
 
 
 def dropping(model: nn.Module) -> Sequence[nn.Module]:
@@ -48,7 +49,7 @@ def stochastic(model: nn.Module, split: Split, passes: int, seed: int) -> Tensor
             module.train()
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            batches = Batches(split, rows_at_a_time(split))
+            batches = Batches(split, rows_at_a_time(split, device.type))
             return torch.cat(
                 [torch.stack([model(x.to(device)).float().cpu() for _ in range(passes)]) for x, _, _ in batches], 1
             )

@@ -9,6 +9,7 @@ import pytest
 from calmix.errors import DataError
 from calmix.reproduction.named import experiment
 from calmix.reproduction.table import EXPERIMENTS
+from calmix.reproduction.tabular import ages
 from calmix.train import run
 
 NAMES = [name for name, entry in EXPERIMENTS.items() if entry.make[0] == "tabular"]
@@ -17,7 +18,7 @@ NAMES = [name for name, entry in EXPERIMENTS.items() if entry.make[0] == "tabula
 def write(path: Path, rows: int) -> None:
     draw = np.random.default_rng(0)
     y = np.arange(rows) % 3
-    table = np.column_stack([draw.normal(size=(rows, 2)) + y[:, None], y])
+    table = np.column_stack([draw.normal(size=(rows, 2)) + y[:, None], np.array([8, 9, 11])[y]])  # an age each
     np.savetxt(path, table, delimiter=",", header="a,b,target", comments="", fmt=["%.4f", "%.4f", "%d"])
 
 
@@ -42,6 +43,24 @@ def test_a_small_scale_trains_on_at_most_two_thousand_rows(tmp_path: Path):
 def test_a_table_with_fewer_rows_takes_all(tmp_path: Path):
     write(tmp_path / "iris.csv", 150)
     assert len(experiment("mixup-e/iris", "small", tmp_path).comparison.data.splits(0).train) == 90
+
+
+def test_rings_of_abalone_are_three_ages(tmp_path: Path):
+    path = tmp_path / "abalone.csv"
+    rings = [1, 8, 9, 10, 11, 29] * 5
+    path.write_text("a,target\n" + "".join(f"{number}.5,{one}\n" for number, one in enumerate(rings)))
+    splits = ages(path).splits(0)
+    assert splits.about.classes == ("1 to 8", "11 to 29", "9 and 10")
+    counts = sum(np.bincount(part.y, minlength=3) for part in (splits.train, splits.validation, splits.calibration))
+    assert (counts + np.bincount(splits.test.y, minlength=3)).tolist() == [10, 10, 10]
+
+
+@pytest.mark.parametrize("rings", ["0", "30", "8.5", "old"])
+def test_what_are_no_rings_is_refused(rings: str, tmp_path: Path):
+    path = tmp_path / "abalone.csv"
+    path.write_text("a,target\n" + "1.5,8\n2.5,9\n" * 9 + f"0.5,{rings}\n")
+    with pytest.raises(DataError, match=r"abalone.csv: the column target must hold rings, whole numbers from 1 to 29"):
+        ages(path)
 
 
 def test_absent_data_are_instructions(tmp_path: Path):
