@@ -896,6 +896,13 @@ def _reproduce_options(parser: "OptionParser") -> None:
         help="smoke: a minute; small: as much as two cores allow; paper: as published (default: small)",
     )
     run.add_argument("--data-dir", type=Path, help="folder of its data (default: where CALMIX_DATA says)")
+    run.add_argument(
+        "--budget",
+        type=float,
+        metavar="TRAININGS",
+        help="first search every method's options and training, each with an equal share of so many plain trainings "
+        "(default: as published)",
+    )
     _add_workers(run)
     _add_results(parser, f"{RUNS}/NAME-SCALE", resumes="reproduction")
 
@@ -913,7 +920,8 @@ def _reproduce(arguments: list[str]) -> None:
     from calmix.reproduction.table import EXPERIMENTS
 
     asked = experiment(options.experiment, options.scale, options.data_dir)
-    out = options.out or RUNS / f"{options.experiment.replace('/', '-')}-{options.scale}"
+    kind = options.scale if options.budget is None else f"{options.scale}-searched"
+    out = options.out or RUNS / f"{options.experiment.replace('/', '-')}-{kind}"
     found = carry_out(
         options.experiment,
         EXPERIMENTS[options.experiment],
@@ -922,7 +930,8 @@ def _reproduce(arguments: list[str]) -> None:
         options.resume,
         Processes(options.workers),
         ["calmix", "reproduce", *arguments],
-        lambda asked: _progress(len(asked.recipes), asked.settings.epochs, options, asked.epochs),
+        lambda runs, epochs, others: _progress(runs, epochs, options, others),
+        options.budget,
     )
     page = found.write(out)
     if not options.quiet:
@@ -1099,6 +1108,7 @@ COMMANDS: Mapping[str, Command] = {
             "all experiments": "calmix reproduce --list",
             "a minute of one of them": "calmix reproduce sk-mixup/two-moons --scale smoke",
             "on from where it was stopped": "calmix reproduce sk-mixup/two-moons --scale smoke --resume",
+            "with searched options": "calmix reproduce sk-mixup/two-moons --scale smoke --budget 90 --out searched",
         },
         "NAME [--scale smoke|small|paper] [options]",
         _reproduce_options,

@@ -14,6 +14,7 @@ from calmix.reproduction.table import SCALES
 from calmix.results.catalogue import METRICS
 from calmix.results.scores import PLAIN
 from calmix.studies.comparison.study import Comparison, Methods
+from calmix.train import TrainingSettings
 
 LONGER = "mixup_longer"
 CONTROLS: Mapping[str, str] = {
@@ -131,12 +132,12 @@ def with_controls(
     return {"erm": erm(), "mixup": plain, **methods, **own, "mixup_idle": idle, LONGER: plain}
 
 
-def longer(epochs: int) -> Mapping[str, int]:
-    """As many epochs of `mixup_longer` as cost what the others' do with a clean forward pass in each step.
+def longer(settings: TrainingSettings) -> Mapping[str, TrainingSettings]:
+    """`mixup_longer` has as many epochs as cost what the others' do with a clean forward pass in each step.
 
     A step is a forward and a backward pass of about twice its cost, so a further forward pass is a third of it.
 
-    >>> longer(30)
-    {'mixup_longer': 40}
+    >>> longer(TrainingSettings(epochs=30))["mixup_longer"].epochs
+    40
     """
-    return {LONGER: epochs + round(epochs / 3)}
+    return {LONGER: replace(settings, epochs=settings.epochs + round(settings.epochs / 3))}

@@ -134,7 +134,7 @@ def _experiment(
 
     methods = with_controls({label: at_site(method) for label, method in own.items()}, at_site(mixup()))
     return Experiment(
-        Comparison(data, methods, model, settings, size.seeds, epochs=longer(size.epochs)),
+        Comparison(data, methods, model, settings, size.seeds, own_settings=longer(settings)),
         source,
         _CLAIMS,
         deviations,

@@ -303,7 +303,7 @@ def _comparison(
     """Of a network as published at the scale `paper`, and a small one at the others."""
     model: ModelFactory = MODELS[network] if scale == "paper" else resnet
     source = _source(scale, name, size.train_size, data_dir)
-    return Comparison(source, methods, model, settings, size.seeds, epochs=longer(size.epochs))
+    return Comparison(source, methods, model, settings, size.seeds, own_settings=longer(settings))
 
 
 def _source(scale: str, name: str, train_size: int | None, data_dir: Path | None) -> DataSource:

@@ -85,4 +85,4 @@ def _comparison(data: DataSource, size: Size, batch_size: int, tau_max: float, t
         "sk_mixup_e": sk_mixup_e(tau_max=tau_max, tau_std=tau_std),
     }
     compared = with_controls(methods, with_whole_set(mixup()), classes=False)
-    return Comparison(data, compared, dropout_mlp, settings, size.seeds, epochs=longer(size.epochs))
+    return Comparison(data, compared, dropout_mlp, settings, size.seeds, own_settings=longer(settings))

@@ -2,12 +2,14 @@
 
 OUT/...            the comparison with honest splits, as `calmix compare` writes it
 OUT/as_published/  the same with the published protocol, where that looks at test rows
+OUT/search/        what a search tried, where one was asked for
 OUT/claims.csv     a line a claim and protocol
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 
 import pandas as pd
@@ -18,12 +20,14 @@ from calmix.report.page import Page, PageTable, Section, write_page
 from calmix.report.sentences import Advice, counted
 from calmix.report.terminal import Sheet, print_sheets
 from calmix.reproduction.experiment import CONTROLS, Experiment
+from calmix.reproduction.searched import Searched, search
 from calmix.reproduction.table import Entry
 from calmix.reproduction.verdict import FAILS, HOLDS, UNTOLD, Verdict, in_words, verdict_table, verdicts
 from calmix.results.files import csv_of, write_whole
 from calmix.studies.comparison.compared import Compared
 from calmix.studies.comparison.study import Comparison, carry_out_comparison
 
+Progress = Callable[[int, int, Mapping[str, int]], AbstractContextManager[Tick]]
 AS_PUBLISHED = "as_published"
 _NOTE = (
     "A claim holds where the interval of the difference, paired by seed, lies on the claimed side of zero, and does "
@@ -38,13 +42,17 @@ _BOTH = (
 
 @dataclass(frozen=True, eq=False)
 class Reproduced:
-    """A finished reproduction. published: the comparison with the published protocol, where there is one."""
+    """A finished reproduction. published: the comparison with the published protocol, where there is one.
+
+    searched: what a search chose, where one was asked for.
+    """
 
     name: str
     entry: Entry
     experiment: Experiment
     honest: Compared
     published: Compared | None
+    searched: Searched | None = None
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -66,7 +74,8 @@ class Reproduced:
         """A row a claim and protocol."""
         rows = []
         for one in self.verdicts:
-            both = {"honest": (one.difference, one.said), "as published": (one.published, one.said_as_published)}
+            own = "honest" if self.searched is None else "searched"
+            both = {own: (one.difference, one.said), "as published": (one.published, one.said_as_published)}
             for protocol, (found, said) in both.items():
                 if found is not None:
                     interval = {"difference": found.mean, "low": found.low, "high": found.high, "seeds": found.count}
@@ -89,6 +98,7 @@ class Reproduced:
         sections = [
             Section("Claims", f"Source: {self.experiment.source}", tables=[table]),
             means,
+            *([] if self.searched is None else [Section("Search", tables=[self.searched.table()])]),
             Section("Controls", terms=CONTROLS),
             Section("Deviations from the source", terms=differs),
             *further,
@@ -121,14 +131,25 @@ def carry_out(
     resume: bool = False,
     engine: Engine = Processes(),
     command: Sequence[str] = (),
-    progress: Callable[[Comparison], AbstractContextManager[Tick]] = lambda comparison: nullcontext(untold),
+    progress: Progress = lambda runs, epochs, others: nullcontext(untold),
+    budget: float | None = None,
 ) -> Reproduced:
-    """Carry out an experiment in a folder, see `carry_out_comparison`. progress: what is told how far each one is."""
+    """Carry out an experiment in a folder, see `carry_out_comparison`.
+
+    budget: of a search before it, in plain trainings; None: settings are as published. progress: given the number of
+    runs, their epochs, and those of labels that have others, gives what is told how far they are.
+    """
 
     def carried_out(comparison: Comparison, folder: Path) -> Compared:
-        with progress(comparison) as tick:
+        others = {label: settings.epochs for label, settings in comparison.own_settings.items()}
+        with progress(len(comparison.recipes), comparison.settings.epochs, others) as tick:
             return carry_out_comparison(comparison, folder, resume, engine, command, tick)
 
+    searched = None
+    if budget is not None:
+        with progress(ceil(budget), experiment.comparison.settings.epochs, {}) as tick:
+            searched = search(experiment, budget, out, resume, engine, command, tick)
+        experiment = searched.experiment
     honest = carried_out(experiment.comparison, out)
     published = carried_out(experiment.as_published(), out / AS_PUBLISHED) if experiment.judged_on_test else None
-    return Reproduced(name, entry, experiment, honest, published)
+    return Reproduced(name, entry, experiment, honest, published, searched)

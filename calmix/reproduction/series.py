@@ -109,7 +109,7 @@ def forecasts(scale: str, data_dir: Path | None = None, *, name: str) -> Experim
     every = with_controls(methods, with_whole_set(mixup()), classes=False)
     narrower = () if width is None else (f"At this scale LSTNet has a width of {width}, not 100, and batches 32 rows.",)
     return Experiment(
-        Comparison(data, every, model, settings, size.seeds, epochs=longer(size.epochs)),
+        Comparison(data, every, model, settings, size.seeds, own_settings=longer(settings)),
         "Bouniot et al., ICLR 2025 (arXiv 2311.01434), in the set-up of C-Mixup's code (arXiv 2210.05775); LSTNet: Lai "
         "et al., SIGIR 2018 (arXiv 1703.07015).",
         _CLAIMS,

@@ -100,7 +100,9 @@ def _experiment(
         "sk_mixup_e": sk_mixup_e(eta=ETA, slope=SLOPE),
     }
     return Experiment(
-        Comparison(data, with_controls(methods, mixup(ALPHA)), model, settings, size.seeds, epochs=longer(size.epochs)),
+        Comparison(
+            data, with_controls(methods, mixup(ALPHA)), model, settings, size.seeds, own_settings=longer(settings)
+        ),
         _SOURCE,
         _CLAIMS,
         (*_DEVIATIONS, *deviations),

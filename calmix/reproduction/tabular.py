@@ -47,15 +47,9 @@ def table(scale: str, data_dir: Path | None = None, *, name: str) -> Experiment:
         "mixup_e": mixup_e(),
         "sk_mixup_e": sk_mixup_e(),
     }
+    settings = TrainingSettings(epochs=size.epochs)
     return Experiment(
-        Comparison(
-            data,
-            with_controls(methods),
-            mlp,
-            TrainingSettings(epochs=size.epochs),
-            size.seeds,
-            epochs=longer(size.epochs),
-        ),
+        Comparison(data, with_controls(methods), mlp, settings, size.seeds, own_settings=longer(settings)),
         "Zou et al., UAI 2023 (arXiv 2212.13381), its experiments on tables; Similarity Kernel Mixup has none.",
         _CLAIMS,
         (
@@ -81,5 +75,6 @@ def ages(path: Path) -> Frame:
     rings = pd.to_numeric(frame["target"], errors="coerce") if "target" in frame else pd.Series(dtype=float)
     if len(rings) == 0 or not rings.isin(range(1, 30)).all():
         raise DataError(f"{path}: the column target must hold rings, whole numbers from 1 to 29; get the file anew.")
-    classes = np.select([rings <= 8, rings <= 10], ["1 to 8", "9 and 10"], "11 to 29")
+    numbers = rings.to_numpy(np.float64)
+    classes = np.select([numbers <= 8, numbers <= 10], ["1 to 8", "9 and 10"], "11 to 29")
     return Frame(frame.assign(target=classes), "target", "classification", name="abalone")

@@ -42,7 +42,7 @@ def toy(scale: str, name: str, data_dir: Path | None = None) -> Experiment:
     )
     data = NamedSet(name, size.train_size, data_dir=data_dir)
     network = partial(mlp, width=20)
-    comparison = Comparison(data, methods, network, settings, size.seeds, epochs=longer(size.epochs))
+    comparison = Comparison(data, methods, network, settings, size.seeds, own_settings=longer(settings))
     return Experiment(
         comparison,
         "Bouniot et al., ICLR 2025 (arXiv 2311.01434), and the scripts that draw its figures of made data.",

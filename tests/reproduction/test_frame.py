@@ -31,13 +31,14 @@ GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(160, 3, generator=GENERATOR)
 Y = (X[:, 0] + 0.5 * torch.randn(160, generator=GENERATOR) > 0).long()
 METHODS = with_controls({"sk_mixup": calmix.sk_mixup()})
+SETTINGS = TrainingSettings(epochs=2, device="cpu")
 COMPARISON = Comparison(
     Arrays(X, Y),
     METHODS,
     mlp,
-    TrainingSettings(epochs=2, device="cpu"),
+    SETTINGS,
     2,
-    epochs=longer(2),
+    own_settings=longer(SETTINGS),
 )
 CLAIMS = (Claim("sk_mixup", "erm", "accuracy"), Claim("sk_mixup", "mixup", "ece", "scaled"))
 ASKED = Experiment(COMPARISON, "Somebody, 2024.", CLAIMS, ("The table is made.", "There are two seeds."), True)
@@ -144,7 +145,7 @@ def test_as_published_test_rows_are_those_to_validate_and_to_calibrate_with():
     assert torch.equal(judged.train.x, honest.train.x)
     assert not torch.equal(honest.validation.x, honest.test.x)
     assert published.settings == replace(COMPARISON.settings, select="best")
-    assert (published.seeds, published.model, published.epochs) == (2, mlp, COMPARISON.epochs)
+    assert (published.seeds, published.model, published.own_settings) == (2, mlp, COMPARISON.own_settings)
 
 
 def test_as_published_no_method_learns_from_the_test_rows():
@@ -152,10 +153,12 @@ def test_as_published_no_method_learns_from_the_test_rows():
     assert list(ASKED.as_published().methods) == ["erm", "mixup", "sk_mixup", "mixup_idle", "mixup_longer"]
 
 
-def test_epochs_and_reference_of_a_method_that_is_left_out_go_with_it():
-    asked = replace(ASKED, comparison=replace(COMPARISON, reference="auto", epochs={"auto": 3, **longer(2)}))
+def test_settings_and_reference_of_a_method_that_is_left_out_go_with_it():
+    asked = replace(
+        ASKED, comparison=replace(COMPARISON, reference="auto", own_settings={"auto": SETTINGS, **longer(SETTINGS)})
+    )
     published = asked.as_published()
-    assert (published.reference, published.epochs) == (None, longer(2))
+    assert (published.reference, published.own_settings) == (None, longer(SETTINGS))
 
 
 def test_an_honest_protocol_has_no_other():
@@ -182,7 +185,8 @@ def test_controls_are_plain_mixup_with_a_clean_pass_and_for_longer():
 
 @pytest.mark.parametrize(("epochs", "expected"), [(1, 1), (2, 3), (3, 4), (30, 40), (100, 133), (200, 267)])
 def test_longer_pays_for_a_third_more(epochs: int, expected: int):
-    assert longer(epochs) == {frame.LONGER: expected}
+    settings = replace(SETTINGS, epochs=epochs)
+    assert longer(settings) == {frame.LONGER: replace(settings, epochs=expected)}
 
 
 def test_sizes_are_those_of_the_scale():
@@ -294,7 +298,9 @@ def test_resume_draws_again_and_trains_nothing(found: Reproduced, folder: Path, 
 
 
 def test_an_honest_protocol_is_carried_out_once(tmp_path: Path):
-    small = replace(COMPARISON, methods={label: COMPARISON.methods[label] for label in ("erm", "mixup")}, epochs={})
+    small = replace(
+        COMPARISON, methods={label: COMPARISON.methods[label] for label in ("erm", "mixup")}, own_settings={}
+    )
     asked = Experiment(small, "Somebody, 2024.", (Claim("mixup", "erm", "accuracy"),))
     found = carry_out("made/table", ENTRY, asked, tmp_path)
     found.write(tmp_path)

@@ -57,8 +57,7 @@ class Comparison:
     In cross-validation the source is `calmix.data.Folds`, and the seeds are the folds of every repeat, see `plan`.
 
     reference: the label that the marks refer to; None is plain Mixup, else plain training, else the first method.
-    epochs: of labels that are trained for another number of epochs than `settings` say. Other fields are those of
-    `Recipe`.
+    own_settings: of labels that are trained otherwise than `settings` say. Other fields are those of `Recipe`.
     """
 
     data: DataSource
@@ -68,7 +67,7 @@ class Comparison:
     seeds: int = 5
     reference: str | None = None
     robustness: Robustness = field(default_factory=Robustness)
-    epochs: Mapping[str, int] = field(default_factory=dict)
+    own_settings: Mapping[str, TrainingSettings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -77,7 +76,7 @@ class Comparison:
         if folds and self.seeds % folds:
             raise SettingError(f"seeds must be a multiple of the {folds} folds; got {self.seeds}.")
         check_methods(self.methods)
-        if unknown := [label for label in self.epochs if label not in self.methods]:
+        if unknown := [label for label in self.own_settings if label not in self.methods]:
             raise UnknownNameError("label", unknown[0], self.methods)
         references(list(self.methods), self.reference)
 
@@ -85,13 +84,14 @@ class Comparison:
     def recipes(self) -> list[Recipe]:
         """All runs, seed by seed, so that a stopped comparison leaves whole pairs."""
         return [
-            Recipe(self.data, label, method, self.model, self._settings(label), seed, self.robustness)
+            Recipe(self.data, label, method, self.model, self.settings_of(label), seed, self.robustness)
             for seed in range(self.seeds)
             for label, method in self.methods.items()
         ]
 
-    def _settings(self, label: str) -> TrainingSettings:
-        return replace(self.settings, epochs=self.epochs.get(label, self.settings.epochs))
+    def settings_of(self, label: str) -> TrainingSettings:
+        """How a method is trained."""
+        return self.own_settings.get(label, self.settings)
 
     def check(self) -> None:
         """Raise a CalmixError where data, network, methods or what else is measured do not fit together."""
@@ -108,9 +108,9 @@ class Comparison:
 
     def of_methods(self, methods: Methods) -> "Comparison":
         """The comparison of these methods, with what was asked for of their labels."""
-        epochs = {label: count for label, count in self.epochs.items() if label in methods}
+        own = {label: settings for label, settings in self.own_settings.items() if label in methods}
         reference = self.reference if self.reference in methods else None
-        return replace(self, methods=methods, epochs=epochs, reference=reference)
+        return replace(self, methods=methods, own_settings=own, reference=reference)
 
 
 def check_methods(methods: Methods) -> None:
@@ -308,7 +308,7 @@ def carry_out_comparison(
         stored = {key_of(recipe): store.stored(recipe) for recipe in recipes}
         records = {key: record for key, record in stored.items() if record is not None}
         for label, seed in records:
-            tick(label, seed, comparison.epochs.get(label, comparison.settings.epochs), None)
+            tick(label, seed, comparison.settings_of(label).epochs, None)
         todo = [recipe for recipe in recipes if key_of(recipe) not in records]
         ended = carry_out_runs(todo, store, engine, orders)
         records |= {(record.method, record.seed): record for record in (*ended.before, *ended.here)}

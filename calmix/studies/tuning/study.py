@@ -12,7 +12,7 @@ Finished trainings in files are all that a search remembers: it goes on by askin
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import ceil
@@ -73,7 +73,7 @@ class Tuning:
 
     settings: of the first trial of every method, and the middle of what is searched; the first family with them is the
     default, which the chosen settings must beat. budget: in plain trainings of these settings. fresh: seeds of the last
-    trainings. learning: whether later options are proposed by TPE.
+    trainings. learning: whether later options are proposed by TPE. first: the first seed of the search.
     """
 
     data: OneTest
@@ -84,6 +84,7 @@ class Tuning:
     fresh: int = DEFAULT_FRESH
     seed: int = 0
     learning: bool = True
+    first: int = 0
 
     def __post_init__(self) -> None:
         check_search(SAMPLERS[0], self.fresh)
@@ -105,8 +106,8 @@ class Tuning:
         return has_batch_norm(self.recipe(Trial(self.families[0].name, 0, {}, "", self.settings, 1.0)).network())
 
     def recipe(self, trial: Trial, seed: int = 0) -> Recipe:
-        """A training of the search, which cannot see a test row."""
-        return self._recipe(trial, Untested(self.data), trial.label, seed)
+        """A training of the search, which cannot see a test row. seed: counted from the first one."""
+        return self._recipe(trial, Untested(self.data), trial.label, self.first + seed)
 
     def with_weights(self, recipe: Recipe) -> Recipe:
         """The same training, of which further weights are judged, too."""
@@ -229,6 +230,33 @@ def carry_out_tuning(
             default cannot be trained.
         Whatever the data or the network raise before the first training.
     """
+    with _searched(tuning, out, resume, engine, command, Orders(tick, run_timeout=run_timeout)) as (trainings, trials):
+        outcome = _tested(tuning, tuning.plan, trials, trainings, tuple(command), tuple(train))
+        if out is not None:
+            trainings.close()
+            write_outcome(out, outcome)
+    return Tuned(outcome, tuning.data, tuning.model, {family.name: family for family in tuning.families})
+
+
+def carry_out_search(
+    tuning: Tuning,
+    out: Path,
+    resume: bool = False,
+    engine: Engine = Processes(),
+    command: Sequence[str] = (),
+    tick: Tick = lambda label, seed, epochs, entry: None,
+) -> list[Trial]:
+    """The trials of a search, as `carry_out_tuning` makes them; no test row is looked at."""
+    with _searched(tuning, out, resume, engine, command, Orders(tick)) as (trainings, trials):
+        trainings.close()
+    return trials
+
+
+@contextmanager
+def _searched(
+    tuning: Tuning, out: Path | None, resume: bool, engine: Engine, command: Sequence[str], orders: Orders
+) -> "Iterator[tuple[_Trainings, list[Trial]]]":
+    """While the folder is held: who trains, and all trials."""
     if out is None and resume:
         raise SettingError("resume goes on in a folder; give out, too.")
     if out is not None:
@@ -237,17 +265,11 @@ def carry_out_tuning(
     with nullcontext() if out is None else hold_folder(out):
         if out is not None:
             _refuse(out, resume)
-        trainings = _Trainings(tuning, out, engine, Orders(tick, run_timeout=run_timeout))
-        plan = tuning.plan
+        trainings, plan = _Trainings(tuning, out, engine, orders), tuning.plan
         if out is not None:
             _refuse_another_look(out, plan.budget)
             write_begun(out, Begun(tuple(plan.costs), plan.budget, tuple(command)))
-        trials = search(tuning.families, plan, tuning.settings, trainings.measure, tuning.seed, tuning.learning)
-        outcome = _tested(tuning, plan, trials, trainings, tuple(command), tuple(train))
-        if out is not None:
-            trainings.close()
-            write_outcome(out, outcome)
-    return Tuned(outcome, tuning.data, tuning.model, {family.name: family for family in tuning.families})
+        yield trainings, search(tuning.families, plan, tuning.settings, trainings.measure, tuning.seed, tuning.learning)
 
 
 def _refuse(out: Path, resume: bool) -> None:

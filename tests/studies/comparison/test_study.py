@@ -705,7 +705,7 @@ def test_results_of_another_kind_are_not_resumed(name: str, kind: str, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-# --------------------------------------------------------------------------- labels with another number of epochs
+# ---------------------------------------------------------------------------- labels with settings of their own
 
 LONGER = Comparison(
     Arrays(X, Y),
@@ -713,7 +713,7 @@ LONGER = Comparison(
     mlp,
     QUICK,
     2,
-    epochs={"mixup_longer": 5},
+    own_settings={"mixup_longer": replace(QUICK, epochs=5)},
 )
 
 
@@ -750,21 +750,33 @@ def test_runs_of_other_epochs_are_resumed_and_told_as_done(longer: Path):
     done = {"erm": QUICK.epochs, "mixup": QUICK.epochs, "mixup_longer": 5}
     assert sorted(told) == sorted((label, seed, count) for label, count in done.items() for seed in (0, 1))
     with pytest.raises(DataError, match="'mixup_longer' with other settings"):
-        carry_out_comparison(replace(LONGER, epochs={"mixup_longer": 6}), longer, resume=True)
+        carry_out_comparison(
+            replace(LONGER, own_settings={"mixup_longer": replace(QUICK, epochs=6)}), longer, resume=True
+        )
 
 
-def test_epochs_of_a_label_that_is_not_compared_or_of_no_number_are_refused():
+def test_settings_of_a_label_that_is_not_compared_are_refused():
     with pytest.raises(UnknownNameError, match="unknown label 'mixup_long'; did you mean 'mixup_longer'"):
-        replace(LONGER, epochs={"mixup_long": 5})
-    with pytest.raises(SettingError, match="epochs must be at least 1; got 0"):
-        _ = replace(LONGER, epochs={"mixup_longer": 0}).recipes
+        replace(LONGER, own_settings={"mixup_long": QUICK})
 
 
-def test_a_method_that_does_not_fit_takes_its_epochs_along():
+def test_labels_of_other_rates_are_read_again_and_told_apart(tmp_path: Path):
+    methods = {"erm": calmix.erm(), "mixup": calmix.mixup()}
+    slow = replace(QUICK, learning_rate=1e-6, weight_decay=0.0, average="ema")
+    asked = Comparison(Arrays(X, Y), methods, mlp, QUICK, 1, own_settings={"mixup": slow})
+    made = carry_out_comparison(asked, tmp_path)
+    found = {run.method: run for run in read_results(tmp_path).records}
+    for label, settings in (("erm", QUICK), ("mixup", slow)):
+        assert found[label].recipe == Recipe(Arrays(X, Y), label, methods[label], mlp, settings, 0).text
+    assert read_comparison(tmp_path).table().equals(made.table())
+
+
+def test_a_method_that_does_not_fit_takes_its_settings_along():
     methods = {"erm": calmix.erm(), "cutmix": calmix.cutmix()}
-    asked = Comparison(NamedSet("diabetes"), methods, settings=QUICK, seeds=1, epochs={"cutmix": 3, "erm": 4})
+    longer = {"cutmix": replace(QUICK, epochs=3), "erm": replace(QUICK, epochs=4)}
+    asked = Comparison(NamedSet("diabetes"), methods, settings=QUICK, seeds=1, own_settings=longer)
     comparison, _ = asked.without_misfits()
-    assert comparison.epochs == {"erm": 4}
+    assert comparison.own_settings == {"erm": replace(QUICK, epochs=4)}
 
 
 def test_the_table_of_passes_with_dropout_says_how_honest_their_spread_is():

@@ -1,0 +1,144 @@
+"""An experiment with searched hyper-parameters: options and training of each method, chosen by equal budgets.
+
+OUT/search/  the trainings of the search, as `calmix tune` keeps them
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from calmix.core.method import Method, Scheduled
+from calmix.data import Folds
+from calmix.engines import Engine, Processes, Tick
+from calmix.errors import DataError
+from calmix.methods.spaces import SPACES, space_of
+from calmix.report.page import PageTable
+from calmix.report.tables import Cell, Row, Table
+from calmix.reproduction.experiment import LONGER, Experiment, longer
+from calmix.results.catalogue import significant
+from calmix.studies.comparison.study import Comparison
+from calmix.studies.tuning.families import Family
+from calmix.studies.tuning.rows import OneTest
+from calmix.studies.tuning.sentences import settings_in_words
+from calmix.studies.tuning.study import Tuning, carry_out_search
+from calmix.studies.tuning.trials import Trial, best_of, by_family, columns_of
+from calmix.train import TrainingSettings
+
+SEARCH = "search"
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search found: the experiment with it, and the best trial of each method, of how many."""
+
+    experiment: Experiment
+    budget: float
+    bests: Mapping[str, Trial]
+    tried: Mapping[str, int]
+
+    def table(self) -> PageTable:
+        """A row a method: what was chosen, and by which value."""
+        [goal, *_] = columns_of(self.experiment.comparison.data.splits(0).about.task == "regression")
+        rows = [
+            Row(
+                label,
+                [
+                    Cell(best.text.partition("(")[2].removesuffix(")") or "its own"),
+                    Cell(settings_in_words(best)),
+                    Cell(significant(best.goal())),
+                    Cell(f"{self.tried[label]}"),
+                ],
+            )
+            for label, best in self.bests.items()
+        ]
+        note = (
+            f"A budget of {self.budget:g} plain trainings, an equal share for every method. Trials were judged on rows "
+            "that are neither trained on nor tested, and the test rows are the same in all seeds. The controls have "
+            "what was chosen for plain Mixup, and auto the training that was chosen for plain training."
+        )
+        return PageTable("What was chosen", Table(["Options", "Training", goal.heading, "Trials"], rows, []), note=note)
+
+
+def search(
+    experiment: Experiment,
+    budget: float,
+    out: Path,
+    resume: bool = False,
+    engine: Engine = Processes(),
+    command: Sequence[str] = (),
+    tick: Tick = lambda label, seed, epochs, entry: None,
+) -> Searched:
+    """Search the options and the training of every method that has ranges, each by an equal share of the budget.
+
+    One draw of test rows stays the same, and is seen neither by the search nor by what its seeds draw anew.
+
+    Raises:
+        SettingError: a budget that is too small. DataError: see `calmix.studies.tuning.study.carry_out_search`; or no
+            trial of a method could be trained.
+    """
+    comparison = experiment.comparison
+    source = OneTest(comparison.data.source if isinstance(comparison.data, Folds) else comparison.data)
+    regression = source.splits(0).about.task == "regression"
+    families = tuple(
+        Family(label, partial(with_options, method), space_of(label, regression))
+        for label, method in comparison.methods.items()
+        if label in SPACES
+    )
+    tuning = Tuning(source, families, comparison.model, comparison.settings, budget, first=comparison.seeds)
+    trials = by_family(carry_out_search(tuning, out / SEARCH, resume, engine, command, tick))
+    bests = {label: best.settled for label, own in trials.items() if (best := best_of(own))}
+    if failed := [label for label in trials if label not in bests]:
+        raise DataError(f"no trial of {failed[0]} could be trained: {trials[failed[0]][0].failure}")
+    made = {family.name: family.method(bests[family.name].options) for family in families}
+    found = replace(
+        experiment,
+        comparison=_with_controls(replace(comparison, data=source), made, bests),
+        deviations=(*experiment.deviations, *_deviations(budget)),
+        judged_on_test=False,
+    )
+    return Searched(found, budget, bests, {label: len(own) for label, own in trials.items()})
+
+
+def with_options(method: Method, **options: float) -> Method:
+    """A method with other options: the fields of these names of all its parts.
+
+    >>> from calmix import mixup_e
+    >>> with_options(mixup_e(), alpha=0.5, eta=0.2) == mixup_e(alpha=0.5, eta=0.2)
+    True
+    """
+
+    def edited(part: Any) -> Any:
+        if not is_dataclass(part) or isinstance(part, type):
+            return part
+        found = {one.name: options.get(one.name, edited(getattr(part, one.name))) for one in fields(part) if one.init}
+        return replace(part, **found)
+
+    return edited(method)
+
+
+def _with_controls(
+    comparison: Comparison, made: Mapping[str, Method | Scheduled], bests: Mapping[str, Trial]
+) -> Comparison:
+    """The methods that were found; the controls as plain Mixup was, and `auto` trained as plain training."""
+    methods: dict[str, Method | Scheduled] = {**comparison.methods, **made}
+    settings: dict[str, TrainingSettings] = {label: best.settings for label, best in bests.items()}
+    if "mixup" in bests:
+        like_mixup, options = bests["mixup"].settings, bests["mixup"].options
+        for label in ("mixup_idle", LONGER):
+            if label in methods:
+                control = Family(label, partial(with_options, comparison.methods[label]), {})
+                methods[label] = control.method(options)
+        settings |= {"mixup_idle": like_mixup, **longer(like_mixup)}
+    if "erm" in bests:
+        settings["auto"] = replace(bests["erm"].settings, average="none", refresh_batch_norm=False)
+    own = {label: one for label, one in settings.items() if label in methods}
+    return replace(comparison, methods=methods, own_settings=own)
+
+
+def _deviations(budget: float) -> tuple[str, ...]:
+    return (
+        f"Options and training of every method were searched with {budget:g} plain trainings in all; the published "
+        "ones are the first trial.",
+    )
