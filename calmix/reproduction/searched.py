@@ -12,7 +12,7 @@ from typing import Any
 from calmix.core.method import Method, Scheduled
 from calmix.data import Folds
 from calmix.engines import Engine, Processes, Tick
-from calmix.errors import DataError
+from calmix.errors import DataError, SettingError
 from calmix.methods.spaces import SPACES, space_of
 from calmix.report.page import PageTable
 from calmix.report.tables import Cell, Row, Table
@@ -84,7 +84,7 @@ def search(
     families = tuple(
         Family(label, partial(with_options, method), space_of(label, regression))
         for label, method in comparison.methods.items()
-        if label in SPACES
+        if label in SPACES and isinstance(method, Method)
     )
     tuning = Tuning(source, families, comparison.model, comparison.settings, budget, first=comparison.seeds)
     trials = by_family(carry_out_search(tuning, out / SEARCH, resume, engine, command, tick))
@@ -104,18 +104,27 @@ def search(
 def with_options(method: Method, **options: float) -> Method:
     """A method with other options: the fields of these names of all its parts.
 
+    Raises:
+        SettingError: an option that no part has.
+
     >>> from calmix import mixup_e
     >>> with_options(mixup_e(), alpha=0.5, eta=0.2) == mixup_e(alpha=0.5, eta=0.2)
     True
     """
 
+    left = set(options)
+
     def edited(part: Any) -> Any:
         if not is_dataclass(part) or isinstance(part, type):
             return part
-        found = {one.name: options.get(one.name, edited(getattr(part, one.name))) for one in fields(part) if one.init}
-        return replace(part, **found)
+        names = [one.name for one in fields(part) if one.init]
+        left.difference_update(names)
+        return replace(part, **{name: options.get(name, edited(getattr(part, name))) for name in names})
 
-    return edited(method)
+    found = edited(method)
+    if left:
+        raise SettingError(f"no part of {method!r} has the option {sorted(left)[0]!r}, so it cannot be searched here.")
+    return found
 
 
 def _with_controls(
@@ -127,9 +136,8 @@ def _with_controls(
     if "mixup" in bests:
         like_mixup, options = bests["mixup"].settings, bests["mixup"].options
         for label in ("mixup_idle", LONGER):
-            if label in methods:
-                control = Family(label, partial(with_options, comparison.methods[label]), {})
-                methods[label] = control.method(options)
+            if isinstance(control := methods.get(label), Method):
+                methods[label] = Family(label, partial(with_options, control), {}).method(options)
         settings |= {"mixup_idle": like_mixup, **longer(like_mixup)}
     if "erm" in bests:
         settings["auto"] = replace(bests["erm"].settings, average="none", refresh_batch_norm=False)

@@ -72,9 +72,9 @@ def ages(path: Path) -> Frame:
     from calmix.data.table.files import read_table
 
     frame = read_table(path).frame
-    rings = pd.to_numeric(frame["target"], errors="coerce") if "target" in frame else pd.Series(dtype=float)
-    if len(rings) == 0 or not rings.isin(range(1, 30)).all():
+    cells = frame["target"] if "target" in frame else pd.Series(dtype=float)
+    rings = np.array(pd.to_numeric(cells, errors="coerce"), np.float64)
+    if rings.size == 0 or not np.isin(rings, np.arange(1, 30)).all():
         raise DataError(f"{path}: the column target must hold rings, whole numbers from 1 to 29; get the file anew.")
-    numbers = rings.to_numpy(np.float64)
-    classes = np.select([numbers <= 8, numbers <= 10], ["1 to 8", "9 and 10"], "11 to 29")
+    classes = np.select([rings <= 8, rings <= 10], ["1 to 8", "9 and 10"], "11 to 29")
     return Frame(frame.assign(target=classes), "target", "classification", name="abalone")

@@ -22,7 +22,7 @@ from calmix.parts import Control, Method, Scheduled
 from calmix.results.records import Epoch
 from calmix.train import Recipe, Trained, TrainingSettings, predict, train
 from calmix.train.augment import crop_and_flip
-from calmix.train.batches import Batches
+from calmix.train.batches import Batches, rows_at_a_time
 from calmix.train.module import Module
 from calmix.train.running import try_step
 
@@ -51,6 +51,14 @@ def test_an_epoch_sees_every_row_once_in_nearly_equal_batches(n: int, size: int)
     assert max(sizes) <= size
     assert max(sizes) - min(sizes) <= 1
     assert sorted(int(i) for _, _, index in batches for i in index) == list(range(n))
+
+
+@pytest.mark.parametrize(
+    ("shape", "cpu", "cuda"), [((8,), 1024, 1024), ((3, 32, 32), 42, 1024), ((3, 224, 224), 1, 27), ((10**7,), 1, 1)]
+)
+def test_a_network_is_asked_about_half_a_megabyte_of_rows_on_a_cpu(shape: tuple[int, ...], cpu: int, cuda: int):
+    split = Split(torch.empty(1, *shape, device="meta"), torch.zeros(1))
+    assert (rows_at_a_time(split, "cpu"), rows_at_a_time(split, "cuda")) == (cpu, cuda)
 
 
 def test_weights_draw_rows_in_proportion():

@@ -1,0 +1,162 @@
+"""Reproductions with searched hyper-parameters: equal budgets, and no look at a test row."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import calmix
+from calmix.core.pairing import WholeSet
+from calmix.core.space import Embedding
+from calmix.data import Arrays, DataSource, Folds
+from calmix.errors import SettingError
+from calmix.methods.mixup_idle import mixup_idle
+from calmix.methods.spaces import SPACES, space_of
+from calmix.methods.table import METHODS
+from calmix.methods.wrappers import scheduled, with_whole_set
+from calmix.models import mlp
+from calmix.reproduction.experiment import Claim, Experiment, longer, with_controls
+from calmix.reproduction.reproduced import Reproduced, carry_out
+from calmix.reproduction.searched import SEARCH, Searched, search, with_options
+from calmix.reproduction.table import Entry
+from calmix.studies.comparison.study import Comparison
+from calmix.studies.tuning.points import first_options
+from calmix.studies.tuning.rows import OneTest
+from calmix.train import TrainingSettings
+
+GENERATOR = torch.Generator().manual_seed(0)
+X = torch.arange(200.0)[:, None] % 97 + torch.randn(200, 3, generator=GENERATOR)  # no row is there twice
+Y = (X[:, 0] > 48).long()
+SETTINGS = TrainingSettings(epochs=2, device="cpu")
+METHODS_ = with_controls({"sk_mixup": calmix.sk_mixup(tau_max=0.5)})
+COMPARISON = Comparison(Arrays(X, Y), METHODS_, mlp, SETTINGS, 2, own_settings=longer(SETTINGS))
+ASKED = Experiment(COMPARISON, "Somebody, 2024.", (Claim("sk_mixup", "erm", "accuracy"),), ("Made.",), True)
+ENTRY = Entry("A made paper: a made table", "nothing", (1, 1, 1), ("made", "made"))
+BUDGET = 30
+DERIVED = {"near_mixup", "far_mixup"}  # whose option is two fields of a part
+
+
+@pytest.mark.parametrize("regression", [False, True])
+@pytest.mark.parametrize("name", sorted({*SPACES} - DERIVED))
+def test_options_of_a_value_are_those_of_its_function(name: str, regression: bool):
+    for options in first_options(space_of(name, regression), 6, seed=1):
+        own = {option: value for option, value in options.items() if option != "until"}
+        assert with_options(METHODS[name](), **own) == METHODS[name](**own)
+
+
+@pytest.mark.parametrize("name", DERIVED)
+def test_an_option_that_no_part_has_is_refused(name: str):
+    with pytest.raises(SettingError, match="has the option 'quantile', so it cannot be searched here"):
+        with_options(METHODS[name](), quantile=0.3)
+
+
+def test_options_leave_what_the_experiment_chose():
+    whole = with_options(with_whole_set(calmix.sk_mixup(0.0001, 0.5)), tau_max=2.0)
+    assert whole == with_whole_set(calmix.sk_mixup(2.0, 0.5))
+    hidden = replace(calmix.sk_mixup(space=Embedding("hidden")), site="hidden")
+    assert with_options(hidden, tau_std=0.9) == replace(
+        calmix.sk_mixup(tau_std=0.9, space=Embedding("hidden")), site="hidden"
+    )
+    assert isinstance(whole.pairing, WholeSet)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("searched")
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> Reproduced:
+    found = carry_out("made/table", ENTRY, ASKED, folder, budget=BUDGET)
+    found.write(folder)
+    return found
+
+
+def searched(found: Reproduced) -> Searched:
+    assert found.searched is not None
+    return found.searched
+
+
+def runs_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in (folder / "runs").glob("*.json")]
+
+
+def rows_tested(source: DataSource, seed: int) -> list[int]:
+    given = source.splits(seed).given
+    assert given is not None
+    return given.tested.tolist()
+
+
+def test_no_part_of_the_search_sees_a_test_row(found: Reproduced, folder: Path):
+    source = found.experiment.comparison.data
+    assert source == OneTest(COMPARISON.data)  # what searches without its test rows
+    seeds = {run["seed"] for run in runs_of(folder / SEARCH)}
+    assert min(seeds) == COMPARISON.seeds  # none that is compared later
+    rows = rows_tested(source, 0)
+    assert len(set(rows)) == 40
+    assert all(rows_tested(source, seed) == rows for seed in (1, *seeds))
+    drawn = [source.splits(seed).train.x for seed in (0, 1)]
+    assert not torch.equal(*drawn)
+
+
+def test_every_method_has_an_equal_budget_and_its_published_options_first(found: Reproduced, folder: Path):
+    tried = {run["method"]: run for run in runs_of(folder / SEARCH)}
+    assert {label.rpartition(" ")[0] for label in tried} == {"erm", "mixup", "sk_mixup"}
+    assert tried["sk_mixup 0"]["repr"] == repr(calmix.sk_mixup(tau_max=0.5))
+    for label, count in searched(found).tried.items():
+        assert count == sum(name.rpartition(" ")[0] == label for name in tried)
+    counts = searched(found).tried
+    assert counts["erm"] >= counts["mixup"] >= counts["sk_mixup"] >= 2  # who costs more has fewer trials
+
+
+def test_the_compared_methods_are_those_that_were_chosen(found: Reproduced):
+    compared, bests = found.experiment.comparison, searched(found).bests
+    for label, best in bests.items():
+        assert compared.settings_of(label) == best.settings
+    mixed = bests["mixup"].options
+    own: dict[str, Any] = {name: value for name, value in mixed.items() if name != "until"}
+    until = float(mixed.get("until", 1.0))
+    for label, made in (("mixup", calmix.mixup(**own)), ("mixup_idle", mixup_idle(**own))):
+        assert compared.methods[label] == (scheduled(made, until) if until < 1 else made)
+        assert compared.settings_of(label) == bests["mixup"].settings
+    assert compared.methods["mixup_longer"] == compared.methods["mixup"]
+    assert compared.settings_of("mixup_longer").epochs == round(bests["mixup"].settings.epochs * 4 / 3)
+    assert compared.methods["auto"] == METHODS_["auto"]
+    assert compared.settings_of("auto") == replace(bests["erm"].settings, average="none", refresh_batch_norm=False)
+
+
+def test_the_page_says_what_was_chosen(found: Reproduced, folder: Path):
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for text in ("What was chosen", "A budget of 30 plain trainings", "were searched with 30 plain trainings"):
+        assert text in page
+    assert found.published is None  # a search by test rows is nobody's protocol
+    with (folder / "claims.csv").open(encoding="utf-8", newline="") as file:
+        assert {line["protocol"] for line in csv.DictReader(file)} == {"searched"}
+
+
+def test_it_goes_on_where_it_was(found: Reproduced, folder: Path):
+    def written() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in folder.glob("**/runs/*.json")}
+
+    before = written()
+    again = carry_out("made/table", ENTRY, ASKED, folder, resume=True, budget=BUDGET)
+    assert written() == before
+    assert again.claims().equals(found.claims())
+
+
+def test_a_source_in_folds_is_searched_whole(tmp_path: Path):
+    methods = {label: METHODS_[label] for label in ("erm", "mixup")}
+    source = Arrays(X, Y)
+    folds = replace(COMPARISON, methods=methods, data=Folds(source, 2), own_settings={})
+    found = search(Experiment(folds, "Somebody.", ()), 10, tmp_path)
+    assert found.experiment.comparison.data == OneTest(source)
+
+
+def test_too_small_a_budget_is_refused_before_anything_is_written(tmp_path: Path):
+    with pytest.raises(SettingError, match="a budget of 3 trainings is too small to tune 3 methods"):
+        carry_out("made/table", ENTRY, ASKED, tmp_path / "out", budget=3)
+    assert not (tmp_path / "out").exists()
