@@ -836,12 +836,20 @@ def _report(arguments: list[str]) -> None:
         print(f"report: {write_diagnosis(folder)}")
         return
     with hold_folder(folder):
-        found = read_comparison(folder, options.reference)
+        if (folder / "reproduction.json").exists():
+            from calmix.reproduction.reproduced import read_reproduced
+
+            reproduced = read_reproduced(folder, options.reference)
+            found, page = reproduced.honest, reproduced.write(folder)
+        else:
+            reproduced, found = None, read_comparison(folder, options.reference)
+            page = found.write_report(folder)
         if options.reference is not None:
             write_results(folder, found.results)  # it stays the reference
-        page = found.write_report(folder)
     if not options.quiet:
         found.print()
+        if reproduced is not None:
+            reproduced.print()
     print(f"report: {page}")
 
 

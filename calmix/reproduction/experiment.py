@@ -10,9 +10,8 @@ from calmix.methods.auto import auto
 from calmix.methods.erm import erm
 from calmix.methods.mixup import mixup
 from calmix.methods.mixup_idle import mixup_idle
+from calmix.reproduction.claims import Claim
 from calmix.reproduction.table import SCALES
-from calmix.results.catalogue import METRICS
-from calmix.results.scores import PLAIN
 from calmix.studies.comparison.study import Comparison, Methods
 from calmix.train import TrainingSettings
 
@@ -22,26 +21,6 @@ CONTROLS: Mapping[str, str] = {
     "norm it is plain Mixup",
     LONGER: "plain Mixup for a third more epochs, which cost what MixupE's clean forward passes cost",
 }
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A method is better than another in a metric, under a condition of `Scores`.
-
-    Raises:
-        SettingError, UnknownNameError: a metric that is not in the catalogue, or has no better direction.
-    """
-
-    method: str
-    than: str
-    metric: str
-    condition: str = PLAIN
-
-    def __post_init__(self) -> None:
-        if self.metric not in METRICS:
-            raise UnknownNameError("metric", self.metric, METRICS)
-        if METRICS[self.metric].better == 0:
-            raise SettingError(f"of {self.metric} neither more nor less is better; claim another metric.")
 
 
 @dataclass(frozen=True)

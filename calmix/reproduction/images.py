@@ -19,7 +19,8 @@ from calmix.methods.regmixup import regmixup
 from calmix.methods.sk_mixup import sk_mixup
 from calmix.methods.sk_mixup_e import sk_mixup_e
 from calmix.models import MODELS, ModelFactory, resnet
-from calmix.reproduction.experiment import Claim, Experiment, Size, longer, size_of, with_controls
+from calmix.reproduction.claims import Claim
+from calmix.reproduction.experiment import Experiment, Size, longer, size_of, with_controls
 from calmix.studies.comparison.study import Comparison
 from calmix.train import Robustness, TrainingSettings
 

@@ -3,6 +3,7 @@
 OUT/...            the comparison with honest splits, as `calmix compare` writes it
 OUT/as_published/  the same with the published protocol, where that looks at test rows
 OUT/search/        what a search tried, where one was asked for
+OUT/reproduction.json, see `calmix.reproduction.stated`
 OUT/claims.csv     a line a claim and protocol
 """
 
@@ -18,13 +19,16 @@ from calmix.engines import Engine, Processes, Tick
 from calmix.engines.engine import untold
 from calmix.report.page import Page, PageTable, Section, write_page
 from calmix.report.sentences import Advice, counted
+from calmix.report.tables import Cell, Row, Table
 from calmix.report.terminal import Sheet, print_sheets
 from calmix.reproduction.experiment import CONTROLS, Experiment
-from calmix.reproduction.searched import Searched, search
+from calmix.reproduction.searched import search
+from calmix.reproduction.stated import Stated, read_stated, write_stated
 from calmix.reproduction.table import Entry
 from calmix.reproduction.verdict import FAILS, HOLDS, UNTOLD, Verdict, in_words, verdict_table, verdicts
+from calmix.results.catalogue import significant
 from calmix.results.files import csv_of, write_whole
-from calmix.studies.comparison.compared import Compared
+from calmix.studies.comparison.compared import Compared, read_comparison
 from calmix.studies.comparison.study import Comparison, carry_out_comparison
 
 Progress = Callable[[int, int, Mapping[str, int]], AbstractContextManager[Tick]]
@@ -42,31 +46,25 @@ _BOTH = (
 
 @dataclass(frozen=True, eq=False)
 class Reproduced:
-    """A finished reproduction. published: the comparison with the published protocol, where there is one.
+    """A finished reproduction. published: the comparison with the published protocol, where there is one."""
 
-    searched: what a search chose, where one was asked for.
-    """
-
-    name: str
-    entry: Entry
-    experiment: Experiment
+    stated: Stated
     honest: Compared
-    published: Compared | None
-    searched: Searched | None = None
+    published: Compared | None = None
 
     @property
     def verdicts(self) -> list[Verdict]:
         published = None if self.published is None else self.published.scores
-        return verdicts(self.experiment.claims, self.honest.scores, published)
+        return verdicts(self.stated.claims, self.honest.scores, published)
 
     @property
     def advice(self) -> Advice:
         """How many claims hold."""
         said = [one.said for one in self.verdicts]
         counts = "; ".join(f"{said.count(one)} {_VERBS[one]}" for one in (HOLDS, FAILS, UNTOLD))
-        headline = f"Of {counted(len(said), 'claim')} of {self.entry.stands_for}: {counts}."
+        headline = f"Of {counted(len(said), 'claim')} of {self.stated.stands_for}: {counts}."
         judged = {one.claim for one in self.verdicts}
-        left = [in_words(claim) for claim in self.experiment.claims if claim not in judged]
+        left = [in_words(claim) for claim in self.stated.claims if claim not in judged]
         cautions = [f"Not judged, as a method or its metric is missing: {'; '.join(left)}."] if left else []
         return Advice(headline, [_NOTE + (_BOTH if self.published else "")], cautions)
 
@@ -74,7 +72,7 @@ class Reproduced:
         """A row a claim and protocol."""
         rows = []
         for one in self.verdicts:
-            own = "honest" if self.searched is None else "searched"
+            own = "honest" if self.stated.budget is None else "searched"
             both = {own: (one.difference, one.said), "as published": (one.published, one.said_as_published)}
             for protocol, (found, said) in both.items():
                 if found is not None:
@@ -82,7 +80,7 @@ class Reproduced:
                     claim = one.claim
                     named = {"method": claim.method, "than": claim.than, "metric": claim.metric}
                     rows.append(
-                        {"experiment": self.name, **named, "condition": claim.condition, "protocol": protocol}
+                        {"experiment": self.stated.name, **named, "condition": claim.condition, "protocol": protocol}
                         | {**interval, "verdict": said}
                     )
         return pd.DataFrame(rows)
@@ -93,31 +91,54 @@ class Reproduced:
         table = PageTable(
             "Claims", verdict_table(self.verdicts), corner="Claim", note=" ".join([*said.reasons, *said.cautions])
         )
-        differs = {f"{number}": one for number, one in enumerate(self.experiment.deviations, 1)}
+        differs = {f"{number}": one for number, one in enumerate(self.stated.deviations, 1)}
         means, *further = page.sections
         sections = [
-            Section("Claims", f"Source: {self.experiment.source}", tables=[table]),
+            Section("Claims", f"Source: {self.stated.source}", tables=[table]),
             means,
-            *([] if self.searched is None else [Section("Search", tables=[self.searched.table()])]),
+            *([] if self.stated.budget is None else [Section("Search", tables=[_chosen_table(self.stated)])]),
             Section("Controls", terms=CONTROLS),
             Section("Deviations from the source", terms=differs),
             *further,
         ]
-        return replace(page, title=f"calmix: {self.name}", lead=[said.headline, *page.lead], sections=sections)
+        return replace(page, title=f"calmix: {self.stated.name}", lead=[said.headline, *page.lead], sections=sections)
 
     def print(self) -> None:
         """The claims and the verdict on stdout."""
-        print_sheets([Sheet(f"calmix: {self.name}", verdict_table(self.verdicts), [], "Claim")], self.advice)
+        print_sheets([Sheet(f"calmix: {self.stated.name}", verdict_table(self.verdicts), [], "Claim")], self.advice)
 
     def write(self, folder: Path) -> Path:
-        """Write the pages and claims.csv; the path of the page with the claims."""
+        """Write the pages, reproduction.json and claims.csv; the path of the page with the claims."""
         if self.published is not None:
             other = self.published.page()
-            title = f"calmix: {self.name}, as published"
+            title = f"calmix: {self.stated.name}, as published"
             write_page(folder / AS_PUBLISHED, replace(other, title=title, lead=[_BOTH.strip(), *other.lead]))
+        write_stated(folder, self.stated)
         page = write_page(folder, self.page())
         write_whole(folder / "claims.csv", lambda file: file.write(csv_of(self.claims())))
         return page
+
+
+def read_reproduced(folder: Path, reference: str | None = None) -> Reproduced:
+    """The reproduction in a folder. reference: as in `read_comparison`. Raise DataError where a file is damaged."""
+    honest, other = read_comparison(folder, reference), folder / AS_PUBLISHED
+    return Reproduced(read_stated(folder), honest, read_comparison(other, reference) if other.exists() else None)
+
+
+def _chosen_table(stated: Stated) -> PageTable:
+    """A row a method: what was chosen, and by which value."""
+    headings = ["Options", "Learning rate", "Weight decay", "Epochs", "Weights", stated.goal, "Trials"]
+    rows = []
+    for one in stated.chosen:
+        options = ", ".join(f"{name} {value}" for name, value in one.options.items()) or "as published"
+        shown = f"{one.learning_rate:g}", f"{one.weight_decay:g}", f"{one.epochs}", one.weights, significant(one.goal)
+        rows.append(Row(one.method, [Cell(text) for text in (options, *shown, f"{one.trials}")]))
+    note = (
+        f"A budget of {stated.budget:g} plain trainings, an equal share for every method. Trials were judged on rows "
+        "that are neither trained on nor tested; the test rows are the same in all seeds. The controls have what was "
+        "chosen for plain Mixup, and auto the training that was chosen for plain training."
+    )
+    return PageTable("What was chosen", Table(headings, rows, []), note=note)
 
 
 _VERBS = {HOLDS: "hold", FAILS: "do not hold", UNTOLD: "cannot be told"}
@@ -152,4 +173,7 @@ def carry_out(
         experiment = searched.experiment
     honest = carried_out(experiment.comparison, out)
     published = carried_out(experiment.as_published(), out / AS_PUBLISHED) if experiment.judged_on_test else None
-    return Reproduced(name, entry, experiment, honest, published, searched)
+    stated = Stated(name, entry.stands_for, experiment.source, experiment.claims, experiment.deviations)
+    if searched is not None:
+        stated = replace(stated, budget=budget, goal=searched.goal, chosen=searched.chosen)
+    return Reproduced(stated, honest, published)

@@ -14,14 +14,11 @@ from calmix.data import Folds
 from calmix.engines import Engine, Processes, Tick
 from calmix.errors import DataError, SettingError
 from calmix.methods.spaces import SPACES, space_of
-from calmix.report.page import PageTable
-from calmix.report.tables import Cell, Row, Table
 from calmix.reproduction.experiment import LONGER, Experiment, longer
-from calmix.results.catalogue import significant
+from calmix.reproduction.stated import Chosen
 from calmix.studies.comparison.study import Comparison
 from calmix.studies.tuning.families import Family
 from calmix.studies.tuning.rows import OneTest
-from calmix.studies.tuning.sentences import settings_in_words
 from calmix.studies.tuning.study import Tuning, carry_out_search
 from calmix.studies.tuning.trials import Trial, best_of, by_family, columns_of
 from calmix.train import TrainingSettings
@@ -31,34 +28,11 @@ SEARCH = "search"
 
 @dataclass(frozen=True)
 class Searched:
-    """What a search found: the experiment with it, and the best trial of each method, of how many."""
+    """The experiment with what a search found. goal: the heading of what trials were judged by."""
 
     experiment: Experiment
-    budget: float
-    bests: Mapping[str, Trial]
-    tried: Mapping[str, int]
-
-    def table(self) -> PageTable:
-        """A row a method: what was chosen, and by which value."""
-        [goal, *_] = columns_of(self.experiment.comparison.data.splits(0).about.task == "regression")
-        rows = [
-            Row(
-                label,
-                [
-                    Cell(best.text.partition("(")[2].removesuffix(")") or "its own"),
-                    Cell(settings_in_words(best)),
-                    Cell(significant(best.goal())),
-                    Cell(f"{self.tried[label]}"),
-                ],
-            )
-            for label, best in self.bests.items()
-        ]
-        note = (
-            f"A budget of {self.budget:g} plain trainings, an equal share for every method. Trials were judged on rows "
-            "that are neither trained on nor tested, and the test rows are the same in all seeds. The controls have "
-            "what was chosen for plain Mixup, and auto the training that was chosen for plain training."
-        )
-        return PageTable("What was chosen", Table(["Options", "Training", goal.heading, "Trials"], rows, []), note=note)
+    goal: str
+    chosen: tuple[Chosen, ...]
 
 
 def search(
@@ -98,7 +72,8 @@ def search(
         deviations=(*experiment.deviations, *_deviations(budget)),
         judged_on_test=False,
     )
-    return Searched(found, budget, bests, {label: len(own) for label, own in trials.items()})
+    [goal, *_] = columns_of(regression)
+    return Searched(found, goal.heading, tuple(_chosen(bests[label], len(own)) for label, own in trials.items()))
 
 
 def with_options(method: Method, **options: float) -> Method:
@@ -125,6 +100,12 @@ def with_options(method: Method, **options: float) -> Method:
     if left:
         raise SettingError(f"no part of {method!r} has the option {sorted(left)[0]!r}, so it cannot be searched here.")
     return found
+
+
+def _chosen(best: Trial, trials: int) -> Chosen:
+    settings = best.settings
+    training = settings.peak_rate, settings.weight_decay, settings.epochs, settings.weights
+    return Chosen(best.family, best.text, best.options, *training, best.goal(), len(best.runs), trials)
 
 
 def _with_controls(

@@ -12,7 +12,8 @@ from calmix.methods.sk_mixup import sk_mixup
 from calmix.methods.sk_mixup_e import sk_mixup_e
 from calmix.models import ModelFactory
 from calmix.models.convolutional import lenet, vgg11
-from calmix.reproduction.experiment import Claim, Experiment, Size, longer, size_of, with_controls
+from calmix.reproduction.claims import Claim
+from calmix.reproduction.experiment import Experiment, Size, longer, size_of, with_controls
 from calmix.studies.comparison.study import Comparison
 from calmix.train import TrainingSettings
 

@@ -14,7 +14,8 @@ from calmix.methods.mixup_e import mixup_e
 from calmix.methods.sk_mixup import sk_mixup
 from calmix.methods.sk_mixup_e import sk_mixup_e
 from calmix.models import mlp
-from calmix.reproduction.experiment import Claim, Experiment, Size, longer, size_of, with_controls
+from calmix.reproduction.claims import Claim
+from calmix.reproduction.experiment import Experiment, Size, longer, size_of, with_controls
 from calmix.studies.comparison.study import Comparison
 from calmix.train import TrainingSettings
 

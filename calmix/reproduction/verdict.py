@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from calmix.report.sentences import called
 from calmix.report.tables import Cell, Row, Table, difference_cell
-from calmix.reproduction.experiment import Claim
+from calmix.reproduction.claims import Claim
 from calmix.results.catalogue import METRICS, Column
 from calmix.results.scores import Scores
 from calmix.results.statistics import Interval

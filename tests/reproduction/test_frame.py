@@ -13,14 +13,17 @@ import pytest
 import torch
 
 import calmix
+from calmix import cli
 from calmix.data import Arrays
-from calmix.errors import SettingError, UnknownNameError
+from calmix.errors import DataError, SettingError, UnknownNameError
 from calmix.methods.mixup_idle import mixup_idle
 from calmix.models import mlp
 from calmix.reproduction import experiment as frame
-from calmix.reproduction.experiment import Claim, Experiment, JudgedOnTest, Size, longer, size_of, with_controls
+from calmix.reproduction.claims import Claim
+from calmix.reproduction.experiment import Experiment, JudgedOnTest, Size, longer, size_of, with_controls
 from calmix.reproduction.named import experiment
-from calmix.reproduction.reproduced import AS_PUBLISHED, Reproduced, carry_out
+from calmix.reproduction.reproduced import AS_PUBLISHED, Reproduced, carry_out, read_reproduced
+from calmix.reproduction.stated import read_stated, write_stated
 from calmix.reproduction.table import EXPERIMENTS, SCALES, Entry, lasting
 from calmix.reproduction.verdict import FAILS, HOLDS, UNTOLD, Verdict, in_words, verdict_table, verdicts
 from calmix.results.scores import Measured, Scores
@@ -254,8 +257,8 @@ def test_the_headline_counts_the_verdicts(found: Reproduced):
 
 
 def test_a_claim_that_cannot_be_judged_is_named(found: Reproduced):
-    asked = replace(found.experiment, claims=(*CLAIMS, Claim("sk_mixup", "erm", "rmse")))
-    advice = replace(found, experiment=asked).advice
+    stated = replace(found.stated, claims=(*CLAIMS, Claim("sk_mixup", "erm", "rmse")))
+    advice = replace(found, stated=stated).advice
     assert advice.headline.startswith("Of 2 claims")
     assert advice.cautions == [
         "Not judged, as a method or its metric is missing: sk_mixup has a lower RMSE than plain training."
@@ -295,6 +298,29 @@ def test_resume_draws_again_and_trains_nothing(found: Reproduced, folder: Path, 
     assert (folder / "claims.csv").is_file()
     assert len((folder / "report.html").read_text()) == pytest.approx(len(page), rel=0.05)
     assert again.claims().equals(found.claims())
+
+
+def test_a_report_draws_the_claims_again_from_the_folder_alone(found: Reproduced, folder: Path):
+    again = read_reproduced(folder)
+    assert again.stated == found.stated
+    assert again.claims().equals(found.claims())
+    kept, page = (folder / "claims.csv").read_text(), (folder / "report.html").read_text()
+    (folder / "report.html").unlink()
+    (folder / "claims.csv").unlink()
+    cli.main(["report", str(folder), "--quiet"])
+    assert (folder / "claims.csv").read_text() == kept
+    assert len((folder / "report.html").read_text()) == pytest.approx(len(page), rel=0.01)
+
+
+def test_a_damaged_statement_is_named(found: Reproduced, tmp_path: Path, folder: Path):
+    write_stated(tmp_path, found.stated)
+    text = (tmp_path / "reproduction.json").read_text()
+    (tmp_path / "reproduction.json").write_text(text[: len(text) // 2])
+    with pytest.raises(DataError, match=r"reproduction.json cannot be read"):
+        read_stated(tmp_path)
+    (tmp_path / "reproduction.json").write_text(text.replace('"accuracy"', '"acuracy"'))
+    with pytest.raises(UnknownNameError, match="unknown metric 'acuracy'"):
+        read_stated(tmp_path)
 
 
 def test_an_honest_protocol_is_carried_out_once(tmp_path: Path):

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,13 @@ from calmix.methods.spaces import SPACES, space_of
 from calmix.methods.table import METHODS
 from calmix.methods.wrappers import scheduled, with_whole_set
 from calmix.models import mlp
-from calmix.reproduction.experiment import Claim, Experiment, longer, with_controls
+from calmix.reproduction.claims import Claim
+from calmix.reproduction.experiment import Experiment, longer, with_controls
 from calmix.reproduction.reproduced import Reproduced, carry_out
 from calmix.reproduction.searched import SEARCH, Searched, search, with_options
+from calmix.reproduction.stated import Chosen, read_stated
 from calmix.reproduction.table import Entry
+from calmix.results.records import read_record
 from calmix.studies.comparison.study import Comparison
 from calmix.studies.tuning.points import first_options
 from calmix.studies.tuning.rows import OneTest
@@ -64,21 +67,32 @@ def test_options_leave_what_the_experiment_chose():
     assert isinstance(whole.pairing, WholeSet)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a search chose, and the reproduction with it."""
+
+    searched: Searched
+    reproduced: Reproduced
+
+    @property
+    def comparison(self) -> Comparison:
+        return self.searched.experiment.comparison
+
+    @property
+    def chosen(self) -> dict[str, Chosen]:
+        return {one.method: one for one in self.searched.chosen}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("searched")
 
 
 @pytest.fixture(scope="module")
-def found(folder: Path) -> Reproduced:
-    found = carry_out("made/table", ENTRY, ASKED, folder, budget=BUDGET)
-    found.write(folder)
-    return found
-
-
-def searched(found: Reproduced) -> Searched:
-    assert found.searched is not None
-    return found.searched
+def found(folder: Path) -> Found:
+    reproduced = carry_out("made/table", ENTRY, ASKED, folder, budget=BUDGET)
+    reproduced.write(folder)
+    return Found(search(ASKED, BUDGET, folder, resume=True), reproduced)
 
 
 def runs_of(folder: Path) -> list[dict[str, Any]]:
@@ -91,8 +105,8 @@ def rows_tested(source: DataSource, seed: int) -> list[int]:
     return given.tested.tolist()
 
 
-def test_no_part_of_the_search_sees_a_test_row(found: Reproduced, folder: Path):
-    source = found.experiment.comparison.data
+def test_no_part_of_the_search_sees_a_test_row(found: Found, folder: Path):
+    source = found.comparison.data
     assert source == OneTest(COMPARISON.data)  # what searches without its test rows
     seeds = {run["seed"] for run in runs_of(folder / SEARCH)}
     assert min(seeds) == COMPARISON.seeds  # none that is compared later
@@ -103,49 +117,72 @@ def test_no_part_of_the_search_sees_a_test_row(found: Reproduced, folder: Path):
     assert not torch.equal(*drawn)
 
 
-def test_every_method_has_an_equal_budget_and_its_published_options_first(found: Reproduced, folder: Path):
+def test_every_method_has_an_equal_budget_and_its_published_options_first(found: Found, folder: Path):
     tried = {run["method"]: run for run in runs_of(folder / SEARCH)}
     assert {label.rpartition(" ")[0] for label in tried} == {"erm", "mixup", "sk_mixup"}
     assert tried["sk_mixup 0"]["repr"] == repr(calmix.sk_mixup(tau_max=0.5))
-    for label, count in searched(found).tried.items():
+    counts = {label: one.trials for label, one in found.chosen.items()}
+    for label, count in counts.items():
         assert count == sum(name.rpartition(" ")[0] == label for name in tried)
-    counts = searched(found).tried
     assert counts["erm"] >= counts["mixup"] >= counts["sk_mixup"] >= 2  # who costs more has fewer trials
 
 
-def test_the_compared_methods_are_those_that_were_chosen(found: Reproduced):
-    compared, bests = found.experiment.comparison, searched(found).bests
-    for label, best in bests.items():
-        assert compared.settings_of(label) == best.settings
-    mixed = bests["mixup"].options
-    own: dict[str, Any] = {name: value for name, value in mixed.items() if name != "until"}
-    until = float(mixed.get("until", 1.0))
+def test_the_compared_methods_are_those_that_were_chosen(found: Found):
+    compared, chosen = found.comparison, found.chosen
+    for label, one in chosen.items():
+        settings = compared.settings_of(label)
+        assert (settings.peak_rate, settings.weight_decay, settings.epochs, settings.weights) == (
+            one.learning_rate,
+            one.weight_decay,
+            one.epochs,
+            one.weights,
+        )
+    mixed = dict(chosen["mixup"].options)
+    until = float(mixed.pop("until", 1.0))
+    own: dict[str, Any] = mixed
     for label, made in (("mixup", calmix.mixup(**own)), ("mixup_idle", mixup_idle(**own))):
         assert compared.methods[label] == (scheduled(made, until) if until < 1 else made)
-        assert compared.settings_of(label) == bests["mixup"].settings
+        assert compared.settings_of(label) == compared.settings_of("mixup")
     assert compared.methods["mixup_longer"] == compared.methods["mixup"]
-    assert compared.settings_of("mixup_longer").epochs == round(bests["mixup"].settings.epochs * 4 / 3)
+    assert compared.settings_of("mixup_longer").epochs == round(chosen["mixup"].epochs * 4 / 3)
     assert compared.methods["auto"] == METHODS_["auto"]
-    assert compared.settings_of("auto") == replace(bests["erm"].settings, average="none", refresh_batch_norm=False)
+    assert compared.settings_of("auto") == replace(
+        compared.settings_of("erm"), average="none", refresh_batch_norm=False
+    )
 
 
-def test_the_page_says_what_was_chosen(found: Reproduced, folder: Path):
+def test_the_best_trial_of_those_with_most_seeds_was_chosen(found: Found, folder: Path):
+    judged: dict[str, list[float]] = {}
+    for run in runs_of(folder / SEARCH):
+        record = read_record(folder / SEARCH, run["method"], run["seed"])
+        assert record is not None
+        nlls = [entry["nll"] for name, entry in record.metrics.items() if name.endswith("/scaled")]
+        judged.setdefault(run["method"], []).append(min(nlls))
+    for label, one in found.chosen.items():
+        own = {name: goals for name, goals in judged.items() if name.rpartition(" ")[0] == label}
+        most = max(map(len, own.values()))
+        assert one.seeds == most
+        assert one.goal >= min(sum(goals) / most for goals in own.values() if len(goals) == most) - 1e-12
+
+
+def test_the_page_says_what_was_chosen(found: Found, folder: Path):
     page = (folder / "report.html").read_text(encoding="utf-8")
     for text in ("What was chosen", "A budget of 30 plain trainings", "were searched with 30 plain trainings"):
         assert text in page
-    assert found.published is None  # a search by test rows is nobody's protocol
+    assert found.reproduced.published is None  # a search by test rows is nobody's protocol
     with (folder / "claims.csv").open(encoding="utf-8", newline="") as file:
         assert {line["protocol"] for line in csv.DictReader(file)} == {"searched"}
 
 
-def test_it_goes_on_where_it_was(found: Reproduced, folder: Path):
+def test_it_goes_on_where_it_was(found: Found, folder: Path):
     def written() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in folder.glob("**/runs/*.json")}
 
     before = written()
     again = carry_out("made/table", ENTRY, ASKED, folder, resume=True, budget=BUDGET)
     assert written() == before
-    assert again.claims().equals(found.claims())
+    assert again.claims().equals(found.reproduced.claims())
+    assert again.stated == found.reproduced.stated == read_stated(folder)
 
 
 def test_a_source_in_folds_is_searched_whole(tmp_path: Path):
