@@ -62,7 +62,8 @@ class Reproduced:
         """How many claims hold."""
         said = [one.said for one in self.verdicts]
         counts = "; ".join(f"{said.count(one)} {_VERBS[one]}" for one in (HOLDS, FAILS, UNTOLD))
-        headline = f"Of {counted(len(said), 'claim')} of {self.stated.stands_for}: {counts}."
+        settings = "" if self.stated.budget is None else ", with searched settings"
+        headline = f"Of {counted(len(said), 'claim')} of {self.stated.stands_for}{settings}: {counts}."
         judged = {one.claim for one in self.verdicts}
         left = [in_words(claim) for claim in self.stated.claims if claim not in judged]
         cautions = [f"Not judged, as a method or its metric is missing: {'; '.join(left)}."] if left else []
@@ -130,13 +131,14 @@ def _chosen_table(stated: Stated) -> PageTable:
     headings = ["Options", "Learning rate", "Weight decay", "Epochs", "Weights", stated.goal, "Trials"]
     rows = []
     for one in stated.chosen:
-        options = ", ".join(f"{name} {value}" for name, value in one.options.items()) or "as published"
+        options = ", ".join(f"{name} {value}" for name, value in one.options.items()) or "its first ones"
         shown = f"{one.learning_rate:g}", f"{one.weight_decay:g}", f"{one.epochs}", one.weights, significant(one.goal)
         rows.append(Row(one.method, [Cell(text) for text in (options, *shown, f"{one.trials}")]))
     note = (
         f"A budget of {stated.budget:g} plain trainings, an equal share for every method. Trials were judged on rows "
-        "that are neither trained on nor tested; the test rows are the same in all seeds. The controls have what was "
-        "chosen for plain Mixup, and auto the training that was chosen for plain training."
+        "that are neither trained on nor tested; the test rows are the same in all seeds. The first options of a "
+        "method are the published ones. The controls have what was chosen for plain Mixup; auto, where it takes part, "
+        "has the training that was chosen for plain training."
     )
     return PageTable("What was chosen", Table(headings, rows, []), note=note)
 
