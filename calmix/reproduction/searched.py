@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from calmix.core import require
 from calmix.core.method import Method, Scheduled
 from calmix.data import Folds
 from calmix.engines import Engine, Processes, Tick
@@ -16,6 +17,7 @@ from calmix.errors import DataError, SettingError
 from calmix.methods.spaces import SPACES, space_of
 from calmix.reproduction.experiment import LONGER, Experiment, longer
 from calmix.reproduction.stated import Chosen
+from calmix.results.files import refuse_finished, refuse_others
 from calmix.studies.comparison.study import Comparison
 from calmix.studies.tuning.families import Family
 from calmix.studies.tuning.rows import OneTest
@@ -24,6 +26,10 @@ from calmix.studies.tuning.trials import Trial, best_of, by_family, columns_of
 from calmix.train import TrainingSettings
 
 SEARCH = "search"
+_SEARCHED = (
+    "Options and training of every method were searched with {budget:g} plain trainings in all; the published ones are "
+    "the first trial."
+)
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,14 @@ def search(
 
     Raises:
         SettingError: a budget that is too small. DataError: see `calmix.studies.tuning.study.carry_out_search`; or no
-            trial of a method could be trained.
+            trial of a method could be trained; or the folder holds results of another kind.
     """
+    require.positive("budget", budget)
+    if not resume:
+        refuse_finished(out, "add --resume to go on, or give another --out")
+    refuse_others(out, "results.json")
+    if any(out.glob("runs/*.json")) and not (out / SEARCH).exists():
+        raise DataError(f"{out} holds runs with published settings; give another --out for searched ones.")
     comparison = experiment.comparison
     source = OneTest(comparison.data.source if isinstance(comparison.data, Folds) else comparison.data)
     regression = source.splits(0).about.task == "regression"
@@ -69,7 +81,7 @@ def search(
     found = replace(
         experiment,
         comparison=_with_controls(replace(comparison, data=source), made, bests),
-        deviations=(*experiment.deviations, *_deviations(budget)),
+        deviations=(*experiment.deviations, _SEARCHED.format(budget=budget)),
         judged_on_test=False,
     )
     [goal, *_] = columns_of(regression)
@@ -124,10 +136,3 @@ def _with_controls(
         settings["auto"] = replace(bests["erm"].settings, average="none", refresh_batch_norm=False)
     own = {label: one for label, one in settings.items() if label in methods}
     return replace(comparison, methods=methods, own_settings=own)
-
-
-def _deviations(budget: float) -> tuple[str, ...]:
-    return (
-        f"Options and training of every method were searched with {budget:g} plain trainings in all; the published "
-        "ones are the first trial.",
-    )

@@ -13,7 +13,7 @@ import calmix
 from calmix.core.pairing import WholeSet
 from calmix.core.space import Embedding
 from calmix.data import Arrays, DataSource, Folds
-from calmix.errors import SettingError
+from calmix.errors import DataError, SettingError
 from calmix.methods.mixup_idle import mixup_idle
 from calmix.methods.spaces import SPACES, space_of
 from calmix.methods.table import METHODS
@@ -22,13 +22,14 @@ from calmix.models import mlp
 from calmix.reproduction.claims import Claim
 from calmix.reproduction.experiment import Experiment, longer, with_controls
 from calmix.reproduction.reproduced import Reproduced, carry_out
-from calmix.reproduction.searched import SEARCH, Searched, search, with_options
+from calmix.reproduction.searched import SEARCH, Searched, _with_controls, search, with_options
 from calmix.reproduction.stated import Chosen, read_stated
 from calmix.reproduction.table import Entry
 from calmix.results.records import read_record
 from calmix.studies.comparison.study import Comparison
 from calmix.studies.tuning.points import first_options
 from calmix.studies.tuning.rows import OneTest
+from calmix.studies.tuning.trials import Trial
 from calmix.train import TrainingSettings
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -151,6 +152,22 @@ def test_the_compared_methods_are_those_that_were_chosen(found: Found):
     )
 
 
+def test_controls_follow_a_schedule_and_auto_has_no_averaged_weights():
+    averaged = replace(SETTINGS, epochs=6, learning_rate=0.03, average="ema")
+    bests = {
+        "erm": Trial("erm", 1, {}, "erm", averaged, 1.0),
+        "mixup": Trial("mixup", 2, {"alpha": 0.3, "until": 0.5}, "mixup", replace(SETTINGS, epochs=9), 1.0),
+    }
+    made = {"mixup": scheduled(calmix.mixup(alpha=0.3), 0.5)}
+    found = _with_controls(COMPARISON, made, bests)
+    assert found.methods["mixup_idle"] == scheduled(mixup_idle(alpha=0.3), 0.5)
+    assert found.methods["mixup_longer"] == found.methods["mixup"] == made["mixup"]
+    epochs = {label: found.settings_of(label).epochs for label in found.methods}
+    assert epochs == {"erm": 6, "mixup": 9, "sk_mixup": 2, "auto": 6, "mixup_idle": 9, "mixup_longer": 12}
+    assert found.settings_of("erm") == averaged
+    assert found.settings_of("auto") == replace(averaged, average="none")
+
+
 def test_the_best_trial_of_those_with_most_seeds_was_chosen(found: Found, folder: Path):
     judged: dict[str, list[float]] = {}
     for run in runs_of(folder / SEARCH):
@@ -191,6 +208,26 @@ def test_a_source_in_folds_is_searched_whole(tmp_path: Path):
     folds = replace(COMPARISON, methods=methods, data=Folds(source, 2), own_settings={})
     found = search(Experiment(folds, "Somebody.", ()), 10, tmp_path)
     assert found.experiment.comparison.data == OneTest(source)
+
+
+def test_a_folder_with_other_results_is_refused_before_the_search(found: Found, folder: Path, tmp_path: Path):
+    with pytest.raises(DataError, match="already holds a comparison; add --resume to go on, or give another --out"):
+        search(ASKED, BUDGET, folder)
+    published = tmp_path / "published"
+    (published / "runs").mkdir(parents=True)
+    (published / "runs" / "erm-seed0.json").write_text("{}")
+    with pytest.raises(DataError, match="holds runs with published settings; give another --out for searched ones"):
+        search(ASKED, BUDGET, published, resume=True)
+    (tmp_path / "diagnosis.json").write_text("{}")
+    with pytest.raises(DataError, match="holds a diagnosis; give another --out"):
+        search(ASKED, BUDGET, tmp_path, resume=True)
+    assert not (published / SEARCH).exists()
+
+
+@pytest.mark.parametrize("budget", [0.0, -3.0, float("nan"), float("inf")])
+def test_a_budget_is_a_positive_number(budget: float, tmp_path: Path):
+    with pytest.raises(SettingError, match="budget must be"):
+        search(ASKED, budget, tmp_path)
 
 
 def test_too_small_a_budget_is_refused_before_anything_is_written(tmp_path: Path):
