@@ -105,6 +105,7 @@ def sk_images(scale: str, name: str, network: str, data_dir: Path | None = None)
         schedule=published.schedule,
         learning_rate=0.1,
         weight_decay=1e-4,
+        augment="resized_crop" if name == "imagenet" else "auto",
     )
     kernel = published.tau_max, published.tau_std
     methods = with_controls(
@@ -325,8 +326,8 @@ def _borders(name: str) -> tuple[str, ...]:
     """How the augmentation differs."""
     if name == "imagenet":
         return (
-            "The middle square of each image is scaled to 224 pixels once and shifted by up to 4; the published code "
-            "crops at random sizes.",
+            "The middle square of each image is scaled to 224 pixels once, and parts of it are cut and enlarged; the "
+            "published code cuts them from the whole image.",
         )
     if name == "svhn":
         return ("Images are not augmented; the published code shifts them by up to 2 pixels.",)

@@ -32,6 +32,8 @@ def augmentation(name: str, about: About) -> Augmentation | None:
         return crop
     if name == "crop_flip":
         return crop_flip
+    if name == "resized_crop":
+        return resized_crop
     if not about.pixel_mean:
         raise SettingError(f"augment {name!r} needs pixels from 0 to 1; rescale those of {about.name}.")
     if len(about.pixel_mean) not in (1, 3):
@@ -47,6 +49,33 @@ def crop(x: Tensor, generator: torch.Generator) -> Tensor:
 def crop_flip(x: Tensor, generator: torch.Generator) -> Tensor:
     """As `crop`, and flipped or not."""
     return crop_and_flip(x, generator, min(x.shape[2:]) // 8)
+
+
+_AREA, _RATIO = (0.08, 1.0), (3 / 4, 4 / 3)  # of a part of the image: its share, and its width over its height
+
+
+def resized_crop(x: Tensor, generator: torch.Generator) -> Tensor:
+    """A part of each image (n, C, H, W) at random, as large as the image again, and flipped or not.
+
+    The part has a share of 0.08 to 1 of the image, and a width over its height of 3/4 to 4/3, evenly on a logarithmic
+    scale; it is enlarged bilinearly.
+    Source: Szegedy et al., Going Deeper with Convolutions, CVPR 2015 (arXiv 1409.4842), section 6.
+    Deviation: a side that would be longer than the image's is cut to it; others draw again.
+    """
+    n, _, height, width = x.shape
+    drawn = torch.rand(5, n, generator=generator, device=x.device)
+    area = _AREA[0] + (_AREA[1] - _AREA[0]) * drawn[0]
+    ratio = _RATIO[0] * (_RATIO[1] / _RATIO[0]) ** drawn[1]
+    wide, high = (area * ratio * height / width).sqrt(), (area / ratio * width / height).sqrt()
+    wide, high = wide.clamp(max=1), high.clamp(max=1)  # shares of the sides
+    across, down = (
+        (1 - wide) * (2 * drawn[2] - 1),
+        (1 - high) * (2 * drawn[3] - 1),
+    )  # its middle, in halves of the sides
+    zero, mirrored = torch.zeros_like(wide), torch.where(drawn[4] < 0.5, -wide, wide)
+    rows = torch.stack([mirrored, zero, across], 1), torch.stack([zero, high, down], 1)
+    grid = F.affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid.to(x.dtype), "bilinear", "border", align_corners=False)
 
 
 def crop_and_flip(x: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:

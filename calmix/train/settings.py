@@ -16,7 +16,7 @@ DEVICES = ("auto", "cpu", "cuda")
 CLASS_WEIGHTS = ("none", "balanced")
 SAMPLERS = ("shuffled", "balanced")
 CHECKPOINT_MINUTES = 10.0  # between two checkpoints of a run
-AUGMENT = ("auto", "none", "crop", "crop_flip", "randaugment")
+AUGMENT = ("auto", "none", "crop", "crop_flip", "resized_crop", "randaugment")
 _LATER = ("class_weight", "sampler", "average", "augment", "devices", "dropout_passes")  # than calmix 0.1.0
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -51,7 +51,7 @@ class TrainingSettings:
         class_weight: `none`, or `balanced`: each class weighs n / (K n_k) in the loss.
         sampler: `shuffled`: every row once an epoch; `balanced`: classes equally often.
         average: Keep an average of the weights: `none`, `ema(decay=0.999)` or `swa(start=0.75)`.
-        augment: Of images: `none`, `crop`, `crop_flip`, `randaugment`; `auto`: crop_flip for cifar10.
+        augment: Of images: `none`, `crop`, `crop_flip`, `resized_crop`, `randaugment`; `auto`: see docs/images.md.
         threads: CPU threads of a run; another number rounds otherwise, to other weights.
         devices: Processes that share each batch of a run, each on a GPU, or on the CPU.
         dropout_passes: With dropout, whose mean and spread a regression answers; 0: dropout is off.

@@ -1,5 +1,6 @@
 """Augmentation by name: what each way does to a picture is what Pillow does to it."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,16 @@ import calmix
 from calmix.data import About, NamedSet
 from calmix.errors import SettingError
 from calmix.train import Recipe, TrainingSettings
-from calmix.train.augment import KINDS, RandAugment, augmentation, changed, crop, crop_and_flip, crop_flip
+from calmix.train.augment import (
+    KINDS,
+    RandAugment,
+    augmentation,
+    changed,
+    crop,
+    crop_and_flip,
+    crop_flip,
+    resized_crop,
+)
 from calmix.train.running import run, try_step
 from calmix.train.settings import AUGMENT
 
@@ -99,6 +109,7 @@ def test_names_stand_for_augmentations():
     assert augmentation("auto", PLAIN) is None
     assert augmentation("none", NATURAL) is None
     assert (augmentation("crop", PLAIN), augmentation("crop_flip", PLAIN)) == (crop, crop_flip)
+    assert augmentation("resized_crop", PLAIN) is resized_crop
     assert isinstance(augmentation("randaugment", PLAIN), RandAugment)
     for name in AUGMENT[2:]:
         with pytest.raises(SettingError, match="is for images, and made is a table"):
@@ -116,6 +127,51 @@ def test_of_32_pixels_a_crop_shifts_by_up_to_four():
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (-4, 4, -4, 4)
     generators = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
     assert torch.equal(crop_flip(x, generators[0]), crop_and_flip(x, generators[1]))
+
+
+def corners(height: int, width: int, count: int = 4000) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of cropped images whose pixels tell where they lie: the first and last column and row, in shares of the sides."""
+    across = ((torch.arange(width) + 0.5) / width).expand(1, height, width)
+    down = ((torch.arange(height) + 0.5) / height)[:, None].expand(1, height, width)
+    x = torch.cat([across, down])[None].expand(count, -1, -1, -1)
+    found = resized_crop(x, torch.Generator().manual_seed(0))
+    return found[:, 0, height // 2][:, [0, -1]], found[:, 1, :, width // 2][:, [0, -1]]
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (48, 80)])
+def test_a_resized_crop_has_the_shares_and_shapes_that_were_drawn(height: int, width: int):
+    columns, rows = corners(height, width)
+    wide, high = (ends.diff(dim=1)[:, 0].abs() for ends in (columns, rows))
+    # pixels stand in the middle of a part's columns, so that the outermost two are a column less than it apart
+    wide, high = wide * width / (width - 1), high * height / (height - 1)
+    area = wide * high
+    few = area < 0.4  # in which no side is cut
+    assert few.float().mean() == pytest.approx((0.4 - 0.08) / 0.92, abs=0.03)
+    assert area[few].mean() == pytest.approx(0.24, abs=0.01)
+    assert area.min() == pytest.approx(0.08, abs=0.01)
+    ratio = (wide * width / (high * height))[few].log()
+    assert (ratio.min(), ratio.max()) == (
+        pytest.approx(math.log(3 / 4), abs=0.03),
+        pytest.approx(math.log(4 / 3), abs=0.03),
+    )
+    assert ratio.mean() == pytest.approx(0, abs=0.02)  # as often wide as high
+    flipped = columns[:, 0] > columns[:, 1]
+    assert flipped.float().mean() == pytest.approx(0.5, abs=0.03)
+    assert (rows[:, 0] < rows[:, 1]).all()  # never upside down
+    middle = (rows.mean(1) - 0.5) / (1 - high).clamp(min=1e-3)  # evenly over where it fits
+    assert middle[few].abs().max() == pytest.approx(0.5, abs=0.03)
+    assert middle[few].var() == pytest.approx(1 / 12, abs=0.01)
+
+
+def test_a_crop_of_the_whole_image_is_the_image(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("calmix.train.augment._AREA", (1.0, 1.0))
+    monkeypatch.setattr("calmix.train.augment._RATIO", (1.0, 1.0))
+    x = torch.randn(40, 3, 9, 9)
+    found = resized_crop(x, torch.Generator().manual_seed(0))
+    same = [torch.allclose(new, old, atol=1e-5) for new, old in zip(found, x, strict=True)]
+    mirrored = [torch.allclose(new, old.flip(2), atol=1e-5) for new, old in zip(found, x, strict=True)]
+    assert all(one != other for one, other in zip(same, mirrored, strict=True))
+    assert 5 < sum(same) < 35
 
 
 def test_an_augmentation_changes_a_run_and_stands_in_its_text():

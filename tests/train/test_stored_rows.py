@@ -72,7 +72,7 @@ def test_the_weights_are_those_of_rows_in_memory(path: Path, label: str, loaders
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("name", ["crop_flip", "auto", "randaugment"])
+@pytest.mark.parametrize("name", ["crop_flip", "resized_crop", "auto", "randaugment"])
 @pytest.mark.parametrize("loaders", [0, 2])
 def test_augmented_batches_are_those_of_rows_in_memory(
     path: Path, name: str, loaders: int, monkeypatch: pytest.MonkeyPatch
