@@ -19,6 +19,7 @@ from calmix.methods.regmixup import regmixup
 from calmix.methods.sk_mixup import sk_mixup
 from calmix.methods.sk_mixup_e import sk_mixup_e
 from calmix.models import MODELS, ModelFactory, resnet
+from calmix.report.sentences import counted
 from calmix.reproduction.claims import Claim
 from calmix.reproduction.experiment import Experiment, Size, longer, size_of, with_controls
 from calmix.studies.comparison.study import Comparison
@@ -339,4 +340,4 @@ def _scaled_down(scale: str, network: str, size: Size, ours: bool = False) -> tu
         return ()
     rows = "all rows" if size.train_size is None else f"at most {size.train_size:,} rows"
     instead = "" if ours else f", with a small residual network in place of {network}"
-    return (f"At the scale {scale}, {size.epochs} epochs of {rows} to train on{instead}.",)
+    return (f"At the scale {scale}, {counted(size.epochs, 'epoch')} of {rows} to train on{instead}.",)
