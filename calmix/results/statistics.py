@@ -41,8 +41,14 @@ class Interval:
 
     @property
     def side(self) -> Literal[-1, 0, 1]:
-        """On which side of zero the interval lies; 0 where it includes zero, or where one seed makes none."""
+        """On which side of zero the interval lies; 0 where it includes zero, or where there is none.
+
+        There is none of one seed, nor of fewer equal values than a sign test tells from chance: without spread, as
+        right answers of few test rows have, Student's interval would be a point.
+        """
         if self.count < 2 or self.low <= 0 <= self.high:
+            return 0
+        if self.low == self.high and self.count < fewest_told():
             return 0
         return 1 if self.mean > 0 else -1
 

@@ -244,3 +244,11 @@ def test_very_many_values_are_not_resampled(monkeypatch: pytest.MonkeyPatch):
     fewer = difference(values[1:], zeros[1:])
     assert fewer.bootstrap != fewer.t
     assert fewer.bootstrap.half_width == pytest.approx(fewer.t.half_width, rel=0.05)
+
+
+@pytest.mark.parametrize(("seeds", "side"), [(1, 0), (2, 0), (5, 0), (6, 1), (10, 1)])
+def test_equal_differences_of_few_seeds_are_no_evidence(seeds: int, side: int):
+    """By chance alone S differences have one sign in 2 / 2^S of all cases: of six fewer than 5 in a hundred."""
+    assert interval([0.01] * seeds).side == side
+    assert interval([-0.01] * seeds).side == -side
+    assert interval([0.01, 0.0101]).side == 1  # with any spread, Student's interval decides

@@ -111,11 +111,11 @@ def test_a_side_is_that_of_the_condition_and_of_the_better_direction(made: Calla
 
 def test_seeds_are_paired_by_their_number_not_by_their_order(made: Callable):
     """A method ahead by the same amount on every seed is told apart, however far the seeds themselves are."""
-    values = [0.5, 0.6, 0.7, 0.8, 0.9]
+    values = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
     results = made({"accuracy": {"erm": values, "mixup": [value + 0.01 for value in values]}})
     assert choose(results).method == "mixup"
     backwards = made({"accuracy": {"erm": values, "mixup": [value + 0.01 for value in values[::-1]]}})
     assert choose(backwards).method == "erm"
-    mixed_up = type(results)(results.facts, [*results.records[:5], *results.records[:4:-1]], results.reference)
-    assert [record.seed for record in mixed_up.records] == [0, 1, 2, 3, 4, 4, 3, 2, 1, 0]
+    mixed_up = type(results)(results.facts, [*results.records[:6], *results.records[:5:-1]], results.reference)
+    assert [record.seed for record in mixed_up.records] == [0, 1, 2, 3, 4, 5, 5, 4, 3, 2, 1, 0]
     assert choose(mixed_up).method == "mixup"
