@@ -3,11 +3,13 @@
     python -m benchmarks.reproductions calmix-runs/*-small --out docs/results/reproductions
 
 reads folders that `calmix reproduce` wrote, prints the tables of docs/results/README.md, and writes claims.csv,
-means.csv and chosen.csv, which hold every number behind them. What these files hold of other experiments stays.
+means.csv, differences.csv and chosen.csv, which hold every number behind them. What these files hold of other
+experiments stays.
 """
 
 import argparse
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +27,8 @@ CLASSES = (
     Column(METRICS["ece"], "scaled"),
 )
 VALUES = (Column(METRICS["rmse"]), Column(METRICS["mape"]), Column(METRICS["ence"], "scaled"))
+OURS, REFERENCES = ("sk_mixup", "mixup_e", "sk_mixup_e", "auto"), ("erm", "mixup", "mixup_idle", "mixup_longer")
+SIDES = {1: "better", 0: "cannot be told", -1: "worse"}
 MAIN = {True: (VALUES[0], VALUES[2]), False: (CLASSES[0], CLASSES[2])}  # of a regression, and of classes
 
 
@@ -42,6 +46,20 @@ def means_of(results: Results) -> list[dict[str, object]]:
         if costs:
             cost = {"metric": "relative_cost", "condition": "plain", "seeds": 1, "mean": costs[0], "half_width": None}
             rows.append({"method": method, **cost})
+    return rows
+
+
+def differences_of(results: Results) -> list[dict[str, object]]:
+    """A row a method, reference and column: the paired difference, and whether the method is better beyond chance."""
+    rows = []
+    for method, than in product(OURS, REFERENCES):
+        for column in VALUES if results.regression else CLASSES:
+            values = [results.scores.values(label, column.key, column.condition) for label in (method, than)]
+            if all(map(len, values)):
+                found = results.scores.difference(method, than, column.key, column.condition)
+                named = {"method": method, "than": than, "metric": column.key, "condition": column.condition}
+                interval = {"difference": found.mean, "low": found.low, "high": found.high, "seeds": found.count}
+                rows.append({**named, **interval, "side": SIDES[column.mark(found)]})
     return rows
 
 
@@ -68,11 +86,11 @@ def ranks(means: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def counts(claims: pd.DataFrame) -> pd.DataFrame:
-    """By domain, claim and protocol: on how many experiments it holds, does not hold, and cannot be told."""
-    named = claims.assign(domain=claims["experiment"].map(domain_of))
-    keys = ["domain", "method", "than", "metric", "condition", "protocol"]
-    return named.pivot_table(index=keys, columns="verdict", aggfunc="size", fill_value=0)
+def counts(rows: pd.DataFrame, said: str) -> pd.DataFrame:
+    """By domain, protocol, pair of methods and metric: on how many experiments what was said."""
+    named = rows.assign(domain=rows["experiment"].map(domain_of))
+    keys = ["domain", "protocol", "method", "than", "metric", "condition"]
+    return named.pivot_table(index=keys, columns=said, aggfunc="size", fill_value=0)
 
 
 def written(out: Path, name: str, new: pd.DataFrame) -> pd.DataFrame:
@@ -95,23 +113,27 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
-    claims, means, chosen = [], [], []
+    claims, means, differences, chosen = [], [], [], []
     for folder in asked.folders:
         if not (folder / FILE).exists():
             continue
         stated = read_stated(folder)
         named = {"experiment": stated.name, "protocol": "honest" if stated.budget is None else "searched"}
         claims.append(pd.read_csv(folder / "claims.csv"))
-        means += [{**named, **row} for row in means_of(read_results(folder))]
+        results = read_results(folder)
+        means += [{**named, **row} for row in means_of(results)]
+        differences += [{**named, **row} for row in differences_of(results)]
         for one in stated.chosen:
             row = {name: value for name, value in asdict(one).items() if name != "options"}
             chosen.append({**named, "budget": stated.budget, **row})
     asked.out.mkdir(parents=True, exist_ok=True)
     all_claims = written(asked.out, "claims.csv", pd.concat(claims, ignore_index=True))
     all_means = written(asked.out, "means.csv", pd.DataFrame(means))
+    all_differences = written(asked.out, "differences.csv", pd.DataFrame(differences))
     with pd.option_context("display.width", 200, "display.max_rows", None, "display.max_columns", None):
         print(ranks(all_means).round(2).to_string(), end="\n\n")
-        print(counts(all_claims).to_string())
+        print(counts(all_claims, "verdict").to_string(), end="\n\n")
+        print(counts(all_differences, "side").to_string(), end="\n\n")
         if chosen:
             print(written(asked.out, "chosen.csv", pd.DataFrame(chosen)).to_string())
 
