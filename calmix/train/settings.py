@@ -51,7 +51,7 @@ class TrainingSettings:
         class_weight: `none`, or `balanced`: each class weighs n / (K n_k) in the loss.
         sampler: `shuffled`: every row once an epoch; `balanced`: classes equally often.
         average: Keep an average of the weights: `none`, `ema(decay=0.999)` or `swa(start=0.75)`.
-        augment: Of images: `none`, `crop`, `crop_flip`, `resized_crop`, `randaugment`; `auto`: see docs/images.md.
+        augment: Of images: `none`, `crop`, `crop_flip`, `resized_crop`, `randaugment`; `auto`: by data.
         threads: CPU threads of a run; another number rounds otherwise, to other weights.
         devices: Processes that share each batch of a run, each on a GPU, or on the CPU.
         dropout_passes: With dropout, whose mean and spread a regression answers; 0: dropout is off.

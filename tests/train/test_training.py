@@ -194,8 +194,10 @@ def test_order_mixes_and_augmentation_have_seeds_of_their_own(monkeypatch: pytes
     monkeypatch.setattr(TrainingLoss, "__init__", spying(TrainingLoss.__init__, 2))
     monkeypatch.setattr(Module, "__init__", spying(Module.__init__, 4))
     monkeypatch.setattr(Batches, "__init__", spying(Batches.__init__, -1))
-    trained(calmix.mixup(), TrainingSettings(epochs=1), pictures())
-    seeds = [seed for seed in seeds if seed != 1024]  # the validation rows at a time
+    splits = pictures()
+    trained(calmix.mixup(), TrainingSettings(epochs=1), splits=splits)
+    at_a_time = rows_at_a_time(splits.validation, "cpu")
+    seeds = [seed for seed in seeds if seed != at_a_time]
     assert len(seeds) == len(set(seeds)) == 3
 
 
