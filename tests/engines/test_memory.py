@@ -1,12 +1,12 @@
 """As many runs at a time as fit into the memory that is free, by what runs took."""
 
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 import calmix
 from calmix.data import NamedSet
@@ -31,12 +31,20 @@ def test_the_peak_is_of_what_the_process_has_alone(tmp_path: Path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells what a process takes")
 def test_a_peak_stays_when_the_memory_is_given_back():
-    before = peak_memory()
-    block = torch.ones(75 * MB)  # 300 MB
-    during = peak_memory()
-    del block
-    assert during > before + 100 * MB  # an earlier test may have taken more
-    assert peak_memory() > during - 50 * MB
+    """In a process of its own: in this one an earlier test may have taken more."""
+    peaks = (
+        "from calmix.engines.memory import peak_memory\n"
+        "import torch\n"
+        "before = peak_memory()\n"
+        f"block = torch.ones({75 * MB})\n"  # 300 MB
+        "during = peak_memory()\n"
+        "del block\n"
+        "print(before, during, peak_memory())"
+    )
+    found = subprocess.run([sys.executable, "-c", peaks], capture_output=True, text=True, check=True)
+    before, during, after = map(int, found.stdout.split())
+    assert during > before + 250 * MB
+    assert after > during - 50 * MB
 
 
 def test_free_is_what_the_machine_has_and_no_more_than_its_groups_may_take(tmp_path: Path):
