@@ -118,14 +118,15 @@ def main() -> None:
         if not (folder / FILE).exists():
             continue
         stated = read_stated(folder)
-        named = {"experiment": stated.name, "protocol": "honest" if stated.budget is None else "searched"}
+        named = {"experiment": stated.name, "protocol": stated.protocol}
         claims.append(pd.read_csv(folder / "claims.csv"))
         results = read_results(folder)
         means += [{**named, **row} for row in means_of(results)]
         differences += [{**named, **row} for row in differences_of(results)]
-        for one in stated.chosen:
-            row = {name: value for name, value in asdict(one).items() if name != "options"}
-            chosen.append({**named, "budget": stated.budget, **row})
+        if stated.search is not None:
+            for one in stated.search.chosen:
+                row = {name: value for name, value in asdict(one).items() if name != "options"}
+                chosen.append({**named, "budget": stated.search.budget, **row})
     asked.out.mkdir(parents=True, exist_ok=True)
     all_claims = written(asked.out, "claims.csv", pd.concat(claims, ignore_index=True))
     all_means = written(asked.out, "means.csv", pd.DataFrame(means))

@@ -824,6 +824,7 @@ def _report(arguments: list[str]) -> None:
         return _gather(folder, jobs, options)
     results_path(folder)
 
+    from calmix.reproduction.stated import FILE
     from calmix.results.files import hold_folder
     from calmix.results.store import write_results
     from calmix.studies.comparison.compared import read_comparison
@@ -836,7 +837,7 @@ def _report(arguments: list[str]) -> None:
         print(f"report: {write_diagnosis(folder)}")
         return
     with hold_folder(folder):
-        if (folder / "reproduction.json").exists():
+        if (folder / FILE).exists():
             from calmix.reproduction.reproduced import read_reproduced
 
             reproduced = read_reproduced(folder, options.reference)

@@ -1,7 +1,8 @@
 """Functions from methods to methods."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
 from calmix.core.coefficient import Folded, Sometimes
 from calmix.core.method import Coefficient, Method, Scheduled
@@ -86,6 +87,31 @@ def scheduled(method: Method | Scheduled, until: float, then: Method | Scheduled
     True
     """
     return Scheduled(method, until, erm() if then is None else then)
+
+
+def with_options(method: Method, **options: float) -> Method:
+    """A method with other options: the fields of these names of all its parts.
+
+    Raises:
+        SettingError: an option that no part has.
+
+    >>> from calmix import mixup_e
+    >>> with_options(mixup_e(), alpha=0.5, eta=0.2) == mixup_e(alpha=0.5, eta=0.2)
+    True
+    """
+    left = set(options)
+
+    def edited(part: Any) -> Any:
+        if not is_dataclass(part) or isinstance(part, type):
+            return part
+        names = [one.name for one in fields(part) if one.init]
+        left.difference_update(names)
+        return replace(part, **{name: options.get(name, edited(getattr(part, name))) for name in names})
+
+    found = edited(method)
+    if left:
+        raise SettingError(f"no part of {method!r} has the option {sorted(left)[0]!r}, so it cannot be searched here.")
+    return found
 
 
 WRAPPERS: dict[str, Callable[..., Method | Scheduled]] = {

@@ -22,8 +22,8 @@ from calmix.report.sentences import Advice, counted
 from calmix.report.tables import Cell, Row, Table
 from calmix.report.terminal import Sheet, print_sheets
 from calmix.reproduction.experiment import CONTROLS, Experiment
-from calmix.reproduction.searched import search
-from calmix.reproduction.stated import Stated, read_stated, write_stated
+from calmix.reproduction.searched import searched
+from calmix.reproduction.stated import Search, Stated, read_stated, write_stated
 from calmix.reproduction.table import Entry
 from calmix.reproduction.verdict import FAILS, HOLDS, UNTOLD, Verdict, in_words, verdict_table, verdicts
 from calmix.results.catalogue import significant
@@ -62,7 +62,7 @@ class Reproduced:
         """How many claims hold."""
         said = [one.said for one in self.verdicts]
         counts = "; ".join(f"{said.count(one)} {_VERBS[one]}" for one in (HOLDS, FAILS, UNTOLD))
-        settings = "" if self.stated.budget is None else ", with searched settings"
+        settings = "" if self.stated.search is None else ", with searched settings"
         headline = f"Of {counted(len(said), 'claim')} of {self.stated.stands_for}{settings}: {counts}."
         judged = {one.claim for one in self.verdicts}
         left = [in_words(claim) for claim in self.stated.claims if claim not in judged]
@@ -73,8 +73,10 @@ class Reproduced:
         """A row a claim and protocol."""
         rows = []
         for one in self.verdicts:
-            own = "honest" if self.stated.budget is None else "searched"
-            both = {own: (one.difference, one.said), "as published": (one.published, one.said_as_published)}
+            both = {
+                self.stated.protocol: (one.difference, one.said),
+                "as published": (one.published, one.said_as_published),
+            }
             for protocol, (found, said) in both.items():
                 if found is not None:
                     interval = {"difference": found.mean, "low": found.low, "high": found.high, "seeds": found.count}
@@ -97,7 +99,7 @@ class Reproduced:
         sections = [
             Section("Claims", f"Source: {self.stated.source}", tables=[table]),
             means,
-            *([] if self.stated.budget is None else [Section("Search", tables=[_chosen_table(self.stated)])]),
+            *([] if self.stated.search is None else [Section("Search", tables=[_chosen_table(self.stated.search)])]),
             Section("Controls", terms=CONTROLS),
             Section("Deviations from the source", terms=differs),
             *further,
@@ -126,16 +128,16 @@ def read_reproduced(folder: Path, reference: str | None = None) -> Reproduced:
     return Reproduced(read_stated(folder), honest, read_comparison(other, reference) if other.exists() else None)
 
 
-def _chosen_table(stated: Stated) -> PageTable:
+def _chosen_table(search: Search) -> PageTable:
     """A row a method: what was chosen, and by which value."""
-    headings = ["Options", "Learning rate", "Weight decay", "Epochs", "Weights", stated.goal, "Trials"]
+    headings = ["Options", "Learning rate", "Weight decay", "Epochs", "Weights", search.goal, "Trials"]
     rows = []
-    for one in stated.chosen:
+    for one in search.chosen:
         options = ", ".join(f"{name} {value}" for name, value in one.options.items()) or "its first ones"
         shown = f"{one.learning_rate:g}", f"{one.weight_decay:g}", f"{one.epochs}", one.weights, significant(one.goal)
         rows.append(Row(one.method, [Cell(text) for text in (options, *shown, f"{one.trials}")]))
     note = (
-        f"A budget of {stated.budget:g} plain trainings, an equal share for every method. Trials were judged on rows "
+        f"A budget of {search.budget:g} plain trainings, an equal share for every method. Trials were judged on rows "
         "that are neither trained on nor tested; the test rows are the same in all seeds. The first options of a "
         "method are the published ones. The controls have what was chosen for plain Mixup; auto, where it takes part, "
         "has the training that was chosen for plain training."
@@ -168,14 +170,11 @@ def carry_out(
         with progress(len(comparison.recipes), comparison.settings.epochs, others) as tick:
             return carry_out_comparison(comparison, folder, resume, engine, command, tick)
 
-    searched = None
+    search = None
     if budget is not None:
         with progress(ceil(budget), experiment.comparison.settings.epochs, {}) as tick:
-            searched = search(experiment, budget, out, resume, engine, command, tick)
-        experiment = searched.experiment
+            experiment, search = searched(experiment, budget, out, resume, engine, command, tick)
     honest = carried_out(experiment.comparison, out)
     published = carried_out(experiment.as_published(), out / AS_PUBLISHED) if experiment.judged_on_test else None
-    stated = Stated(name, entry.stands_for, experiment.source, experiment.claims, experiment.deviations)
-    if searched is not None:
-        stated = replace(stated, budget=budget, goal=searched.goal, chosen=searched.chosen)
+    stated = Stated(name, entry.stands_for, experiment.source, experiment.claims, experiment.deviations, search)
     return Reproduced(stated, honest, published)

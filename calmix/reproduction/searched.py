@@ -4,19 +4,20 @@ OUT/search/  the trainings of the search, as `calmix tune` keeps them
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from calmix.core import require
 from calmix.core.method import Method, Scheduled
 from calmix.data import Folds
 from calmix.engines import Engine, Processes, Tick
-from calmix.errors import DataError, SettingError
+from calmix.engines.engine import untold
+from calmix.errors import DataError
 from calmix.methods.spaces import SPACES, space_of
+from calmix.methods.wrappers import with_options
 from calmix.reproduction.experiment import LONGER, Experiment, longer
-from calmix.reproduction.stated import Chosen
+from calmix.reproduction.stated import Chosen, Search
 from calmix.results.files import refuse_finished, refuse_others
 from calmix.studies.comparison.study import Comparison
 from calmix.studies.tuning.families import Family
@@ -32,27 +33,19 @@ _SEARCHED = (
 )
 
 
-@dataclass(frozen=True)
-class Searched:
-    """The experiment with what a search found. goal: the heading of what trials were judged by."""
-
-    experiment: Experiment
-    goal: str
-    chosen: tuple[Chosen, ...]
-
-
-def search(
+def searched(
     experiment: Experiment,
     budget: float,
     out: Path,
     resume: bool = False,
     engine: Engine = Processes(),
     command: Sequence[str] = (),
-    tick: Tick = lambda label, seed, epochs, entry: None,
-) -> Searched:
+    tick: Tick = untold,
+) -> tuple[Experiment, Search]:
     """Search the options and the training of every method that has ranges, each by an equal share of the budget.
 
-    One draw of test rows stays the same, and is seen neither by the search nor by what its seeds draw anew.
+    The experiment with what was chosen, and what to say of the search. One draw of test rows stays the same, and is
+    seen neither by the search nor by what its seeds draw anew.
 
     Raises:
         SettingError: a budget that is too small. DataError: see `calmix.studies.tuning.study.carry_out_search`; or no
@@ -85,33 +78,7 @@ def search(
         judged_on_test=False,
     )
     [goal, *_] = columns_of(regression)
-    return Searched(found, goal.heading, tuple(_chosen(bests[label], len(own)) for label, own in trials.items()))
-
-
-def with_options(method: Method, **options: float) -> Method:
-    """A method with other options: the fields of these names of all its parts.
-
-    Raises:
-        SettingError: an option that no part has.
-
-    >>> from calmix import mixup_e
-    >>> with_options(mixup_e(), alpha=0.5, eta=0.2) == mixup_e(alpha=0.5, eta=0.2)
-    True
-    """
-
-    left = set(options)
-
-    def edited(part: Any) -> Any:
-        if not is_dataclass(part) or isinstance(part, type):
-            return part
-        names = [one.name for one in fields(part) if one.init]
-        left.difference_update(names)
-        return replace(part, **{name: options.get(name, edited(getattr(part, name))) for name in names})
-
-    found = edited(method)
-    if left:
-        raise SettingError(f"no part of {method!r} has the option {sorted(left)[0]!r}, so it cannot be searched here.")
-    return found
+    return found, Search(budget, goal.heading, tuple(_chosen(bests[label], len(own)) for label, own in trials.items()))
 
 
 def _chosen(best: Trial, trials: int) -> Chosen:

@@ -34,11 +34,19 @@ class Chosen:
 
 
 @dataclass(frozen=True)
+class Search:
+    """A search before a comparison: its budget in plain trainings, and what it chose by `goal`, a metric's heading."""
+
+    budget: float
+    goal: str
+    chosen: tuple[Chosen, ...]
+
+
+@dataclass(frozen=True)
 class Stated:
     """What is said of an experiment on its page, whatever came of it.
 
-    stands_for: in a line. source, deviations, claims: as in `Experiment`. budget: of a search, in plain trainings, and
-    what it chose by `goal`, a metric's heading; None where settings are as published.
+    stands_for: in a line. source, deviations, claims: as in `Experiment`. search: None where settings are as published.
     """
 
     name: str
@@ -46,9 +54,12 @@ class Stated:
     source: str
     claims: tuple[Claim, ...]
     deviations: tuple[str, ...]
-    budget: float | None = None
-    goal: str = ""
-    chosen: tuple[Chosen, ...] = ()
+    search: Search | None = None
+
+    @property
+    def protocol(self) -> str:
+        """Whose settings are compared on honest splits."""
+        return "honest" if self.search is None else "searched"
 
 
 def write_stated(folder: Path, stated: Stated) -> None:

@@ -21,8 +21,8 @@ _MOST = 1024  # rows at a time
 def rows_at_a_time(split: Split, device: str) -> int:
     """How many rows a network on a device is asked about: fewer of large ones, whose activations are larger still.
 
-    On a CPU half a megabyte of rows, whose activations stay in its cache (3 to 4 times as fast as 16 MB for images of
-    32 x 32); elsewhere 16 MB.
+    On a CPU half a megabyte of rows, whose activations stay in its cache (2 to 3 times as fast as 16 MB for images of
+    32 x 32, `benchmarks/rows_at_a_time.py`); elsewhere 16 MB.
     """
     most = 2**19 if device == "cpu" else 2**24
     return max(1, min(_MOST, most // (4 * math.prod(split.shape))))

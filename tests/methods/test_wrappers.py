@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,11 @@ from calmix import Classification, TrainingLoss, folded, scheduled, sometimes, w
 from calmix.core.method import Scheduled
 from calmix.errors import SettingError, UnknownNameError
 from calmix.methods.read import read_method
-from calmix.parts import Method, Mix, Sometimes
+from calmix.methods.spaces import SPACES, space_of
+from calmix.methods.table import METHODS
+from calmix.methods.wrappers import with_options
+from calmix.parts import Embedding, Method, Mix, Sometimes, WholeSet
+from calmix.studies.tuning.points import first_options
 
 N, SIDE = 16, 16
 
@@ -276,3 +281,33 @@ def test_wrappers_that_cannot_be_read_are_one_sentence(text: str, message: str):
         read_method(text)
     with pytest.raises(UnknownNameError, match="unknown part 'mixupp'; did you mean 'mixup"):
         read_method("folded(method=mixupp())")
+
+
+# ---------------------------------------------------------------------------------------- other options
+
+
+DERIVED = {"near_mixup", "far_mixup"}  # whose option is two fields of a part
+
+
+@pytest.mark.parametrize("regression", [False, True])
+@pytest.mark.parametrize("name", sorted({*SPACES} - DERIVED))
+def test_options_of_a_value_are_those_of_its_function(name: str, regression: bool):
+    for options in first_options(space_of(name, regression), 6, seed=1):
+        own = {option: value for option, value in options.items() if option != "until"}
+        assert with_options(METHODS[name](), **own) == METHODS[name](**own)
+
+
+@pytest.mark.parametrize("name", sorted(DERIVED))
+def test_an_option_that_no_part_has_is_refused(name: str):
+    with pytest.raises(SettingError, match="has the option 'quantile', so it cannot be searched here"):
+        with_options(METHODS[name](), quantile=0.3)
+
+
+def test_options_leave_what_the_experiment_chose():
+    whole = with_options(with_whole_set(calmix.sk_mixup(0.0001, 0.5)), tau_max=2.0)
+    assert whole == with_whole_set(calmix.sk_mixup(2.0, 0.5))
+    hidden = replace(calmix.sk_mixup(space=Embedding("hidden")), site="hidden")
+    assert with_options(hidden, tau_std=0.9) == replace(
+        calmix.sk_mixup(tau_std=0.9, space=Embedding("hidden")), site="hidden"
+    )
+    assert isinstance(whole.pairing, WholeSet)

@@ -10,24 +10,19 @@ import pytest
 import torch
 
 import calmix
-from calmix.core.pairing import WholeSet
-from calmix.core.space import Embedding
 from calmix.data import Arrays, DataSource, Folds
 from calmix.errors import DataError, SettingError
 from calmix.methods.mixup_idle import mixup_idle
-from calmix.methods.spaces import SPACES, space_of
-from calmix.methods.table import METHODS
-from calmix.methods.wrappers import scheduled, with_whole_set
+from calmix.methods.wrappers import scheduled
 from calmix.models import mlp
 from calmix.reproduction.claims import Claim
 from calmix.reproduction.experiment import Experiment, longer, with_controls
 from calmix.reproduction.reproduced import Reproduced, carry_out
-from calmix.reproduction.searched import SEARCH, Searched, _with_controls, search, with_options
+from calmix.reproduction.searched import SEARCH, _with_controls, searched
 from calmix.reproduction.stated import Chosen, read_stated
 from calmix.reproduction.table import Entry
 from calmix.results.records import read_record
 from calmix.studies.comparison.study import Comparison
-from calmix.studies.tuning.points import first_options
 from calmix.studies.tuning.rows import OneTest
 from calmix.studies.tuning.trials import Trial
 from calmix.train import TrainingSettings
@@ -41,47 +36,15 @@ COMPARISON = Comparison(Arrays(X, Y), METHODS_, mlp, SETTINGS, 2, own_settings=l
 ASKED = Experiment(COMPARISON, "Somebody, 2024.", (Claim("sk_mixup", "erm", "accuracy"),), ("Made.",), True)
 ENTRY = Entry("A made paper: a made table", "nothing", (1, 1, 1), ("made", "made"))
 BUDGET = 30
-DERIVED = {"near_mixup", "far_mixup"}  # whose option is two fields of a part
-
-
-@pytest.mark.parametrize("regression", [False, True])
-@pytest.mark.parametrize("name", sorted({*SPACES} - DERIVED))
-def test_options_of_a_value_are_those_of_its_function(name: str, regression: bool):
-    for options in first_options(space_of(name, regression), 6, seed=1):
-        own = {option: value for option, value in options.items() if option != "until"}
-        assert with_options(METHODS[name](), **own) == METHODS[name](**own)
-
-
-@pytest.mark.parametrize("name", sorted(DERIVED))
-def test_an_option_that_no_part_has_is_refused(name: str):
-    with pytest.raises(SettingError, match="has the option 'quantile', so it cannot be searched here"):
-        with_options(METHODS[name](), quantile=0.3)
-
-
-def test_options_leave_what_the_experiment_chose():
-    whole = with_options(with_whole_set(calmix.sk_mixup(0.0001, 0.5)), tau_max=2.0)
-    assert whole == with_whole_set(calmix.sk_mixup(2.0, 0.5))
-    hidden = replace(calmix.sk_mixup(space=Embedding("hidden")), site="hidden")
-    assert with_options(hidden, tau_std=0.9) == replace(
-        calmix.sk_mixup(tau_std=0.9, space=Embedding("hidden")), site="hidden"
-    )
-    assert isinstance(whole.pairing, WholeSet)
 
 
 @dataclass(frozen=True)
 class Found:
     """What a search chose, and the reproduction with it."""
 
-    searched: Searched
+    comparison: Comparison
+    chosen: dict[str, Chosen]
     reproduced: Reproduced
-
-    @property
-    def comparison(self) -> Comparison:
-        return self.searched.experiment.comparison
-
-    @property
-    def chosen(self) -> dict[str, Chosen]:
-        return {one.method: one for one in self.searched.chosen}
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +56,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def found(folder: Path) -> Found:
     reproduced = carry_out("made/table", ENTRY, ASKED, folder, budget=BUDGET)
     reproduced.write(folder)
-    return Found(search(ASKED, BUDGET, folder, resume=True), reproduced)
+    experiment, search = searched(ASKED, BUDGET, folder, resume=True)
+    assert search == reproduced.stated.search
+    return Found(experiment.comparison, {one.method: one for one in search.chosen}, reproduced)
 
 
 def runs_of(folder: Path) -> list[dict[str, Any]]:
@@ -206,28 +171,28 @@ def test_a_source_in_folds_is_searched_whole(tmp_path: Path):
     methods = {label: METHODS_[label] for label in ("erm", "mixup")}
     source = Arrays(X, Y)
     folds = replace(COMPARISON, methods=methods, data=Folds(source, 2), own_settings={})
-    found = search(Experiment(folds, "Somebody.", ()), 10, tmp_path)
-    assert found.experiment.comparison.data == OneTest(source)
+    found, _ = searched(Experiment(folds, "Somebody.", ()), 10, tmp_path)
+    assert found.comparison.data == OneTest(source)
 
 
 def test_a_folder_with_other_results_is_refused_before_the_search(found: Found, folder: Path, tmp_path: Path):
     with pytest.raises(DataError, match="already holds a comparison; add --resume to go on, or give another --out"):
-        search(ASKED, BUDGET, folder)
+        searched(ASKED, BUDGET, folder)
     published = tmp_path / "published"
     (published / "runs").mkdir(parents=True)
     (published / "runs" / "erm-seed0.json").write_text("{}")
     with pytest.raises(DataError, match="holds runs with published settings; give another --out for searched ones"):
-        search(ASKED, BUDGET, published, resume=True)
+        searched(ASKED, BUDGET, published, resume=True)
     (tmp_path / "diagnosis.json").write_text("{}")
     with pytest.raises(DataError, match="holds a diagnosis; give another --out"):
-        search(ASKED, BUDGET, tmp_path, resume=True)
+        searched(ASKED, BUDGET, tmp_path, resume=True)
     assert not (published / SEARCH).exists()
 
 
 @pytest.mark.parametrize("budget", [0.0, -3.0, float("nan"), float("inf")])
 def test_a_budget_is_a_positive_number(budget: float, tmp_path: Path):
     with pytest.raises(SettingError, match="budget must be"):
-        search(ASKED, budget, tmp_path)
+        searched(ASKED, budget, tmp_path)
 
 
 def test_too_small_a_budget_is_refused_before_anything_is_written(tmp_path: Path):

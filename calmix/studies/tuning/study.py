@@ -27,6 +27,7 @@ from calmix.core import require
 from calmix.core.batch_norm import has_batch_norm
 from calmix.data import DataSource, as_source
 from calmix.engines import Engine, Orders, Processes, Tick, engine_of
+from calmix.engines.engine import untold
 from calmix.errors import DataError, SettingError
 from calmix.methods.erm import erm
 from calmix.models import ModelFactory
@@ -216,7 +217,7 @@ def carry_out_tuning(
     engine: Engine = Processes(),
     command: Sequence[str] = (),
     train: Sequence[str] = (),
-    tick: Tick = lambda label, seed, epochs, entry: None,
+    tick: Tick = untold,
     run_timeout: float | None = None,
 ) -> Tuned:
     """Search and test, without what is stored in `out`, then write and return what was found.
@@ -244,7 +245,7 @@ def carry_out_search(
     resume: bool = False,
     engine: Engine = Processes(),
     command: Sequence[str] = (),
-    tick: Tick = lambda label, seed, epochs, entry: None,
+    tick: Tick = untold,
 ) -> list[Trial]:
     """The trials of a search, as `carry_out_tuning` makes them; no test row is looked at."""
     with _searched(tuning, out, resume, engine, command, Orders(tick)) as (trainings, trials):
