@@ -4,6 +4,7 @@ import csv
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -133,18 +134,29 @@ def test_controls_follow_a_schedule_and_auto_has_no_averaged_weights():
     assert found.settings_of("auto") == replace(averaged, average="none")
 
 
-def test_the_best_trial_of_those_with_most_seeds_was_chosen(found: Found, folder: Path):
-    judged: dict[str, list[float]] = {}
+def test_the_best_weights_of_the_best_trial_of_those_with_most_seeds_were_chosen(found: Found, folder: Path):
+    judged: dict[str, list[dict[str, float]]] = {}
     for run in runs_of(folder / SEARCH):
         record = read_record(folder / SEARCH, run["method"], run["seed"])
         assert record is not None
-        nlls = [entry["nll"] for name, entry in record.metrics.items() if name.endswith("/scaled")]
-        judged.setdefault(run["method"], []).append(min(nlls))
+        nlls = {name: entry["nll"] for name, entry in record.metrics.items() if name.endswith("/scaled")}
+        judged.setdefault(run["method"], []).append(nlls)
     for label, one in found.chosen.items():
-        own = {name: goals for name, goals in judged.items() if name.rpartition(" ")[0] == label}
+        own = {name: runs for name, runs in judged.items() if name.rpartition(" ")[0] == label}
         most = max(map(len, own.values()))
         assert one.seeds == most
-        assert one.goal >= min(sum(goals) / most for goals in own.values() if len(goals) == most) - 1e-12
+        goals = [fmean(run[of] for run in runs) for runs in own.values() if len(runs) == most for of in runs[0]]
+        assert one.goal == pytest.approx(min(goals), abs=1e-12)
+
+
+def test_averaged_weights_are_compared_where_they_were_better(tmp_path: Path):
+    noisy = torch.where(torch.rand(200, generator=torch.Generator().manual_seed(1)) < 0.3, 1 - Y, Y)
+    jumping = replace(SETTINGS, epochs=20, batch_size=8, learning_rate=0.5, schedule="constant")
+    plain = Comparison(Arrays(X, noisy), {"erm": METHODS_["erm"]}, mlp, jumping, 1)
+    found, search = searched(Experiment(plain, "Somebody.", ()), 4, tmp_path)
+    [one] = search.chosen
+    assert one.weights in ("ema", "swa")
+    assert found.comparison.settings_of("erm").weights == one.weights
 
 
 def test_the_page_says_what_was_chosen(found: Found, folder: Path):

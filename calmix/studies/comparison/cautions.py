@@ -123,7 +123,7 @@ def _too_short(results: Results) -> str:
     they = joined([f"{called(method)} (by {_percent(change)})" for method, (_, change) in falling.items()])
     return (
         f"Training was cut short: from epoch {since} to the last, {course.last}, the validation loss still fell for "
-        f"{they}; train longer, such as --epochs {2 * course.last}, before you choose."
+        f"{they}; train longer, such as for {2 * course.last} epochs, before you choose."
     )
 
 
