@@ -233,7 +233,8 @@ class Command:
 
 
 def _compare_options(parser: "OptionParser") -> None:
-    from calmix.studies.comparison.defaults import DEFAULT_FOLDS, DEFAULT_METHODS, DEFAULT_REPEATS, DEFAULT_SEEDS
+    from calmix.methods.defaults import COMPARED
+    from calmix.studies.comparison.defaults import DEFAULT_FOLDS, DEFAULT_REPEATS, DEFAULT_SEEDS
     from calmix.studies.comparison.defaults import FEW_TEST_ROWS as FEW
 
     _add_data(parser)
@@ -244,7 +245,7 @@ def _compare_options(parser: "OptionParser") -> None:
         type=str,
         metavar="METHOD",
         known=("ALL", *_known_methods()),
-        help=f"what to compare, or ALL (default: {' '.join(DEFAULT_METHODS)})",
+        help=f"what to compare, or ALL (default: {' '.join(COMPARED)})",
     )
     _add_set(comparison)
     folds = f"{DEFAULT_FOLDS} folds {_TIMES[DEFAULT_REPEATS]} where the test split is small"
@@ -307,9 +308,9 @@ def _compare(arguments: list[str]) -> None:
 
 def _refused_early(options: Any) -> "tuple[dict[str, dict[str, str]], TrainingSettings, float]":
     """The methods, settings and minutes of a comparison, once all is checked that needs no PyTorch."""
-    from calmix.studies.comparison.defaults import DEFAULT_METHODS
+    from calmix.methods.defaults import COMPARED
 
-    asked = _asked_methods(options.methods or DEFAULT_METHODS, options.set)
+    asked = _asked_methods(options.methods or COMPARED, options.set)
     settings, minutes = _settings(options), _minutes(options)
     _check_engine(options)
     _check_output(options)
@@ -319,14 +320,21 @@ def _refused_early(options: Any) -> "tuple[dict[str, dict[str, str]], TrainingSe
 
 
 def _comparison(options: Any, asked: Mapping[str, Mapping[str, str]], settings: "TrainingSettings") -> "Comparison":
-    from calmix.studies.comparison.study import Comparison, default_methods, plan
+    from calmix.methods.defaults import compared
+    from calmix.studies.comparison.study import Comparison, plan
 
-    methods, source = _methods(asked), _source(options)
+    source = _source(options)
     if options.methods is None:
-        methods = {name: methods[name] for name in default_methods(source) if name in asked}
+        asked = _asked_methods(compared(*_kind(source)), options.set)
     model, robustness = _model(options), _robustness(options)
     data, seeds = plan(source, options.seeds, options.folds, options.repeats)
-    return Comparison(data, methods, model, settings, seeds, options.reference, robustness)
+    return Comparison(data, _methods(asked), model, settings, seeds, options.reference, robustness)
+
+
+def _kind(source: "DataSource", seed: int = 0) -> tuple[bool, bool]:
+    """Whether values are to be predicted, and whether there are validation rows: what default methods depend on."""
+    splits = source.splits(seed)
+    return splits.about.task == "regression", len(splits.validation) > 0
 
 
 def _plan(comparison: "Comparison", out: Path, options: Any, command: list[str]) -> None:
@@ -405,8 +413,9 @@ def _planned(jobs: "Jobs") -> "tuple[Any, Comparison, float]":
     options = _parser("compare").parse_args(list(jobs.command[2:]))
     asked, settings, minutes = _refused_early(options)
     labels = jobs.methods  # of ALL those that fit
-    comparison = _comparison(options, {text: own for text, own in asked.items() if text in labels}, settings)
-    return options, comparison, minutes
+    comparison = _comparison(options, asked, settings)
+    fitting = {label: method for label, method in comparison.methods.items() if label in labels}
+    return options, comparison.of_methods(fitting), minutes
 
 
 def _train_options(parser: "OptionParser") -> None:
@@ -417,7 +426,7 @@ def _train_options(parser: "OptionParser") -> None:
         type=str,
         metavar="METHOD",
         known=_known_methods(),
-        help="how to mix (default: auto; sk_mixup for numbers to predict, and with --all-data)",
+        help="how to mix (default: auto; erm for numbers to predict; sk_mixup with --all-data)",
     )
     _add_set(method)
     method.add_argument("--seed", type=int, default=0, help="draws the splits, the first weights and the mixes")
@@ -429,7 +438,9 @@ def _train_options(parser: "OptionParser") -> None:
 
 def _train(arguments: list[str]) -> None:
     options = _parser("train").parse_args(arguments)
-    asked = _asked_methods([options.method or "auto"], options.set)
+    from calmix.methods.defaults import TRAINED, trained
+
+    asked = _asked_methods([options.method or TRAINED], options.set)
     settings, minutes = _settings(options), _minutes(options)
     own_rank = _rank_of_torchrun(settings.devices)
     _check_output(options)
@@ -440,7 +451,6 @@ def _train(arguments: list[str]) -> None:
     from calmix.data import AllData
     from calmix.methods.asked import method_name
     from calmix.studies.comparison.kept import train_along, train_and_keep
-    from calmix.studies.comparison.study import default_methods
     from calmix.train import Recipe
     from calmix.train.recipe import check_seed
 
@@ -448,8 +458,8 @@ def _train(arguments: list[str]) -> None:
         return _describe(_source(options), options.seed)
     check_seed(options.seed)
     source = AllData(_source(options)) if options.all_data else _source(options)
-    if options.method is None and "auto" not in default_methods(source, options.seed):
-        asked = _asked_methods(["sk_mixup"], options.set)
+    if options.method is None:
+        asked = _asked_methods([trained(*_kind(source, options.seed))], options.set)
     methods = _methods(asked)
     if len(methods) > 1:
         raise SettingError(f"train trains one method; got {options.method!r}: name one, or use calmix compare.")
@@ -472,7 +482,8 @@ def _train(arguments: list[str]) -> None:
 
 
 def _tune_options(parser: "OptionParser") -> None:
-    from calmix.studies.tuning.defaults import DEFAULT_BUDGET, DEFAULT_FRESH, DEFAULT_METHODS, SAMPLERS
+    from calmix.methods.defaults import TUNED
+    from calmix.studies.tuning.defaults import DEFAULT_BUDGET, DEFAULT_FRESH, SAMPLERS
 
     _add_data(parser)
     group = parser.add_argument_group("search")
@@ -480,10 +491,9 @@ def _tune_options(parser: "OptionParser") -> None:
         "--methods",
         nargs="+",
         type=str,
-        default=list(DEFAULT_METHODS),
         metavar="METHOD",
         known=_known_methods(),
-        help=f"what to tune; the first, as it is, is to be beaten (default: {' '.join(DEFAULT_METHODS)})",
+        help=f"what to tune; the first, as it is, is to be beaten (default: {' '.join(TUNED)})",
     )
     group.add_argument(
         "--budget",
@@ -514,13 +524,14 @@ def _tune_options(parser: "OptionParser") -> None:
 
 
 def _tune(arguments: list[str]) -> None:
+    from calmix.methods.defaults import TUNED, tuned
     from calmix.studies.tuning.defaults import DEFAULT_BUDGET, check_search, read_budget
 
     _refuse_torchrun("tune")
     options = _parser("tune").parse_args(arguments)
     amount, of_minutes = read_budget(options.budget)
     check_search(options.search, options.fresh_seeds)
-    _asked_methods(options.methods, [])
+    _asked_methods(options.methods or TUNED, [])
     settings = _settings(options)
     _check_engine(options)
     _check_output(options)
@@ -537,7 +548,7 @@ def _tune(arguments: list[str]) -> None:
     regression = data.splits(0).about.task == "regression"
     tuning = Tuning(
         data,
-        tuple(family_of(text.strip(), regression) for text in options.methods),
+        tuple(family_of(text.strip(), regression) for text in options.methods or tuned(regression)),
         _model(options),
         settings,
         DEFAULT_BUDGET if of_minutes else amount,

@@ -380,6 +380,9 @@ def test_regression_is_inferred_and_reported_in_its_own_metrics(tmp_path: Path, 
     assert "RMSE" in capsys.readouterr().out
     run = json.loads((tmp_path / "out" / "results.json").read_text())["runs"][0]
     assert set(run["metrics"]) == {"rmse", "mae", "mape", "r2", "validation", "training"}
+    one = ["train", str(tmp_path / "own.parquet"), "--target", "y", "--epochs", "1", "--out", str(tmp_path / "one")]
+    main(one)
+    assert json.loads((tmp_path / "one" / "results.json").read_text())["runs"][0]["method"] == "erm"
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from PIL import Image
 
 from calmix import cli
 from calmix.cli import COMMANDS, main
-from calmix.studies.comparison.defaults import DEFAULT_FOLDS, DEFAULT_METHODS, DEFAULT_SEEDS, FEW_TEST_ROWS
+from calmix.methods.defaults import COMPARED, TRAINED, TUNED
+from calmix.studies.comparison.defaults import DEFAULT_FOLDS, DEFAULT_SEEDS, FEW_TEST_ROWS
 from calmix.studies.diagnosis.oracle import OracleSettings
 from calmix.train import TrainingSettings
 
@@ -88,7 +89,7 @@ def test_defaults_in_words_are_the_defaults(monkeypatch: pytest.MonkeyPatch, cap
             assert text.endswith(f"(default: {setting.default})")
     rates = [TrainingSettings(optimizer=name).peak_rate for name in ("sgd", "adamw")]
     assert f"(default: {rates[0]} for sgd, {rates[1]} for adamw)" in found["--learning-rate"]
-    assert f"(default: {' '.join(DEFAULT_METHODS)})" in found["--methods"]
+    assert f"(default: {' '.join(COMPARED)})" in found["--methods"]
     assert f"(default: {DEFAULT_SEEDS} seeds, or {DEFAULT_FOLDS} folds twice" in found["--seeds"]
     assert f"for under {FEW_TEST_ROWS} test rows" in found["--folds"]
     diagnosis = entries(page("diagnose", 120, monkeypatch, capsys))
@@ -129,7 +130,8 @@ def test_every_example_can_be_read(line: str, tmp_path: Path, monkeypatch: pytes
     if rest:
         options = cli._parser(name).parse_args(rest)
         if name in ("compare", "diagnose", "train", "tune"):
-            texts = [options.method or "auto"] if name == "train" else options.methods or DEFAULT_METHODS
+            default = TUNED if name == "tune" else COMPARED
+            texts = [options.method or TRAINED] if name == "train" else options.methods or default
             assert cli._methods(cli._asked_methods(texts, [] if name == "tune" else options.set))
             cli._check_data(options)
             assert cli._settings(options).epochs >= 1

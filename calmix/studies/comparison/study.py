@@ -25,6 +25,7 @@ from calmix.data.sources import can_fold, folds_of, in_folds
 from calmix.engines import Engine, Orders, Processes, Tick, engine_of
 from calmix.engines.engine import untold
 from calmix.errors import DataError, SettingError, UnknownNameError
+from calmix.methods.defaults import compared
 from calmix.methods.erm import erm
 from calmix.models import ModelFactory
 from calmix.results.files import check_labels, hold_folder
@@ -34,7 +35,6 @@ from calmix.results.store import PLAIN_TRAINING, Results, references, write_resu
 from calmix.studies.comparison.compared import Compared
 from calmix.studies.comparison.defaults import (
     DEFAULT_FOLDS,
-    DEFAULT_METHODS,
     DEFAULT_REPEATS,
     DEFAULT_SEEDS,
     FEW_TEST_ROWS,
@@ -204,7 +204,8 @@ def compare(
             Options such as `train_size` belong to the source: `calmix.data.Arrays(x, y, train_size=100)`. Ready-made
             `Splits` are the same for every seed, so that intervals speak of the training alone.
         methods: by label; plain training is labelled "erm", plain Mixup "mixup". None: plain training, Mixup,
-            Similarity Kernel Mixup, MixupE, the last two combined and, for classes, `auto`.
+            Similarity Kernel Mixup, MixupE, the last two combined and, for classes, `auto`; see
+            `calmix.methods.defaults`.
         seeds: how many seeds, 0, 1, ...; ten or more are advised before a claim.
         folds, repeats: cross-validation in place of seeds: every row is tested once in each repeat. Without seeds and
             folds, 5 folds twice where a table would have fewer than 200 test rows, else 5 seeds.
@@ -237,7 +238,7 @@ def compare(
     source, count = plan(as_source(data, target), seeds, folds, repeats)
     comparison = Comparison(
         source,
-        default_methods(source) if methods is None else methods,
+        _default_methods(source) if methods is None else methods,
         model,
         settings or TrainingSettings(),
         count,
@@ -255,13 +256,12 @@ def compare(
     )
 
 
-def default_methods(source: DataSource, seed: int = 0) -> dict[str, Method | Scheduled]:
-    """Those of DEFAULT_METHODS; without `auto` where there are no classes or no validation rows to be confident of."""
-    from calmix.methods.table import METHODS
+def _default_methods(source: DataSource) -> dict[str, Method | Scheduled]:
+    from calmix.methods.read import read_method
 
-    splits = source.splits(seed)
-    fits = splits.about.task != "regression" and len(splits.validation) > 0
-    return {name: METHODS[name]() for name in DEFAULT_METHODS if fits or name != "auto"}
+    splits = source.splits(0)
+    texts = compared(splits.about.task == "regression", len(splits.validation) > 0)
+    return {text: read_method(text) for text in texts}
 
 
 def carry_out_comparison(

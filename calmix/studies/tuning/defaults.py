@@ -2,7 +2,6 @@
 
 from calmix.errors import SettingError, UnknownNameError
 
-DEFAULT_METHODS = ("sk_mixup", "erm", "mixup")  # the first, as it is, is to be beaten
 DEFAULT_BUDGET = 60.0  # plain trainings
 DEFAULT_FRESH = 5  # seeds of the last trainings
 SAMPLERS = ("tpe", "quasi-random")

@@ -29,6 +29,7 @@ from calmix.data import DataSource, as_source
 from calmix.engines import Engine, Orders, Processes, Tick, engine_of
 from calmix.engines.engine import untold
 from calmix.errors import DataError, SettingError
+from calmix.methods.defaults import tuned
 from calmix.methods.erm import erm
 from calmix.models import ModelFactory
 from calmix.posthoc import CalibrationLogits
@@ -46,7 +47,7 @@ from calmix.results.files import (
 from calmix.results.records import Epoch, Failure, Record, read_predictions, read_record, save_record, write_record
 from calmix.studies.tuning.begun import Begun, write_begun
 from calmix.studies.tuning.decision import Gain, gain_of, row_losses
-from calmix.studies.tuning.defaults import DEFAULT_BUDGET, DEFAULT_FRESH, DEFAULT_METHODS, SAMPLERS, check_search
+from calmix.studies.tuning.defaults import DEFAULT_BUDGET, DEFAULT_FRESH, SAMPLERS, check_search
 from calmix.studies.tuning.families import PLAIN as PLAIN_FAMILY
 from calmix.studies.tuning.families import Family, Maker, families_of, family_of
 from calmix.studies.tuning.outcome import CHOSEN, DEFAULT, PLAIN, Outcome, python_lines, write_outcome
@@ -173,7 +174,7 @@ def tune(
     Args:
         data, model, target: as in `calmix.compare`. One test split is drawn from `seed` and stays the same.
         methods: functions of calmix, such as `calmix.sk_mixup`, or a `Family` with ranges of your own; None: Similarity
-            Kernel Mixup, plain training and Mixup.
+            Kernel Mixup, plain training and Mixup, of values plain training first.
         budget: of the search, in plain trainings with `settings` (60, unless given); the last trainings come on top.
         minutes: instead, about how long it may all take here.
         settings: those of the default, and the middle of what is searched.
@@ -199,7 +200,7 @@ def tune(
     source = OneTest(as_source(data, target), seed)
     regression = source.splits(0).about.task == "regression"
     if methods is None:
-        families = tuple(family_of(name, regression) for name in DEFAULT_METHODS)
+        families = tuple(family_of(name, regression) for name in tuned(regression))
     else:
         families = families_of(methods, regression)
     budget, folder = DEFAULT_BUDGET if budget is None else budget, None if out is None else Path(out)
