@@ -183,7 +183,8 @@ class Module(LightningModule):
         if not all(math.isfinite(part["loss"]) for part in (entry.train, entry.validation) if part):
             raise SettingError(
                 f"training diverged in epoch {self.current_epoch + 1} (the loss is not finite); "
-                f"lower the learning rate (it was {self.settings.peak_rate:g})."
+                f"lower the learning rate (it was {self.settings.peak_rate:g})"
+                f"{', or take the optimizer adamw' if self.settings.optimizer == 'sgd' else ''}."
             )
         self._on_epoch(entry, self.model)
 
