@@ -61,9 +61,9 @@ class Reproduced:
     def advice(self) -> Advice:
         """How many claims hold."""
         said = [one.said for one in self.verdicts]
-        counts = "; ".join(f"{said.count(one)} {_VERBS[one]}" for one in (HOLDS, FAILS, UNTOLD))
+        counts = "; ".join(f"{said.count(one)} {one if said.count(one) == 1 else many}" for one, many in _VERBS.items())
         settings = "" if self.stated.search is None else ", with searched settings"
-        headline = f"Of {counted(len(said), 'claim')} of {self.stated.stands_for}{settings}: {counts}."
+        headline = f"{self.stated.stands_for}{settings}. Of {counted(len(said), 'claim')}: {counts}."
         judged = {one.claim for one in self.verdicts}
         left = [in_words(claim) for claim in self.stated.claims if claim not in judged]
         cautions = [f"Not judged, as a method or its metric is missing: {'; '.join(left)}."] if left else []
@@ -145,7 +145,7 @@ def _chosen_table(search: Search) -> PageTable:
     return PageTable("What was chosen", Table(headings, rows, []), note=note)
 
 
-_VERBS = {HOLDS: "hold", FAILS: "do not hold", UNTOLD: "cannot be told"}
+_VERBS = {HOLDS: "hold", FAILS: "do not hold", UNTOLD: "cannot be told"}  # of several
 
 
 def carry_out(

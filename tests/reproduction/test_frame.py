@@ -251,8 +251,11 @@ def test_the_pages_hold_claims_and_deviations(found: Reproduced, folder: Path):
 def test_the_headline_counts_the_verdicts(found: Reproduced):
     said = [one.said for one in found.verdicts]
     assert len(said) == 2
-    expected = f"{said.count(HOLDS)} hold; {said.count(FAILS)} do not hold; {said.count(UNTOLD)} cannot be told."
-    assert found.advice.headline == f"Of 2 claims of A made paper: a made table: {expected}"
+    holds, fails = said.count(HOLDS), said.count(FAILS)
+    assert found.advice.headline == (
+        f"A made paper: a made table. Of 2 claims: {holds} {'holds' if holds == 1 else 'hold'}; "
+        f"{fails} {'does' if fails == 1 else 'do'} not hold; {said.count(UNTOLD)} cannot be told."
+    )
     assert found.advice.cautions == []
 
 
