@@ -262,7 +262,7 @@ def test_the_headline_counts_the_verdicts(found: Reproduced):
 def test_a_claim_that_cannot_be_judged_is_named(found: Reproduced):
     stated = replace(found.stated, claims=(*CLAIMS, Claim("sk_mixup", "erm", "rmse")))
     advice = replace(found, stated=stated).advice
-    assert advice.headline.startswith("Of 2 claims")
+    assert advice.headline.startswith("A made paper: a made table. Of 2 claims: ")
     assert advice.cautions == [
         "Not judged, as a method or its metric is missing: sk_mixup has a lower RMSE than plain training."
     ]
