@@ -268,7 +268,7 @@ def test_a_training_that_was_cut_short_is_named(made: Made):
     assert said.startswith("Training was cut short: from epoch 11 to the last, 20,")
     assert "plain Mixup (by 50 %)" in said  # 0.06 an epoch over nine of them, of a mean of 1.07
     assert "plain training" not in said
-    assert "--epochs 40" in said
+    assert "for 40 epochs" in said
     [both] = cautions(with_curves(settled(made), {"erm": falling, "mixup": falling}))
     assert "plain training (by 51 %) and plain Mixup (by 50 %)" in both
 
