@@ -108,9 +108,9 @@ EXPERIMENTS: Mapping[str, Entry] = {
     "mixup-e/pendigits": _table("pendigits", (1, 8, 30)),
     "mixup-e/iris": _table("iris", (1, 1, 1)),
     "mixup-e/abalone": _table("abalone", (1, 8, 11)),
-    "sk-mixup/exchange-rate": _forecasts("exchange-rate", "Exchange-Rate", "exchange_rate.txt", (1, 40, 2600), 2),
+    "sk-mixup/exchange-rate": _forecasts("exchange-rate", "Exchange-Rate", "exchange_rate.txt", (1, 27, 2600), 2),
     "sk-mixup/electricity": _forecasts("electricity", "Electricity", "electricity.txt", (2, 90, 16000), 7),
-    "sk-mixup/etth1": _forecasts("etth1", "ETTh1 as a second set", "ETTh1.csv", (1, 45, 6000), 4),
+    "sk-mixup/etth1": _forecasts("etth1", "ETTh1 as a second set", "ETTh1.csv", (1, 35, 6000), 4),
     "mixup-e/fsdd": _speech("spoken digits", "FSDD, its folder recordings", (1, 40, 280), "fsdd", 0.5),
     "mixup-e/fsdd-speakers": _speech(
         "spoken digits of unseen speakers", "FSDD, its folder recordings", (1, 50, 340), "fsdd", 0.6, by_speaker=True
@@ -290,7 +290,7 @@ EXPERIMENTS: Mapping[str, Entry] = {
         "few_images",
         "Ours, for claims of both papers: 1,000 images of Fashion-MNIST",
         _FASHION,
-        (2, 70, 180),
+        (2, 65, 180),
         1,
         name="fashion_mnist",
         count=1_000,
