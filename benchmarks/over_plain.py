@@ -1,14 +1,15 @@
 """How much a metric of each method is of plain training's, data set by data set.
 
-    python -m benchmarks.over_plain calmix-runs/regressions/* --metric rmse --out docs/results/regressions.csv
+    python -m benchmarks.over_plain calmix-runs/adamw/* --out docs/results/reproductions/over-plain-adamw.csv
 
 reads folders that `calmix compare` wrote. Prints the mean of the ratios, paired by seed, with half of its 95 %
-interval; below 1 is better than plain training where a metric is an error. Seeds in which a method or plain training
-failed are left out, and how many are left stands in the file.
+interval; below 1 is better than plain training where a metric is an error. Seeds in which any method failed are left out.
+plain: the mean of plain training over the others.
 """
 
 import argparse
 from pathlib import Path
+from statistics import fmean
 
 import pandas as pd
 
@@ -26,7 +27,7 @@ def ratios_of(folder: Path, metric: str) -> list[dict[str, object]]:
         ]
         if method != PLAIN_TRAINING and len(ratios) > 1:
             found = interval(ratios)
-            named = {"set": folder.name, "method": method, "seeds": found.count}
+            named = {"set": folder.name, "plain": fmean(plain.values()), "method": method, "seeds": found.count}
             rows.append({**named, "over_plain": found.mean, "half_width": found.half_width})
     return rows
 
@@ -39,11 +40,16 @@ def main() -> None:
     asked = parser.parse_args()
     rows = pd.DataFrame([row for folder in asked.folders for row in ratios_of(folder, asked.metric)])
     rows.to_csv(asked.out, index=False, float_format="%.4g")
+    rows["plain"] = rows["plain"].map("{:.4g}".format)
     rows["text"] = [
         f"{mean:.3f} ± {half:.3f} ({seeds})"
         for mean, half, seeds in zip(rows["over_plain"], rows["half_width"], rows["seeds"], strict=True)
     ]
-    print(rows.pivot_table(index="set", columns="method", values="text", aggfunc="first", sort=False).to_markdown())
+    print(
+        rows.pivot_table(
+            index=["set", "plain"], columns="method", values="text", aggfunc="first", sort=False
+        ).to_markdown()
+    )
 
 
 if __name__ == "__main__":

@@ -437,9 +437,9 @@ def _train_options(parser: "OptionParser") -> None:
 
 
 def _train(arguments: list[str]) -> None:
-    options = _parser("train").parse_args(arguments)
     from calmix.methods.defaults import TRAINED, trained
 
+    options = _parser("train").parse_args(arguments)
     asked = _asked_methods([options.method or TRAINED], options.set)
     settings, minutes = _settings(options), _minutes(options)
     own_rank = _rank_of_torchrun(settings.devices)

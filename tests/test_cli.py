@@ -236,6 +236,13 @@ def test_options_reach_the_methods(tmp_path: Path):
     assert "space=Inputs()" in second["repr"]
 
 
+def test_no_option_makes_the_name_of_a_method_untrue(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    short = ["--epochs", "1", "--seeds", "1", "--workers", "1", "--out", str(tmp_path / "out")]
+    said = refused(["compare", "diabetes", "--set", "sk_mixup.tau_max=0.5", *short], capsys)  # a default method
+    assert "sk_mixup(tau_max=0.0001, tau_std=0.5) says tau_max itself; name the method with the tau_max" in said
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.usefixtures("no_figures")
 def test_a_config_file_gives_the_same_options(tmp_path: Path):
     config = tmp_path / "config.yaml"

@@ -50,11 +50,12 @@ _RENAMED = {
 def read_method(text: str, options: Mapping[str, str] | None = None) -> Method | Scheduled:
     """The method that `text` describes: a name, or a name with options in brackets, such as another method.
 
-    options: further options as text, which win over those in brackets.
+    options: further options as text, others than those in brackets.
 
     Raises:
         UnknownNameError: no such method, part or option (the nearest known one is named).
-        SettingError: text that is not `name` or `name(option=value, ...)`, or a value out of range.
+        SettingError: text that is not `name` or `name(option=value, ...)`, a value out of range, or an option that is
+            given in brackets and beside them, as the text would then not say what is trained.
 
     >>> read_method("sk_mixup(tau_max=0.3, space=Inputs())").coefficient
     SimilarityKernel(tau_max=0.3, tau_std=0.25, alpha=1.0, space=Inputs())
@@ -62,8 +63,12 @@ def read_method(text: str, options: Mapping[str, str] | None = None) -> Method |
     node = parse(text, EXAMPLE)
     call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
     extra = [ast.keyword(name, parse(value, EXAMPLE)) for name, value in (options or {}).items()]
-    given = [keyword for keyword in call.keywords if keyword.arg not in (options or {})]
-    return _call(ast.Call(call.func, call.args, given + extra), WHOLE, "method", text)
+    for keyword in call.keywords:
+        if keyword.arg in (options or {}):
+            raise SettingError(
+                f"{text} says {keyword.arg} itself; name the method with the {keyword.arg} that you mean."
+            )
+    return _call(ast.Call(call.func, call.args, call.keywords + extra), WHOLE, "method", text)
 
 
 def _call(node: ast.Call, known: Mapping[str, Maker], kind: str, text: str) -> Any:
