@@ -3,8 +3,8 @@
     python -m benchmarks.over_plain calmix-runs/adamw/* --out docs/results/reproductions/over-plain-adamw.csv
 
 reads folders that `calmix compare` wrote. Prints the mean of the ratios, paired by seed, with half of its 95 %
-interval; below 1 is better than plain training where a metric is an error. Seeds in which any method failed are left out.
-plain: the mean of plain training over the others.
+interval; below 1 is better than plain training where a metric is an error. Seeds in which any method failed are left
+out. plain: the mean of plain training over the others.
 """
 
 import argparse
@@ -45,11 +45,8 @@ def main() -> None:
         f"{mean:.3f} ± {half:.3f} ({seeds})"
         for mean, half, seeds in zip(rows["over_plain"], rows["half_width"], rows["seeds"], strict=True)
     ]
-    print(
-        rows.pivot_table(
-            index=["set", "plain"], columns="method", values="text", aggfunc="first", sort=False
-        ).to_markdown()
-    )
+    table = rows.pivot_table(index=["set", "plain"], columns="method", values="text", aggfunc="first", sort=False)
+    print(table.reset_index().to_markdown(index=False, disable_numparse=True))
 
 
 if __name__ == "__main__":

@@ -952,6 +952,12 @@ def test_a_full_disk_leaves_one_sentence_and_nothing_half_written(
 # -------------------------------------------------------------------------------------------------- tune
 
 
+def test_tune_begins_with_plain_training_where_values_are_predicted(tmp_path: Path):
+    search = ["--budget", "16", "--epochs", "1", "--fresh-seeds", "1", "--workers", "1", "--quiet"]
+    main(["tune", "diabetes", *search, "--out", str(tmp_path / "out")])
+    assert json.loads((tmp_path / "out" / "tuning.json").read_text())["trials"][0]["family"] == "erm"
+
+
 def test_tune_ends_with_a_command_that_trains_the_winner(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -99,6 +99,10 @@ def same(one: Any, other: Any) -> bool:
     return all(torch.equal(a, b) for a, b in zip(weights_of(one), weights_of(other), strict=True))
 
 
+def test_classes_are_mixed_by_default_and_values_are_not():
+    assert (CalmixClassifier().method, CalmixRegressor().method) == ("sk_mixup", "erm")
+
+
 def test_the_temperature_is_that_of_rows_that_are_not_trained_on():
     _, held = _parts(Y, len(Y), {"calibration_fraction": 0.2}, seed=0)
     assert len(held) == round(0.2 * len(Y))

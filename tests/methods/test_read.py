@@ -33,8 +33,10 @@ def test_text_becomes_the_method_it_describes(text: str, method: calmix.parts.Me
     assert read_method(text) == method
 
 
-def test_options_from_elsewhere_win():
-    assert read_method("sk_mixup(tau_max=3)", {"tau_max": "0.5"}) == calmix.sk_mixup(tau_max=0.5)
+def test_options_from_elsewhere_join_those_in_brackets_and_contradict_none():
+    assert read_method("sk_mixup(tau_max=3)", {"tau_std": "0.5"}) == calmix.sk_mixup(tau_max=3, tau_std=0.5)
+    with pytest.raises(SettingError, match=r"^sk_mixup\(tau_max=3\) says tau_max itself; name the method with the tau"):
+        read_method("sk_mixup(tau_max=3)", {"tau_max": "0.5"})
     assert method_name("sk_mixup(tau_max=3)") == "sk_mixup"
 
 

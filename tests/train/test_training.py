@@ -366,6 +366,8 @@ def test_divergence_is_one_sentence():
     said = r"diverged in epoch \d+ .* lower the learning rate \(it was 1e\+06\), or take the optimizer adamw\.$"
     with pytest.raises(SettingError, match=said):
         trained(calmix.erm(), TrainingSettings(epochs=30, learning_rate=1e6), load("diabetes"))
+    with pytest.raises(SettingError, match=r"lower the learning rate \(it was 1e\+20\)\.$"):
+        trained(calmix.erm(), TrainingSettings(epochs=30, optimizer="adamw", learning_rate=1e20), load("diabetes"))
 
 
 @pytest.mark.parametrize(

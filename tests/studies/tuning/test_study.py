@@ -325,6 +325,13 @@ def test_the_python_lines_read_a_file(tmp_path: Path, tuned: Tuned, monkeypatch:
         assert names["network"](torch.zeros(2, 1)).shape == (2, 3)
 
 
+def test_without_methods_plain_training_is_to_be_beaten_where_values_are_predicted(tuned_by: Tuner):
+    x = np.random.default_rng(0).normal(size=(90, 3))
+    found = tuned_by((x, x[:, 0]), methods=None, budget=16, fresh=1)
+    assert found.default.text == "erm"
+    assert {trial.family for trial in found.trials} == {"erm", "mixup", "sk_mixup"}
+
+
 def test_regression_is_chosen_by_rmse(tuned_by: Tuner, tmp_path: Path):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(150, 3))
