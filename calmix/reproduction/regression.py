@@ -77,6 +77,7 @@ def _comparison(data: DataSource, size: Size, batch_size: int, tau_max: float, t
         schedule="constant",
         select="best",
         dropout_passes=50,
+        max_grad_norm=0.0,
     )
     methods = {
         "manifold_mixup": manifold_mixup(),

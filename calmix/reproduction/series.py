@@ -96,6 +96,7 @@ def forecasts(scale: str, data_dir: Path | None = None, *, name: str) -> Experim
         schedule="constant",
         select="best",
         dropout_passes={"smoke": 2, "small": 10, "paper": 50}[scale],
+        max_grad_norm=0.0,
     )
     methods = {
         "manifold_mixup": manifold_mixup(),

@@ -8,7 +8,7 @@ PyTorch is loaded by a run, and not to check a name.
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -143,14 +143,14 @@ def hyperparameters(recipe: "Recipe") -> dict[str, str | int | float | bool | No
     """
     from calmix.models import name_of
 
+    about = recipe.splits().about
     return {
-        "data": recipe.splits().about.name,
+        "data": about.name,
         "method": recipe.label,
         "method_in_full": repr(recipe.method),
         "model": name_of(recipe.factory),
         "seed": recipe.seed,
-        **asdict(recipe.settings),
-        "learning_rate": recipe.settings.peak_rate,
+        **recipe.settings.in_full(about.task),
     }
 
 

@@ -181,10 +181,13 @@ class Module(LightningModule):
         entry = replace(self.history[-1], learning_rate=self._rate, waited=waited - self._waited, ended=time.time())
         self.history[-1], self._waited = entry, waited
         if not all(math.isfinite(part["loss"]) for part in (entry.train, entry.validation) if part):
+            others = [
+                "" if self.trainer.gradient_clip_val else ", or scale long gradients down (max_grad_norm 1)",
+                ", or take the optimizer adamw" if self.settings.optimizer == "sgd" else "",
+            ]
             raise SettingError(
                 f"training diverged in epoch {self.current_epoch + 1} (the loss is not finite); "
-                f"lower the learning rate (it was {self.settings.peak_rate:g})"
-                f"{', or take the optimizer adamw' if self.settings.optimizer == 'sgd' else ''}."
+                f"lower the learning rate (it was {self.settings.peak_rate:g}){''.join(others)}."
             )
         self._on_epoch(entry, self.model)
 

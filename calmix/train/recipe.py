@@ -3,7 +3,7 @@
 import os
 import platform
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
@@ -69,12 +69,13 @@ class Recipe:
 
     def _text(self, network: str) -> str:
         model = "default" if self.model is None else name_of(self.model)
-        content = self.splits().about.digest
+        about = self.splits().about
+        settings = replace(self.settings, max_grad_norm=self.settings.largest_gradient(about.task) or None)
         also = f", also={self.also!r}" if self.also else ""
         return (
-            f"Recipe(data={self.data!r} {content}, label={self.label!r}, method={self.method!r}, "
+            f"Recipe(data={self.data!r} {about.digest}, label={self.label!r}, method={self.method!r}, "
             f"model={model} {network}, "
-            f"settings={self.settings!r}, seed={self.seed}, robustness={self.robustness!r}, "
+            f"settings={settings!r}, seed={self.seed}, robustness={self.robustness!r}, "
             f"weights_seed={self.weights_seed}{also})"
         )
 
@@ -220,7 +221,7 @@ def facts_of(recipe: Recipe, command: tuple[str, ...] = ()) -> RunFacts:
         ),
         task=about.task,
         model=name_of(recipe.factory),
-        settings={**asdict(recipe.settings), "learning_rate": recipe.settings.peak_rate},
+        settings=recipe.settings.in_full(about.task),
         environment=environment(recipe.settings),
         command=command,
         date=date.today().isoformat(),

@@ -1,6 +1,7 @@
 """How a network is trained: one frozen value. PyTorch is loaded only to ask whether there is a GPU."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from calmix.core import require
 from calmix.core.passes import BATCH_NORM
@@ -17,7 +18,8 @@ CLASS_WEIGHTS = ("none", "balanced")
 SAMPLERS = ("shuffled", "balanced")
 CHECKPOINT_MINUTES = 10.0  # between two checkpoints of a run
 AUGMENT = ("auto", "none", "crop", "crop_flip", "resized_crop", "randaugment")
-_LATER = ("class_weight", "sampler", "average", "augment", "devices", "dropout_passes")  # than calmix 0.1.0
+# than calmix 0.1.0
+_LATER = ("class_weight", "sampler", "average", "augment", "devices", "dropout_passes", "max_grad_norm")
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": OPTIMIZERS,
@@ -55,6 +57,7 @@ class TrainingSettings:
         threads: CPU threads of a run; another number rounds otherwise, to other weights.
         devices: Processes that share each batch of a run, each on a GPU, or on the CPU.
         dropout_passes: With dropout, whose mean and spread a regression answers; 0: dropout is off.
+        max_grad_norm: Longer gradients are scaled down to it; 0: none (default: 1 for regressions, else 0).
 
     Raises:
         SettingError, UnknownNameError: a value out of range, or that is not known.
@@ -78,6 +81,7 @@ class TrainingSettings:
     augment: str = "auto"
     devices: int = 1
     dropout_passes: int = 0
+    max_grad_norm: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "threads", "devices"):
@@ -85,9 +89,11 @@ class TrainingSettings:
                 raise SettingError(f"{name} must be at least 1; got {getattr(self, name)}.")
         if self.learning_rate is not None:
             require.positive("learning_rate", self.learning_rate)
-        require.at_least("weight_decay", self.weight_decay, 0)
-        if self.weight_decay:
-            require.positive("weight_decay", self.weight_decay)
+        for name in ("weight_decay", "max_grad_norm"):
+            given = getattr(self, name) or 0
+            require.at_least(name, given, 0)
+            if given:
+                require.positive(name, given)
         if self.dropout_passes < 0 or self.dropout_passes == 1:
             raise SettingError(f"dropout_passes must be 0, or at least 2 to have a spread; got {self.dropout_passes}.")
         for name, known in CHOICES.items():
@@ -138,6 +144,21 @@ class TrainingSettings:
         if self.learning_rate is not None:
             return self.learning_rate
         return 0.1 if self.optimizer == "sgd" else 0.002
+
+    def largest_gradient(self, task: str) -> float:
+        """What `max_grad_norm` comes to for a task: a Euclidean norm over all weights; 0: gradients stay as they are.
+
+        >>> settings = TrainingSettings()
+        >>> settings.largest_gradient("regression"), settings.largest_gradient("classification")
+        (1.0, 0.0)
+        """
+        if self.max_grad_norm is not None:
+            return self.max_grad_norm
+        return 1.0 if task == "regression" else 0.0
+
+    def in_full(self, task: str) -> dict[str, Any]:
+        """All settings by name, with what defaults come to for a task."""
+        return {**asdict(self), "learning_rate": self.peak_rate, "max_grad_norm": self.largest_gradient(task)}
 
 
 def _has_gpu() -> bool:

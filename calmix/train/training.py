@@ -172,6 +172,7 @@ def _train(
             strategy=strategy_of(place),
             use_distributed_sampler=False,
             max_epochs=settings.epochs,
+            gradient_clip_val=settings.largest_gradient(splits.about.task),
             precision=PRECISIONS[settings.precision],  # pyright: ignore[reportArgumentType]
             check_val_every_n_epoch=1 if recipe.method.controlled else every,
             callbacks=[*callbacks.values(), *([saver] if saver else [])],

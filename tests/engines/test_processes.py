@@ -103,7 +103,7 @@ def test_runs_are_carried_out_as_they_are_asked_for():
 
 
 def failing(seed: int) -> Recipe:
-    settings = TrainingSettings(epochs=30, learning_rate=1e6)
+    settings = TrainingSettings(epochs=30, learning_rate=1e20)
     return Recipe(NamedSet("diabetes"), "erm", calmix.erm(), settings=settings, seed=seed)
 
 

@@ -60,6 +60,18 @@ def test_runs_that_differ_have_different_texts():
     assert len(set(texts)) == len(texts)
 
 
+def test_the_text_says_to_what_gradients_are_scaled_down():
+    """And nothing where they are not, as of runs before calmix could."""
+
+    def text(data: str, largest: float | None) -> str:
+        return Recipe(NamedSet(data), "erm", calmix.erm(), settings=TrainingSettings(max_grad_norm=largest)).text
+
+    assert text("diabetes", None) == text("diabetes", 1.0) != text("diabetes", 2.0)
+    assert "threads=1, max_grad_norm=1.0)" in text("diabetes", None)
+    assert text("wine", None) == text("wine", 0.0) != text("wine", 1.0)
+    assert "max_grad_norm" not in text("wine", None) + text("diabetes", 0.0)
+
+
 def made_anew() -> Recipe:
     """Equal to another one, and of other objects."""
     data = Noisy(Arrays(X.clone(), Y.clone()), Symmetric(0.2))

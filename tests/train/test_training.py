@@ -291,6 +291,38 @@ def test_the_optimizer_is_the_one_of_the_settings(name: str, expected: dict[str,
     assert {key: optimizer.param_groups[0][key] for key in settings} == settings
 
 
+@pytest.mark.parametrize("norm", [0.01, 0.25])
+def test_a_longer_gradient_is_scaled_down_to_its_largest_norm(norm: float):
+    """The first step of Nesterov's momentum is 1 + 0.9 times the learning rate times the gradient."""
+    splits = load("diabetes")
+    settings = TrainingSettings(
+        epochs=1, batch_size=len(splits.train), schedule="constant", learning_rate=0.1, weight_decay=0.0
+    )
+
+    def step(largest: float | None) -> torch.Tensor:
+        recipe = Recipe(Fixed(splits), "erm", calmix.erm(), settings=replace(settings, max_grad_norm=largest))
+        before, after = recipe.network(), train(recipe).model
+        return nn.utils.parameters_to_vector(after.parameters()) - nn.utils.parameters_to_vector(before.parameters())
+
+    whole = step(0.0)
+    gradient = (whole.norm() / 0.19).item()
+    assert gradient > norm
+    assert step(norm).norm().item() == pytest.approx(0.19 * norm, rel=1e-4)
+    assert torch.allclose(step(norm) / norm, whole / gradient, atol=1e-5)
+    assert torch.equal(step(2 * gradient), whole)
+
+
+def test_gradients_of_regressions_are_scaled_down_by_default_and_of_classes_not(monkeypatch: pytest.MonkeyPatch):
+    def weights(largest: float | None, splits: Splits) -> torch.Tensor:
+        settings = TrainingSettings(epochs=2, learning_rate=0.01, max_grad_norm=largest)
+        return nn.utils.parameters_to_vector(trained(calmix.erm(), settings, splits).model.parameters())
+
+    for splits, default, other in [(load("diabetes"), 1.0, 0.0), (WINE, 0.0, 1.0)]:
+        steep = replace(splits, train=Split(3 * splits.train.x, splits.train.y))
+        assert torch.equal(weights(None, steep), weights(default, steep))
+        assert not torch.equal(weights(None, steep), weights(other, steep))
+
+
 def test_a_scheduled_method_is_told_the_epoch():
     method = calmix.scheduled(calmix.mixup(), until=2, then=calmix.scheduled(calmix.regmixup(), until=3))
     history = trained(method, TrainingSettings(epochs=4)).history
@@ -363,11 +395,17 @@ def test_half_precision_trains_on_the_cpu(remember: bool):
 
 
 def test_divergence_is_one_sentence():
-    said = r"diverged in epoch \d+ .* lower the learning rate \(it was 1e\+06\), or take the optimizer adamw\.$"
-    with pytest.raises(SettingError, match=said):
-        trained(calmix.erm(), TrainingSettings(epochs=30, learning_rate=1e6), load("diabetes"))
-    with pytest.raises(SettingError, match=r"lower the learning rate \(it was 1e\+20\)\.$"):
-        trained(calmix.erm(), TrainingSettings(epochs=30, optimizer="adamw", learning_rate=1e20), load("diabetes"))
+    scale, adamw = r", or scale long gradients down \(max_grad_norm 1\)", ", or take the optimizer adamw"
+    for optimizer, largest, ways in [
+        ("sgd", 0.0, scale + adamw),
+        ("adamw", 0.0, scale),
+        ("sgd", None, adamw),
+        ("adamw", None, ""),
+    ]:
+        settings = TrainingSettings(30, optimizer=optimizer, learning_rate=1e20, max_grad_norm=largest)
+        said = rf"^training diverged in epoch \d+ .* lower the learning rate \(it was 1e\+20\){ways}\.$"
+        with pytest.raises(SettingError, match=said):
+            trained(calmix.erm(), settings, load("diabetes"))
 
 
 @pytest.mark.parametrize(
@@ -377,6 +415,8 @@ def test_divergence_is_one_sentence():
         ({"batch_size": -3}, "batch_size must be at least 1; got -3"),
         ({"learning_rate": 0.0}, "learning_rate must be a positive number; got 0"),
         ({"weight_decay": -1.0}, "weight_decay must be at least 0"),
+        ({"max_grad_norm": -1.0}, "max_grad_norm must be at least 0"),
+        ({"max_grad_norm": 1e-40}, "max_grad_norm must lie between 1e-30 and 1e\\+30"),
         ({"optimizer": "adamv"}, "unknown optimizer 'adamv'; did you mean 'adamw'"),
         ({"schedule": "cosinus"}, "unknown schedule 'cosinus'; did you mean 'cosine'"),
         ({"device": "tpu"}, "unknown device 'tpu'"),

@@ -144,7 +144,7 @@ def test_nothing_is_trained_where_jobs_are_gathered(tmp_path: Path):
 
 
 def test_the_reason_of_a_job_that_failed_is_kept_until_it_succeeds(tmp_path: Path):
-    wild = replace(COMPARISON, data=NamedSet("diabetes"), settings=TrainingSettings(epochs=9, learning_rate=1e6))
+    wild = replace(COMPARISON, data=NamedSet("diabetes"), settings=TrainingSettings(epochs=9, learning_rate=1e20))
     jobs = planned(tmp_path, wild)
     [failure] = work(wild, jobs, jobs.jobs[:1], tmp_path, Processes(1)).failures
     assert "training diverged" in failure.reason

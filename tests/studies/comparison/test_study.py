@@ -433,7 +433,7 @@ def test_what_a_failed_run_leaves_out_is_told_everywhere(tmp_path: Path):
 
 
 def test_where_no_seed_is_whole_there_is_nothing_to_compare(tmp_path: Path):
-    settings = TrainingSettings(epochs=9, learning_rate=1e6)
+    settings = TrainingSettings(epochs=9, learning_rate=1e20)
     with pytest.raises(DataError, match=r"2 of 2 runs failed, .* erm with seed 0: training diverged in epoch \d"):
         carry_out_comparison(
             Comparison(NamedSet("diabetes"), METHODS, None, settings, 1), tmp_path, engine=Processes(1)
