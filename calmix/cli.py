@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from jsonargparse._core import ArgumentGroup
 
     from calmix.core.method import Method, Scheduled
-    from calmix.data import DataSource, TableFormat
+    from calmix.data import About, DataSource, TableFormat
     from calmix.engines import Engine, Tick
     from calmix.models import ModelFactory
     from calmix.options import OptionParser
     from calmix.results.jobs import Jobs
+    from calmix.results.records import Failure
     from calmix.studies.comparison.compared import Compared
     from calmix.studies.comparison.study import Comparison
     from calmix.studies.tuning.outcome import Outcome
@@ -91,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(70) from error
 
 
+_TRY_AGAIN = "--resume tries those that failed again"
 _LEAST_MEMORY = 1_200_000_000  # bytes of addresses
 _NO_MEMORY = "there is not enough memory; take fewer rows or a smaller network, or raise the limit (ulimit -v)."
 
@@ -303,7 +305,7 @@ def _compare(arguments: list[str]) -> None:
         found = carry_out_comparison(
             comparison, out, options.resume, engine, command, tick, minutes, options.logger, options.run_timeout
         )
-    _show(found, out, options.quiet, "--resume tries those that failed again")
+    _show(found, out, options.quiet, _TRY_AGAIN)
 
 
 def _refused_early(options: Any) -> "tuple[dict[str, dict[str, str]], TrainingSettings, float]":
@@ -356,8 +358,13 @@ def _show(found: "Compared", out: Path, quiet: bool, remedy: str) -> None:
     if not quiet:
         found.print()
     print(f"report: {page}")
-    if found.results.failures:
-        count = len(found.results.failures)
+    _exit_where_missing(found.results.failures, remedy)
+
+
+def _exit_where_missing(failures: "Sequence[Failure]", remedy: str) -> None:
+    """Exit with 1 where runs failed, or are somebody else's."""
+    if failures:
+        count = len(failures)
         print(f"calmix: {count} {'run is' if count == 1 else 'runs are'} missing; {remedy}.", file=sys.stderr)
         sys.exit(1)
 
@@ -935,15 +942,20 @@ def _reproduce(arguments: list[str]) -> None:
         raise SettingError("no experiment was named; calmix reproduce --list shows all.")
 
     from calmix.engines import Processes
+    from calmix.engines.asked import check_run_timeout, check_workers
     from calmix.reproduction.named import experiment
     from calmix.reproduction.reproduced import carry_out
     from calmix.reproduction.table import EXPERIMENTS
 
+    check_workers(options.workers)
+    check_run_timeout(options.run_timeout)
     asked = experiment(options.experiment, options.scale, options.data_dir)
+    _print_reading(asked.comparison.data.splits(0).about, options.quiet)
     kind = options.scale if options.budget is None else f"{options.scale}-searched"
     out = options.out or RUNS / f"{options.experiment.replace('/', '-')}-{kind}"
     found = carry_out(
         options.experiment,
+        options.scale,
         EXPERIMENTS[options.experiment],
         asked,
         out,
@@ -952,12 +964,14 @@ def _reproduce(arguments: list[str]) -> None:
         ["calmix", "reproduce", *arguments],
         lambda runs, epochs, others: _progress(runs, epochs, options, others),
         options.budget,
+        options.run_timeout,
     )
     page = found.write(out)
     if not options.quiet:
         found.honest.print()
         found.print()
     print(f"report: {page}")
+    _exit_where_missing(found.failures, _TRY_AGAIN)
 
 
 def _experiments_list() -> None:
@@ -1669,14 +1683,9 @@ def _default_out(data: str) -> Path:
 
 
 def _print_notices(source: "DataSource", options: Any, seed: int = 0) -> None:
-    """What the columns of a table become, unless it is to be quiet, and notices."""
+    """How the data are read, and what else to know before training."""
     about = source.splits(seed).about
-    if about.columns and not options.quiet:
-        from calmix.report.columns import print_columns
-
-        print_columns(about.columns, to_stderr=True)
-    for notice in about.notices:
-        print(notice, file=sys.stderr)
+    _print_reading(about, options.quiet)
     if (
         about.kind == "image"
         and options.augment == "auto"
@@ -1687,6 +1696,16 @@ def _print_notices(source: "DataSource", options: Any, seed: int = 0) -> None:
             "with photographs, and hurts where left and right differ, as in text and digits.",
             file=sys.stderr,
         )
+
+
+def _print_reading(about: "About", quiet: bool) -> None:
+    """What the columns of a table become, unless it is to be quiet, and notices."""
+    if about.columns and not quiet:
+        from calmix.report.columns import print_columns
+
+        print_columns(about.columns, to_stderr=True)
+    for notice in about.notices:
+        print(notice, file=sys.stderr)
 
 
 def _describe(source: "DataSource", seed: int = 0) -> None:

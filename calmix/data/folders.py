@@ -2,11 +2,16 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import NoReturn
 
 from calmix.errors import DataError
+from calmix.reading import reading
+
+_SHARD = re.compile(r"-of-(\d+)\.")  # in the name of a file of the hub
 
 
 def find_companion(name: str, pattern: str, data_dir: Path | None, advice: str) -> Path:
@@ -21,15 +26,29 @@ def find_companion(name: str, pattern: str, data_dir: Path | None, advice: str) 
 
 
 def find_folder(name: str, pattern: str, data_dir: Path | None, more: Iterable[Path], advice: str) -> Path:
-    """The first folder that holds such a file: data_dir alone where given, else the usual places."""
-    root = os.environ.get("CALMIX_DATA")
-    places = [Path(data_dir)] if data_dir else [*([Path(root, name), Path(root)] if root else []), *more]
-    return _first(name, pattern, places, advice)
+    """The first folder that holds such a file: data_dir, or `name` in it, where given, else the usual places."""
+    return _first(name, pattern, _places(name, data_dir, more), advice)
+
+
+def find_file(name: str, file: str, data_dir: Path | None, advice: str) -> Path:
+    """The first file that is called so, or so and gzipped; the folders are those of `find_folder`."""
+    places = _places(name, data_dir, [])
+    found = filter(None, (plain_or_gzipped(place / file) for place in places))
+    return next(found, None) or _absent(name, f"{file} or {file}.gz", places, advice)
+
+
+def plain_or_gzipped(path: Path) -> Path | None:
+    """The path, or it with .gz, whichever is a file."""
+    return next((one for one in (path, path.with_name(f"{path.name}.gz")) if one.is_file()), None)
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:
     """What tells the content of these files from any other, whatever they are called."""
-    digests = sorted(_digest_of_file(path, path.stat().st_mtime_ns) for path in paths)
+    digests: list[str] = []
+    for path in paths:
+        with reading(path, "get the file anew"):
+            digests.append(_digest_of_file(path, path.stat().st_mtime_ns))
+    digests.sort()
     return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:16]
 
 
@@ -37,6 +56,14 @@ def digest_of_files(paths: Iterable[Path]) -> str:
 def _digest_of_file(path: Path, modified: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_all_shards(paths: Sequence[Path]) -> None:
+    """Raise DataError where a name such as train-00000-of-00002.parquet says that there are more files than these."""
+    for path in paths:
+        said = _SHARD.search(path.name)
+        if said is not None and len(paths) < int(said[1]):
+            raise DataError(f"{path} is one of {int(said[1])} files, of which {len(paths)} are there; get them all.")
 
 
 def last_change(paths: Iterable[Path]) -> int:
@@ -48,9 +75,17 @@ def last_change(paths: Iterable[Path]) -> int:
     return hash(frozenset((str(file), file.stat().st_mtime_ns) for file in found if file.exists()))
 
 
-def _first(name: str, pattern: str, places: list[Path], advice: str) -> Path:
-    for place in places:
-        if any(place.glob(pattern)):
-            return place
+def _places(name: str, data_dir: Path | None, more: Iterable[Path]) -> list[Path]:
+    root = os.environ.get("CALMIX_DATA")
+    if data_dir is not None:
+        return [Path(data_dir), Path(data_dir, name)]
+    return [*([Path(root, name), Path(root)] if root else []), *more]
+
+
+def _first(name: str, pattern: str, places: Sequence[Path], advice: str) -> Path:
+    return next((place for place in places if any(place.glob(pattern))), None) or _absent(name, pattern, places, advice)
+
+
+def _absent(name: str, file: str, places: Sequence[Path], advice: str) -> NoReturn:
     looked = ", ".join(map(str, places)) or "no folder: CALMIX_DATA is not set"
-    raise DataError(f"{name}: no file {pattern} found (looked in {looked}); {advice}.")
+    raise DataError(f"{name}: no file {file} found (looked in {looked}); {advice}.")

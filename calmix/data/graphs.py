@@ -37,6 +37,7 @@ _COUNTS = {  # of whole sets: graphs, nodes, edges
     "cora": (1, 2_708, 10_556),
     "citeseer": (1, 3_327, 9_104),
 }
+_NODES_LABELLED = ("MUTAG", "PROTEINS", "NCI1")  # else degrees would stand for labels that are missing
 _TU_ADVICE = (
     "get {name}.zip from the TUDataset collection (chrsmrrs.com/graphkerneldatasets), unpack it, and name its folder "
     "with --data-dir, or put its files into graphs/TUDataset/{name}/raw where CALMIX_DATA says"
@@ -278,7 +279,8 @@ def _tu_files(folder: Path) -> dict[str, Path]:
     """The files of a TUDataset, by what stands after their name. Raise DataError where one is missing."""
     name = _name_in(folder, "", "_A.txt")
     files = {part: folder / f"{name}_{part}.txt" for part in ("A", "graph_indicator", "graph_labels")}
-    _require(files.values(), _TU_ADVICE.format(name=name))
+    required = [*files.values(), *([folder / f"{name}_node_labels.txt"] if name in _NODES_LABELLED else [])]
+    _require(required, _TU_ADVICE.format(name=name))
     more = {part: folder / f"{name}_{part}.txt" for part in ("node_labels", "node_attributes")}
     return files | {part: file for part, file in more.items() if file.exists()}
 
@@ -403,6 +405,11 @@ def read_nodes(folder: Path) -> LabelledNodes:
                 f"{files[other]} has {len(rows):,} rows, and {files[file].name} {count:,}; one of the two is cut short "
                 f"or damaged: {_ANEW}."
             )
+    if labels.shape[1] != of_tested.shape[1]:
+        raise DataError(
+            f"{files['ty']} has {of_tested.shape[1]} classes, and {files['ally'].name} {labels.shape[1]}; one of the "
+            f"two is of another set: {_ANEW}."
+        )
     if known.shape[1] != tested.shape[1] or len(_dense(files["x"])) != trained:
         raise DataError(f"the features in {folder} do not fit each other; get its files anew.")
     if trained + _VALIDATION > len(known):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from calmix.data.folders import digest_of_files, find_folder
+from calmix.data.folders import check_all_shards, digest_of_files, find_folder, plain_or_gzipped
 from calmix.data.given_rows import GivenRows
 from calmix.data.splits import About, Draw, RowIds, Split, Splits, cut_train, draw_parts, split_rows
 from calmix.errors import DataError
@@ -107,8 +107,10 @@ def _image_splits(
     if sizes[0] != sizes[1] or 0 in sizes[0]:
         raise DataError(f"{about.source}: training images are {sizes[0]} and test images {sizes[1]}; {_ANEW}.")
     for _, ids in (official_train, official_test):
-        if len(ids) == 0 or ids.min() < 0 or ids.max() >= len(about.classes):
-            raise DataError(f"{about.source}: labels must run from 0 to {len(about.classes) - 1}; get the files anew.")
+        if not np.array_equal(np.unique(ids), np.arange(len(about.classes))):
+            raise DataError(
+                f"{about.source}: labels must run from 0 to {len(about.classes) - 1}, each there; get the files anew."
+            )
     free = len(labels) - sum(HELD_OUT)
     if free < 1:
         raise DataError(
@@ -162,9 +164,8 @@ def _idx(folder: Path, name: str) -> NDArray[np.uint8]:
 
 
 def _idx_path(folder: Path, name: str) -> Path:
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
+    if path := plain_or_gzipped(folder / name):
+        return path
     raise DataError(f"no {name} or {name}.gz in {folder}; get the set's four idx files.")
 
 
@@ -193,28 +194,35 @@ def _shard_paths(folder: Path, stem: str) -> list[Path]:
     paths = sorted(folder.glob(f"{stem}-*.parquet"))
     if not paths:
         raise DataError(f"no {stem}-*.parquet in {folder}; get the set's parquet files, train and test.")
+    check_all_shards(paths)
     return paths
 
 
 @lru_cache(maxsize=8)
 def _read_images(path: Path, modified: int) -> Images:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
-    def decode(encoded: bytes) -> NDArray[np.uint8]:
-        image = Image.open(io.BytesIO(encoded))
-        if max(image.size) > _LARGEST:  # before it is unpacked
-            raise ValueError(f"an image of {image.size} pixels")
-        return np.asarray(image.convert("RGB"))
+    def decode(number: int, encoded: Any) -> NDArray[np.uint8]:
+        try:
+            image = Image.open(io.BytesIO((encoded or {}).get("bytes") or b""))
+            if max(image.size) <= _LARGEST:  # before it is unpacked
+                return np.asarray(image.convert("RGB"))
+        except UnidentifiedImageError:
+            raise ValueError(f"row {number}, counted from 0, is no image") from None
+        raise ValueError(f"an image of {image.size} pixels")
 
     with reading(path, f"it should hold small images (img.bytes, label): {_ANEW}"):
-        images = np.stack([decode(row["bytes"]) for row in _column(path, "img").to_pylist()])
+        images = np.stack([decode(*one) for one in enumerate(_column(path, "img").to_pylist())])
         return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
 
 @lru_cache(maxsize=8)
 def _read_labels(path: Path, modified: int) -> RowIds:
     with reading(path, f"it should hold small images (img.bytes, label): {_ANEW}"):
-        return _column(path, "label").to_numpy().astype(np.int64)
+        labels = _column(path, "label").to_numpy()
+        if labels.dtype.kind not in "iu":
+            raise ValueError("labels that are no whole numbers")
+        return labels.astype(np.int64)
 
 
 def _column(path: Path, name: str) -> Any:

@@ -52,12 +52,13 @@ def _splits(source: ListedSplits, seed: int, modified: tuple[int, ...]) -> Split
     frame, lists = read_table(source.path).frame, read_lists(source.lists)
     if seed >= len(lists):
         raise SettingError(f"{source.lists} holds {len(lists)} lists of test rows: take at most {len(lists)} seeds.")
+    for number, rows in enumerate(lists):  # all, so that no later seed fails
+        if not 0 < len(rows) < len(frame) or rows.max() >= len(frame) or len(set(rows.tolist())) < len(rows):
+            raise DataError(
+                f"{source.lists}: list {number} must hold different rows of the {len(frame)} in {source.path.name}, "
+                "and not all; get both files from the same place."
+            )
     rows = lists[seed]
-    if len(rows) == 0 or rows.max() >= len(frame) or len(set(rows.tolist())) < len(rows):
-        raise DataError(
-            f"{source.lists}: list {seed} must hold different rows of the {len(frame)} in {source.path.name}; get both "
-            "files from the same place."
-        )
     tested = np.isin(np.arange(len(frame)), rows)
     name = source.path.name.removesuffix(".gz").removesuffix(".csv")
     options = {"task": source.task, "train_size": source.train_size, "name": name}
@@ -71,8 +72,8 @@ def read_lists(path: Path) -> list[NDArray[np.int64]]:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             lists = file[LISTS]
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
-        raise DataError(f"{path} holds no array {LISTS!r} of row numbers ({error}); get the file anew.") from None
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile):
+        raise DataError(f"{path} holds no array {LISTS!r} of row numbers; get the file anew.") from None
     if lists.ndim != 2 or lists.dtype.kind not in "iu" or lists.size == 0 or lists.min() < -1:
         raise DataError(f"{path}: {LISTS} must hold whole row numbers (lists, rows), filled up with -1.")
     return [one[one >= 0].astype(np.int64) for one in lists]

@@ -3,6 +3,7 @@
 t steps of d columns; n windows
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from calmix.data.folders import digest_of_files, find_folder
+from calmix.data.folders import digest_of_files, find_file
 from calmix.data.splits import About, Split, Splits, split_sizes
 from calmix.errors import DataError, SettingError
 from calmix.reading import reading
@@ -53,10 +54,10 @@ class Recorded:
     home: str
     dated: bool = False
 
-    def folder(self, data_dir: Path | None) -> Path:
-        """Where the file is. Raise DataError where it is not."""
+    def find(self, data_dir: Path | None) -> Path:
+        """The file. Raise DataError where it is not there."""
         advice = f"get {self.file} from {self.home}, and give its folder (--data-dir, or data_dir), or set CALMIX_DATA"
-        return find_folder("timeseries", f"{self.file}*", data_dir, [], advice)
+        return find_file("timeseries", self.file, data_dir, advice)
 
     def splits(self, name: str, units: Units, train_size: int | None, data_dir: Path | None) -> Splits:
         """Four splits that follow one another in time, with no step in two of them; train_size keeps the last windows.
@@ -66,9 +67,7 @@ class Recorded:
         Raises:
             DataError: the file is missing or broken. SettingError: more windows than there are.
         """
-        folder = self.folder(data_dir)
-        path = folder / self.file
-        path = path if path.exists() else folder / f"{self.file}.gz"
+        path = self.find(data_dir)
         values = self._read(path)
         ends = np.cumsum([0, *split_sizes(len(values))])
         if min(np.diff(ends)) < WINDOW + self.horizon:
@@ -84,14 +83,15 @@ class Recorded:
                 raise SettingError(f"train_size must be between 1 and {len(parts[0])}; got {train_size}.")
             parts[0] = parts[0].part(slice(len(parts[0]) - train_size, None))
         told = () if len(values) == self.steps else (self._differs(path, len(values)),)
-        source, digest = f"{self.source}, {folder}", digest_of_files([path])
+        source, digest = f"{self.source}, {path.parent}", digest_of_files([path])
         about = About(name, "regression", "series", (), (), False, source, self.columns, notices=told, digest=digest)
         return Splits(*parts, about=about)
 
     def _read(self, path: Path) -> NDArray[np.float64]:
         """(t, d)"""
         used = range(1, self.columns + 1) if self.dated else None
-        with reading(path, _ANEW):
+        with reading(path, _ANEW), warnings.catch_warnings():
+            warnings.simplefilter("error")  # of an empty file
             values = np.loadtxt(path, delimiter=",", ndmin=2, skiprows=int(self.dated), usecols=used)
         if values.shape[1] != self.columns or not np.isfinite(values).all():
             raise DataError(f"{path} must hold {self.columns} {self.unit[1]} on each line, all finite; {_ANEW}.")

@@ -111,7 +111,7 @@ def _check_complete(path: Path, digits: Sequence[str], speakers: Sequence[str], 
     expected = product(sorted(set(digits)), sorted(set(speakers)), range(last + 1))
     missing = [f"{digit}_{who}_{take}.wav" for digit, who, take in expected if (digit, who, take) not in there]
     if missing:
-        raise DataError(f"{path} lacks {len(missing)} recordings, such as {listed(missing, 3)}; {_ANEW}.")
+        raise DataError(f"{path} lacks {listed(missing, 3)}; {_ANEW}.")
 
 
 # ---------------------------------------------------------------------------------------------------- speech commands

@@ -119,4 +119,4 @@ def longer(settings: TrainingSettings) -> Mapping[str, TrainingSettings]:
     >>> longer(TrainingSettings(epochs=30))["mixup_longer"].epochs
     40
     """
-    return {LONGER: replace(settings, epochs=settings.epochs + round(settings.epochs / 3))}
+    return {LONGER: replace(settings, epochs=settings.epochs + max(1, round(settings.epochs / 3)))}

@@ -10,6 +10,7 @@ OUT/claims.csv     a line a claim and protocol
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import chain
 from math import ceil
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from calmix.reproduction.table import Entry
 from calmix.reproduction.verdict import FAILS, HOLDS, UNTOLD, Verdict, in_words, verdict_table, verdicts
 from calmix.results.catalogue import significant
 from calmix.results.files import csv_of, write_whole
+from calmix.results.records import Failure
 from calmix.studies.comparison.compared import Compared, read_comparison
 from calmix.studies.comparison.study import Comparison, carry_out_comparison
 
@@ -53,6 +55,12 @@ class Reproduced:
     published: Compared | None = None
 
     @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Of both protocols."""
+        both = [one.results.failures for one in (self.honest, self.published) if one is not None]
+        return tuple(chain.from_iterable(both))
+
+    @property
     def verdicts(self) -> list[Verdict]:
         published = None if self.published is None else self.published.scores
         return verdicts(self.stated.claims, self.honest.scores, published)
@@ -63,7 +71,8 @@ class Reproduced:
         said = [one.said for one in self.verdicts]
         counts = "; ".join(f"{said.count(one)} {one if said.count(one) == 1 else many}" for one, many in _VERBS.items())
         settings = "" if self.stated.search is None else ", with searched settings"
-        headline = f"{self.stated.stands_for}{settings}. Of {counted(len(said), 'claim')}: {counts}."
+        stands_for = f"{self.stated.stands_for}, at the scale {self.stated.scale}{settings}."
+        headline = f"{stands_for} Of {counted(len(said), 'claim')}: {counts}."
         judged = {one.claim for one in self.verdicts}
         left = [in_words(claim) for claim in self.stated.claims if claim not in judged]
         cautions = [f"Not judged, as a method or its metric is missing: {'; '.join(left)}."] if left else []
@@ -150,6 +159,7 @@ _VERBS = {HOLDS: "hold", FAILS: "do not hold", UNTOLD: "cannot be told"}  # of s
 
 def carry_out(
     name: str,
+    scale: str,
     entry: Entry,
     experiment: Experiment,
     out: Path,
@@ -158,23 +168,25 @@ def carry_out(
     command: Sequence[str] = (),
     progress: Progress = lambda runs, epochs, others: nullcontext(untold),
     budget: float | None = None,
+    run_timeout: float | None = None,
 ) -> Reproduced:
     """Carry out an experiment in a folder, see `carry_out_comparison`.
 
-    budget: of a search before it, in plain trainings; None: settings are as published. progress: given the number of
-    runs, their epochs, and those of labels that have others, gives what is told how far they are.
+    scale: as which the experiment was made. budget: of a search before it, in plain trainings; None: settings are as
+    published. progress: given the number of runs, their epochs, and those of labels that have others, gives what is
+    told how far they are.
     """
 
     def carried_out(comparison: Comparison, folder: Path) -> Compared:
         others = {label: settings.epochs for label, settings in comparison.own_settings.items()}
         with progress(len(comparison.recipes), comparison.settings.epochs, others) as tick:
-            return carry_out_comparison(comparison, folder, resume, engine, command, tick)
+            return carry_out_comparison(comparison, folder, resume, engine, command, tick, run_timeout=run_timeout)
 
     search = None
     if budget is not None:
         with progress(ceil(budget), experiment.comparison.settings.epochs, {}) as tick:
-            experiment, search = searched(experiment, budget, out, resume, engine, command, tick)
+            experiment, search = searched(experiment, budget, out, resume, engine, command, tick, run_timeout)
     honest = carried_out(experiment.comparison, out)
     published = carried_out(experiment.as_published(), out / AS_PUBLISHED) if experiment.judged_on_test else None
-    stated = Stated(name, entry.stands_for, experiment.source, experiment.claims, experiment.deviations, search)
+    stated = Stated(name, scale, entry.stands_for, experiment.source, experiment.claims, experiment.deviations, search)
     return Reproduced(stated, honest, published)

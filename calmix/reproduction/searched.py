@@ -41,6 +41,7 @@ def searched(
     engine: Engine = Processes(),
     command: Sequence[str] = (),
     tick: Tick = untold,
+    run_timeout: float | None = None,
 ) -> tuple[Experiment, Search]:
     """Search the options and the training of every method that has ranges, each by an equal share of the budget.
 
@@ -66,7 +67,7 @@ def searched(
         if label in SPACES and isinstance(method, Method)
     )
     tuning = Tuning(source, families, comparison.model, comparison.settings, budget, first=comparison.seeds)
-    trials = by_family(carry_out_search(tuning, out / SEARCH, resume, engine, command, tick))
+    trials = by_family(carry_out_search(tuning, out / SEARCH, resume, engine, command, tick, run_timeout))
     bests = {label: best.settled for label, own in trials.items() if (best := best_of(own))}
     if failed := [label for label in trials if label not in bests]:
         raise DataError(f"no trial of {failed[0]} could be trained: {trials[failed[0]][0].failure}")

@@ -85,7 +85,7 @@ def forecasts(scale: str, data_dir: Path | None = None, *, name: str) -> Experim
     At the scales below `paper` the network is narrower, and there are fewer windows, passes, and rows of a batch.
     """
     one = _SETS[name]
-    one.file.folder(data_dir)
+    one.file.find(data_dir)
     size = size_of(scale, smoke=Size(2, 2, 128), small=one.small, paper=Size(10, 100))
     settings = TrainingSettings(
         epochs=size.epochs,

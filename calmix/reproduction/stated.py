@@ -46,10 +46,12 @@ class Search:
 class Stated:
     """What is said of an experiment on its page, whatever came of it.
 
-    stands_for: in a line. source, deviations, claims: as in `Experiment`. search: None where settings are as published.
+    scale: as which it was carried out. stands_for: in a line. source, deviations, claims: as in `Experiment`. search:
+    None where settings are as published.
     """
 
     name: str
+    scale: str
     stands_for: str
     source: str
     claims: tuple[Claim, ...]

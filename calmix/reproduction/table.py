@@ -25,9 +25,9 @@ class Entry:
     gpu_hours: float | None = None
 
 
-def _uci(name: str, rows: str, minutes: tuple[float, float, float], **options: Any) -> Entry:
+def _uci(name: str, rows: int, minutes: tuple[float, float, float], **options: Any) -> Entry:
     data = f"{name}.csv, last column target, and {name}.splits.npz"
-    stands_for = f"SK Mixup, regression: {rows} rows with their published lists of test rows"
+    stands_for = f"SK Mixup, regression: {name}, {rows:,} rows with their published lists of test rows"
     return Entry(stands_for, data, minutes, ("regression", "uci"), {"name": name, **options})
 
 
@@ -86,14 +86,14 @@ EXPERIMENTS: Mapping[str, Entry] = {
         (1, 25, 25),
         ("regression", "airfoil"),
     ),
-    "sk-mixup/yacht": _uci("yacht", "308", (1, 2, 10)),
-    "sk-mixup/boston": _uci("bostonHousing", "506", (1, 3, 15)),
-    "sk-mixup/energy": _uci("energy", "768", (1, 4, 18)),
-    "sk-mixup/concrete": _uci("concrete", "1,030", (1, 6, 30)),
-    "sk-mixup/wine": _uci("wine_quality_red", "1,599", (1, 9, 45)),
-    "sk-mixup/kin8nm": _uci("kin8nm", "8,192", (1, 16, 80), batch_size=64),
-    "sk-mixup/power-plant": _uci("power_plant", "9,568", (1, 36, 180), batch_size=64),
-    "sk-mixup/naval": _uci("naval_propulsion_plant", "11,934", (1, 45, 225), batch_size=64),
+    "sk-mixup/yacht": _uci("yacht", 308, (1, 2, 10)),
+    "sk-mixup/boston": _uci("bostonHousing", 506, (1, 3, 15)),
+    "sk-mixup/energy": _uci("energy", 768, (1, 4, 18)),
+    "sk-mixup/concrete": _uci("concrete", 1_030, (1, 6, 30)),
+    "sk-mixup/wine": _uci("wine_quality_red", 1_599, (1, 9, 45)),
+    "sk-mixup/kin8nm": _uci("kin8nm", 8_192, (1, 16, 80), batch_size=64),
+    "sk-mixup/power-plant": _uci("power_plant", 9_568, (1, 36, 180), batch_size=64),
+    "sk-mixup/naval": _uci("naval_propulsion_plant", 11_934, (1, 45, 225), batch_size=64),
     "mixup-e/arrhythmia": _table("arrhythmia", (1, 2, 2)),
     "mixup-e/letter": _table("letter", (1, 8, 60)),
     "mixup-e/balance_scale": _table("balance_scale", (1, 2, 2)),

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from calmix.data import Frame, TableFile
-from calmix.data.folders import find_folder
+from calmix.data.folders import find_file
 from calmix.errors import DataError
 from calmix.methods.manifold_mixup import manifold_mixup
 from calmix.methods.mixup_e import mixup_e
@@ -36,8 +36,7 @@ def table(scale: str, data_dir: Path | None = None, *, name: str) -> Experiment:
         f"get {name} as CSV, with the classes in a last column named target (PMLB has it), and name its folder with "
         "--data-dir"
     )
-    folder = find_folder("tabular/classification", f"{name}.csv*", data_dir, [], advice)
-    path = next(folder.glob(f"{name}.csv*"))
+    path = find_file("tabular/classification", f"{name}.csv", data_dir, advice)
     size = size_of(scale, smoke=Size(2, 3, 300), small=Size(10, 50, 2000), paper=Size(10, 50))
     whole = ages(path) if name == "abalone" else TableFile(path, "target", "classification")
     fewer = size.train_size is not None and len(whole.splits(0).train) > size.train_size

@@ -71,12 +71,12 @@ def verdicts(claims: Sequence[Claim], scores: Scores, published: Scores | None) 
 
 
 def verdict_table(found: Sequence[Verdict]) -> Table:
-    """A row a claim: the difference and the verdict, and the same as published where the protocol differs."""
+    """A row a claim: its metric, the difference and the verdict, and these as published where the protocol differs."""
     both = any(one.published is not None for one in found)
-    headings = ["Difference", "Verdict", *(["As published", "Verdict as published"] if both else [])]
+    headings = ["Metric", "Difference", "Verdict", *(["As published", "Verdict as published"] if both else [])]
     rows = []
     for one in found:
-        cells = [difference_cell(one.column, one.difference), Cell(one.said)]
+        cells = [Cell(one.column.points), difference_cell(one.column, one.difference), Cell(one.said)]
         if both and one.published is not None:
             cells += [difference_cell(one.column, one.published), Cell(one.said_as_published or "")]
         elif both:

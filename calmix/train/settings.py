@@ -1,7 +1,6 @@
 """How a network is trained: one frozen value. PyTorch is loaded only to ask whether there is a GPU."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from calmix.core import require
 from calmix.core.passes import BATCH_NORM
@@ -156,7 +155,7 @@ class TrainingSettings:
             return self.max_grad_norm
         return 1.0 if task == "regression" else 0.0
 
-    def in_full(self, task: str) -> dict[str, Any]:
+    def in_full(self, task: str) -> dict[str, str | int | float | bool | None]:
         """All settings by name, with what defaults come to for a task."""
         return {**asdict(self), "learning_rate": self.peak_rate, "max_grad_norm": self.largest_gradient(task)}
 

@@ -160,6 +160,15 @@ def test_a_missing_file_is_named_with_where_to_get_it(part: str, three: Path):
         GraphFolder(three).graphs()
 
 
+def test_a_known_set_needs_the_labels_of_its_nodes(three: Path):
+    """Without them a node would be told by its degree."""
+    for file in three.glob("TOY_*"):
+        file.rename(three / file.name.replace("TOY", "MUTAG"))
+    (three / "MUTAG_node_labels.txt").unlink()
+    with pytest.raises(DataError, match=r"'MUTAG_node_labels\.txt' missing in .*; get MUTAG\.zip from"):
+        read_graphs(three)
+
+
 def test_two_sets_in_a_folder_are_refused(three: Path):
     (three / "MORE_A.txt").write_text("1, 2\n")
     with pytest.raises(DataError, match=r"must hold the files of one set.*'MORE', 'TOY'"):
@@ -350,6 +359,7 @@ PICKLES = {
     "fewer trained": ("x", csr_matrix(np.eye(9, 6)), r"do not fit each other"),
     "class ids": ("ty", np.zeros(12, np.int64), r"ind\.toy\.ty cannot be read \(an array of 2 dimensions"),
     "two classes": ("ally", np.ones((520, 2)), r"ind\.toy\.ally cannot be read \(it must hold rows with one class"),
+    "more classes": ("ty", np.eye(9)[:9].repeat(2, 0)[:12], r"ind\.toy\.ty has 9 classes, and ind\.toy\.ally \d;"),
     "objects": ("ally", np.array([[{}]] * 520), r"ind\.toy\.ally cannot be read"),
     "no dict": ("graph", [[1], [0]], r"ind\.toy\.graph cannot be read \(it must hold a dict"),
     "no such node": ("graph", defaultdict(list, {0: [900], 900: [0]}), r"\.graph names node 900, and there are 533"),

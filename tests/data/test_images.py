@@ -188,8 +188,33 @@ def test_broken_files_say_which(cifar_folder):
     write_shard(path, pictures(0, 3), np.array([1, 2, 10]))
     with pytest.raises(DataError, match="labels must run from 0 to 9"):
         cifar10(data_dir=cifar_folder)
+    for labels in ([1, 2, None], [1, 2, 0.5]):
+        write_shard(path, pictures(0, 3), np.array(labels, float))
+        with pytest.raises(
+            DataError, match=r"test-00000-of-00002\.parquet cannot be read \(labels that are no whole nu"
+        ):
+            cifar10(data_dir=cifar_folder)
+    for damaged in ({"bytes": b"no picture"}, {"bytes": None}, None):
+        good = {"bytes": png(pictures(0, 1)[0])}
+        pd.DataFrame({"img": [good, damaged], "label": [1, 2]}).to_parquet(path)
+        with pytest.raises(
+            DataError, match=r"test-00000-of-00002\.parquet cannot be read \(row 1, counted from 0, is no"
+        ):
+            cifar10(data_dir=cifar_folder)
+    path.unlink()
+    with pytest.raises(
+        DataError, match=r"test-00001-of-00002\.parquet is one of 2 files, of which 1 are there; get them"
+    ):
+        cifar10(data_dir=cifar_folder)
+    (cifar_folder / "test-00001-of-00002.parquet").unlink()
+    (cifar_folder / "test-00001-of-00002.parquet").mkdir()
+    path.mkdir()
+    with pytest.raises(
+        DataError, match=r"test-00000-of-00002\.parquet cannot be read \(Is a directory\); get the file"
+    ):
+        cifar10(data_dir=cifar_folder)
     for path in cifar_folder.glob("test-*.parquet"):
-        path.unlink()
+        path.rmdir()
     with pytest.raises(DataError, match=r"no test-\*\.parquet in"):
         cifar10(data_dir=cifar_folder)
 

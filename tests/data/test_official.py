@@ -55,7 +55,7 @@ def test_a_seed_beyond_the_lists_is_refused(listed: ListedSplits):
         listed.splits(2)
 
 
-@pytest.mark.parametrize("rows", [[[ROWS]], [[4, 4]], [[-1, -1], [0, 1]]])
+@pytest.mark.parametrize("rows", [[[ROWS]], [[4, 4]], [[-1, -1], [0, 1]], [[0, 1], [2, ROWS]], [list(range(ROWS))]])
 def test_rows_that_the_table_does_not_have_are_refused(listed: ListedSplits, rows: list[list[int]]):
     np.savez(listed.lists, test_splits=np.array(rows))
     with pytest.raises(DataError, match=r"must hold different rows of the 40 in own\.csv"):

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 import calmix
 from calmix import cli
-from calmix.data import Arrays
+from calmix.data import Arrays, Fixed
 from calmix.errors import DataError, SettingError, UnknownNameError
 from calmix.methods.mixup_idle import mixup_idle
 from calmix.models import mlp
@@ -33,6 +34,7 @@ from calmix.train import TrainingSettings
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(160, 3, generator=GENERATOR)
 Y = (X[:, 0] + 0.5 * torch.randn(160, generator=GENERATOR) > 0).long()
+ABOUT = Arrays(X, Y).splits(0).about
 METHODS = with_controls({"sk_mixup": calmix.sk_mixup()})
 SETTINGS = TrainingSettings(epochs=2, device="cpu")
 COMPARISON = Comparison(
@@ -123,12 +125,13 @@ def test_the_table_of_verdicts_has_a_row_a_claim_and_the_published_protocol_wher
     claims = [Claim("sk_mixup", "erm", "ece"), Claim("sk_mixup", "erm", "accuracy")]
     honest, published = scores_of({"ece": DOWN, "accuracy": DOWN}), scores_of({"ece": UP})
     table = verdict_table(verdicts(claims, honest, None))
-    assert list(table.headings) == ["Difference", "Verdict"]
-    assert [row.cells[1].value for row in table.rows] == [HOLDS, FAILS]
-    assert [row.cells[0].mark for row in table.rows] == [1, -1]
+    assert list(table.headings) == ["Metric", "Difference", "Verdict"]
+    assert [row.cells[0].value for row in table.rows] == ["ECE, points", "Accuracy, points"]
+    assert [row.cells[2].value for row in table.rows] == [HOLDS, FAILS]
+    assert [row.cells[1].mark for row in table.rows] == [1, -1]
     both = verdict_table(verdicts(claims, honest, published))
-    assert list(both.headings) == ["Difference", "Verdict", "As published", "Verdict as published"]
-    assert [[cell.value for cell in row.cells][1::2] for row in both.rows] == [[HOLDS, FAILS], [FAILS, ""]]
+    assert list(both.headings) == ["Metric", "Difference", "Verdict", "As published", "Verdict as published"]
+    assert [[cell.value for cell in row.cells][2::2] for row in both.rows] == [[HOLDS, FAILS], [FAILS, ""]]
 
 
 def test_a_claim_says_which_side_is_better():
@@ -186,7 +189,7 @@ def test_controls_are_plain_mixup_with_a_clean_pass_and_for_longer():
     assert idle.objective == mixup_idle().objective != plain.objective
 
 
-@pytest.mark.parametrize(("epochs", "expected"), [(1, 1), (2, 3), (3, 4), (30, 40), (100, 133), (200, 267)])
+@pytest.mark.parametrize(("epochs", "expected"), [(1, 2), (2, 3), (3, 4), (30, 40), (100, 133), (200, 267)])
 def test_longer_pays_for_a_third_more(epochs: int, expected: int):
     settings = replace(SETTINGS, epochs=epochs)
     assert longer(settings) == {frame.LONGER: replace(settings, epochs=expected)}
@@ -209,7 +212,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(folder: Path) -> Reproduced:
-    found = carry_out("made/table", ENTRY, SMALL, folder, command=["calmix", "reproduce", "made/table"])
+    found = carry_out("made/table", "small", ENTRY, SMALL, folder, command=["calmix", "reproduce", "made/table"])
     assert found.write(folder) == folder / "report.html"
     return found
 
@@ -253,7 +256,7 @@ def test_the_headline_counts_the_verdicts(found: Reproduced):
     assert len(said) == 2
     holds, fails = said.count(HOLDS), said.count(FAILS)
     assert found.advice.headline == (
-        f"A made paper: a made table. Of 2 claims: {holds} {'holds' if holds == 1 else 'hold'}; "
+        f"A made paper: a made table, at the scale small. Of 2 claims: {holds} {'holds' if holds == 1 else 'hold'}; "
         f"{fails} {'does' if fails == 1 else 'do'} not hold; {said.count(UNTOLD)} cannot be told."
     )
     assert found.advice.cautions == []
@@ -262,7 +265,7 @@ def test_the_headline_counts_the_verdicts(found: Reproduced):
 def test_a_claim_that_cannot_be_judged_is_named(found: Reproduced):
     stated = replace(found.stated, claims=(*CLAIMS, Claim("sk_mixup", "erm", "rmse")))
     advice = replace(found, stated=stated).advice
-    assert advice.headline.startswith("A made paper: a made table. Of 2 claims: ")
+    assert advice.headline.startswith("A made paper: a made table, at the scale small. Of 2 claims: ")
     assert advice.cautions == [
         "Not judged, as a method or its metric is missing: sk_mixup has a lower RMSE than plain training."
     ]
@@ -295,7 +298,9 @@ def test_resume_draws_again_and_trains_nothing(found: Reproduced, folder: Path, 
         raise AssertionError("it trains anew")
 
     monkeypatch.setattr("calmix.train.running.train", trains)
-    again = carry_out("made/table", ENTRY, SMALL, folder, resume=True, command=["calmix", "reproduce", "made/table"])
+    again = carry_out(
+        "made/table", "small", ENTRY, SMALL, folder, resume=True, command=["calmix", "reproduce", "made/table"]
+    )
     again.write(folder)
     assert [runs_in(folder), runs_in(folder / AS_PUBLISHED)] == before
     assert (folder / "claims.csv").is_file()
@@ -331,12 +336,83 @@ def test_an_honest_protocol_is_carried_out_once(tmp_path: Path):
         COMPARISON, methods={label: COMPARISON.methods[label] for label in ("erm", "mixup")}, own_settings={}
     )
     asked = Experiment(small, "Somebody, 2024.", (Claim("mixup", "erm", "accuracy"),))
-    found = carry_out("made/table", ENTRY, asked, tmp_path)
+    found = carry_out("made/table", "small", ENTRY, asked, tmp_path)
     found.write(tmp_path)
     assert found.published is None
     assert not (tmp_path / AS_PUBLISHED).exists()
     assert list(found.claims()["protocol"]) == ["honest"]
     assert "As published" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+# ---------------------------------------------------------------------------------------------------------- the command
+
+
+class FailsWithSeed1(nn.Module):
+    def __init__(self, features: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = mlp((features,), outputs)
+        self.seed = torch.initial_seed()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training and self.seed == 1 and torch.is_grad_enabled():
+            raise RuntimeError("as it was told")
+        return self.layers(x)
+
+
+def fails_with_seed_1(shape: tuple[int, ...], outputs: int) -> nn.Module:
+    return FailsWithSeed1(shape[0], outputs)
+
+
+def test_the_command_exits_with_1_where_runs_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Two of the honest runs, and two of those as published."""
+    few = replace(COMPARISON.of_methods({name: METHODS[name] for name in ("erm", "mixup")}), model=fails_with_seed_1)
+    asked = Experiment(few, "Somebody, 2024.", (Claim("mixup", "erm", "accuracy"),), judged_on_test=True)
+    monkeypatch.setattr("calmix.reproduction.named.experiment", lambda *_: asked)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["reproduce", "sk-mixup/two-moons", "--out", str(tmp_path / "out"), "--workers", "1", "--quiet"])
+    assert ended.value.code == 1
+    assert "calmix: 4 runs are missing; --resume tries those that failed again." in capsys.readouterr().err
+    assert (tmp_path / "out" / "claims.csv").exists()
+
+
+def test_a_run_that_takes_too_long_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    one = replace(COMPARISON.of_methods({"erm": METHODS["erm"]}), seeds=1)
+    monkeypatch.setattr("calmix.reproduction.named.experiment", lambda *_: Experiment(one, "Somebody, 2024.", ()))
+    asked = ["reproduce", "sk-mixup/two-moons", "--workers", "1", "--out", str(tmp_path), "--quiet", "--run-timeout"]
+    for minutes, said in [("0", "run_timeout must be a positive number; got 0"), ("0.0001", "longer than 0.0001 min")]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*asked, minutes])
+        assert ended.value.code == 2
+        assert said in capsys.readouterr().err
+
+
+def test_the_trainings_of_a_search_are_ended_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def searches(*given: Any) -> None:
+        raise SettingError(f"so many minutes: {given[-1]}")
+
+    monkeypatch.setattr("calmix.reproduction.searched.carry_out_search", searches)
+    with pytest.raises(SettingError, match=r"so many minutes: 7\.5"):
+        carry_out("made/table", "small", ENTRY, SMALL, tmp_path, budget=90, run_timeout=7.5)
+
+
+def test_notices_are_said_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    data = Fixed(replace(COMPARISON.data.splits(0), about=replace(ABOUT, notices=("Two rows are left out.",))))
+    asked = replace(SMALL, comparison=replace(SMALL.comparison, data=data))
+    monkeypatch.setattr("calmix.reproduction.named.experiment", lambda *_: asked)
+
+    def trains(*_: Any) -> None:
+        raise SettingError("it trains.")
+
+    monkeypatch.setattr("calmix.reproduction.reproduced.carry_out", trains)
+    with pytest.raises(SystemExit):
+        cli.main(["reproduce", "sk-mixup/two-moons", "--out", str(tmp_path / "out"), "--quiet"])
+    assert capsys.readouterr().err == "Two rows are left out.\ncalmix: it trains.\n"
 
 
 # --------------------------------------------------------------------------------------------------------------- names

@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(folder: Path) -> Found:
-    reproduced = carry_out("made/table", ENTRY, ASKED, folder, budget=BUDGET)
+    reproduced = carry_out("made/table", "small", ENTRY, ASKED, folder, budget=BUDGET)
     reproduced.write(folder)
     experiment, search = searched(ASKED, BUDGET, folder, resume=True)
     assert search == reproduced.stated.search
@@ -173,7 +173,7 @@ def test_it_goes_on_where_it_was(found: Found, folder: Path):
         return {path: path.stat().st_mtime_ns for path in folder.glob("**/runs/*.json")}
 
     before = written()
-    again = carry_out("made/table", ENTRY, ASKED, folder, resume=True, budget=BUDGET)
+    again = carry_out("made/table", "small", ENTRY, ASKED, folder, resume=True, budget=BUDGET)
     assert written() == before
     assert again.claims().equals(found.reproduced.claims())
     assert again.stated == found.reproduced.stated == read_stated(folder)
@@ -209,5 +209,5 @@ def test_a_budget_is_a_positive_number(budget: float, tmp_path: Path):
 
 def test_too_small_a_budget_is_refused_before_anything_is_written(tmp_path: Path):
     with pytest.raises(SettingError, match="a budget of 3 trainings is too small to tune 3 methods"):
-        carry_out("made/table", ENTRY, ASKED, tmp_path / "out", budget=3)
+        carry_out("made/table", "small", ENTRY, ASKED, tmp_path / "out", budget=3)
     assert not (tmp_path / "out").exists()

@@ -359,6 +359,8 @@ def _least_gain(results: Results, choice: Choice) -> list[str]:
     rows, needed = tested(results), fewest_told(results.scores.level)
     if needed > rows:
         return [f"No gain could show here: to be told apart, two methods must differ on {needed} rows or more."]
+    if half >= 100:
+        return [f"No gain could show here: by so few {one_round(results)}s, not even a hundred in a hundred."]
     least = 100 * needed / rows
     why = f": that is {needed} of {rows:,} test rows, the fewest that a paired test can tell" if least > half else ""
     amount = next(number(max(least, half), places) for places in range(1, 9) if round(max(least, half), places) > 0)

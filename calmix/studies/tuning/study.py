@@ -247,9 +247,10 @@ def carry_out_search(
     engine: Engine = Processes(),
     command: Sequence[str] = (),
     tick: Tick = untold,
+    run_timeout: float | None = None,
 ) -> list[Trial]:
     """The trials of a search, as `carry_out_tuning` makes them; no test row is looked at."""
-    with _searched(tuning, out, resume, engine, command, Orders(tick)) as (trainings, trials):
+    with _searched(tuning, out, resume, engine, command, Orders(tick, run_timeout=run_timeout)) as (trainings, trials):
         trainings.close()
     return trials
 
