@@ -1,6 +1,6 @@
 """How much a metric of each method is of plain training's, data set by data set.
 
-    python -m benchmarks.over_plain calmix-runs/adamw/* --out docs/results/reproductions/over-plain-adamw.csv
+    python -m benchmarks.over_plain calmix-runs/values/* --out docs/results/reproductions/over-plain.csv
 
 reads folders that `calmix compare` wrote. Prints the mean of the ratios, paired by seed, with half of its 95 %
 interval; below 1 is better than plain training where a metric is an error. Seeds in which any method failed are left

@@ -1,5 +1,6 @@
 """A command's options: read by jsonargparse, shown in groups, a line each."""
 
+import re
 from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,10 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from calmix.reading import reason_of
 
+_KINDS = {"int": "a whole number", "float": "a number"}
+_WRONG_KIND = re.compile(  # of jsonargparse
+    rf"Parser key \"(\w+)\"(?: element \d+)?:? Expected a <class '({'|'.join(_KINDS)})'>\. Got value: ?(.*)"
+)
 _SIGNS = {int: "N", float: "NUMBER", Path: "DIR"}  # what stands for a value where nothing else is said
 
 
@@ -82,7 +87,11 @@ class OptionParser(ArgumentParser):
             self.error(f"the options cannot be read ({reason_of(error)})")
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # pyright: ignore
-        self._fail(f"{' '.join(str(message).split())} (see: calmix {self._name} --help)")
+        said = _WRONG_KIND.sub(
+            lambda found: f"--{found[1].replace('_', '-')} must be {_KINDS[found[2]]}; got {found[3]!r}.",
+            " ".join(str(message).split()),
+        )
+        self._fail(f"{said} (see: calmix {self._name} --help)")
 
     def format_help(self, *given: Any, **options: Any) -> str:  # pyright: ignore
         """The page, the general options last."""

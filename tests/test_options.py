@@ -85,10 +85,12 @@ def test_defaults_in_words_are_the_defaults(monkeypatch: pytest.MonkeyPatch, cap
     found = entries(page("compare", 120, monkeypatch, capsys))
     for setting in fields(TrainingSettings):
         text = found["--" + setting.name.replace("_", "-")]
-        if setting.type is not bool and setting.name != "learning_rate":
+        if setting.type is not bool and setting.default is not None:
             assert text.endswith(f"(default: {setting.default})")
     rates = [TrainingSettings(optimizer=name).peak_rate for name in ("sgd", "adamw")]
     assert f"(default: {rates[0]} for sgd, {rates[1]} for adamw)" in found["--learning-rate"]
+    norms = [TrainingSettings().largest_gradient(task) for task in ("regression", "classification")]
+    assert "(default: {:g} for regressions, else {:g})".format(*norms) in found["--max-grad-norm"]
     assert f"(default: {' '.join(COMPARED)})" in found["--methods"]
     assert f"(default: {DEFAULT_SEEDS} seeds, or {DEFAULT_FOLDS} folds twice" in found["--seeds"]
     assert f"for under {FEW_TEST_ROWS} test rows" in found["--folds"]
@@ -118,6 +120,25 @@ def files(folder: Path) -> None:
         (folder / place).mkdir(parents=True)
         for number in range(12):
             Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(folder / place / f"{number}.png")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            ["compare", "digits", "--workers", "two"],
+            "--workers must be a whole number; got 'two'. (see: calmix compare",
+        ),
+        (["compare", "digits", "--run-timeout", "nan"], "--run-timeout must be a number; got 'nan'. (see"),
+        (["work", "jobs", "--job", "1", "b c"], "--job must be a whole number; got 'b c'. (see: calmix work"),
+        (["compare", "digits", "--seeds", ""], "--seeds must be a whole number; got ''. (see"),
+    ],
+)
+def test_a_value_of_another_kind_is_said_in_words(given: list[str], said: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stopped:
+        main(given)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith(f"calmix: {said}")
 
 
 @pytest.mark.parametrize("line", EXAMPLES)

@@ -185,9 +185,11 @@ def test_broken_files_say_which(cifar_folder):
     pd.DataFrame({"img": [{"bytes": b"no picture"}], "label": [1]}).to_parquet(path)
     with pytest.raises(DataError, match=r"test-00000-of-00002\.parquet cannot be read .*it should hold small images"):
         cifar10(data_dir=cifar_folder)
-    write_shard(path, pictures(0, 3), np.array([1, 2, 10]))
-    with pytest.raises(DataError, match="labels must run from 0 to 9"):
-        cifar10(data_dir=cifar_folder)
+    for labels in ([1, 2, 10], [1, 2, -1], [1, 1, 1]):
+        write_shard(path, pictures(0, 3), np.array(labels))
+        write_shard(cifar_folder / "test-00001-of-00002.parquet", pictures(0, 3), np.array(labels))
+        with pytest.raises(DataError, match="labels must run from 0 to 9, each there"):
+            cifar10(data_dir=cifar_folder)
     for labels in ([1, 2, None], [1, 2, 0.5]):
         write_shard(path, pictures(0, 3), np.array(labels, float))
         with pytest.raises(

@@ -189,7 +189,9 @@ def test_facts_are_those_of_the_run():
     assert facts.environment["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert not facts.regression
     assert list(facts.data.class_rows) == splits.train.y.bincount().tolist()
-    assert facts_of(Recipe(NamedSet("diabetes"), "erm", calmix.erm())).data.class_rows == ()
+    values = facts_of(Recipe(NamedSet("diabetes"), "erm", calmix.erm()))
+    assert values.data.class_rows == ()
+    assert (values.settings["max_grad_norm"], facts.settings["max_grad_norm"]) == (1.0, 0.0)
 
 
 @pytest.mark.parametrize("source", [NamedSet("wine"), Fixed(load("wine"))])

@@ -271,6 +271,9 @@ def test_what_could_not_be_seen_is_said_where_nothing_is_seen(made: Callable):
     spread = made({"accuracy": {"erm": [0.8, 0.9, 0.7], "mixup": [0.7, 0.8, 0.85]}})
     half = 100 * spread.scores.difference("mixup", "erm", ACCURACY.key).half_width
     assert f"A gain of less than about {half:.1f} right answers in a hundred would not show here." in sentences(spread)
+    wild = made({"accuracy": {"erm": [0.9, 0.5], "mixup": [0.4, 0.8]}})
+    assert wild.scores.difference("mixup", "erm", ACCURACY.key).half_width > 1
+    assert "No gain could show here: by so few seeds, not even a hundred in a hundred." in sentences(wild)
 
 
 @pytest.mark.parametrize(("seeds", "advised"), [(2, True), (9, True), (10, False)])
