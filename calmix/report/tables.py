@@ -60,10 +60,10 @@ def difference_cell(column: Column, interval: Interval) -> Cell:
 
 
 def bracketed(column: Column, interval: Interval) -> str:
-    """`[-0.1, +0.3]` in the unit of the column; empty for a single seed."""
+    """`[-0.1, +0.3]` in the unit of the column; empty where there is no interval."""
     shown = column.shown(interval)
     low, high = (number(value, column.digits + 1, "+") for value in (shown.low, shown.high))
-    return f"[{low}, {high}]" if shown.count > 1 else ""
+    return f"[{low}, {high}]" if shown.there else ""
 
 
 def seeds(count: int) -> str:

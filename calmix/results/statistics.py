@@ -40,15 +40,17 @@ class Interval:
         return (self.high - self.low) / 2
 
     @property
-    def side(self) -> Literal[-1, 0, 1]:
-        """On which side of zero the interval lies; 0 where it includes zero, or where there is none.
+    def there(self) -> bool:
+        """Whether there is an interval: not of one seed, nor of fewer equal values than a sign test tells from chance.
 
-        There is none of one seed, nor of fewer equal values than a sign test tells from chance: without spread, as
-        right answers of few test rows have, Student's interval would be a point.
+        Without spread, as right answers of few test rows have, Student's interval would be a point.
         """
-        if self.count < 2 or self.low <= 0 <= self.high:
-            return 0
-        if self.low == self.high and self.count < fewest_told():
+        return self.count > 1 and (self.low != self.high or self.count >= fewest_told())
+
+    @property
+    def side(self) -> Literal[-1, 0, 1]:
+        """On which side of zero the interval lies; 0 where it includes zero, or is not there."""
+        if not self.there or self.low <= 0 <= self.high:
             return 0
         return 1 if self.mean > 0 else -1
 

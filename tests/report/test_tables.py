@@ -33,7 +33,8 @@ def test_shares_are_shown_in_per_cent_and_others_as_they_are():
 def test_differences_have_a_sign_an_interval_and_a_digit_more():
     cell = difference_cell(ACCURACY, Interval(-0.0125, -0.025, 0.0, 5))
     assert (cell.value, cell.spread) == ("−1.25", "[−2.50, +0.00]")
-    assert bracketed(ACCURACY, Interval(0.1, 0.1, 0.1, 1)) == ""
+    assert [bracketed(ACCURACY, Interval(0.1, 0.1, 0.1, count)) for count in (1, 2, 5)] == ["", "", ""]
+    assert bracketed(ACCURACY, Interval(0.1, 0.1, 0.1, 6)) == "[+10.00, +10.00]"
 
 
 def test_the_best_mean_is_as_it_is_shown():

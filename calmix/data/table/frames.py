@@ -223,7 +223,7 @@ def _check_target(goal: pd.Series, target: str) -> None:
         rows = f"{wild.sum()} of {len(goal)} rows"
         raise DataError(f"target {target!r} is infinite or beyond float32 in {rows}; mend or remove these rows.")
     if goal.nunique() == 1:
-        raise DataError(f"target {target!r} has one class, {goal.iloc[0]!s}; choose a column that varies.")
+        raise DataError(f"target {target!r} is {goal.iloc[0]!s} in every row; choose a column that varies.")
 
 
 def _inferred_task(goal: pd.Series, target: str) -> tuple[str, list[str]]:

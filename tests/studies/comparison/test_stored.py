@@ -149,6 +149,10 @@ def test_the_reference_of_calmix_0_1_0_is_kept(finish: Callable, tmp_path: Path)
 def test_a_folder_without_results_is_advice(tmp_path: Path):
     with pytest.raises(DataError, match=r"holds no results.json; make one with `calmix compare DATA --out"):
         read_comparison(tmp_path / "nothing")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "erm-seed0.json").touch()
+    with pytest.raises(DataError, match=r"holds runs that are not all done; .* goes on with --resume\.$"):
+        read_comparison(tmp_path)
 
 
 DAMAGE = ["", "[]", "{}", '{"task": "classification"}', '{"task": ', "null"]
