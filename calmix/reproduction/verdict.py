@@ -74,11 +74,17 @@ def verdict_table(found: Sequence[Verdict]) -> Table:
     """A row a claim: its metric, the difference and the verdict, and these as published where the protocol differs."""
     both = any(one.published is not None for one in found)
     headings = ["Metric", "Difference", "Verdict", *(["As published", "Verdict as published"] if both else [])]
+    largest: dict[Column, float] = {}
+    for one in found:
+        largest[one.column] = max(largest.get(one.column, 0.0), abs(one.difference.low), abs(one.difference.high))
+    # in the target's unit, with digits enough for the largest of a metric
+    shown = {one: one.sized(most) if one.metric.digits is None else one for one, most in largest.items()}
     rows = []
     for one in found:
-        cells = [Cell(one.column.points), difference_cell(one.column, one.difference), Cell(one.said)]
+        column = shown[one.column]
+        cells = [Cell(column.points), difference_cell(column, one.difference), Cell(one.said)]
         if both and one.published is not None:
-            cells += [difference_cell(one.column, one.published), Cell(one.said_as_published or "")]
+            cells += [difference_cell(column, one.published), Cell(one.said_as_published or "")]
         elif both:
             cells += [Cell(""), Cell("")]
         rows.append(Row(in_words(one.claim), cells))

@@ -134,6 +134,17 @@ def test_the_table_of_verdicts_has_a_row_a_claim_and_the_published_protocol_wher
     assert [[cell.value for cell in row.cells][2::2] for row in both.rows] == [[HOLDS, FAILS], [FAILS, ""]]
 
 
+def test_a_difference_in_the_target_s_unit_has_digits_enough():
+    """Half a thousandth, and a ten millionth."""
+    gains = [-0.0004, -0.0005, -0.0006, -0.0005, -0.0004, -0.0006]
+    claims = [Claim("sk_mixup", "erm", "rmse"), Claim("sk_mixup", "erm", "uce")]
+    [rmse, uce] = verdict_table(
+        verdicts(claims, scores_of({"rmse": gains, "uce": [one / 5000 for one in gains]}), None)
+    ).rows
+    assert [cell.value for cell in rmse.cells[:2]] == ["RMSE, 10⁻⁶", "−500.00"]
+    assert [cell.value for cell in uce.cells[:2]] == ["UCE, 10⁻⁹", "−100.00"]
+
+
 def test_a_claim_says_which_side_is_better():
     assert in_words(Claim("sk_mixup", "mixup", "accuracy")) == "sk_mixup has a higher accuracy than plain Mixup"
     assert in_words(Claim("sk_mixup", "erm", "rmse")) == "sk_mixup has a lower RMSE than plain training"
