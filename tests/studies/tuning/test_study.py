@@ -337,7 +337,7 @@ def test_regression_is_chosen_by_rmse(tuned_by: Tuner, tmp_path: Path):
     x = rng.normal(size=(150, 3))
     found = tuned_by((x, x[:, 0] * 50 + rng.normal(size=150)), methods=[sk_mixup, erm], budget=12, fresh=2)
     assert found.trials[1].options["tau_max"] != 0
-    assert 10 < found.default.goal() < 100  # in the unit of the targets, whose deviation is 50
+    assert 5 < found.default.goal() < 100  # in the unit of the targets, whose deviation is 50
     assert [column.key for column in found.outcome.columns] == ["rmse", "mae", "r2"]
     said = str(found.verdict)
     assert "RMSE:" in said
