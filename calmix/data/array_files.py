@@ -43,6 +43,9 @@ class ArrayFile:
     task: str | None = None
     train_size: int | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
+
     def __repr__(self) -> str:
         return shown(self)
 

@@ -93,6 +93,11 @@ class TableFile:
     time: str | None = None
     weight: str | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("path", "test", "validation"):
+            if (given := getattr(self, name)) is not None:
+                object.__setattr__(self, name, Path(given))
+
     def __repr__(self) -> str:
         """Without what came after 0.1.0 where it is not used, so that texts of runs stay as they were."""
         return shown(self, unless_default={"drop", "format", "test", "validation", "group", "time", "weight"})

@@ -26,6 +26,7 @@ from calmix.data import (
     corrupted,
     read_source,
 )
+from calmix.data.array_files import ArrayFile
 from calmix.errors import CalmixError, DataError, SettingError, ShapeError, UnknownNameError
 
 RNG = np.random.default_rng(0)
@@ -71,6 +72,18 @@ def test_sources_and_splits_pass_through():
     assert isinstance(fixed, Fixed)
     assert fixed.splits(0) is fixed.splits(5) is splits  # for every seed
     assert fixed.whole() is fixed
+
+
+def test_a_path_may_be_a_text(tmp_path: Path):
+    table, arrays = tmp_path / "t.csv", tmp_path / "a.npz"
+    FRAME.to_csv(table, index=False)
+    np.savez(arrays, x=X, y=Y)
+    text: Any = str(table)
+    assert TableFile(text, "label", test=text) == TableFile(table, "label", test=table)
+    assert len(TableFile(text, "label").splits(0).test) == 12
+    text = str(arrays)
+    assert ArrayFile(text) == ArrayFile(arrays)
+    assert len(ArrayFile(text).splits(0).test) == 12
 
 
 def test_a_frame_is_a_table_file(tmp_path: Path):
