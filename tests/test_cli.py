@@ -693,7 +693,7 @@ ROWS = "".join(f"{i % 7},{i * 0.37 % 1},{'ab'[i % 2]}\n" for i in range(60))
         ("header.csv", csv("x,z,y\n"), "no rows"),
         ("absent.csv", csv("x,z,w\n" + ROWS), "unknown"),
         ("twice.csv", csv("x,x,y\n" + ROWS), "'x'"),
-        ("one_class.csv", csv("x,z,y\n" + "1,2,a\n3,4,a\n" * 20), "one class"),
+        ("one_class.csv", csv("x,z,y\n" + "1,2,a\n3,4,a\n" * 20), "'y' is a in every row"),
         ("lonely.csv", csv("x,z,y\n" + ROWS + "1,0.5,c\n"), "'c'"),
         ("nothing_left.csv", csv("x,z,y\n" + "1,2,a\n1,2,b\n" * 20), "column"),
     ],

@@ -117,8 +117,8 @@ def test_marks_tables_and_words_never_contradict_each_other(made: Callable, accu
             assert tested[method] == cells[0]
             for column, cell in zip(columns_of(results), cells, strict=False):
                 assert cell.mark == side(results, method, other, column)
-                low, high = (float(end) for end in cell.spread.strip("[]").replace("−", "-").split(","))
-                assert cell.mark == 0 or low * high >= 0  # an end may round to zero
+                ends = [float(end) for end in cell.spread.strip("[]").replace("−", "-").split(",") if end]
+                assert cell.mark == 0 or ends[0] * ends[1] >= 0  # an end may round to zero
         for place in (0, 1):  # right answers, honesty
             words = re.findall(rf"than {called(other)} \((.{{6}} chance)\)", said.reasons[place])
             assert all(SIGN[found] == (marked[chosen][place].mark != 0) for found in words)
