@@ -942,12 +942,12 @@ def _reproduce(arguments: list[str]) -> None:
         raise SettingError("no experiment was named; calmix reproduce --list shows all.")
 
     from calmix.engines import Processes
-    from calmix.engines.asked import check_run_timeout, check_workers
+    from calmix.engines.asked import check_run_timeout
     from calmix.reproduction.named import experiment
     from calmix.reproduction.reproduced import carry_out
     from calmix.reproduction.table import EXPERIMENTS
 
-    check_workers(options.workers)
+    engine = Processes(options.workers)
     check_run_timeout(options.run_timeout)
     asked = experiment(options.experiment, options.scale, options.data_dir)
     _print_reading(asked.comparison.data.splits(0).about, options.quiet)
@@ -960,7 +960,7 @@ def _reproduce(arguments: list[str]) -> None:
         asked,
         out,
         options.resume,
-        Processes(options.workers),
+        engine,
         ["calmix", "reproduce", *arguments],
         lambda runs, epochs, others: _progress(runs, epochs, options, others),
         options.budget,

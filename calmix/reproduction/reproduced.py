@@ -10,7 +10,6 @@ OUT/claims.csv     a line a claim and protocol
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from itertools import chain
 from math import ceil
 from pathlib import Path
 
@@ -57,8 +56,8 @@ class Reproduced:
     @property
     def failures(self) -> tuple[Failure, ...]:
         """Of both protocols."""
-        both = [one.results.failures for one in (self.honest, self.published) if one is not None]
-        return tuple(chain.from_iterable(both))
+        published = () if self.published is None else self.published.results.failures
+        return (*self.honest.results.failures, *published)
 
     @property
     def verdicts(self) -> list[Verdict]:

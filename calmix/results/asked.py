@@ -9,13 +9,13 @@ from calmix.reading import read_json
 def results_path(folder: Path) -> Path:
     """The file of results in a folder. Raises DataError where there is none."""
     path = folder / "results.json"
-    if not path.exists() and any(folder.glob("runs/*.json")):
+    if path.exists():
+        return path
+    if any(folder.glob("runs/*.json")):
         raise DataError(
             f"{folder} holds runs that are not all done; the command that began them goes on with --resume."
         )
-    if not path.exists():
-        raise DataError(f"{folder} holds no results.json; make one with `calmix compare DATA --out {folder}`.")
-    return path
+    raise DataError(f"{folder} holds no results.json; make one with `calmix compare DATA --out {folder}`.")
 
 
 def finished_runs(folder: Path) -> int:

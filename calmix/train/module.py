@@ -182,7 +182,7 @@ class Module(LightningModule):
         self.history[-1], self._waited = entry, waited
         if not all(math.isfinite(part["loss"]) for part in (entry.train, entry.validation) if part):
             others = [
-                "" if self.trainer.gradient_clip_val else ", or scale long gradients down (max_grad_norm 1)",
+                "" if self.trainer.gradient_clip_val else ", or clip gradients (max_grad_norm 1)",
                 ", or take the optimizer adamw" if self.settings.optimizer == "sgd" else "",
             ]
             raise SettingError(

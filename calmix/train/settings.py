@@ -56,7 +56,7 @@ class TrainingSettings:
         threads: CPU threads of a run; another number rounds otherwise, to other weights.
         devices: Processes that share each batch of a run, each on a GPU, or on the CPU.
         dropout_passes: With dropout, whose mean and spread a regression answers; 0: dropout is off.
-        max_grad_norm: Longer gradients are scaled down to it; 0: none (default: 1 for regressions, else 0).
+        max_grad_norm: Gradients are clipped to this norm; 0: never (default: 1 for regressions, else 0).
 
     Raises:
         SettingError, UnknownNameError: a value out of range, or that is not known.
@@ -145,7 +145,7 @@ class TrainingSettings:
         return 0.1 if self.optimizer == "sgd" else 0.002
 
     def largest_gradient(self, task: str) -> float:
-        """What `max_grad_norm` comes to for a task: a Euclidean norm over all weights; 0: gradients stay as they are.
+        """What `max_grad_norm` comes to for a task: a Euclidean norm over all weights; 0: gradients are not clipped.
 
         >>> settings = TrainingSettings()
         >>> settings.largest_gradient("regression"), settings.largest_gradient("classification")

@@ -47,7 +47,7 @@ def test_airfoil_is_trained_as_published(folder: Path):
     settings = comparison.settings
     assert (settings.epochs, settings.batch_size, settings.peak_rate, settings.weight_decay) == (100, 16, 0.01, 0.0)
     assert (settings.optimizer, settings.schedule, settings.select) == ("adamw", "constant", "best")
-    assert settings.dropout_passes == 50
+    assert (settings.dropout_passes, settings.largest_gradient("regression")) == (50, 0.0)
     assert comparison.methods["sk_mixup"] == calmix.with_whole_set(calmix.sk_mixup(tau_max=1e-4, tau_std=0.5))
     network = comparison.recipes[0].network()
     assert [tuple(weight.shape) for weight in network.parameters() if weight.ndim == 2] == [

@@ -55,7 +55,7 @@ def test_exchange_rate_is_trained_as_published(folder: Path):
     settings = comparison.settings
     assert (settings.epochs, settings.batch_size, settings.peak_rate, settings.weight_decay) == (100, 128, 0.001, 0.0)
     assert (settings.optimizer, settings.schedule, settings.select) == ("adamw", "constant", "best")
-    assert settings.dropout_passes == 50
+    assert (settings.dropout_passes, settings.largest_gradient("regression")) == (50, 0.0)
     assert comparison.methods["sk_mixup"] == calmix.with_whole_set(calmix.sk_mixup(tau_max=5.0, tau_std=1.0))
     assert comparison.methods["c_mixup"] == calmix.c_mixup(bandwidth=0.05, alpha=1.5)
     assert comparison.data.train_size is None

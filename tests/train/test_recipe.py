@@ -60,7 +60,7 @@ def test_runs_that_differ_have_different_texts():
     assert len(set(texts)) == len(texts)
 
 
-def test_the_text_says_to_what_gradients_are_scaled_down():
+def test_the_text_says_to_what_norm_gradients_are_clipped():
     """And nothing where they are not, as of runs before calmix could."""
 
     def text(data: str, largest: float | None) -> str:

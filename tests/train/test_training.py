@@ -292,7 +292,7 @@ def test_the_optimizer_is_the_one_of_the_settings(name: str, expected: dict[str,
 
 
 @pytest.mark.parametrize("norm", [0.01, 0.25])
-def test_a_longer_gradient_is_scaled_down_to_its_largest_norm(norm: float):
+def test_a_longer_gradient_is_clipped_to_the_largest_norm(norm: float):
     """The first step of Nesterov's momentum is 1 + 0.9 times the learning rate times the gradient."""
     splits = load("diabetes")
     settings = TrainingSettings(
@@ -312,7 +312,7 @@ def test_a_longer_gradient_is_scaled_down_to_its_largest_norm(norm: float):
     assert torch.equal(step(2 * gradient), whole)
 
 
-def test_gradients_of_regressions_are_scaled_down_by_default_and_of_classes_not(monkeypatch: pytest.MonkeyPatch):
+def test_gradients_of_regressions_are_clipped_by_default_and_of_classes_not(monkeypatch: pytest.MonkeyPatch):
     def weights(largest: float | None, splits: Splits) -> torch.Tensor:
         settings = TrainingSettings(epochs=2, learning_rate=0.01, max_grad_norm=largest)
         return nn.utils.parameters_to_vector(trained(calmix.erm(), settings, splits).model.parameters())
@@ -395,10 +395,10 @@ def test_half_precision_trains_on_the_cpu(remember: bool):
 
 
 def test_divergence_is_one_sentence():
-    scale, adamw = r", or scale long gradients down \(max_grad_norm 1\)", ", or take the optimizer adamw"
+    clip, adamw = r", or clip gradients \(max_grad_norm 1\)", ", or take the optimizer adamw"
     for optimizer, largest, ways in [
-        ("sgd", 0.0, scale + adamw),
-        ("adamw", 0.0, scale),
+        ("sgd", 0.0, clip + adamw),
+        ("adamw", 0.0, clip),
         ("sgd", None, adamw),
         ("adamw", None, ""),
     ]:
