@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -28,6 +29,13 @@ def rows_at_a_time(split: Split, device: str) -> int:
     return max(1, min(_MOST, most // (4 * math.prod(split.shape))))
 
 
+def fits_on(device: torch.device, split: Split) -> bool:
+    """Whether the rows are in memory, and take at most a tenth of what is free on a GPU."""
+    if device.type != "cuda" or isinstance(split.rows, Rows):
+        return False
+    return 10 * split.rows.nbytes <= torch.cuda.mem_get_info(device)[0]
+
+
 class Batches:
     """The rows of a split as (x, y, index), in a new order every epoch where a seed is given.
 
@@ -35,6 +43,7 @@ class Batches:
     every epoch a row comes n w_i / sum w times, rounded down or up (systematic sampling); else each draw is alone.
     Batches are nearly equal (sizes differ by at most one), so there is no small last one. Rows that are not in memory
     are read ahead, by as many processes as they ask for. waited: seconds that whoever took batches has waited for them.
+    Rows that are in memory may stay on a device (`keep_on`), and so do the batches then.
 
     rank, ranks: of `ranks` processes, which must be at most `size`, each has its share of every batch: by turns it
     takes a row of the order, which is the same for all. In an order that is drawn, up to ranks - 1 rows at its end are
@@ -53,6 +62,7 @@ class Batches:
     ) -> None:
         assert weights is None or seed is not None, "rows are drawn from a seed"
         self.split: Split = split
+        self._device: torch.device | None = None  # on which the split is; None: where it came
         self.size: int = size
         self.waited: float = 0.0
         of_rank = len(split) // ranks if seed is not None else -(-len(split) // ranks)
@@ -69,7 +79,8 @@ class Batches:
 
     def __iter__(self) -> Iterator[Loaded]:
         start, self._start = self._start, 0
-        batches = iter(self._loaded(self._share(self._order()).tensor_split(self._count)[start:]))
+        order = self._share(self._order()).to(self._device or "cpu")
+        batches = iter(self._loaded(order.tensor_split(self._count)[start:]))
         while True:
             asked = time.perf_counter()
             batch = next(batches, None)
@@ -77,6 +88,12 @@ class Batches:
             if batch is None:
                 return
             yield batch
+
+    def keep_on(self, device: torch.device) -> None:
+        """Move the rows, which must be in memory, and their labels, so that no batch has to travel."""
+        assert isinstance(self.split.rows, Tensor), "rows that are not in memory are read on the CPU"
+        self.split = replace(self.split, rows=self.split.rows.to(device), y=self.split.y.to(device))
+        self._device = device
 
     def _loaded(self, order: Sequence[Tensor]) -> Iterable[Loaded]:
         read, rows = _Read(self.split), self.split.rows

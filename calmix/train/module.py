@@ -25,7 +25,7 @@ from calmix.reading import reading
 from calmix.results.records import Epoch
 from calmix.train.augment import Augmentation
 from calmix.train.averaging import EMA, SWA
-from calmix.train.batches import Batches, rows_at_a_time
+from calmix.train.batches import Batches, fits_on, rows_at_a_time
 from calmix.train.checkpoints import ANEW, Checkpoints, States, Unfinished
 from calmix.train.recipe import Recipe
 from calmix.train.settings import TrainingSettings
@@ -66,6 +66,7 @@ class Module(LightningModule):
         self._augment = augment
         self._seed, self._seed_of_network = seeds
         self._batches = batches
+        self._kept = [batches]  # on a GPU, where they fit
         self._on_epoch = on_epoch
         self._every = every
         self._seen: list[tuple[Tensor, Tensor]] = []  # outputs and labels of validation rows, for a method's strength
@@ -103,11 +104,13 @@ class Module(LightningModule):
         """The whole split for a point of the curve, else the rows by which a method sets its strength."""
         size = rows_at_a_time(validation, self.settings.accelerator) * ranks()
         whole = Batches(validation, size, rank=rank(), ranks=ranks())
+        self._kept.append(whole)
         if not self.training_loss.method.controlled:
             return whole
         count = min(OBSERVED, len(validation))
         self._observed = torch.arange(count) * len(validation) // count  # evenly: the rows may be sorted by class
         observed = Batches(validation.part(self._observed), size, rank=rank(), ranks=ranks())
+        self._kept.append(observed)
 
         def chosen() -> Iterable[LoadedBatch]:
             if self._validates:
@@ -149,6 +152,9 @@ class Module(LightningModule):
 
     def on_fit_start(self) -> None:
         self._on_sigterm = signal.getsignal(signal.SIGTERM)
+        for batches in self._kept:
+            if fits_on(self.device, batches.split):
+                batches.keep_on(self.device)
 
     def on_train_start(self) -> None:
         if ranks() > 1 and threading.current_thread() is threading.main_thread():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from calmix.data.folders import check_all_shards, find_file, find_folder
+from calmix.data.folders import check_all_shards, digest_of_files, find_file, find_folder
 from calmix.data.series import EXCHANGE_RATE
 from calmix.errors import DataError
 
@@ -39,6 +39,14 @@ def test_all_shards_that_a_name_tells_of_must_be_there():
     check_all_shards([Path("train-a.parquet"), Path("train-of-2.parquet")])
     with pytest.raises(DataError, match=r"^train-00001-of-00002\.parquet is one of 2 files, of which 1 are there"):
         check_all_shards(two[1:])
+
+
+def test_a_digest_is_of_contents_whatever_their_names_and_order(tmp_path: Path):
+    paths = [tmp_path / name for name in "abc"]
+    for path, content in zip(paths, ("one", "two", "two"), strict=True):
+        path.write_text(content)
+    assert digest_of_files(paths) == digest_of_files(paths[::-1])
+    assert digest_of_files(paths) != digest_of_files(paths[:2])  # "two" counts twice
 
 
 def test_an_empty_series_is_named_and_warns_of_nothing(tmp_path: Path):

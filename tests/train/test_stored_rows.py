@@ -6,17 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import calmix
+from calmix.core.method import Method
 from calmix.core.training_set import TrainingSet
-from calmix.data import About, Splits, whole
+from calmix.data import About, Split, Splits, whole
 from calmix.data.stored import StoredRows
 from calmix.data.whole import Whole
 from calmix.rows import Rows
-from calmix.train import Recipe, TrainingSettings, run
+from calmix.train import Recipe, TrainingSettings, module, run
 from calmix.train.augment import augmentation
-from calmix.train.batches import Batches
+from calmix.train.batches import Batches, fits_on
 from calmix.train.training import train
 
 ABOUT = About("made", "classification", "image", ("a", "b", "c"), (), False, "a test")
@@ -94,6 +95,50 @@ def test_augmented_batches_are_those_of_rows_in_memory(
     for ours, theirs in zip(*made, strict=True):
         assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
     assert not torch.equal(made[0][0][0], near.train.x[made[0][0][2]])  # it was augmented
+
+
+def test_rows_stay_on_a_gpu_where_they_take_a_tenth_of_what_is_free(path: Path, monkeypatch: pytest.MonkeyPatch):
+    split, gpu = Split(torch.zeros(5, 7), torch.zeros(5)), torch.device("cuda", 1)
+    free = {gpu: 10 * 5 * 7 * 4}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[device], 10**9))
+    assert fits_on(gpu, split)
+    assert not fits_on(torch.device("cpu"), split)
+    free[gpu] -= 1
+    assert not fits_on(gpu, split)
+    monkeypatch.setattr(whole, "IN_MEMORY", 0)
+    free[gpu] = 2**40
+    assert not fits_on(gpu, Made(path).splits(0).train)  # they are read from a file
+
+
+@pytest.mark.parametrize("weights", [None, torch.arange(20.0)])
+def test_batches_of_rows_that_stay_on_a_device_are_on_it_and_the_same(weights: Tensor | None):
+    split = Split(torch.rand(20, 3), torch.arange(20))
+    kept, moved, plain = (Batches(split, 8, 3, weights) for _ in range(3))
+    kept.keep_on(torch.device("cpu"))
+    moved.keep_on(torch.device("meta"))
+    for _ in range(2):  # epochs
+        for ours, away, theirs in zip(kept, moved, plain, strict=True):
+            assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
+            assert [one.shape for one in away] == [one.shape for one in theirs]
+            assert {one.device.type for one in away} == {"meta"}
+    assert moved.state_dict(0)["generator"].equal(plain.state_dict(0)["generator"])
+    assert split.x.device.type == split.y.device.type == "cpu"
+
+
+@pytest.mark.parametrize(("method", "kept"), [(calmix.mixup(), [90, 15]), (calmix.auto(), [90, 15, 15])])
+def test_a_training_keeps_its_rows_and_those_it_validates_on(
+    path: Path, method: Method, kept: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[int] = []
+
+    def keep_on(self: Batches, device: torch.device) -> None:
+        assert device == torch.device("cpu")  # of the network
+        seen.append(len(self.split))
+
+    monkeypatch.setattr(module, "fits_on", lambda device, split: True)
+    monkeypatch.setattr(Batches, "keep_on", keep_on)
+    train(Recipe(Made(path), "it", method, with_dropout, TrainingSettings(epochs=1)))
+    assert seen == kept
 
 
 def test_a_run_on_rows_in_a_file_measures_the_same_and_says_how_long_it_waited(
