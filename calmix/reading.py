@@ -45,6 +45,7 @@ def reading(path: Path, remedy: str) -> Iterator[None]:
     except MemoryError:
         raise DataError(f"{path} cannot be read (it needs more memory than there is); {remedy}.") from None
     except Exception as error:
+        remedy = "give yourself the right to read it" if isinstance(error, PermissionError) else remedy
         raise DataError(f"{path} cannot be read ({reason_of(error)}); {remedy}.") from error
 
 

@@ -1,5 +1,6 @@
 """What is read from outside is a typed value, or one sentence that names the file."""
 
+import errno
 import io
 import json
 import zipfile
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from calmix.errors import DataError
-from calmix.reading import check_arrays, read_array, read_arrays, read_bytes, read_json, typed, visible
+from calmix.reading import check_arrays, read_array, read_arrays, read_bytes, read_json, reading, typed, visible
 
 
 def npy(head: str, version: bytes = b"\1\0") -> bytes:
@@ -194,3 +195,13 @@ def test_an_entry_of_another_kind_is_named(raw: object, reason: str):
 def test_what_no_page_can_show_becomes_an_escape():
     assert visible("caf\udce9\x00\n\x9f\ufffe") == "caf\\udce9\\x00\\n\\x9f\\ufffe"
     assert visible("Größe\u3000中 %") == "Größe\u3000中 %"
+
+
+def test_what_may_not_be_read_asks_for_the_right_and_what_is_broken_for_another_file(tmp_path: Path):
+    path = tmp_path / "one.csv"
+    forbidden = r"one\.csv cannot be read \(Permission denied\); give yourself the right"
+    with pytest.raises(DataError, match=forbidden), reading(path, "get it anew"):
+        raise PermissionError(errno.EACCES, "Permission denied")
+    broken = r"one\.csv cannot be read \(Is a directory\); get it anew"
+    with pytest.raises(DataError, match=broken), reading(path, "get it anew"):
+        raise IsADirectoryError(errno.EISDIR, "Is a directory")

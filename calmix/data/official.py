@@ -1,4 +1,4 @@
-"""Tables whose test rows are listed beside them, as benchmarks publish them."""
+"""Tables as benchmarks publish them: of so many rows, perhaps with lists of test rows beside them."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -6,14 +6,58 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from calmix.data.folders import digest_of_files
+from calmix.data.folders import digest_of_files, find_file
 from calmix.data.sources import Frame
 from calmix.data.splits import Splits
 from calmix.errors import DataError, SettingError
 
 LISTS = "test_splits"  # the array of a file of lists
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A table in NAME.csv, perhaps gzipped, whose last column is called target.
+
+    rows, columns: how many it has, the target counted. classes: how many; None: the target is a number.
+
+    >>> PublishedTable("iris", 150, 5, classes=3).find("tables", Path("nowhere"), "get it")
+    Traceback (most recent call last):
+    calmix.errors.DataError: tables: no file iris.csv or iris.csv.gz found (looked in nowhere, nowhere/tables); get it.
+    """
+
+    name: str
+    rows: int
+    columns: int
+    classes: int | None = None
+
+    def find(self, folder: str, data_dir: Path | None, advice: str) -> Path:
+        """Its file, see `find_file`. Raise DataError where that is absent or another table."""
+        from calmix.data.table.files import read_table
+
+        path = find_file(folder, f"{self.name}.csv", data_dir, advice)
+        if (differs := self._differs(read_table(path).frame)) is not None:
+            raise DataError(f"{path} {differs}; get the file anew, or compare methods on it with calmix compare.")
+        return path
+
+    def _differs(self, frame: pd.DataFrame) -> str | None:
+        """In what a table is another one."""
+        if frame.shape != (self.rows, self.columns):
+            rows, columns = frame.shape
+            return f"has {rows:,} rows of {columns} columns, and {self.name} {self.rows:,} of {self.columns}"
+        if frame.columns[-1] != "target":
+            return f"must have a last column named target, which is {frame.columns[-1]!r}"
+        target = frame["target"]
+        numbers = np.array(pd.to_numeric(target, errors="coerce"), np.float64)
+        for row in np.flatnonzero(target.isna() if self.classes else ~np.isfinite(numbers))[:1]:
+            given = "nothing" if pd.isna(target.iloc[row]) else repr(str(target.iloc[row]))
+            return f"holds {given} for the target of row {row + 1}"
+        found = len(target.unique())
+        if self.classes not in (None, found):
+            return f"has {found} different targets, and {self.name} {self.classes}"
+        return None
 
 
 @dataclass(frozen=True)

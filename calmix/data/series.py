@@ -41,8 +41,8 @@ class Recorded:
     """A published series in a text file with a line a step, numbers between commas; perhaps gzipped, as FILE.gz.
 
     file: its name. steps, columns: how many it has. horizon: how many steps later the last one of a window is asked
-    for. dated: whether it has a header, and a first column of dates. unit: what a step and a column are. source: where
-    it is from; home: where to get it.
+    for. header: the first line, where it is one of names and the first column one of dates. unit: what a step and a
+    column are. source: where it is from; home: where to get it.
     """
 
     file: str
@@ -52,7 +52,7 @@ class Recorded:
     unit: tuple[str, str]
     source: str
     home: str
-    dated: bool = False
+    header: str = ""
 
     def find(self, data_dir: Path | None) -> Path:
         """The file. Raise DataError where it is not there."""
@@ -89,10 +89,13 @@ class Recorded:
 
     def _read(self, path: Path) -> NDArray[np.float64]:
         """(t, d)"""
-        used = range(1, self.columns + 1) if self.dated else None
+        used = range(1, self.columns + 1) if self.header else None
         with reading(path, _ANEW), warnings.catch_warnings():
             warnings.simplefilter("error")  # of an empty file
-            values = np.loadtxt(path, delimiter=",", ndmin=2, skiprows=int(self.dated), usecols=used)
+            header = "".join(np.loadtxt(path, str, comments=None, ndmin=1, max_rows=1))
+            values = np.loadtxt(path, delimiter=",", ndmin=2, skiprows=int(self.header != ""), usecols=used)
+        if self.header not in ("", header):
+            raise DataError(f"{path} must begin with the line {self.header}; {_ANEW}.")
         if values.shape[1] != self.columns or not np.isfinite(values).all():
             raise DataError(f"{path} must hold {self.columns} {self.unit[1]} on each line, all finite; {_ANEW}.")
         return values
@@ -129,7 +132,7 @@ ETTH1 = Recorded(
     ("hours", "measurements after the date"),
     "electricity transformer temperature 2016-2018 (Zhou et al., 2021)",
     "github.com/zhouhaoyi/ETDataset",
-    dated=True,
+    header="date,HUFL,HULL,MUFL,MULL,LUFL,LULL,OT",
 )
 
 

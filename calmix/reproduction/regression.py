@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from calmix.data import DataSource, TableFile
-from calmix.data.folders import find_file, find_folder
-from calmix.data.official import ListedSplits, read_lists
+from calmix.data.folders import find_folder
+from calmix.data.official import ListedSplits, PublishedTable, read_lists
 from calmix.errors import DataError
 from calmix.methods.c_mixup import c_mixup
 from calmix.methods.manifold_mixup import manifold_mixup
@@ -34,6 +34,7 @@ _CLAIMS = (
 _UNITS = "Columns and targets are trained on in standard deviations; the published code has shares of their ranges."
 _HELD = "A tenth of the rows is held out to scale deviations by; the published code has no such rows."
 _OWN = "Mixup's alpha, C-Mixup's bandwidth and MixupE's eta are this library's defaults."
+_LISTS = 20  # of test rows, published for each UCI table
 _ADVICE = (
     "get {file}, a CSV table with the value to predict in a last column named target{beside}, and name its folder with "
     "--data-dir"
@@ -43,20 +44,24 @@ _ADVICE = (
 def airfoil(scale: str, data_dir: Path | None = None) -> Experiment:
     """Airfoil self-noise (1,503 rows): tau_max = 0.0001, tau_std = 0.5; a perceptron with dropout, 100 epochs."""
     advice = _ADVICE.format(file="airfoil.csv", beside="")
-    path = find_file("tabular/regression", "airfoil.csv", data_dir, advice)
+    path = PublishedTable("airfoil", 1_503, 6).find("tabular/regression", data_dir, advice)
     data = TableFile(path, "target", "regression")
     size = size_of(scale, smoke=Size(2, 5), small=Size(10, 100), paper=Size(10, 100))
     return Experiment(_comparison(data, size, 16, 1e-4, 0.5), _PAPER, _CLAIMS, (_UNITS, _HELD, _OWN))
 
 
-def uci(scale: str, data_dir: Path | None = None, *, name: str, batch_size: int = 16, lists: int = 20) -> Experiment:
+def uci(
+    scale: str, data_dir: Path | None = None, *, name: str, rows: int, columns: int, batch_size: int = 16
+) -> Experiment:
     """A UCI table with its published lists of test rows: the network and tau of Airfoil."""
-    advice = _ADVICE.format(file=f"{name}.csv", beside=f", and {name}.splits.npz, its 20 lists of test rows, beside it")
-    path = find_file("tabular/regression", f"{name}.csv", data_dir, advice)
+    advice = _ADVICE.format(
+        file=f"{name}.csv", beside=f", and {name}.splits.npz, its {_LISTS} lists of test rows, beside it"
+    )
+    path = PublishedTable(name, rows, columns).find("tabular/regression", data_dir, advice)
     tests = find_folder("tabular/regression", f"{name}.splits.npz", path.parent, [], advice) / f"{name}.splits.npz"
-    size = size_of(scale, smoke=Size(2, 3, 200), small=Size(min(lists, 10), 40), paper=Size(lists, 100))
+    size = size_of(scale, smoke=Size(2, 3, 200), small=Size(10, 40), paper=Size(_LISTS, 100))
     if (found := len(read_lists(tests))) < size.seeds:
-        raise DataError(f"{tests} has {found} of the {lists} published lists of test rows; get the file anew.")
+        raise DataError(f"{tests} has {found} of the {_LISTS} published lists of test rows; get the file anew.")
     data = ListedSplits(path, tests, "target", "regression", size.train_size)
     deviations = (
         "The paper has no results on this table: network, training, and tau are those of Airfoil.",

@@ -25,15 +25,17 @@ class Entry:
     gpu_hours: float | None = None
 
 
-def _uci(name: str, rows: int, minutes: tuple[float, float, float], **options: Any) -> Entry:
+def _uci(name: str, rows: int, columns: int, minutes: tuple[float, float, float], **options: Any) -> Entry:
     data = f"{name}.csv, last column target, and {name}.splits.npz"
     stands_for = f"SK Mixup, regression: {name}, {rows:,} rows with their published lists of test rows"
-    return Entry(stands_for, data, minutes, ("regression", "uci"), {"name": name, **options})
+    return Entry(
+        stands_for, data, minutes, ("regression", "uci"), {"name": name, "rows": rows, "columns": columns, **options}
+    )
 
 
-def _table(name: str, minutes: tuple[float, float, float]) -> Entry:
-    stands_for = f"MixupE, tables: {name}"
-    return Entry(stands_for, f"{name}.csv, last column target", minutes, ("tabular", "table"), {"name": name})
+def _table(name: str, rows: int, columns: int, classes: int, minutes: tuple[float, float, float]) -> Entry:
+    options = {"name": name, "rows": rows, "columns": columns, "classes": classes}
+    return Entry(f"MixupE, tables: {name}", f"{name}.csv, last column target", minutes, ("tabular", "table"), options)
 
 
 def _forecasts(name: str, title: str, file: str, minutes: tuple[float, float, float], gpu_hours: float) -> Entry:
@@ -86,28 +88,28 @@ EXPERIMENTS: Mapping[str, Entry] = {
         (1, 25, 25),
         ("regression", "airfoil"),
     ),
-    "sk-mixup/yacht": _uci("yacht", 308, (1, 2, 10)),
-    "sk-mixup/boston": _uci("bostonHousing", 506, (1, 3, 15)),
-    "sk-mixup/energy": _uci("energy", 768, (1, 4, 18)),
-    "sk-mixup/concrete": _uci("concrete", 1_030, (1, 6, 30)),
-    "sk-mixup/wine": _uci("wine_quality_red", 1_599, (1, 9, 45)),
-    "sk-mixup/kin8nm": _uci("kin8nm", 8_192, (1, 16, 80), batch_size=64),
-    "sk-mixup/power-plant": _uci("power_plant", 9_568, (1, 22, 110), batch_size=64),
-    "sk-mixup/naval": _uci("naval_propulsion_plant", 11_934, (1, 27, 135), batch_size=64),
-    "mixup-e/arrhythmia": _table("arrhythmia", (1, 2, 2)),
-    "mixup-e/letter": _table("letter", (1, 8, 60)),
-    "mixup-e/balance_scale": _table("balance_scale", (1, 2, 2)),
-    "mixup-e/mfeat_factors": _table("mfeat_factors", (1, 7, 7)),
-    "mixup-e/mfeat_fourier": _table("mfeat_fourier", (1, 7, 7)),
-    "mixup-e/mfeat_karhunen": _table("mfeat_karhunen", (1, 7, 7)),
-    "mixup-e/mfeat_morphological": _table("mfeat_morphological", (1, 6, 6)),
-    "mixup-e/mfeat_pixel": _table("mfeat_pixel", (1, 7, 7)),
-    "mixup-e/mfeat_zernike": _table("mfeat_zernike", (1, 6, 6)),
-    "mixup-e/cmc": _table("cmc", (1, 4, 4)),
-    "mixup-e/optdigits": _table("optdigits", (1, 8, 16)),
-    "mixup-e/pendigits": _table("pendigits", (1, 8, 30)),
-    "mixup-e/iris": _table("iris", (1, 1, 1)),
-    "mixup-e/abalone": _table("abalone", (1, 8, 11)),
+    "sk-mixup/yacht": _uci("yacht", 308, 7, (1, 2, 10)),
+    "sk-mixup/boston": _uci("bostonHousing", 506, 14, (1, 3, 15)),
+    "sk-mixup/energy": _uci("energy", 768, 9, (1, 4, 18)),
+    "sk-mixup/concrete": _uci("concrete", 1_030, 9, (1, 6, 30)),
+    "sk-mixup/wine": _uci("wine_quality_red", 1_599, 12, (1, 9, 45)),
+    "sk-mixup/kin8nm": _uci("kin8nm", 8_192, 9, (1, 16, 80), batch_size=64),
+    "sk-mixup/power-plant": _uci("power_plant", 9_568, 5, (1, 22, 110), batch_size=64),
+    "sk-mixup/naval": _uci("naval_propulsion_plant", 11_934, 17, (1, 27, 135), batch_size=64),
+    "mixup-e/arrhythmia": _table("arrhythmia", 452, 280, 13, (1, 2, 2)),
+    "mixup-e/letter": _table("letter", 20_000, 17, 26, (1, 8, 60)),
+    "mixup-e/balance_scale": _table("balance_scale", 625, 5, 3, (1, 2, 2)),
+    "mixup-e/mfeat_factors": _table("mfeat_factors", 2_000, 217, 10, (1, 7, 7)),
+    "mixup-e/mfeat_fourier": _table("mfeat_fourier", 2_000, 77, 10, (1, 7, 7)),
+    "mixup-e/mfeat_karhunen": _table("mfeat_karhunen", 2_000, 65, 10, (1, 7, 7)),
+    "mixup-e/mfeat_morphological": _table("mfeat_morphological", 2_000, 7, 10, (1, 6, 6)),
+    "mixup-e/mfeat_pixel": _table("mfeat_pixel", 2_000, 241, 10, (1, 7, 7)),
+    "mixup-e/mfeat_zernike": _table("mfeat_zernike", 2_000, 48, 10, (1, 6, 6)),
+    "mixup-e/cmc": _table("cmc", 1_473, 10, 3, (1, 4, 4)),
+    "mixup-e/optdigits": _table("optdigits", 5_620, 65, 10, (1, 8, 16)),
+    "mixup-e/pendigits": _table("pendigits", 10_992, 17, 10, (1, 8, 30)),
+    "mixup-e/iris": _table("iris", 150, 5, 3, (1, 1, 1)),
+    "mixup-e/abalone": _table("abalone", 4_177, 9, 28, (1, 8, 11)),
     "sk-mixup/exchange-rate": _forecasts("exchange-rate", "Exchange-Rate", "exchange_rate.txt", (1, 27, 2600), 2),
     "sk-mixup/electricity": _forecasts("electricity", "Electricity", "electricity.txt", (2, 90, 16000), 7),
     "sk-mixup/etth1": _forecasts("etth1", "ETTh1 as a second set", "ETTh1.csv", (1, 35, 6000), 4),

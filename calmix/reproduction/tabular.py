@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from calmix.data import Frame, TableFile
-from calmix.data.folders import find_file
+from calmix.data.official import PublishedTable
 from calmix.errors import DataError
 from calmix.methods.manifold_mixup import manifold_mixup
 from calmix.methods.mixup_e import mixup_e
@@ -30,13 +30,13 @@ _CLAIMS = (
 )
 
 
-def table(scale: str, data_dir: Path | None = None, *, name: str) -> Experiment:
+def table(scale: str, data_dir: Path | None = None, *, name: str, rows: int, columns: int, classes: int) -> Experiment:
     """A UCI table: two hidden layers of 256, SGD, 50 epochs; at the scale `small` at most 2,000 rows to train on."""
     advice = (
         f"get {name} as CSV, with the classes in a last column named target (PMLB has it), and name its folder with "
         "--data-dir"
     )
-    path = find_file("tabular/classification", f"{name}.csv", data_dir, advice)
+    path = PublishedTable(name, rows, columns, classes).find("tabular/classification", data_dir, advice)
     size = size_of(scale, smoke=Size(2, 3, 300), small=Size(10, 50, 2000), paper=Size(10, 50))
     whole = ages(path) if name == "abalone" else TableFile(path, "target", "classification")
     fewer = size.train_size is not None and len(whole.splits(0).train) > size.train_size

@@ -1,12 +1,13 @@
 """Tables with lists of their test rows."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from calmix.data.official import ListedSplits, read_lists
+from calmix.data.official import ListedSplits, PublishedTable, read_lists
 from calmix.errors import DataError, SettingError
 
 ROWS = 40
@@ -83,3 +84,33 @@ def test_published_lists_have_a_tenth_of_the_rows(real_data: Path):
     splits = source.splits(19)
     assert (len(splits.test), len(splits.test) + len(splits.train)) == (31, 31 + len(splits.train))
     assert splits.about.task == "regression"
+
+
+CLASSES, VALUES = PublishedTable("own", 4, 2, classes=2), PublishedTable("own", 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("table", "lines", "differs"),
+    [
+        (CLASSES, "a,target 1,b 2,b 3,c", "has 3 rows of 2 columns, and own 4 of 2"),
+        (CLASSES, "a,d,target 1,1,b 2,2,b 3,3,c 4,4,c", "has 4 rows of 3 columns, and own 4 of 2"),
+        (CLASSES, "target,a b,1 b,2 c,3 c,4", "must have a last column named target, which is 'a'"),
+        (CLASSES, "a,target 1,b 2,c 3, 4,c", "holds nothing for the target of row 3"),
+        (CLASSES, "a,target 1,b 2,c 3,d 4,c", "has 3 different targets, and own 2"),
+        (VALUES, "a,target 1,1.5 2,2.5 3,b 4,4.5", "holds 'b' for the target of row 3"),
+        (VALUES, "a,target 1,1.5 2,inf 3,3.5 4,4.5", "holds 'inf' for the target of row 2"),
+        (CLASSES, "a,target 1,b 2,c 3,b 4,c", None),
+        (CLASSES, "a,target 1,0 2,1 3,1 4,0", None),
+        (VALUES, "a,target 1,1.5 2,2.5 3,-3 4,1e3", None),
+    ],
+)
+def test_a_table_that_is_not_the_published_one_is_refused(
+    table: PublishedTable, lines: str, differs: str | None, tmp_path: Path
+):
+    path = tmp_path / "own.csv"
+    path.write_text(lines.replace(" ", "\n") + "\n")
+    if differs is None:
+        assert table.find("tables", tmp_path, "get it") == path
+    else:
+        with pytest.raises(DataError, match=re.escape(f"{path} {differs}; get the file anew, or compare")):
+            table.find("tables", tmp_path, "get it")

@@ -139,6 +139,9 @@ def test_hours_of_a_table_with_dates(tmp_path: Path):
     (tmp_path / "ETTh1.csv").write_text("\n".join(line.rpartition(",")[0] for line in text.split("\n")))
     with pytest.raises(DataError, match=r"ETTh1\.csv cannot be read"):
         etth1(data_dir=tmp_path)
+    (tmp_path / "ETTh1.csv").write_text(text.replace("HUFL,HULL", "HULL,HUFL"))
+    with pytest.raises(DataError, match=r"ETTh1\.csv must begin with the line date,HUFL,HULL,"):
+        etth1(data_dir=tmp_path)
 
 
 def test_loads_of_321_customers_of_whom_some_use_nothing(tmp_path: Path):

@@ -1,5 +1,6 @@
 """The regressions of Similarity Kernel Mixup: published settings, and two epochs on files of their layout."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,16 +18,20 @@ from calmix.train import run
 NAMES = [name for name, entry in EXPERIMENTS.items() if entry.make[0] == "regression"]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The files of every table, with 60 rows each."""
-    draw = np.random.default_rng(0)
-    for name in ["airfoil", *(str(EXPERIMENTS[one].options["name"]) for one in NAMES if EXPERIMENTS[one].options)]:
-        x = draw.normal(size=(60, 3))
-        rows = np.column_stack([x, x @ [1.0, 2.0, 3.0] + 20])
-        np.savetxt(tmp_path / f"{name}.csv", rows, delimiter=",", header="a,b,c,target", comments="")
-        np.savez(tmp_path / f"{name}.splits.npz", test_splits=np.array([draw.permutation(60)[:6] for _ in range(20)]))
-    return tmp_path
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of every table, with its rows and columns, and of 20 lists with a tenth of them."""
+    draw, folder = np.random.default_rng(0), tmp_path_factory.mktemp("tables")
+    airfoil: dict[str, str | int | float] = {"name": "airfoil", "rows": 1503, "columns": 6}
+    for of in [airfoil, *(EXPERIMENTS[one].options for one in NAMES if EXPERIMENTS[one].options)]:
+        rows, columns = int(of["rows"]), int(of["columns"])
+        x = draw.normal(size=(rows, columns - 1))
+        header = ",".join([*(f"x{number}" for number in range(columns - 1)), "target"])
+        table = np.column_stack([x, x.sum(1) + 20])
+        np.savetxt(folder / f"{of['name']}.csv", table, delimiter=",", header=header, comments="", fmt="%.4f")
+        tests = np.array([draw.permutation(rows)[: rows // 10] for _ in range(20)])
+        np.savez(folder / f"{of['name']}.splits.npz", test_splits=tests)
+    return folder
 
 
 def two_epochs(of: Experiment, label: str) -> Measured:
@@ -36,7 +41,7 @@ def two_epochs(of: Experiment, label: str) -> Measured:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_regression_trains_and_has_the_metrics_of_its_claims(name: str, folder: Path):
-    of = experiment(name, "paper", folder)
+    of = experiment(name, "smoke", folder)
     found = two_epochs(of, "sk_mixup")
     assert {claim.metric for claim in of.claims} == {"rmse", "mape", "uce", "ence"}
     assert all(claim.metric in found[claim.condition] for claim in of.claims)
@@ -51,7 +56,7 @@ def test_airfoil_is_trained_as_published(folder: Path):
     assert comparison.methods["sk_mixup"] == calmix.with_whole_set(calmix.sk_mixup(tau_max=1e-4, tau_std=0.5))
     network = comparison.recipes[0].network()
     assert [tuple(weight.shape) for weight in network.parameters() if weight.ndim == 2] == [
-        (128, 3),
+        (128, 5),
         (128, 128),
         (1, 128),
     ]
@@ -72,12 +77,17 @@ def test_mixup_that_trains_longer_pays_for_a_clean_pass(scale: str, folder: Path
     assert epochs["mixup"] == comparison.settings.epochs
 
 
-def test_absent_data_are_instructions(tmp_path: Path):
+def test_absent_data_are_instructions(folder: Path, tmp_path: Path):
     with pytest.raises(DataError, match=r"get airfoil\.csv.*last column named target.*--data-dir"):
         experiment("sk-mixup/airfoil", "smoke", tmp_path)
-    (tmp_path / "yacht.csv").write_text("a,target\n1.5,2.5\n")
+    shutil.copy(folder / "yacht.csv", tmp_path)
     with pytest.raises(DataError, match=r"yacht\.splits\.npz, its 20 lists of test rows, beside it"):
         experiment("sk-mixup/yacht", "smoke", tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_real_tables_have_the_rows_and_columns(name: str, real_data: Path):
+    assert experiment(name, "smoke", real_data).comparison.data.splits(0).about.task == "regression"
 
 
 def test_airfoil_runs_on_the_real_table(real_data: Path):

@@ -15,16 +15,20 @@ from calmix.train import run
 NAMES = [name for name, entry in EXPERIMENTS.items() if entry.make[0] == "tabular"]
 
 
-def write(path: Path, rows: int) -> None:
-    draw = np.random.default_rng(0)
-    y = np.arange(rows) % 3
-    table = np.column_stack([draw.normal(size=(rows, 2)) + y[:, None], np.array([8, 9, 11])[y]])  # an age each
-    np.savetxt(path, table, delimiter=",", header="a,b,target", comments="", fmt=["%.4f", "%.4f", "%d"])
+def write(folder: Path, name: str) -> None:
+    """A file with as many rows, columns and classes as an experiment's."""
+    of = EXPERIMENTS[name].options
+    rows, columns, classes = (int(of[key]) for key in ("rows", "columns", "classes"))
+    y = np.arange(rows) % classes
+    x = np.random.default_rng(0).normal(size=(rows, columns - 1)) + y[:, None]
+    header = ",".join([*(f"x{number}" for number in range(columns - 1)), "target"])
+    path, formats = folder / f"{of['name']}.csv", ["%.2f"] * (columns - 1) + ["%d"]
+    np.savetxt(path, np.column_stack([x, 1 + y]), delimiter=",", header=header, comments="", fmt=formats)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_table_trains_and_has_the_metrics_of_its_claims(name: str, tmp_path: Path):
-    write(tmp_path / f"{EXPERIMENTS[name].options['name']}.csv", 90)
+    write(tmp_path, name)
     of = experiment(name, "smoke", tmp_path)
     [recipe] = [one for one in of.comparison.recipes if (one.label, one.seed) == ("mixup_e", 1)]
     found = run(replace(recipe, settings=replace(recipe.settings, epochs=2))).record.metrics
@@ -32,16 +36,16 @@ def test_every_table_trains_and_has_the_metrics_of_its_claims(name: str, tmp_pat
 
 
 def test_a_small_scale_trains_on_at_most_two_thousand_rows(tmp_path: Path):
-    write(tmp_path / "letter.csv", 4000)
+    write(tmp_path, "mixup-e/abalone")
     sizes = {
-        scale: len(experiment("mixup-e/letter", scale, tmp_path).comparison.data.splits(0).train)
+        scale: len(experiment("mixup-e/abalone", scale, tmp_path).comparison.data.splits(0).train)
         for scale in ("small", "paper")
     }
-    assert sizes == {"small": 2000, "paper": 2400}
+    assert sizes == {"small": 2000, "paper": 2506}  # of 4,177
 
 
 def test_a_table_with_fewer_rows_takes_all(tmp_path: Path):
-    write(tmp_path / "iris.csv", 150)
+    write(tmp_path, "mixup-e/iris")
     assert len(experiment("mixup-e/iris", "small", tmp_path).comparison.data.splits(0).train) == 90
 
 
@@ -66,3 +70,8 @@ def test_what_are_no_rings_is_refused(rings: str, tmp_path: Path):
 def test_absent_data_are_instructions(tmp_path: Path):
     with pytest.raises(DataError, match=r"get iris as CSV, with the classes in a last column named target.*--data-dir"):
         experiment("mixup-e/iris", "smoke", tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_real_tables_have_the_rows_columns_and_classes(name: str, real_data: Path):
+    assert experiment(name, "smoke", real_data).comparison.data.splits(0).about.task == "classification"
