@@ -18,8 +18,7 @@ from PIL import Image
 from torch import nn
 
 import calmix
-from calmix import cli
-from calmix.cli import main
+from calmix.cli import COMMANDS, checks, main, objects
 from calmix.errors import CalmixError
 from calmix.methods.spaces import SPACES, Between
 from calmix.models import MODELS, build, read_model, with_output
@@ -89,7 +88,7 @@ def test_the_training_with_checkpoints_runs_and_its_commands_can_be_read(
     commands = re.findall(r"^calmix (compare|train) (.*)$", text, re.MULTILINE)
     assert len(commands) == 8
     for name, options in commands:
-        assert cli._settings(cli._parser(name).parse_args(shlex.split(options))).epochs >= 20
+        assert objects.settings_of(COMMANDS[name].parser().parse_args(shlex.split(options))).epochs >= 20
 
 
 def test_the_search_of_the_document_runs_and_its_ranges_are_those_that_are_searched():
@@ -100,7 +99,7 @@ def test_the_search_of_the_document_runs_and_its_ranges_are_those_that_are_searc
     assert names["weak"].method({"strength": 0.07}) == calmix.mixup(alpha=0.07)
     text = (ROOT / "docs/tune.md").read_text(encoding="utf-8")
     for line in re.findall(r"^calmix (tune .*)$", text, re.MULTILINE):
-        assert cli._parser("tune").parse_args(shlex.split(line)[1:]).data in ("wine", "phoneme.csv.gz")
+        assert COMMANDS["tune"].parser().parse_args(shlex.split(line)[1:]).data in ("wine", "phoneme.csv.gz")
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.MULTILINE))
     for option, ends in rows.items():
         ranges = {space[option] for space in SPACES.values() if option in space}
@@ -119,9 +118,9 @@ def test_the_loop_of_auto_runs_and_its_commands_can_be_read(capsys: pytest.Captu
     commands = re.findall(r"^calmix (compare|train) (.*)$", text, re.MULTILINE)
     assert len(commands) == 4
     for name, written in commands:
-        options = cli._parser(name).parse_args(shlex.split(written))
+        options = COMMANDS[name].parser().parse_args(shlex.split(written))
         methods = options.methods if name == "compare" else [options.method]
-        assert any(method.controlled for method in cli._methods(cli._asked_methods(methods, [])).values())
+        assert any(method.controlled for method in objects.methods_of(checks.asked_methods(methods, [])).values())
 
 
 def test_the_loop_of_several_devices_runs_and_its_commands_can_be_read(tmp_path: Path):
@@ -135,7 +134,7 @@ def test_the_loop_of_several_devices_runs_and_its_commands_can_be_read(tmp_path:
     commands = re.findall(r"calmix train (.*)$", text, re.MULTILINE)
     assert len(commands) == 5
     for options in commands:
-        assert cli._settings(cli._parser("train").parse_args(shlex.split(options))).devices in (2, 8)
+        assert objects.settings_of(COMMANDS["train"].parser().parse_args(shlex.split(options))).devices in (2, 8)
 
 
 def test_the_ways_of_clusters_are_what_their_document_says(tmp_path: Path):
@@ -144,9 +143,9 @@ def test_the_ways_of_clusters_are_what_their_document_says(tmp_path: Path):
     slurm = ROOT / "docs/clusters/slurm.sh"
     assert f"```sh\n{slurm.read_text()}```" in text
     plan, work, report, *dask = re.findall(r"^calmix (.*)$", text, re.MULTILINE)
-    addresses = [cli._parser(line.split()[0]).parse_args(line.split()[1:]).scheduler for line in dask]
+    addresses = [COMMANDS[line.split()[0]].parser().parse_args(line.split()[1:]).scheduler for line in dask]
     assert addresses == ["tcp://head:8786", "local", "tcp://head:8786"]
-    assert cli._parser("compare").parse_args(shlex.split(plan)[1:]).plan
+    assert COMMANDS["compare"].parser().parse_args(shlex.split(plan)[1:]).plan
     assert [line.split() for line in (work, report)] == [["work", "grid"], ["report", "grid"]]
     for name, content in {"calmix": 'echo "$@" >> asked', "ssh": 'echo "$1" >> hosts; exec sh -c "$2"'}.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{content}\n")

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from calmix import cli
-from calmix.cli import COMMANDS, main
+from calmix.cli import COMMANDS, checks, main, objects
 from calmix.methods.defaults import COMPARED, TRAINED, TUNED
 from calmix.studies.comparison.defaults import DEFAULT_FOLDS, DEFAULT_SEEDS, FEW_TEST_ROWS
 from calmix.studies.diagnosis.oracle import OracleSettings
@@ -58,7 +57,7 @@ def test_every_option_has_one_line_and_says_its_default(
     wide, narrow = (page(name, width, monkeypatch, capsys) for width in (120, 80))
     found = entries(wide)
     assert entries(narrow) == found  # nothing is cut
-    parser = cli._parser(name)
+    parser = COMMANDS[name].parser()
     for action in parser._actions:
         if not action.option_strings or action.help == "==SUPPRESS==":
             continue
@@ -96,7 +95,7 @@ def test_defaults_in_words_are_the_defaults(monkeypatch: pytest.MonkeyPatch, cap
     assert f"for under {FEW_TEST_ROWS} test rows" in found["--folds"]
     diagnosis = entries(page("diagnose", 120, monkeypatch, capsys))
     assert f"(default: {OracleSettings.rows:,})" in diagnosis["--oracle-rows"]
-    options = cli._parser("diagnose").parse_args(["digits"])
+    options = COMMANDS["diagnose"].parser().parse_args(["digits"])
     assert OracleSettings(options.oracle_rows, options.oracle_epochs) == OracleSettings()
 
 
@@ -149,13 +148,13 @@ def test_every_example_can_be_read(line: str, tmp_path: Path, monkeypatch: pytes
     program, name, *rest = shlex.split(line)
     assert program == "calmix"
     if rest:
-        options = cli._parser(name).parse_args(rest)
+        options = COMMANDS[name].parser().parse_args(rest)
         if name in ("compare", "diagnose", "train", "tune"):
             default = TUNED if name == "tune" else COMPARED
             texts = [options.method or TRAINED] if name == "train" else options.methods or default
-            assert cli._methods(cli._asked_methods(texts, [] if name == "tune" else options.set))
-            cli._check_data(options)
-            assert cli._settings(options).epochs >= 1
+            assert objects.methods_of(checks.asked_methods(texts, [] if name == "tune" else options.set))
+            checks.check_data(options)
+            assert objects.settings_of(options).epochs >= 1
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from calmix import cli
+from calmix.cli import COMMANDS, objects
 from calmix.errors import SettingError
 from calmix.models import name_of
 from calmix.reproduction.named import experiment
@@ -40,10 +40,10 @@ def test_the_command_that_draws_surfaces_trains_as_the_experiment_does(scale: st
     asked = experiment("sk-mixup/circles", scale)
     [command] = re.findall(r"calmix (diagnose .*?); there", asked.deviations[0])
     name, *arguments = shlex.split(command)
-    options = cli._parser(name).parse_args(arguments)
-    model = cli._model(options)
+    options = COMMANDS[name].parser().parse_args(arguments)
+    model = objects.model_of(options)
     assert (options.data, options.train_size) == ("circles", asked.comparison.data.train_size)
-    assert cli._settings(options) == asked.comparison.settings
+    assert objects.settings_of(options) == asked.comparison.settings
     assert model is not None
     assert asked.comparison.model is not None
     assert name_of(model) == name_of(asked.comparison.model)

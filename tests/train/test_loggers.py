@@ -12,8 +12,7 @@ import yaml
 from torch import nn
 
 import calmix
-from calmix import cli
-from calmix.cli import main
+from calmix.cli import COMMANDS, main
 from calmix.data import NamedSet
 from calmix.errors import SettingError, UnknownNameError
 from calmix.results.records import Epoch
@@ -268,4 +267,4 @@ def test_the_command_logs_one_run_and_keeps_what_was_logged(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["compare", "train"])
 def test_nothing_is_logged_unless_asked(name: str):
-    assert cli._parser(name).parse_args(["wine"]).logger == []
+    assert COMMANDS[name].parser().parse_args(["wine"]).logger == []

@@ -235,10 +235,12 @@ def compare(
     """
     if data is None:
         raise SettingError("compare needs data=, such as Splits, a pair (x, y) or a DataFrame with target=.")
+    from calmix.methods.read import read_method
+
     source, count = plan(as_source(data, target), seeds, folds, repeats)
     comparison = Comparison(
         source,
-        _default_methods(source) if methods is None else methods,
+        {text: read_method(text) for text in default_methods(source)} if methods is None else methods,
         model,
         settings or TrainingSettings(),
         count,
@@ -256,12 +258,10 @@ def compare(
     )
 
 
-def _default_methods(source: DataSource) -> dict[str, Method | Scheduled]:
-    from calmix.methods.read import read_method
-
+def default_methods(source: DataSource) -> tuple[str, ...]:
+    """What is compared where nothing is named, as texts that name methods."""
     splits = source.splits(0)
-    texts = compared(splits.about.task == "regression", len(splits.validation) > 0)
-    return {text: read_method(text) for text in texts}
+    return compared(splits.about.task == "regression", len(splits.validation) > 0)
 
 
 def carry_out_comparison(
