@@ -4,7 +4,7 @@ n rows
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,18 +19,17 @@ from calmix.data.array_rows import ArrayEncoding, is_unit, layout_of, rows_of
 from calmix.data.folders import digest_of_files, last_change
 from calmix.data.given_rows import Field
 from calmix.data.goals import goal_of
-from calmix.data.splits import About, Draw, Splits
-from calmix.data.whole import Whole
+from calmix.data.splits import About
+from calmix.data.whole import Whole, WholeSource
 from calmix.errors import DataError
 from calmix.reading import visible
-from calmix.reprs import shown
 
 _ORDER = ("test", "train", "validation")  # so that test rows are counted from 0
 ADVICE = "give x and y, or x_train, y_train, x_test and y_test"
 
 
 @dataclass(frozen=True, repr=False)
-class ArrayFile:
+class ArrayFile(WholeSource):
     """Rows and targets in a file of arrays (.npz, .pt, .safetensors), or in a folder of .npy files, by their names.
 
     x (n, ...) and y (n,), or (n, d) for regression; also called data, images, features or inputs, and labels or
@@ -46,26 +45,13 @@ class ArrayFile:
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
 
-    def __repr__(self) -> str:
-        return shown(self)
+    @property
+    def _changed(self) -> int:
+        return last_change([self.path])
 
     @property
-    def foldable(self) -> bool:
-        """Whether no test or validation part is given."""
-        return not self._whole().given
-
-    def splits(self, seed: Draw) -> Splits:
-        return self._splits(seed, last_change([self.path]))
-
-    @lru_cache(maxsize=1)  # noqa: B019  (the last splits stay in memory)
-    def _splits(self, seed: Draw, changed: int) -> Splits:
-        return self._whole().splits(seed, self.train_size)
-
-    def whole(self) -> "ArrayFile":
-        return replace(self, train_size=None)
-
     def _whole(self) -> Whole:
-        return _read_whole(self.path, self.task, last_change([self.path]))
+        return _read_whole(self.path, self.task, self._changed)
 
 
 @lru_cache(maxsize=1)

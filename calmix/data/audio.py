@@ -27,12 +27,11 @@ from calmix.data.image_files.source import loaders
 from calmix.data.labelled_files import LabelledFiles, class_of, files_in, labelled_files, parts_of
 from calmix.data.mel import LogMel
 from calmix.data.new_rows import NewRows
-from calmix.data.splits import IN_MEMORY, About, Draw, Splits, listed
+from calmix.data.splits import IN_MEMORY, About, listed
 from calmix.data.table.format import DETECTED, TableFormat
-from calmix.data.whole import Whole
+from calmix.data.whole import Whole, WholeSource
 from calmix.errors import DataError, SettingError, needs
 from calmix.reading import reading, visible
-from calmix.reprs import shown
 from calmix.threads import using_threads
 
 MOST_SECONDS = 10.0  # that are heard of a recording, where the user does not say
@@ -43,7 +42,7 @@ _Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, repr=False)
-class AudioFolder:
+class AudioFolder(WholeSource):
     """Recordings (.wav, .flac, .ogg) in a folder, as log-mel spectrograms (1, bands, frames); see `LogMel`. There
     are 64 bands from 16,000 Hz on, and 40 below.
 
@@ -58,28 +57,11 @@ class AudioFolder:
     task: str | None = None
     train_size: int | None = None
 
-    def __repr__(self) -> str:
-        return shown(self)
-
-    @property
-    def foldable(self) -> bool:
-        """Whether no test or validation part is given."""
-        return not self._whole().given
-
-    def splits(self, seed: Draw) -> Splits:
-        return self._splits(seed, self._changed)
-
-    @lru_cache(maxsize=1)  # noqa: B019  (the last splits stay in memory)
-    def _splits(self, seed: Draw, changed: int) -> Splits:
-        return self._whole().splits(seed, self.train_size)
-
-    def whole(self) -> "AudioFolder":
-        return replace(self, train_size=None)
-
     @property
     def _changed(self) -> int:
         return last_change([self.labels]) if self.labels else 0
 
+    @property
     def _whole(self) -> Whole:
         return _read_whole(self.path, self.labels, self.seconds, self.task, self._changed)
 

@@ -22,16 +22,15 @@ from calmix.data.goals import check_finite, class_texts, goal_of
 from calmix.data.new_rows import NewRows
 from calmix.data.series_tables import LongColumns, columns_of, read_long
 from calmix.data.series_text import read_ts
-from calmix.data.splits import About, Draw, RowIds, Splits
+from calmix.data.splits import About, RowIds
 from calmix.data.table.format import DETECTED, TableFormat
-from calmix.data.whole import Whole
+from calmix.data.whole import Whole, WholeSource
 from calmix.errors import DataError, SettingError
 from calmix.reading import visible
-from calmix.reprs import shown
 
 
 @dataclass(frozen=True, repr=False)
-class SeriesFile:
+class SeriesFile(WholeSource):
     """Series (t, d) of a .ts file; or of a folder with NAME_TRAIN.ts and NAME_TEST.ts, of which the second is the test.
 
     Series of different lengths are made alike, see `alike`.
@@ -41,27 +40,22 @@ class SeriesFile:
     task: str | None = None
     train_size: int | None = None
 
-    def __repr__(self) -> str:
-        return shown(self)
-
     @property
     def foldable(self) -> bool:
         """Whether no test part is given."""
         return not self.path.is_dir()
 
-    def splits(self, seed: Draw) -> Splits:
-        return self._splits(seed, last_change([self.path]))
+    @property
+    def _changed(self) -> int:
+        return last_change([self.path])
 
-    @lru_cache(maxsize=1)  # noqa: B019  (the last splits stay in memory)
-    def _splits(self, seed: Draw, changed: int) -> Splits:
-        return _whole_of_ts(self.path, self.task, changed).splits(seed, self.train_size)
-
-    def whole(self) -> "SeriesFile":
-        return replace(self, train_size=None)
+    @property
+    def _whole(self) -> Whole:
+        return _whole_of_ts(self.path, self.task, self._changed)
 
 
 @dataclass(frozen=True, repr=False)
-class SeriesTable:
+class SeriesTable(WholeSource):
     """Series (t, d) of a long table: a row a step; columns of the series' id, of the time, and of the target.
 
     The target is one of a series. Other columns are numbers, and are learned from, but those in drop.
@@ -75,21 +69,15 @@ class SeriesTable:
     train_size: int | None = None
     drop: tuple[str, ...] = ()
     format: TableFormat = DETECTED
-    foldable = True
 
-    def __repr__(self) -> str:
-        return shown(self)
+    @property
+    def _changed(self) -> int:
+        return last_change([self.path])
 
-    def splits(self, seed: Draw) -> Splits:
-        return self._splits(seed, last_change([self.path]))
-
-    @lru_cache(maxsize=1)  # noqa: B019  (the last splits stay in memory)
-    def _splits(self, seed: Draw, changed: int) -> Splits:
+    @property
+    def _whole(self) -> Whole:
         columns = columns_of(self.path, self.format, self.target, self.series_id, self.series_time, self.drop)
-        return _whole_of_table(self.path, self.format, columns, self.task, changed).splits(seed, self.train_size)
-
-    def whole(self) -> "SeriesTable":
-        return replace(self, train_size=None)
+        return _whole_of_table(self.path, self.format, columns, self.task, self._changed)
 
 
 @lru_cache(maxsize=1)

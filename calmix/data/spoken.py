@@ -18,7 +18,7 @@ from calmix.data.audio import recordings
 from calmix.data.folders import last_change
 from calmix.data.labelled_files import LabelledFiles, files_in
 from calmix.data.splits import SAME_TEST, Draw, Fold, Joined, RowIds, Splits, listed
-from calmix.data.whole import Whole
+from calmix.data.whole import Whole, WholeSource
 from calmix.errors import DataError, SettingError
 from calmix.reading import reading
 from calmix.reprs import shown
@@ -30,7 +30,7 @@ _ANEW = "get the archive anew"
 
 
 @dataclass(frozen=True, repr=False)
-class SpokenDigits:
+class SpokenDigits(WholeSource):
     """Recordings {digit}_{speaker}_{take}.wav in a folder, as log-mel spectrograms; see `AudioFolder`.
 
     The test split is the official one, the takes 0 to 4; or with by_speaker all that one speaker says: seed s tests
@@ -46,19 +46,23 @@ class SpokenDigits:
     path: Path
     by_speaker: bool = False
     train_size: int | None = None
-    foldable = False
 
     def __repr__(self) -> str:
         return shown(self, unless_default={"by_speaker", "train_size"})
 
-    def splits(self, seed: Draw) -> Splits:
-        return self._splits(seed, last_change([self.path]))
+    @property
+    def _changed(self) -> int:
+        return last_change([self.path])
 
-    @lru_cache(maxsize=1)  # noqa: B019  (the last splits stay in memory)
-    def _splits(self, seed: Draw, changed: int) -> Splits:
-        whole, speakers, takes = _read_digits(self.path, changed)
+    @property
+    def _whole(self) -> Whole:
+        whole, _, takes = _read_digits(self.path, self._changed)
+        return replace(whole, given={"test": np.flatnonzero(takes < TESTED_TAKES)})
+
+    def _splits(self, seed: Draw) -> Splits:
         if not self.by_speaker:
-            return replace(whole, given={"test": np.flatnonzero(takes < TESTED_TAKES)}).splits(seed, self.train_size)
+            return super()._splits(seed)
+        whole, speakers, _ = _read_digits(self.path, self._changed)
         names = sorted(set(speakers))
         if len(names) < 2:
             raise DataError(f"{self.path} holds one speaker, {listed(names)}, and one is left out; get the others.")
@@ -67,9 +71,6 @@ class SpokenDigits:
         told = f"each seed tests one of {len(names)} speakers ({', '.join(names)}), whom the other splits lack."
         notices = tuple(told if notice == SAME_TEST else notice for notice in splits.about.notices)
         return replace(splits, about=replace(splits.about, notices=notices, folds=len(names)))
-
-    def whole(self) -> "SpokenDigits":
-        return replace(self, train_size=None)
 
 
 def _number(draw: Draw) -> int:
@@ -118,7 +119,7 @@ def _check_complete(path: Path, digits: Sequence[str], speakers: Sequence[str], 
 
 
 @dataclass(frozen=True, repr=False)
-class SpeechCommands:
+class SpeechCommands(WholeSource):
     """Recordings in a folder for each word, with the official lists of what to validate and to test on.
 
     Those that neither list names are trained on, but for a calibration split of whole speakers (the part of a name
@@ -137,7 +138,6 @@ class SpeechCommands:
     path: Path
     share: float = 1.0
     train_size: int | None = None
-    foldable = False
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
@@ -146,15 +146,13 @@ class SpeechCommands:
     def __repr__(self) -> str:
         return shown(self, unless_default={"share", "train_size"})
 
-    def splits(self, seed: Draw) -> Splits:
-        return self._splits(seed, last_change([self.path / VALIDATION, self.path / TESTING]))
+    @property
+    def _changed(self) -> int:
+        return last_change([self.path / VALIDATION, self.path / TESTING])
 
-    @lru_cache(maxsize=1)  # noqa: B019  (the last splits stay in memory)
-    def _splits(self, seed: Draw, changed: int) -> Splits:
-        return _read_commands(self.path, self.share, changed).splits(seed, self.train_size)
-
-    def whole(self) -> "SpeechCommands":
-        return replace(self, train_size=None)
+    @property
+    def _whole(self) -> Whole:
+        return _read_commands(self.path, self.share, self._changed)
 
 
 @lru_cache(maxsize=1)

@@ -3,8 +3,11 @@
 N rows in all; a row is a vector (d,), a series (t, d) or an image (C, H, W)
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Self
 
 import numpy as np
 import torch
@@ -35,10 +38,51 @@ from calmix.data.splits import (
 from calmix.data.stored import StoredRows
 from calmix.data.table.drawing import parts_by_group
 from calmix.errors import SettingError
+from calmix.reprs import shown
 from calmix.threads import using_threads
 
 Scale = tuple[float, ...]  # a number a column, or a channel
 WholeRows = Tensor | StoredRows | DatasetRows
+
+
+class WholeSource(ABC):
+    """What sources have in common whose rows are all known before they are drawn: their splits, and their text.
+
+    A subclass is a frozen dataclass (repr=False) with a field train_size. The last splits stay in memory.
+    """
+
+    train_size: int | None
+
+    def __repr__(self) -> str:
+        return shown(self)
+
+    @property
+    @abstractmethod
+    def _changed(self) -> Hashable:
+        """What changes when a file does."""
+
+    @property
+    @abstractmethod
+    def _whole(self) -> "Whole": ...
+
+    @property
+    def foldable(self) -> bool:
+        """Whether no part is given, so that the rows can be cut into folds."""
+        return not self._whole.given
+
+    def splits(self, seed: Draw) -> Splits:
+        return _last_splits(self, seed, self._changed)
+
+    def _splits(self, seed: Draw) -> Splits:
+        return self._whole.splits(seed, self.train_size)
+
+    def whole(self) -> Self:
+        return replace(self, train_size=None)  # pyright: ignore[reportArgumentType, reportCallIssue]  (a dataclass)
+
+
+@lru_cache(maxsize=1)
+def _last_splits(source: WholeSource, seed: Draw, changed: Hashable) -> Splits:
+    return source._splits(seed)  # pyright: ignore[reportPrivateUsage]
 
 
 @dataclass(frozen=True, eq=False)

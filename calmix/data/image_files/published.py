@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,10 @@ from calmix.data.image_files.cache import check_side
 from calmix.data.image_files.find import found_in, times
 from calmix.data.image_files.found import TESTS_ARE_DRAWN, Found
 from calmix.data.image_files.source import whole_of
-from calmix.data.splits import About, Draw, Splits
-from calmix.data.whole import Whole
+from calmix.data.splits import About
+from calmix.data.whole import Whole, WholeSource
 from calmix.errors import DataError, UnknownNameError
 from calmix.reading import visible
-from calmix.reprs import shown
 
 SHARES = (44, 1, 5, 0)  # train, validation and a tenth to calibrate with, of the official training part
 FEW = (10, 25, 10)  # classes, and images of each to train on and to test on, for a look at whether all works
@@ -98,7 +96,7 @@ def find_published(name: str, data_dir: Path | None = None) -> Path:
 
 
 @dataclass(frozen=True, repr=False)
-class PublishedImages:
+class PublishedImages(WholeSource):
     """A set of `PUBLISHED` in a folder, as shards of the hub or as image folders; see `ImageFolder`.
 
     The official test part is the test split of every seed: the part called test, or, where its labels are not public,
@@ -124,18 +122,9 @@ class PublishedImages:
             raise UnknownNameError("published set", self.name, PUBLISHED)
         check_side(self.image_size)
 
-    def __repr__(self) -> str:
-        return shown(self)
-
-    def splits(self, seed: Draw) -> Splits:
-        return self._splits(seed, times(self.folder))
-
-    @lru_cache(maxsize=1)  # noqa: B019  (a value, of which the last splits stay in memory)
-    def _splits(self, seed: Draw, modified: tuple[int, ...]) -> Splits:
-        return self._whole.splits(seed, self.train_size)
-
-    def whole(self) -> "PublishedImages":
-        return replace(self, train_size=None)
+    @property
+    def _changed(self) -> tuple[int, ...]:
+        return times(self.folder)
 
     @property
     def _whole(self) -> Whole:

@@ -1,7 +1,7 @@
 """A folder of images as a source of splits."""
 
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +11,14 @@ from calmix.data.image_files.cache import cached, check_side
 from calmix.data.image_files.find import found_in, times
 from calmix.data.image_files.found import Found
 from calmix.data.image_files.new_images import ImageEncoding
-from calmix.data.splits import About, Draw, Splits
+from calmix.data.splits import About
 from calmix.data.stored import StoredRows
-from calmix.data.whole import Whole
+from calmix.data.whole import Whole, WholeSource
 from calmix.errors import DataError, SettingError
-from calmix.reprs import shown
 
 
 @dataclass(frozen=True, repr=False)
-class ImageFolder:
+class ImageFolder(WholeSource):
     """Images in class folders, or in train, validation and test folders above those; or parquet shards of the hub.
 
     image_size: the side in pixels of the square that the middle of each becomes; None: their own size where it is the
@@ -42,23 +41,14 @@ class ImageFolder:
         if self.task == "regression":
             raise SettingError("task 'regression' was asked for, and folders of images hold classes; leave it out.")
 
-    def __repr__(self) -> str:
-        return shown(self)
-
     @property
     def foldable(self) -> bool:
         """Whether no part is given, so that the images can be cut into folds."""
         return not self._found.given
 
-    def splits(self, seed: Draw) -> Splits:
-        return self._splits(seed, times(self.path))
-
-    @lru_cache(maxsize=1)  # noqa: B019  (a value, of which the last splits stay in memory)
-    def _splits(self, seed: Draw, modified: tuple[int, ...]) -> Splits:
-        return self._whole.splits(seed, self.train_size)
-
-    def whole(self) -> "ImageFolder":
-        return replace(self, train_size=None)
+    @property
+    def _changed(self) -> tuple[int, ...]:
+        return times(self.path)
 
     @property
     def _found(self) -> Found:
