@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 import calmix
-from calmix import cli
+from calmix import Classification, TrainingLoss, cli
+from calmix.core.method import Method
 from calmix.data import Arrays, Fixed
 from calmix.errors import DataError, SettingError, UnknownNameError
 from calmix.methods.mixup_idle import mixup_idle
@@ -200,10 +201,19 @@ def test_controls_are_plain_mixup_with_a_clean_pass_and_for_longer():
     assert idle.objective == mixup_idle().objective != plain.objective
 
 
-@pytest.mark.parametrize(("epochs", "expected"), [(1, 2), (2, 3), (3, 4), (30, 40), (100, 133), (200, 267)])
-def test_longer_pays_for_a_third_more(epochs: int, expected: int):
-    settings = replace(SETTINGS, epochs=epochs)
-    assert longer(settings) == {frame.LONGER: replace(settings, epochs=expected)}
+def test_longer_has_as_many_passes_as_mixup_e():
+    def passes(method: Method) -> tuple[int, int]:
+        """Of a step: forward and backward."""
+        network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
+        told: list[str] = []
+        network[1].register_forward_hook(lambda *_: told.append("forward"))
+        network[1].register_full_backward_hook(lambda *_: told.append("backward"))
+        loss = TrainingLoss(method, Classification(2), 0)
+        loss(network, torch.rand(8, 2), torch.arange(8) % 2).backward()
+        return told.count("forward"), told.count("backward")
+
+    assert (passes(calmix.mixup()), passes(calmix.mixup_e())) == ((1, 1), (2, 2))
+    assert longer(SETTINGS) == {frame.LONGER: replace(SETTINGS, epochs=2 * SETTINGS.epochs)}
 
 
 def test_sizes_are_those_of_the_scale():
@@ -246,7 +256,7 @@ def test_both_protocols_are_carried_out(found: Reproduced, folder: Path):
     for run in published["runs"]:  # the kept epoch is the best by the test rows
         losses = [epoch["validation"]["loss"] for epoch in run["history"]]
         assert run["epoch"] == 1 + losses.index(min(losses))
-    assert {len(run["history"]) for run in honest["runs"] if run["method"] == "mixup_longer"} == {3}
+    assert {len(run["history"]) for run in honest["runs"] if run["method"] == "mixup_longer"} == {4}
 
 
 def test_the_pages_hold_claims_and_deviations(found: Reproduced, folder: Path):

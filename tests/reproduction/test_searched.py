@@ -111,7 +111,7 @@ def test_the_compared_methods_are_those_that_were_chosen(found: Found):
         assert compared.methods[label] == (scheduled(made, until) if until < 1 else made)
         assert compared.settings_of(label) == compared.settings_of("mixup")
     assert compared.methods["mixup_longer"] == compared.methods["mixup"]
-    assert compared.settings_of("mixup_longer").epochs == round(chosen["mixup"].epochs * 4 / 3)
+    assert compared.settings_of("mixup_longer").epochs == 2 * chosen["mixup"].epochs
     assert compared.methods["auto"] == METHODS_["auto"]
     assert compared.settings_of("auto") == replace(
         compared.settings_of("erm"), average="none", refresh_batch_norm=False
@@ -129,7 +129,7 @@ def test_controls_follow_a_schedule_and_auto_has_no_averaged_weights():
     assert found.methods["mixup_idle"] == scheduled(mixup_idle(alpha=0.3), 0.5)
     assert found.methods["mixup_longer"] == found.methods["mixup"] == made["mixup"]
     epochs = {label: found.settings_of(label).epochs for label in found.methods}
-    assert epochs == {"erm": 6, "mixup": 9, "sk_mixup": 2, "auto": 6, "mixup_idle": 9, "mixup_longer": 12}
+    assert epochs == {"erm": 6, "mixup": 9, "sk_mixup": 2, "auto": 6, "mixup_idle": 9, "mixup_longer": 18}
     assert found.settings_of("erm") == averaged
     assert found.settings_of("auto") == replace(averaged, average="none")
 
