@@ -116,3 +116,9 @@ def test_what_contradicts_it_is_refused(option: list[str], reason: str, capsys: 
         main(["train", "wine", "--all-data", *option])
     assert stopped.value.code == 2
     assert f"--all-data trains on the validation rows, too, and {reason}" in capsys.readouterr().err
+
+
+def test_without_validation_rows_the_kernel_takes_the_place_of_auto(tmp_path: Path):
+    main(["train", "wine", "--all-data", "--epochs", "1", "--out", str(tmp_path / "net"), "--quiet"])
+    [record] = read_comparison(tmp_path / "net").results.records
+    assert record.method == "sk_mixup"
