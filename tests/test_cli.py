@@ -915,7 +915,7 @@ def test_a_fault_of_calmix_is_told_from_bad_input(monkeypatch: pytest.MonkeyPatc
     def fail(arguments: list[str]) -> None:
         raise KeyError("secret")
 
-    monkeypatch.setattr(COMMANDS["methods"], "run", fail)
+    monkeypatch.setitem(COMMANDS, "methods", replace(COMMANDS["methods"], run=fail))
     with pytest.raises(SystemExit) as stopped:
         main(["methods"])
     assert stopped.value.code == 70
