@@ -11,8 +11,8 @@ SCALES = ("smoke", "small", "paper")
 class Entry:
     """What a list says of an experiment, and where it is made.
 
-    stands_for: the paper's experiment. data: what must be at hand. minutes: of CPU time on one core, at each of SCALES:
-    measured where docs/results/README.md has the run, else estimated from the time of a step. gpu_hours: of `paper` on
+    stands_for: the paper's experiment. data: what must be at hand. minutes: of CPU time on one core, at each of SCALES,
+    to plan by: of runs, or estimated from the time of a step. gpu_hours: of `paper` on
     one data-centre GPU, estimated; None where there is no point in a GPU. make: module below `calmix.reproduction`, and
     function in it. options: further arguments of it.
     """
@@ -93,7 +93,7 @@ EXPERIMENTS: Mapping[str, Entry] = {
     "sk-mixup/energy": _uci("energy", 768, 9, (1, 4, 18)),
     "sk-mixup/concrete": _uci("concrete", 1_030, 9, (1, 6, 30)),
     "sk-mixup/wine": _uci("wine_quality_red", 1_599, 12, (1, 9, 45)),
-    "sk-mixup/kin8nm": _uci("kin8nm", 8_192, 9, (1, 16, 80), batch_size=64),
+    "sk-mixup/kin8nm": _uci("kin8nm", 8_192, 9, (1, 19, 95), batch_size=64),
     "sk-mixup/power-plant": _uci("power_plant", 9_568, 5, (1, 22, 110), batch_size=64),
     "sk-mixup/naval": _uci("naval_propulsion_plant", 11_934, 17, (1, 27, 135), batch_size=64),
     "mixup-e/arrhythmia": _table("arrhythmia", 452, 280, 13, (1, 2, 2)),
