@@ -27,7 +27,8 @@ CLASSES = (
     Column(METRICS["ece"], "scaled"),
 )
 VALUES = (Column(METRICS["rmse"]), Column(METRICS["mape"]), Column(METRICS["ence"], "scaled"))
-OURS, REFERENCES = ("sk_mixup", "mixup_e", "sk_mixup_e", "auto"), ("erm", "mixup", "mixup_idle", "mixup_longer")
+OURS = ("sk_mixup", "mixup_e", "sk_mixup_e", "auto")
+REFERENCES = ("erm", "mixup", "auto")  # of every method; ours are compared to the controls, too
 SIDES = {1: "better", 0: "cannot be told", -1: "worse"}
 MAIN = {True: (VALUES[0], VALUES[2]), False: (CLASSES[0], CLASSES[2])}  # of a regression, and of classes
 
@@ -51,8 +52,9 @@ def means_of(results: Results) -> list[dict[str, object]]:
 
 def differences_of(results: Results) -> list[dict[str, object]]:
     """A row a method, reference and column: the paired difference, and whether the method is better beyond chance."""
-    rows = []
-    for method, than in product(OURS, REFERENCES):
+    rows, controls = [], filter(is_control, results.methods)
+    pairs = [*product(results.methods, REFERENCES), *product(OURS, controls)]
+    for method, than in (pair for pair in pairs if len(set(pair)) == 2):
         for column in VALUES if results.regression else CLASSES:
             values = [results.scores.values(label, column.key, column.condition) for label in (method, than)]
             if all(map(len, values)):
@@ -69,7 +71,7 @@ def domain_of(name: str) -> str:
 
 
 def ranks(means: pd.DataFrame) -> pd.DataFrame:
-    """By domain and method: mean ranks in accuracy or RMSE and in ECE or ENCE (1 is best), and the median cost."""
+    """By domain and method: mean ranks in accuracy or RMSE and in ECE or ENCE; the median cost, searches apart."""
     rows = []
     for key, found in means.groupby(_key(means), sort=False):
         name, _, protocol = str(key).partition(" ")
@@ -82,7 +84,8 @@ def ranks(means: pd.DataFrame) -> pd.DataFrame:
                 {**named, "method": method, "rank": rank} for method, rank in zip(of["method"], places, strict=True)
             ]
     table = pd.DataFrame(rows).pivot_table(index="method", columns=["domain", "what"], values="rank", aggfunc="mean")
-    table["cost", ""] = means[means["metric"] == "relative_cost"].groupby("method")["mean"].median()
+    costs = means[(means["metric"] == "relative_cost") & (means["protocol"] == "honest")]
+    table["cost", ""] = costs.groupby("method")["mean"].median()
     return table
 
 

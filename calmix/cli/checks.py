@@ -1,7 +1,8 @@
-"""What is refused before PyTorch is loaded: the words of a command, and what they say of files."""
+"""What is checked before PyTorch is loaded: the words of a command, and the files that they name, which are read."""
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -131,8 +132,6 @@ def _check_table(path: Path, options: Any) -> None:
 
 def _decode(path: Path, options: Any) -> None:
     """Fill the cache of decoded images, where it is empty, and say how far it is."""
-    import time
-
     from calmix.data.image_files.cache import cached
     from calmix.data.image_files.find import find
 

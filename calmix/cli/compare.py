@@ -18,13 +18,14 @@ from calmix.cli.checks import (
 from calmix.cli.command import Command
 from calmix.cli.groups import (
     add_data,
+    add_method,
+    add_methods,
     add_results,
     add_robustness,
     add_scheduler,
     add_set,
     add_training,
     add_workers,
-    known_methods,
 )
 from calmix.cli.objects import (
     default_out,
@@ -53,14 +54,7 @@ def _add_options(parser: "OptionParser") -> None:
 
     add_data(parser)
     comparison = parser.add_argument_group("comparison")
-    comparison.add_argument(
-        "--methods",
-        nargs="+",
-        type=str,
-        metavar="METHOD",
-        known=("ALL", *known_methods()),
-        help=f"what to compare, or ALL (default: {' '.join(COMPARED)})",
-    )
+    add_methods(comparison, f"what to compare, or ALL (default: {' '.join(COMPARED)})", more=("ALL",))
     add_set(comparison)
     folds = f"{DEFAULT_FOLDS} folds {_TIMES[DEFAULT_REPEATS]} where the test split is small"
     comparison.add_argument(
@@ -74,12 +68,8 @@ def _add_options(parser: "OptionParser") -> None:
     comparison.add_argument(
         "--repeats", type=int, help=f"how often the rows are cut into folds (default: {_TIMES[DEFAULT_REPEATS]})"
     )
-    comparison.add_argument(
-        "--reference",
-        type=str,
-        metavar="METHOD",
-        known=known_methods(),
-        help="compare the others to this one (default: mixup, or erm where mixup is missing)",
+    add_method(
+        comparison, "--reference", "compare the others to this one (default: mixup, or erm where mixup is missing)"
     )
     add_training(parser)
     add_robustness(parser)

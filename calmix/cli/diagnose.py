@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from calmix.cli.checks import asked_methods, check_data, check_output, refuse_torchrun
 from calmix.cli.command import Command
-from calmix.cli.groups import add_data, add_results, add_set, add_training, known_methods
+from calmix.cli.groups import add_data, add_methods, add_results, add_set, add_training
 from calmix.cli.objects import default_out, methods_of, model_of, settings_of, source_of
 from calmix.cli.screen import describe, print_notices, progress
 
@@ -16,15 +16,7 @@ if TYPE_CHECKING:
 def _add_options(parser: "OptionParser") -> None:
     add_data(parser)
     diagnosis = parser.add_argument_group("diagnosis")
-    diagnosis.add_argument(
-        "--methods",
-        nargs="+",
-        type=str,
-        default=["mixup", "sk_mixup"],
-        metavar="METHOD",
-        known=known_methods(),
-        help="whose mixes to judge (default: mixup sk_mixup)",
-    )
+    add_methods(diagnosis, "whose mixes to judge (default: mixup sk_mixup)", default=("mixup", "sk_mixup"))
     add_set(diagnosis)
     diagnosis.add_argument("--seeds", type=int, default=3, help="how many seeds (default: 3; claims need ten)")
     diagnosis.add_argument("--pairs", type=int, default=3000, help="random pairs of training rows a seed")

@@ -25,6 +25,19 @@ def known_methods() -> tuple[str, ...]:
     return names_in("methods.table", "METHODS")
 
 
+def add_methods(
+    group: "ArgumentGroup", text: str, default: Sequence[str] | None = None, more: Sequence[str] = ()
+) -> None:
+    """more: what may be given beside methods."""
+    known = (*more, *known_methods())
+    given = None if default is None else list(default)
+    group.add_argument("--methods", nargs="+", type=str, default=given, metavar="METHOD", known=known, help=text)
+
+
+def add_method(group: "ArgumentGroup", option: str, text: str) -> None:
+    group.add_argument(option, type=str, metavar="METHOD", known=known_methods(), help=text)
+
+
 def add_data(parser: "OptionParser") -> None:
     from calmix.data import TASKS
 

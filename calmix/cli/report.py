@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from calmix.cli.command import Command
 from calmix.cli.compare import show
-from calmix.cli.groups import add_results, known_methods
+from calmix.cli.groups import add_method, add_results
 from calmix.cli.objects import RUNS
 from calmix.cli.tune import show_search
 from calmix.cli.work import planned_of
@@ -26,13 +26,7 @@ def _add_options(parser: "OptionParser") -> None:
         metavar="DIR",
         help="what compare, tune or diagnose wrote; of several comparisons: ranks over their data",
     )
-    given.add_argument(
-        "--reference",
-        type=str,
-        metavar="METHOD",
-        known=known_methods(),
-        help="of one comparison: compare the others to this method (default: as it was)",
-    )
+    add_method(given, "--reference", "of one comparison: compare the others to this method (default: as it was)")
     add_results(parser, "calmix-runs/ranks", what="ranks over several comparisons")
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from calmix.cli.checks import asked_methods, check_data, check_loggers, check_output, minutes_of, rank_of_torchrun
 from calmix.cli.command import Command
-from calmix.cli.groups import add_data, add_results, add_robustness, add_set, add_training, known_methods
+from calmix.cli.groups import add_data, add_method, add_results, add_robustness, add_set, add_training
 from calmix.cli.objects import default_out, methods_of, model_of, robustness_of, settings_of, source_of
 from calmix.cli.screen import describe, print_notices, progress
 from calmix.errors import SettingError
@@ -17,13 +17,7 @@ if TYPE_CHECKING:
 def _add_options(parser: "OptionParser") -> None:
     add_data(parser)
     method = parser.add_argument_group("method")
-    method.add_argument(
-        "--method",
-        type=str,
-        metavar="METHOD",
-        known=known_methods(),
-        help="how to mix (default: auto; erm for numbers to predict; sk_mixup with --all-data)",
-    )
+    add_method(method, "--method", "how to mix (default: auto; erm for numbers to predict; sk_mixup with --all-data)")
     add_set(method)
     method.add_argument("--seed", type=int, default=0, help="draws the splits, the first weights and the mixes")
     method.add_argument("--all-data", action="store_true", help="train on the validation rows, too, in the end")

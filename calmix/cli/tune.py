@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from calmix.cli.checks import asked_methods, check_data, check_engine, check_output, refuse_torchrun
 from calmix.cli.command import Command
-from calmix.cli.groups import add_data, add_results, add_scheduler, add_training, add_workers, known_methods
+from calmix.cli.groups import add_data, add_methods, add_results, add_scheduler, add_training, add_workers
 from calmix.cli.objects import default_out, engine_of, model_of, settings_of, source_of
 from calmix.cli.screen import describe, print_notices, progress
 from calmix.cli.train import COMMAND as TRAIN
@@ -25,14 +25,7 @@ def _add_options(parser: "OptionParser") -> None:
 
     add_data(parser)
     group = parser.add_argument_group("search")
-    group.add_argument(
-        "--methods",
-        nargs="+",
-        type=str,
-        metavar="METHOD",
-        known=known_methods(),
-        help=f"what to tune; the first, as it is, is to be beaten (default: {' '.join(TUNED)})",
-    )
+    add_methods(group, f"what to tune; the first, as it is, is to be beaten (default: {' '.join(TUNED)})")
     group.add_argument(
         "--budget",
         type=str,

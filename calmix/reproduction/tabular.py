@@ -67,14 +67,13 @@ def ages(path: Path) -> Frame:
     Of the 28 numbers of rings, five are of a single animal, which cannot be both trained and tested on.
 
     Raises:
-        DataError: a table without whole numbers from 1 to 29 in its column target.
+        DataError: other targets than whole numbers from 1 to 29.
     """
     from calmix.data.table.files import read_table
 
     frame = read_table(path).frame
-    cells = frame["target"] if "target" in frame else pd.Series(dtype=float)
-    rings = np.array(pd.to_numeric(cells, errors="coerce"), np.float64)
-    if rings.size == 0 or not np.isin(rings, np.arange(1, 30)).all():
+    rings = np.array(pd.to_numeric(frame["target"], errors="coerce"), np.float64)
+    if not np.isin(rings, np.arange(1, 30)).all():
         raise DataError(f"{path}: the column target must hold rings, whole numbers from 1 to 29; get the file anew.")
     classes = np.select([rings <= 8, rings <= 10], ["1 to 8", "9 and 10"], "11 to 29")
     return Frame(frame.assign(target=classes), "target", "classification", name="abalone")

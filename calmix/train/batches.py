@@ -62,7 +62,6 @@ class Batches:
     ) -> None:
         assert weights is None or seed is not None, "rows are drawn from a seed"
         self.split: Split = split
-        self._device: torch.device | None = None  # on which the split is; None: where it came
         self.size: int = size
         self.waited: float = 0.0
         of_rank = len(split) // ranks if seed is not None else -(-len(split) // ranks)
@@ -79,7 +78,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[Loaded]:
         start, self._start = self._start, 0
-        order = self._share(self._order()).to(self._device or "cpu")
+        order = self._share(self._order()).to(self.split.y.device)
         batches = iter(self._loaded(order.tensor_split(self._count)[start:]))
         while True:
             asked = time.perf_counter()
@@ -93,7 +92,6 @@ class Batches:
         """Move the rows, which must be in memory, and their labels, so that no batch has to travel."""
         assert isinstance(self.split.rows, Tensor), "rows that are not in memory are read on the CPU"
         self.split = replace(self.split, rows=self.split.rows.to(device), y=self.split.y.to(device))
-        self._device = device
 
     def _loaded(self, order: Sequence[Tensor]) -> Iterable[Loaded]:
         read, rows = _Read(self.split), self.split.rows

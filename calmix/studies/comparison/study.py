@@ -27,6 +27,7 @@ from calmix.engines.engine import untold
 from calmix.errors import DataError, SettingError, UnknownNameError
 from calmix.methods.defaults import compared
 from calmix.methods.erm import erm
+from calmix.methods.read import read_method
 from calmix.models import ModelFactory
 from calmix.results.files import check_labels, hold_folder
 from calmix.results.jobs import Jobs
@@ -235,8 +236,6 @@ def compare(
     """
     if data is None:
         raise SettingError("compare needs data=, such as Splits, a pair (x, y) or a DataFrame with target=.")
-    from calmix.methods.read import read_method
-
     source, count = plan(as_source(data, target), seeds, folds, repeats)
     comparison = Comparison(
         source,
