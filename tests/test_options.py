@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import calmix
 from calmix.cli import COMMANDS, checks, main, objects
 from calmix.methods.defaults import COMPARED, TRAINED, TUNED
 from calmix.studies.comparison.defaults import DEFAULT_FOLDS, DEFAULT_SEEDS, FEW_TEST_ROWS
@@ -165,3 +166,8 @@ def test_every_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     for line in EXAMPLES:
         main(shlex.split(line)[1:])
+
+
+def test_methods_are_completed_and_all_of_them_where_they_are_compared():
+    known = {name: COMMANDS[name].parser()._option_string_actions["--methods"].known for name in ("compare", "tune")}  # pyright: ignore
+    assert known == {"compare": ("ALL", *calmix.METHODS), "tune": tuple(calmix.METHODS)}
