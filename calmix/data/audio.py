@@ -20,7 +20,7 @@ from calmix.data.array_parts import array_of
 from calmix.data.array_rows import scaled
 from calmix.data.asked import AUDIO
 from calmix.data.dataset_rows import DatasetRows, Part
-from calmix.data.folders import digest_of_files, last_change
+from calmix.data.folders import digest_of_files, last_change, times
 from calmix.data.given_rows import Field
 from calmix.data.goals import goal_of
 from calmix.data.image_files.source import loaders
@@ -58,8 +58,8 @@ class AudioFolder(WholeSource):
     train_size: int | None = None
 
     @property
-    def _changed(self) -> int:
-        return last_change([self.labels]) if self.labels else 0
+    def _changed(self) -> tuple[int, ...]:
+        return *times(self.path), last_change([self.labels]) if self.labels else 0
 
     @property
     def _whole(self) -> Whole:
@@ -67,8 +67,10 @@ class AudioFolder(WholeSource):
 
 
 @lru_cache(maxsize=1)
-def _read_whole(path: Path, labels: Path | None, seconds: float | None, task: str | None, changed: int) -> Whole:
-    """All recordings. changed: when the labels were; the files are read once."""
+def _read_whole(
+    path: Path, labels: Path | None, seconds: float | None, task: str | None, changed: tuple[int, ...]
+) -> Whole:
+    """All recordings. changed: when the folders and the labels were; a recording is read once."""
     found = labelled_files(path, AUDIO, labels)
     return recordings(found, path, seconds, task, [labels] if labels else [])
 
@@ -117,7 +119,7 @@ def recordings(
         natural=False,
         source=str(path),
         notices=(*told, *found.notices, *_given(found)),
-        digest=digest_of_files([*found.paths, *listed_in]),
+        digest=digest_of_files([*found.paths, *listed_in], [*found.files, *(file.name for file in listed_in)]),
     )
     return Whole(
         x=x,

@@ -1,4 +1,4 @@
-"""Where the files of a named data set are."""
+"""Where the files of a named data set are, and what tells that files have changed."""
 
 import hashlib
 import os
@@ -42,14 +42,18 @@ def plain_or_gzipped(path: Path) -> Path | None:
     return next((one for one in (path, path.with_name(f"{path.name}.gz")) if one.is_file()), None)
 
 
-def digest_of_files(paths: Iterable[Path]) -> str:
-    """What tells the content of these files from any other, whatever they are called."""
-    digests: list[str] = []
-    for path in paths:
+def digest_of_files(paths: Iterable[Path], names: Iterable[str] | None = None) -> str:
+    """What tells these files, by their content, their names and their order, from any others.
+
+    names: what they are told by where the folders that they lie in say something, too, such as a label.
+    """
+    paths = list(paths)
+    digest = hashlib.sha256()
+    for path, name in zip(paths, [path.name for path in paths] if names is None else names, strict=True):
         with reading(path, "get the file anew"):
-            digests.append(_digest_of_file(path, path.stat().st_mtime_ns))
-    digests.sort()
-    return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:16]
+            content = _digest_of_file(path, path.stat().st_mtime_ns)
+        digest.update(f"{name}\0{content}".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]
 
 
 @lru_cache(maxsize=16)
@@ -73,6 +77,14 @@ def last_change(paths: Iterable[Path]) -> int:
     """
     found = (file for path in paths for file in (path, *(path.rglob("*") if path.is_dir() else ())))
     return hash(frozenset((str(file), file.stat().st_mtime_ns) for file in found if file.exists()))
+
+
+def times(path: Path) -> tuple[int, ...]:
+    """When the folder and those in it were changed: files that come or go change these."""
+    if not path.is_dir():
+        return ()
+    below = (Path(folder, name) for folder, names, _ in os.walk(path) for name in names)
+    return tuple(folder.stat().st_mtime_ns for folder in (path, *below))
 
 
 def _places(name: str, data_dir: Path | None, more: Iterable[Path]) -> list[Path]:

@@ -64,7 +64,7 @@ def path_splits(
     target_of(list(training.frame), target, drop, name, tables["train"].sheets)
     splits = table_splits(training.frame, target, name=name, source=str(path), **options, rows=training, ready=rows)
     notices = (*(notice for table in tables.values() for notice in table.notices), *splits.about.notices)
-    about = replace(splits.about, digest=" ".join(digest_of_files([file]) for file in files.values()), notices=notices)
+    about = replace(splits.about, digest=digest_of_files(files.values()), notices=notices)
     return replace(splits, about=about)
 
 

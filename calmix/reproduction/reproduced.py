@@ -43,6 +43,7 @@ _BOTH = (
     " As published: the epoch is chosen by test rows, and the temperature is fitted on them; what a claim gains by "
     "that is not the method's."
 )
+_SMOKE = "This scale shows that everything is there; with so few rows, epochs and seeds its verdicts say nothing."
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,9 @@ class Reproduced:
         headline = f"{stands_for} Of {counted(len(said), 'claim')}: {counts}."
         judged = {one.claim for one in self.verdicts}
         left = [in_words(claim) for claim in self.stated.claims if claim not in judged]
-        cautions = [f"Not judged, as a method or its metric is missing: {'; '.join(left)}."] if left else []
+        cautions = [_SMOKE] if self.stated.scale == "smoke" else []
+        if left:
+            cautions.append(f"Not judged, as a method or its metric is missing: {'; '.join(left)}.")
         return Advice(headline, [_NOTE + (_BOTH if self.published else "")], cautions)
 
     def claims(self) -> pd.DataFrame:

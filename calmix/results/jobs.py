@@ -8,6 +8,7 @@ Little is loaded for it: a job that is not on the list is refused at once.
 import hashlib
 import json
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ from calmix.reading import read_json, typed
 from calmix.results.files import write_whole
 
 _JOBS = "jobs.json"
+_FOLDER = re.compile(r"""(?<=Path\(['"])[^'"]*/""")  # in the text of a path
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,22 @@ class Jobs:
 
 
 def hash_of(recipe: str) -> str:
-    """Of the text of a recipe: two runs with the same hash are the same run."""
-    return hashlib.sha256(recipe.encode(errors="surrogateescape")).hexdigest()[:16]
+    """Of the text of a recipe: two runs with the same hash are the same run.
+
+    The folders that data were read from do not count: what is in the files is told by a digest.
+
+    >>> hash_of("Recipe(data=TableFile(path=PosixPath('/old/a.csv')) 5eb6, label=") == hash_of(
+    ...     "Recipe(data=TableFile(path=PosixPath('a.csv')) 5eb6, label="
+    ... )
+    True
+    """
+    data, label, rest = recipe.partition(", label=")
+    return hashlib.sha256(f"{_FOLDER.sub('', data)}{label}{rest}".encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def same_run(recipe: str, other: str) -> bool:
+    """Whether two texts of recipes are of the same run, see `hash_of`."""
+    return hash_of(recipe) == hash_of(other)
 
 
 def versions() -> dict[str, str]:

@@ -18,6 +18,7 @@ from calmix.core import require
 from calmix.errors import DataError
 from calmix.reading import reading, typed
 from calmix.results.files import CHECKPOINTS, refuse_other_run, slug, write_whole
+from calmix.results.jobs import same_run
 from calmix.train.recipe import Recipe
 from calmix.train.settings import CHECKPOINT_MINUTES
 
@@ -116,7 +117,7 @@ class Checkpoints:
                 found: Unfinished = typed(Unfinished, json.loads(file.metadata()[_ENTRY]))
         except DataError:
             return None
-        if found.recipe != recipe.text:
+        if not same_run(found.recipe, recipe.text):
             refuse_other_run(self.folder, recipe.label)
         return found
 

@@ -56,10 +56,10 @@ class Recipe:
 
     @property
     def text(self) -> str:
-        """All that the run depends on: two recipes with the same text are the same run.
+        """All that the run depends on; see `calmix.results.jobs.same_run`.
 
-        Files of data are told by a digest of their content; the network by one of its code and initial weights, and of
-        the files that its factory was read from, if it was.
+        Files of data are told by a digest of their content and names; the network by one of its code and initial
+        weights, and of the files that its factory was read from, if it was.
         """
         return self._text(self._network_digest)
 

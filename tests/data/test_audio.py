@@ -403,3 +403,15 @@ def test_from_the_command_to_the_evaluation(
         with pytest.raises(SystemExit):
             main(arguments.split())
         assert "leave it out" in capsys.readouterr().err
+
+
+def test_a_recording_in_another_folder_makes_other_data(tmp_path: Path):
+    """The last one of no becomes the first one of yes, so that their order stays."""
+    source = AudioFolder(folder_of(tmp_path / "words", CLASSES))
+    before = source.splits(0)
+    last = max((tmp_path / "words" / "no").iterdir())
+    last.rename(tmp_path / "words" / "yes" / f"0{last.name}")
+    after = source.splits(0)
+    assert before.about.digest != after.about.digest
+    rows = [(splits.train, splits.validation, splits.calibration, splits.test) for splits in (before, after)]
+    assert [sum(int(part.y.sum()) for part in parts) for parts in rows] == [10, 11]

@@ -258,3 +258,12 @@ def test_from_the_command_to_the_evaluation(
         with pytest.raises(SystemExit):
             main(arguments)
         assert said in capsys.readouterr().err
+
+
+def test_the_other_file_to_test_on_makes_other_data(tmp_path: Path):
+    train, test = write_ts(tmp_path / "A" / "A_TRAIN.ts"), write_ts(tmp_path / "A" / "A_TEST.ts", [*VALUES[::-1]])
+    before = SeriesFile(tmp_path / "A").splits(0).about.digest
+    train.rename(tmp_path / "kept")
+    test.rename(train)
+    (tmp_path / "kept").rename(test)
+    assert SeriesFile(tmp_path / "A").splits(0).about.digest != before

@@ -292,6 +292,14 @@ def test_a_claim_that_cannot_be_judged_is_named(found: Reproduced):
     ]
 
 
+def test_smoke_shows_nothing_of_a_claim(found: Reproduced):
+    smoke = replace(found, stated=replace(found.stated, scale="smoke"))
+    assert smoke.advice.cautions == [
+        "This scale shows that everything is there; with so few rows, epochs and seeds its verdicts say nothing."
+    ]
+    assert smoke.advice.cautions[0] in str(smoke.page().sections[0])
+
+
 def test_claims_csv_has_a_line_a_claim_and_protocol(found: Reproduced, folder: Path):
     with (folder / "claims.csv").open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))

@@ -361,7 +361,8 @@ def test_without_a_handler_the_exit_code_tells(tmp_path: Path, monkeypatch: pyte
 
 # ------------------------------------------------------------------------------------------------- the command
 
-TRAIN = ["train", "wine", "--epochs", "60", "--checkpoint-minutes", "1e-6", "--quiet"]
+TRAIN = ["train", "wine", "--method", "auto", "--epochs", "60", "--checkpoint-minutes", "1e-6", "--quiet"]
+TIMES = ("train_seconds", "waited_seconds", "relative_cost", "cost_machine")
 RUN = [sys.executable, "-c", "import sys; from calmix.cli import main; main(sys.argv[1:])"]
 
 
@@ -370,7 +371,7 @@ RUN = [sys.executable, "-c", "import sys; from calmix.cli import main; main(sys.
 def test_a_command_that_is_killed_inside_its_run_goes_on_there(how: int, code: int, tmp_path: Path):
     calm, torn = tmp_path / "calm", tmp_path / "torn"
     subprocess.run([*RUN, *TRAIN, "--out", str(calm)], check=True)
-    path = Checkpoints(torn).path("sk_mixup", 0)
+    path = Checkpoints(torn).path("auto", 0)
     command = subprocess.Popen([*RUN, *TRAIN, "--out", str(torn)], stderr=subprocess.PIPE)
     while not path.exists() and command.poll() is None:
         time.sleep(0.001)
@@ -388,5 +389,5 @@ def test_a_command_that_is_killed_inside_its_run_goes_on_there(how: int, code: i
 
 def run_of(folder: Path) -> dict[str, Any]:
     """The record without what a clock said."""
-    record = json.loads((folder / "runs" / "sk_mixup-seed0.json").read_text())
-    return {name: value for name, value in record.items() if name not in ("train_seconds", "relative_cost")}
+    record = json.loads((folder / "runs" / "auto-seed0.json").read_text())
+    return {name: value for name, value in record.items() if name not in TIMES}

@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from calmix.data.asked import has_shards
-from calmix.data.image_files.found import Found, find_images, folders_in
+from calmix.data.image_files.found import Found, find_images
 from calmix.data.image_files.hub import find_shards
 from calmix.errors import SettingError
 
@@ -25,12 +25,3 @@ def find(path: Path, target: str | None) -> Found:
 @lru_cache(maxsize=4)
 def found_in(path: Path, target: str | None, modified: tuple[int, ...]) -> Found:
     return find(path, target)
-
-
-def times(path: Path) -> tuple[int, ...]:
-    """When the folder and those in it were changed: files that come or go change these."""
-    if not path.is_dir():
-        return ()
-    folders = [path, *folders_in(path)]
-    below = [inner for folder in folders[1:] for inner in folders_in(folder)]
-    return tuple(folder.stat().st_mtime_ns for folder in (*folders, *below))

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from calmix.data.asked import has_shards
+from calmix.data.folders import times
 from calmix.data.image_files.cache import check_side
-from calmix.data.image_files.find import found_in, times
+from calmix.data.image_files.find import found_in
 from calmix.data.image_files.found import TESTS_ARE_DRAWN, Found
 from calmix.data.image_files.source import whole_of
 from calmix.data.splits import About

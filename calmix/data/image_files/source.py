@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from calmix.data.folders import times
 from calmix.data.image_files.cache import cached, check_side
-from calmix.data.image_files.find import found_in, times
+from calmix.data.image_files.find import found_in
 from calmix.data.image_files.found import Found
 from calmix.data.image_files.new_images import ImageEncoding
 from calmix.data.splits import About

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from calmix.results.files import hold_folder, refuse_finished, refuse_other_run, refuse_others, write_text
+from calmix.results.jobs import same_run
 from calmix.results.records import read_predictions, read_record, save_record
 from calmix.results.store import Results, write_results
 from calmix.studies.comparison.card import model_card
@@ -74,7 +75,9 @@ def _is_finished(checkpoints: Checkpoints, recipe: Recipe) -> bool:
     checkpoints.check(recipe)
     names = {path.stem for path in (*out.glob("runs/*.json"), *out.glob("checkpoints/*.safetensors"))}
     record, results = read_record(out, recipe.label, recipe.seed), out / "results.json"
-    if names - {checkpoints.path(recipe.label, recipe.seed).stem} or (record and record.recipe != recipe.text):
+    if names - {checkpoints.path(recipe.label, recipe.seed).stem} or (
+        record and not same_run(record.recipe, recipe.text)
+    ):
         refuse_other_run(out, recipe.label)
     return record is not None and results.exists() and (out / FACTS).exists()
 

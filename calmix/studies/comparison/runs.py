@@ -172,8 +172,8 @@ class InFolder:
         if record is None:
             self._unfinished.check(recipe)
             return None
-        listed = self._jobs and self._jobs.by_run[key_of(recipe)].hash
-        if hash_of(record.recipe) != listed if listed else record.recipe != recipe.text:
+        expected = self._jobs.by_run[key_of(recipe)].hash if self._jobs else hash_of(recipe.text)
+        if hash_of(record.recipe) != expected:
             refuse_other_run(self.path, recipe.label)
         try:
             self.predictions(record)

@@ -46,6 +46,7 @@ from calmix.engines import Tick
 from calmix.errors import DataError, SettingError
 from calmix.models import ModelFactory, digest_of, smooth_mlp
 from calmix.results.files import check_labels, hold_folder, refuse_finished, refuse_others
+from calmix.results.jobs import same_run
 from calmix.results.records import Epoch
 from calmix.results.scores import Measured, Scores
 from calmix.studies.diagnosis.conditions import NO_METHOD
@@ -175,7 +176,7 @@ def _check_folder(diagnosis: Diagnosis, out: Path, resume: bool) -> None:
     refuse_others(out, "diagnosis.json")
     for seed in range(diagnosis.seeds):
         stored = _stored(out, seed)
-        if stored is not None and stored.asked != diagnosis.text:
+        if stored is not None and not same_run(stored.asked, diagnosis.text):
             raise DataError(
                 f"{out} holds a diagnosis with other settings, data or code; repeat its command, or give another --out."
             )

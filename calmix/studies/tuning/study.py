@@ -44,6 +44,7 @@ from calmix.results.files import (
     refuse_others,
     write_json,
 )
+from calmix.results.jobs import same_run
 from calmix.results.records import Epoch, Failure, Record, read_predictions, read_record, save_record, write_record
 from calmix.studies.tuning.begun import Begun, write_begun
 from calmix.studies.tuning.decision import Gain, gain_of, row_losses
@@ -397,7 +398,7 @@ class _Trainings:
             record = None if self.out is None else read_record(self.out, recipe.label, recipe.seed)
             if record is None or self.out is None:
                 continue
-            if record.recipe != recipe.text:
+            if not same_run(record.recipe, recipe.text):
                 refuse_other_run(self.out, recipe.label)
             predictions = stored(self.out, record)
             if predictions is not None:

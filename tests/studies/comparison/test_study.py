@@ -191,6 +191,29 @@ def test_the_checkpoint_of_a_finished_run_is_swept(tmp_path: Path):
     assert not (tmp_path / "checkpoints").exists()
 
 
+def test_moved_data_are_the_same_data(tmp_path: Path):
+    """By the digest of their content, wherever they lie; other content under the same path is refused."""
+
+    def compared(table: Path) -> list[int]:
+        told: list[int] = []
+        comparison = replace(COMPARISON, data=TableFile(table, "y"), seeds=1)
+        carry_out_comparison(
+            comparison, tmp_path / "out", resume=True, engine=Processes(1), tick=lambda *said: told.append(said[2])
+        )
+        return told
+
+    first, second = tmp_path / "t.csv", tmp_path / "its new place" / "t.csv"
+    frame = pd.DataFrame({"a": [0.1 * k for k in range(60)], "y": ["no", "yes"] * 30})
+    frame.to_csv(first, index=False)
+    assert compared(first) == [1, 2, 1, 2]
+    second.parent.mkdir()
+    first.rename(second)
+    assert compared(second) == [2, 2]  # both runs are there
+    frame.assign(a=frame.a + 1).to_csv(second, index=False)
+    with pytest.raises(DataError, match="with other settings, data or code"):
+        compared(second)
+
+
 def test_what_is_resumed_is_told_as_done(folder: Path):
     """So that a progress bar starts where the comparison was."""
     news = []
