@@ -41,12 +41,20 @@ def test_all_shards_that_a_name_tells_of_must_be_there():
         check_all_shards(two[1:])
 
 
-def test_a_digest_is_of_contents_whatever_their_names_and_order(tmp_path: Path):
-    paths = [tmp_path / name for name in "abc"]
-    for path, content in zip(paths, ("one", "two", "two"), strict=True):
-        path.write_text(content)
-    assert digest_of_files(paths) == digest_of_files(paths[::-1])
-    assert digest_of_files(paths) != digest_of_files(paths[:2])  # "two" counts twice
+def test_a_digest_is_of_contents_names_and_order_and_of_no_folder(tmp_path: Path):
+    """Exchanging two files, or moving one to where it has another label, makes other data."""
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder in folders:
+        folder.mkdir()
+        for name, content in zip("abc", ("one", "two", "two"), strict=True):
+            (folder / name).write_text(content)
+    a, b, c = (folders[0] / name for name in "abc")
+    of_all = digest_of_files([a, b, c])
+    assert digest_of_files(folders[1] / name for name in "abc") == of_all
+    others = [digest_of_files(paths) for paths in ([c, b, a], [a, b], [a, c, b])]
+    others += [digest_of_files([a, b, c], names) for names in (["x/a", "b", "c"], ["x/a", "b", "y/c"])]
+    a.write_text("on")
+    assert len({of_all, *others, digest_of_files([a, b, c])}) == 7
 
 
 def test_an_empty_series_is_named_and_warns_of_nothing(tmp_path: Path):
