@@ -22,7 +22,7 @@ from calmix.errors import DataError, SettingError
 from calmix.report import page as pages
 from calmix.results import jobs as listed
 from calmix.results.files import Claims, hold_folder
-from calmix.results.jobs import Job, Jobs, read_jobs
+from calmix.results.jobs import Job, Jobs, read_jobs, same_run
 from calmix.results.records import Failure, read_failure, write_failure
 from calmix.studies.comparison.jobs import gather, plan_jobs, work
 from calmix.studies.comparison.runs import Ended
@@ -35,6 +35,17 @@ METHODS = {"erm": calmix.erm(), "sk_mixup": calmix.sk_mixup()}
 COMPARISON = Comparison(NamedSet("wine"), METHODS, settings=TrainingSettings(epochs=2), seeds=2)
 ASKED = ["wine", "--methods", "erm", "sk_mixup", "--seeds", "2", "--epochs", "2", "--workers", "1"]
 TIMES = ("train_seconds", "waited_seconds", "relative_cost", "cost_machine")
+
+
+def test_of_paths_only_the_folders_of_data_do_not_count():
+    made = "Recipe(data=Folds(TableFile(path={!r}, test={!r}), 5) 5eb6, label='erm', robustness=Robustness(ood={!r}))"
+    paths = [Path("/old/a.csv"), Path("/old/b.csv"), Path("/old/images")]
+    moved = [Path("other/place/a.csv"), Path("b.csv"), paths[2]]
+    text = made.format(*paths)
+    assert same_run(text, made.format(*moved))
+    for others in ([Path("/old/c.csv"), *paths[1:]], [paths[1], paths[0], paths[2]], [*paths[:2], Path("/new/images")]):
+        assert not same_run(text, made.format(*others))
+    assert not same_run(text, text.replace("5eb6", "6eb5"))
 
 
 @pytest.fixture
