@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
@@ -79,12 +79,14 @@ def last_change(paths: Iterable[Path]) -> int:
     return hash(frozenset((str(file), file.stat().st_mtime_ns) for file in found if file.exists()))
 
 
-def times(path: Path) -> tuple[int, ...]:
-    """When the folder and those in it were changed: files that come or go change these."""
+def times(path: Path, suffixes: Collection[str] = ()) -> tuple[int, ...]:
+    """When the folder and those in it were changed, which files do that come or go, and files that end so."""
     if not path.is_dir():
         return ()
-    below = (Path(folder, name) for folder, names, _ in os.walk(path) for name in names)
-    return tuple(folder.stat().st_mtime_ns for folder in (path, *below))
+    found = [path]
+    for folder, folders, files in os.walk(path):
+        found += [Path(folder, name) for name in (*folders, *(one for one in files if Path(one).suffix in suffixes))]
+    return tuple(one.stat().st_mtime_ns for one in found)
 
 
 def _places(name: str, data_dir: Path | None, more: Iterable[Path]) -> list[Path]:

@@ -447,6 +447,21 @@ def test_shards_of_the_hub_are_images_with_parts_and_names(tmp_path: Path):
     assert torch.allclose(splits.test.x[2] * std + mean, raw, atol=1e-5)
 
 
+def test_other_classes_of_the_same_images_are_other_data(tmp_path: Path):
+    source = ImageFolder(hub(tmp_path / "hub"))
+    shard = tmp_path / "hub" / "data" / "test-00000-of-00001.parquet"
+    before, made = source.splits(0), pq.read_table(shard)
+    pq.write_table(made.set_column(1, "label", pa.array([1, 1, 0])), shard)
+    os.utime(shard, (1, 1))
+    after = source.splits(0)
+    assert (before.test.y.tolist(), after.test.y.tolist()) == ([1, 0, 0], [1, 1, 0])
+    assert sum(after.about.digest != before.about.digest for _ in "x") == 1
+    for path in shard.parent.iterdir():  # the same names in another order
+        pq.write_table(pq.read_table(path).replace_schema_metadata(table([], ("ant", "bird")).schema.metadata), path)
+        os.utime(path, (2, 2))
+    assert len({splits.about.digest for splits in (before, after, source.splits(0))}) == 3
+
+
 def test_classes_without_names_are_called_after_their_values(tmp_path: Path):
     assert find(hub(tmp_path / "numbers", ()), None).classes == ("0", "1")
     (tmp_path / "texts").mkdir()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calmix.data.asked import has_shards
+from calmix.data.asked import SHARDS, has_shards
 from calmix.data.folders import times
 from calmix.data.image_files.cache import check_side
 from calmix.data.image_files.find import found_in
@@ -125,13 +125,13 @@ class PublishedImages(WholeSource):
 
     @property
     def _changed(self) -> tuple[int, ...]:
-        return times(self.folder)
+        return times(self.folder, SHARDS)
 
     @property
     def _whole(self) -> Whole:
         known = PUBLISHED[self.name]
         target = known.target if has_shards(self.folder) else None
-        found = self._tested(found_in(self.folder, target, times(self.folder)))
+        found = self._tested(found_in(self.folder, target, times(self.folder, SHARDS)))
         if self.few:
             found = found.at(_few(found))
         else:

@@ -1,5 +1,6 @@
 """A folder of images as a source of splits."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from calmix.data.asked import SHARDS
 from calmix.data.folders import times
 from calmix.data.image_files.cache import cached, check_side
 from calmix.data.image_files.find import found_in
@@ -49,11 +51,11 @@ class ImageFolder(WholeSource):
 
     @property
     def _changed(self) -> tuple[int, ...]:
-        return times(self.path)
+        return times(self.path, SHARDS)
 
     @property
     def _found(self) -> Found:
-        return found_in(self.path, self.target, times(self.path))
+        return found_in(self.path, self.target, times(self.path, SHARDS))
 
     @property
     def _whole(self) -> Whole:
@@ -76,13 +78,16 @@ def whole_of(found: Found, image_size: int | None, about: About) -> Whole:
     """The images as they are in the cache. about: what is known of them before they are read."""
     file, known = cached(found, image_size)
     height, width = known.shape[1:]
+    labelled = hashlib.sha256(
+        f"{known.digest} {found.classes}".encode(errors="surrogateescape") + found.labels.tobytes()
+    )
     scaled = (
         () if known.own_size else (f"the middle of each image is scaled to {width} x {height} pixels (--image-size).",)
     )
     return Whole(
         x=StoredRows(file, known.shape, "uint8", np.arange(known.rows), loaders=loaders()),
         y=found.labels,
-        about=replace(about, digest=known.digest, notices=(*found.notices, *scaled)),
+        about=replace(about, digest=labelled.hexdigest()[:16], notices=(*found.notices, *scaled)),
         given=found.given,
         unit="image",
         note=f"Images are counted from 0, in the order of their classes and names in {about.source}.",
