@@ -25,7 +25,18 @@ def sometimes(method: Method, p: float = 0.5, per_row: bool = False) -> Method:
 
 
 def folded(method: Method) -> Method:
-    """`method` with max(lam, 1 - lam) for lam: the anchor keeps at least half."""
+    """`method` with max(lam, 1 - lam) for lam: the anchor keeps at least half.
+
+    Where lam and 1 - lam are equally likely and partners are shuffled, every mixed row is as likely as before. But the
+    rows of a batch count more evenly. Row i counts lam_i + 1 - lam_j in it, j the row whose partner it is: exactly 1
+    with one lam for the batch. With lam ~ Beta(alpha, alpha) for each row the variance is 1 / (2 (2 alpha + 1)), so
+    where little is mixed a row comes up to twice, or not at all. Folded, it is 0 there; at alpha = 1 it is 1/24, not
+    1/6.
+
+    >>> from calmix import sk_mixup
+    >>> folded(sk_mixup()).coefficient.coefficient.tau_max
+    1.0
+    """
     _require_single_mixes("folded", method)
     return replace(method, coefficient=_folded(method.coefficient))
 

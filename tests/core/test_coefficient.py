@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import special, stats
 from torch import Tensor, nn
 
 import calmix
 from calmix.errors import SettingError
 from calmix.parts import (
+    Beta,
     Coefficient,
     Folded,
     Inputs,
@@ -49,6 +50,24 @@ def test_both_shares_lie_on_the_same_side_of_a_half(tau_x: float, tau_y: float, 
         assert (lam_x > 0.5).any()
         differ += int((lam_x != lam_y).sum())
     assert differ > 5 * N
+
+
+@pytest.mark.parametrize("alpha", [0.0025, 0.3, 1.0, 5.0])
+def test_how_evenly_the_rows_of_a_batch_count(alpha: float):
+    """In all mixed rows, row i counts lam_i + 1 - lam_j, j the row whose partner it is."""
+
+    def variance(coefficient: Coefficient) -> float:
+        lam = both(coefficient, rows=200_000)[0].double()
+        return float((lam + (1 - lam).roll(1)).var())
+
+    of_each = Beta(alpha, per_row=True)
+    assert variance(Beta(alpha)) == pytest.approx(0, abs=1e-15)
+    assert variance(of_each) == pytest.approx(1 / (2 * (2 * alpha + 1)), rel=0.02)
+    off_centre = 2 ** (-2 * alpha) / (alpha * special.beta(alpha, alpha))  # E |lam - 1/2|
+    folded = 2 * (1 / (4 * (2 * alpha + 1)) - off_centre**2)
+    assert variance(Folded(of_each)) == pytest.approx(folded, rel=0.05)
+    if alpha == 1:
+        assert folded == pytest.approx(1 / 24)
 
 
 @pytest.mark.parametrize("alpha", [1.0, 0.3])
