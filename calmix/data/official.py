@@ -36,9 +36,10 @@ class PublishedTable:
     def find(self, folder: str, data_dir: Path | None, advice: str) -> Path:
         """Its file, see `find_file`. Raise DataError where that is absent or another table."""
         from calmix.data.table.files import read_table
+        from calmix.data.table.format import TableFormat
 
         path = find_file(folder, f"{self.name}.csv", data_dir, advice)
-        if (differs := self._differs(read_table(path).frame)) is not None:
+        if (differs := self._differs(read_table(path, TableFormat(header=True)).frame)) is not None:
             raise DataError(f"{path} {differs}; get the file anew, or compare methods on it with calmix compare.")
         return path
 

@@ -93,6 +93,7 @@ CLASSES, VALUES = PublishedTable("own", 4, 2, classes=2), PublishedTable("own", 
     ("table", "lines", "differs"),
     [
         (CLASSES, "a,target 1,b 2,b 3,c", "has 3 rows of 2 columns, and own 4 of 2"),
+        (CLASSES, "1,7 2,8 3,7 4,8", "has 3 rows of 2 columns, and own 4 of 2"),  # no header
         (CLASSES, "a,d,target 1,1,b 2,2,b 3,3,c 4,4,c", "has 4 rows of 3 columns, and own 4 of 2"),
         (CLASSES, "target,a b,1 b,2 c,3 c,4", "must have a last column named target, which is 'a'"),
         (CLASSES, "a,target 1,b 2,c 3, 4,c", "holds nothing for the target of row 3"),
