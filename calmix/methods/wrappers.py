@@ -28,14 +28,14 @@ def folded(method: Method) -> Method:
     """`method` with max(lam, 1 - lam) for lam: the anchor keeps at least half.
 
     Where lam and 1 - lam are equally likely and partners are shuffled, every mixed row is as likely as before. But the
-    rows of a batch count more evenly. Row i counts lam_i + 1 - lam_j in it, j the row whose partner it is: exactly 1
-    with one lam for the batch. With lam ~ Beta(alpha, alpha) for each row the variance is 1 / (2 (2 alpha + 1)), so
-    where little is mixed a row comes up to twice, or not at all. Folded, it is 0 there; at alpha = 1 it is 1/24, not
-    1/6.
+    rows of a batch count more evenly. Row i counts lam_i in the mixed row of which it is the anchor, and 1 - lam_j in
+    that of the row j whose partner it is. With one lam for the batch the sum is 1. With lam ~ Beta(alpha, alpha) for
+    each row its variance is 1 / (2 (2 alpha + 1)): where little is mixed a row may come twice, or not at all. Folded,
+    the variance is 0 there, and 1/24 in place of 1/6 at alpha = 1.
 
-    >>> from calmix import sk_mixup
-    >>> folded(sk_mixup()).coefficient.coefficient.tau_max
-    1.0
+    >>> from calmix import mixup
+    >>> folded(mixup(per_row=True)).coefficient
+    Folded(coefficient=Beta(alpha=1.0, per_row=True))
     """
     _require_single_mixes("folded", method)
     return replace(method, coefficient=_folded(method.coefficient))

@@ -54,7 +54,7 @@ def test_both_shares_lie_on_the_same_side_of_a_half(tau_x: float, tau_y: float, 
 
 @pytest.mark.parametrize("alpha", [0.0025, 0.3, 1.0, 5.0])
 def test_how_evenly_the_rows_of_a_batch_count(alpha: float):
-    """In all mixed rows, row i counts lam_i + 1 - lam_j, j the row whose partner it is."""
+    """Row i counts lam_i in its own mixed row, and 1 - lam_j in that of the row j whose partner it is."""
 
     def variance(coefficient: Coefficient) -> float:
         lam = both(coefficient, rows=200_000)[0].double()
