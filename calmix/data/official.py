@@ -19,9 +19,9 @@ LISTS = "test_splits"  # the array of a file of lists
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """A table in NAME.csv, perhaps gzipped, whose last column is called target.
+    """A table in NAME.csv, perhaps gzipped, of numbers, some of which may be missing. The last column is called target.
 
-    rows, columns: how many it has, the target counted. classes: how many; None: the target is a number.
+    rows, columns: how many it has, the target counted. classes: how many, with any names; None: the target is a number.
 
     >>> PublishedTable("iris", 150, 5, classes=3).find("tables", Path("nowhere"), "get it")
     Traceback (most recent call last):
@@ -50,12 +50,14 @@ class PublishedTable:
             return f"has {rows:,} rows of {columns} columns, and {self.name} {self.rows:,} of {self.columns}"
         if frame.columns[-1] != "target":
             return f"must have a last column named target, which is {frame.columns[-1]!r}"
-        target = frame["target"]
-        numbers = np.array(pd.to_numeric(target, errors="coerce"), np.float64)
-        for row in np.flatnonzero(target.isna() if self.classes else ~np.isfinite(numbers))[:1]:
-            given = "nothing" if pd.isna(target.iloc[row]) else repr(str(target.iloc[row]))
-            return f"holds {given} for the target of row {row + 1}"
-        found = len(target.unique())
+        for name, column in frame.items():
+            numbers = np.array(pd.to_numeric(column, errors="coerce"), np.float64)
+            wrong = np.zeros(len(frame), bool) if name == "target" and self.classes else ~np.isfinite(numbers)
+            empty = np.array(column.isna())
+            for row in np.flatnonzero(wrong & ~empty | empty & (name == "target"))[:1]:
+                given = "nothing" if empty[row] else repr(str(column.iloc[row]))
+                return f"holds {given} for {str(name)!r} of row {row + 1}"
+        found = len(frame["target"].unique())
         if self.classes not in (None, found):
             return f"has {found} different targets, and {self.name} {self.classes}"
         return None
