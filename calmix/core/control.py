@@ -1,4 +1,4 @@
-"""The strength of mixing follows the confidence on rows that are not trained on.
+"""The strength of mixing follows the confidence on rows that are not trained on, beyond that on training rows.
 
 n rows, K classes
 """
@@ -21,28 +21,34 @@ _LOG_BOUND, _MOST_STEPS, _EXACT = 5.0, 60, 1e-8  # log T lies in [-5, 5], and is
 _TINY = 1e-300
 _RULED_OUT = -1e6  # stands for logits of minus infinity
 
+Said = tuple[Tensor, Tensor]  # logits (n, K), and class ids (n,) or target rows (n, K)
+
 
 @dataclass(frozen=True, repr=False)
 class Control:
     """How the strength of a method (alpha of its Beta, tau_max of its kernel) moves from epoch to epoch:
 
-        log strength += rate * log T,
+        log strength += rate * (log T - max(0, log T_train)),
 
-    T the temperature that fits rows which are not trained on best. T > 1: the network is too confident, and will mix
-    more. T < 1: it is not confident enough, and will mix less. The strength starts as the method has it.
+    T the temperature that fits rows which are not trained on best, T_train that of training rows. T > 1: the network is
+    too confident, and will mix more. T < 1: it is not confident enough, and will mix less. Where it is too confident of
+    the rows that it was trained on, too, it has not learnt them by heart: it has not learnt enough, which mixing does
+    not mend. The strength starts as the method has it.
 
     rate: which part of log T is made good at once. prior_sd: log T is normal beforehand, with mean 0 and this
     deviation, so that few rows move the strength little. until: the share of the epochs in which is mixed; plain
     training ends the run, if its number of epochs is known. least, most: bounds of the strength.
 
     class_sd: where it is given, each class has a strength of its own, which moves by a T of its own: that of the rows
-    which the network takes for this class. Beforehand log T of a class is normal about that of all rows, with this
-    deviation, so that a class with few rows moves as all do. A pair is mixed by the geometric mean of the strengths of
-    its rows' classes.
+    which the network takes for this class, and a T_train of its own. Beforehand log T of a class is normal about that
+    of all rows, with this deviation, so that a class with few rows moves as all do. A pair is mixed by the geometric
+    mean of the strengths of its rows' classes.
 
     >>> logits, labels = torch.tensor([[6.0, 0.0]]).repeat(400, 1), torch.tensor([0, 0, 0, 1]).repeat(100)
     >>> round(Control().stronger(1.0, logits, labels), 2)  # sure of all, and wrong one time in four
     2.26
+    >>> round(Control().stronger(1.0, logits, labels, of_training=(logits, labels)), 2)  # on training rows, too
+    1.0
     """
 
     rate: float = 0.5
@@ -69,18 +75,28 @@ class Control:
         """Whether is mixed in an epoch, counted from 0, of so many; in the first always."""
         return epochs is None or epoch < first_epochs(self.until, epochs)
 
-    def stronger(self, strength: float, logits: Tensor, labels: Tensor) -> float:
-        """The next strength, for logits (n, K), and class ids (n,) or target rows (n, K)."""
-        return self._moved(strength, log_temperature(logits, labels, self.prior_sd))
+    def stronger(self, strength: float, logits: Tensor, labels: Tensor, of_training: Said | None = None) -> float:
+        """The next strength, for logits (n, K), and class ids (n,) or target rows (n, K).
 
-    def stronger_of_classes(self, strengths: Sequence[float], logits: Tensor, labels: Tensor) -> tuple[float, ...]:
+        of_training: the same of training rows; without them T_train is 1.
+        """
+        log_t = log_temperature(logits, labels, self.prior_sd)
+        of_train = 0.0 if of_training is None else log_temperature(*of_training, self.prior_sd)
+        return self._moved(strength, log_t, of_train)
+
+    def stronger_of_classes(
+        self, strengths: Sequence[float], logits: Tensor, labels: Tensor, of_training: Said | None = None
+    ) -> tuple[float, ...]:
         """The next strength of each class (K,), where `class_sd` is given; as `stronger`."""
         assert self.class_sd is not None
-        found = class_log_temperatures(logits, labels, self.prior_sd, self.class_sd)
-        return tuple(self._moved(strength, log_t) for strength, log_t in zip(strengths, found, strict=True))
+        log_t = class_log_temperatures(logits, labels, self.prior_sd, self.class_sd)
+        of_train = [0.0] * len(log_t)
+        if of_training is not None:
+            of_train = class_log_temperatures(*of_training, self.prior_sd, self.class_sd)
+        return tuple(map(self._moved, strengths, log_t, of_train))
 
-    def _moved(self, strength: float, log_t: float) -> float:
-        return min(max(strength * math.exp(self.rate * log_t), self.least), self.most)
+    def _moved(self, strength: float, log_t: float, of_train: float) -> float:
+        return min(max(strength * math.exp(self.rate * (log_t - max(0.0, of_train))), self.least), self.most)
 
 
 def first_epochs(share: float, epochs: int) -> int:

@@ -190,14 +190,15 @@ class TrainingLoss(nn.Module):
         return self._on_device
 
     @torch.no_grad()
-    def observe(self, logits: Tensor, labels: Tensor) -> None:
+    def observe(self, logits: Tensor, labels: Tensor, of_training: tuple[Tensor, Tensor] | None = None) -> None:
         """Tell a method made by `auto` what the model says of validation rows; call it at the end of every epoch.
 
         The rows are not trained on and not mixed, the model is in `eval()`; a thousand are enough. The strength is then
         moved as `Control` says; in epochs whose method is another it stays. Under torch.distributed every rank gives
         rows of its own, and all get the same strength.
 
-        logits: the model's output (n, K). labels: as in a step.
+        logits: the model's output (n, K). labels: as in a step. of_training: logits and labels of as many training
+        rows, not mixed either; without them a network that is still learning may get more mixing than is good for it.
 
         Raises:
             SettingError: a method without a control.
@@ -214,11 +215,12 @@ class TrainingLoss(nn.Module):
             raise SettingError(f"only auto(...) observes validation rows; the method is {self.method!r}: leave it out.")
         control, strength, of_each = self._method.control, self.strength, self.class_strengths
         if control is not None and strength is not None:
-            output, target = of_classes(self.task, logits, labels)
+            said = of_classes(self.task, logits, labels)
+            of_train = None if of_training is None else of_classes(self.task, *of_training)
             if of_each is None:
-                self._strength = control.stronger(strength, output, target)
+                self._strength = control.stronger(strength, *said, of_train)
             else:
-                self._strength, self._on_device = control.stronger_of_classes(of_each, output, target), None
+                self._strength, self._on_device = control.stronger_of_classes(of_each, *said, of_train), None
 
     def accuracy(self) -> Tensor | None:
         """Accuracy of the last step on mixed targets: the mean share of the predicted class in the row's target.

@@ -93,6 +93,14 @@ class Batches:
         assert isinstance(self.split.rows, Tensor), "rows that are not in memory are read on the CPU"
         self.split = replace(self.split, rows=self.split.rows.to(device), y=self.split.y.to(device))
 
+    def places(self, most: int) -> Tensor:
+        """Of at most so many rows (k,): evenly over the split, which may be sorted by class, or over its weights."""
+        rows = len(self.split)
+        points = (torch.arange(min(most, rows), dtype=torch.float64) + 0.5) / min(most, rows)
+        if self._shares is None:
+            return (points * rows).long()
+        return torch.searchsorted(self._shares.double(), points, right=True).clamp(max=rows - 1)
+
     def _loaded(self, order: Sequence[Tensor]) -> Iterable[Loaded]:
         read, rows = _Read(self.split), self.split.rows
         if not isinstance(rows, Rows):

@@ -32,7 +32,7 @@ from calmix.train.settings import TrainingSettings
 from calmix.train.stopping import Stop, Stopped
 
 LoadedBatch = tuple[Tensor, Tensor, Tensor]  # x, y, index
-OBSERVED = 1000  # validation rows at most, by which a method sets its strength
+OBSERVED = 1000  # validation rows, and training rows, at most, by which a method sets its strength
 
 
 class Module(LightningModule):
@@ -40,8 +40,8 @@ class Module(LightningModule):
 
     Each part of an entry holds the loss, its terms, and the accuracy where there is one; on the training split the
     accuracy is the honest one (mixed rows against mixed targets). A method that sets its strength is told what
-    the network says of a thousand validation rows after every epoch. Where several ranks share the batches, an entry is
-    of the rows of all.
+    the network says of a thousand validation rows, and of as many training rows, after every epoch. Where several ranks
+    share the batches, an entry is of the rows of all.
 
     seeds: of the augmentation and of the network's own randomness. every: epochs from one point of the validation's
     curve to the next.
@@ -107,10 +107,11 @@ class Module(LightningModule):
         self._kept.append(whole)
         if not self.training_loss.method.controlled:
             return whole
-        count = min(OBSERVED, len(validation))
-        self._observed = torch.arange(count) * len(validation) // count  # evenly: the rows may be sorted by class
+        self._observed = whole.places(OBSERVED)
         observed = Batches(validation.part(self._observed), size, rank=rank(), ranks=ranks())
-        self._kept.append(observed)
+        trained = self._batches.split.part(self._batches.places(OBSERVED))
+        self._of_training = Batches(trained, size, rank=rank(), ranks=ranks())
+        self._kept += [observed, self._of_training]
 
         def chosen() -> Iterable[LoadedBatch]:
             if self._validates:
@@ -178,7 +179,16 @@ class Module(LightningModule):
             output, y = (torch.cat(parts) for parts in zip(*seen, strict=True))
             own = self._observed[self._observed % ranks() == rank()] // ranks()  # of the rows that this rank has seen
             rows = own.to(y.device) if self._validates else slice(None)
-            self.training_loss.observe(output[rows], y[rows])
+            self.training_loss.observe(output[rows], y[rows], self._said_of_training())
+
+    def _said_of_training(self) -> tuple[Tensor, Tensor] | None:
+        """What the network says of the training rows that are observed, and their labels."""
+        if self.training_loss.strength is None:
+            return None
+        batches = (self.trainer.strategy.batch_to_device(batch) for batch in self._of_training)
+        said = [(self.model(x), y) for x, y, _ in batches if len(y)]
+        output, y = (torch.cat(parts) for parts in zip(*said, strict=True))
+        return output, y
 
     def on_train_epoch_end(self) -> None:
         if not self.history or self.history[-1].number != self.current_epoch + 1:

@@ -43,6 +43,28 @@ def test_log_strength_moves_by_half_the_log_of_the_factor_that_confidence_is_off
     )
 
 
+def test_what_training_rows_show_of_confidence_too_does_not_count():
+    """log T - max(0, log T_train): the rows that are not trained on are three times as sure as they should be."""
+
+    def log_moved(factor: float) -> float:
+        of_training = factor * LOGITS.flip(0), LABELS.flip(0)
+        return math.log(Control().stronger(1.7, 3 * LOGITS, LABELS, of_training) / 1.7)
+
+    alone = math.log(Control().stronger(1.7, 3 * LOGITS, LABELS) / 1.7)
+    assert log_moved(2) == pytest.approx(0.5 * math.log(3 / 2), abs=0.03)
+    assert log_moved(3) == pytest.approx(0, abs=1e-7)
+    assert log_moved(4) == pytest.approx(0.5 * math.log(3 / 4), abs=0.03)
+    assert log_moved(0.5) == alone  # not sure enough of training rows, as a network is that mixes
+
+
+def test_of_each_class_training_rows_count_for_itself():
+    shown, of_training = (sharpened([3, 3, 3, 2, 3]), LABELS), (sharpened([1, 3, 2, 1, 0.4]), LABELS)
+    strengths = Control(class_sd=0.25).stronger_of_classes([1.0] * 5, *shown, of_training)
+    both = zip(*(class_log_temperatures(*said, 0.5, 0.25) for said in (shown, of_training)), strict=True)
+    assert strengths == tuple(pytest.approx(math.exp(0.5 * (log_t - max(0, of_train)))) for log_t, of_train in both)
+    assert strengths[1] < 1.1 < 1.3 < strengths[4]
+
+
 def test_a_calibrated_network_keeps_its_strength_but_for_noise():
     """In 100 draws of 500 labels log T is centred on 0, with the deviation that the information says."""
     found = []
@@ -369,7 +391,7 @@ def shares(training_loss: TrainingLoss) -> Tensor:
 def test_what_is_observed_decides_how_strongly_the_next_step_mixes():
     training_loss = TrainingLoss(calmix.auto(), Classification(5))
     assert training_loss.strength == 1.0
-    plain = TrainingLoss(calmix.mixup(per_row=True), Classification(5))
+    plain = TrainingLoss(calmix.folded(calmix.mixup(per_row=True)), Classification(5))
     assert torch.equal(shares(training_loss), shares(plain))  # until something is observed
     for _ in range(4):
         training_loss.observe(3 * LOGITS, LABELS)
@@ -469,7 +491,7 @@ def _observe_as_rank(rank: int, file: Path, found: "multiprocessing.Queue[Any]")
     training_loss.observe(sharpened([1, 3, 2, 1, 1])[rows], LABELS[rows])
     of_classes = training_loss.class_strengths
     training_loss = TrainingLoss(calmix.auto(), Classification(5))
-    training_loss.observe(3 * LOGITS[rows], LABELS[rows])
+    training_loss.observe(3 * LOGITS[rows], LABELS[rows], (2 * LOGITS[rows], LABELS[rows]))
     found.put((rank, training_loss.strength, of_classes))
     torch.distributed.destroy_process_group()
 
@@ -486,7 +508,7 @@ def test_all_ranks_get_the_strength_of_all_rows(tmp_path: Path):
     for process in ranks:
         process.join(60)
     alone = TrainingLoss(calmix.auto(), Classification(5))
-    alone.observe(3 * LOGITS[:1000], LABELS[:1000])
+    alone.observe(3 * LOGITS[:1000], LABELS[:1000], (2 * LOGITS[:1000], LABELS[:1000]))
     assert strengths[0] == strengths[1] == pytest.approx(alone.strength, rel=1e-9)
     classes = TrainingLoss(calmix.auto(per_class=True), Classification(5))
     classes.observe(sharpened([1, 3, 2, 1, 1])[:1000], LABELS[:1000])

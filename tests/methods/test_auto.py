@@ -23,8 +23,8 @@ def test_every_method_that_mixes_can_set_its_strength(name: str):
     assert eval(repr(method), dict(vars(calmix.parts))) == method
 
 
-def test_its_default_is_mixup_with_a_lam_for_each_row():
-    assert calmix.auto() == calmix.auto(calmix.mixup(per_row=True))
+def test_its_default_is_mixup_with_a_lam_of_at_least_a_half_for_each_row():
+    assert calmix.auto() == calmix.auto(calmix.folded(calmix.mixup(per_row=True)))
     assert calmix.auto(rate=0.3, prior_sd=0.2).control == Control(rate=0.3, prior_sd=0.2)
 
 

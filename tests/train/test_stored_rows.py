@@ -125,7 +125,7 @@ def test_batches_of_rows_that_stay_on_a_device_are_on_it_and_the_same(weights: T
     assert split.x.device.type == split.y.device.type == "cpu"
 
 
-@pytest.mark.parametrize(("method", "kept"), [(calmix.mixup(), [90, 15]), (calmix.auto(), [90, 15, 15])])
+@pytest.mark.parametrize(("method", "kept"), [(calmix.mixup(), [90, 15]), (calmix.auto(), [90, 15, 15, 90])])
 def test_a_training_keeps_its_rows_and_those_it_validates_on(
     path: Path, method: Method, kept: list[int], monkeypatch: pytest.MonkeyPatch
 ):

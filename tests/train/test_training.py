@@ -14,6 +14,7 @@ from scipy import stats
 from torch import nn
 
 import calmix
+from calmix.core.control import log_temperature
 from calmix.core.loss import TrainingLoss
 from calmix.data import AllData, Fixed, Split, Splits, load
 from calmix.data.splits import About
@@ -70,6 +71,19 @@ def test_weights_draw_rows_in_proportion():
     counts = drawn.bincount(minlength=40).double()
     expected = 40_000 * torch.where(split.y == 0, 1 / 60, 1 / 20)
     assert ((counts - expected).abs() < 5 * expected.sqrt()).all()
+
+
+@pytest.mark.parametrize(("count", "most"), [(50, 50), (50, 60), (50, 7), (2001, 1000), (3, 1)])
+def test_some_rows_lie_evenly_over_all(count: int, most: int):
+    """Each is in the middle of a stretch of rows, one as long as the others."""
+    k = min(count, most)
+    assert Batches(rows(count), 8).places(most).tolist() == [(2 * i + 1) * count // (2 * k) for i in range(k)]
+
+
+def test_some_rows_lie_evenly_over_the_weights():
+    weights = torch.tensor([0.0, 1, 3, 0, 4, 0], dtype=torch.float64)
+    assert Batches(rows(6), 2, 3, weights).places(4).tolist() == [2, 2, 4, 4]
+    assert Batches(rows(6), 2, 3, weights).places(6).tolist() == [1, 2, 2, 4, 4, 4]
 
 
 def test_orders_differ_by_epoch_and_agree_by_seed():
@@ -450,22 +464,42 @@ def with_validation(rows: int) -> Splits:
     return replace(WINE, validation=Split(WINE.train.x[some] + noise, WINE.train.y[some]))
 
 
+def followed(splits: Splits, settings: TrainingSettings) -> tuple[list[float], list[float], list[bool]]:
+    """The strengths of 40 epochs, what they should be, and whether the network was too sure of the training rows."""
+    count = min(1000, len(splits.validation))
+    places = (2 * torch.arange(count) + 1) * len(splits.validation) // (2 * count)
+    x, y = splits.validation.x[places], splits.validation.y[places]
+    expected, too_sure = [0.7], list[bool]()
+
+    def follow(epoch: Epoch, network: nn.Module) -> None:
+        network = copy.deepcopy(network).eval()
+        of_training = network(splits.train.x), splits.train.y
+        expected.append(Control().stronger(expected[-1], network(x), y, of_training))
+        too_sure.append(log_temperature(*of_training, 0.5) > 0)
+
+    found = train(Recipe(Fixed(splits), "tried", calmix.auto(calmix.mixup(alpha=0.7)), settings=settings), follow)
+    return strengths(found), expected[:32], too_sure[:32]  # plain training ends the run
+
+
 @pytest.mark.parametrize(("select", "rows"), [("last", 18), ("best", 18), ("last", 2500), ("best", 2500)])
 def test_the_strength_of_an_epoch_follows_from_what_the_network_said_before_it(select: str, rows: int):
     """Of at most a thousand rows, evenly taken, whether or not the epoch has a point of the curve."""
-    splits, settings = with_validation(rows), TrainingSettings(epochs=40, select=select, learning_rate=0.003)
-    control, expected = Control(), [0.7]
-    places = torch.arange(min(1000, rows)) * rows // min(1000, rows)
-    x, y = splits.validation.x[places], splits.validation.y[places]
+    settings = TrainingSettings(epochs=40, select=select, learning_rate=0.003)
+    found, expected, _ = followed(with_validation(rows), settings)
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert len(set(found)) > 20  # it moves, and is not at a bound for long
 
-    def follow(epoch: Epoch, network: nn.Module) -> None:
-        logits = copy.deepcopy(network).eval()(x)
-        expected.append(control.stronger(expected[-1], logits, y))
 
-    recipe = Recipe(Fixed(splits), "tried", calmix.auto(calmix.mixup(alpha=0.7)), settings=settings)
-    found = train(recipe, follow)
-    assert strengths(found) == pytest.approx(expected[:32], rel=1e-4)  # plain training ends the run
-    assert len(set(strengths(found))) > 20  # it moves, and is not at a bound for long
+def test_the_strength_follows_from_what_the_network_said_of_training_rows_too():
+    """Large steps towards labels of which some are wrong make it too sure, now and then, of the training rows, too."""
+    splits = with_validation(18)
+    wrong = torch.rand(len(splits.train), generator=torch.Generator().manual_seed(1)) < 0.4
+    y = torch.where(wrong, (splits.train.y + 1) % 3, splits.train.y)
+    settings = TrainingSettings(epochs=40, learning_rate=0.3, batch_size=8)
+    found, expected, too_sure = followed(replace(splits, train=Split(splits.train.x, y)), settings)
+    assert found == pytest.approx(expected, rel=1e-3)
+    assert len(set(found)) > 20
+    assert sum(too_sure) > 5
 
 
 def test_the_curve_has_the_points_and_the_rows_of_every_method():
