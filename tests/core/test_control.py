@@ -430,6 +430,8 @@ def test_a_binary_task_is_one_of_two_classes_and_labels_are_binary_tasks():
         training_loss = TrainingLoss(calmix.auto(), task)
         training_loss.observe(logits, labels)
         found.append(training_loss.strength)
+        training_loss.observe(logits, labels, of_training=(logits, labels))
+        assert training_loss.strength == pytest.approx(found[-1], rel=1e-6)
     assert found == [pytest.approx(found[0], rel=1e-6)] * 4
     assert found[0] == pytest.approx(2**0.5, rel=0.1)
 
@@ -488,7 +490,7 @@ def _observe_as_rank(rank: int, file: Path, found: "multiprocessing.Queue[Any]")
     torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
     rows = slice(0, 300) if rank == 0 else slice(300, 1000)
     training_loss = TrainingLoss(calmix.auto(per_class=True), Classification(5))
-    training_loss.observe(sharpened([1, 3, 2, 1, 1])[rows], LABELS[rows])
+    training_loss.observe(sharpened([1, 3, 2, 1, 1])[rows], LABELS[rows], (2 * LOGITS[rows], LABELS[rows]))
     of_classes = training_loss.class_strengths
     training_loss = TrainingLoss(calmix.auto(), Classification(5))
     training_loss.observe(3 * LOGITS[rows], LABELS[rows], (2 * LOGITS[rows], LABELS[rows]))
@@ -511,5 +513,9 @@ def test_all_ranks_get_the_strength_of_all_rows(tmp_path: Path):
     alone.observe(3 * LOGITS[:1000], LABELS[:1000], (2 * LOGITS[:1000], LABELS[:1000]))
     assert strengths[0] == strengths[1] == pytest.approx(alone.strength, rel=1e-9)
     classes = TrainingLoss(calmix.auto(per_class=True), Classification(5))
-    classes.observe(sharpened([1, 3, 2, 1, 1])[:1000], LABELS[:1000])
+    classes.observe(sharpened([1, 3, 2, 1, 1])[:1000], LABELS[:1000], (2 * LOGITS[:1000], LABELS[:1000]))
+    expected = Control(class_sd=0.25).stronger_of_classes(
+        [1.0] * 5, sharpened([1, 3, 2, 1, 1])[:1000], LABELS[:1000], (2 * LOGITS[:1000], LABELS[:1000])
+    )
+    assert classes.class_strengths == pytest.approx(expected)
     assert told[0][2] == told[1][2] == pytest.approx(classes.class_strengths, rel=1e-9)
