@@ -32,10 +32,10 @@ class Control:
 
     T the temperature that fits rows which are not trained on best, T_train that of training rows. T > 1: the network is
     too confident, and will mix more. T < 1: it is not confident enough, and will mix less. Where it is too confident of
-    the rows that it was trained on, too, it has not learnt them by heart: it has not learnt enough, which mixing does
-    not mend. The strength starts as the method has it.
+    the rows that it was trained on, too, it has not learnt them by heart, and mixing would not mend it: in early epochs
+    the running averages of batch norm lag behind the weights. The strength starts as the method has it.
 
-    rate: which part of log T is made good at once. prior_sd: log T is normal beforehand, with mean 0 and this
+    rate: with 1 the strength is multiplied by T / max(1, T_train). prior_sd: log T is normal beforehand, with mean 0 and this
     deviation, so that few rows move the strength little. until: the share of the epochs in which is mixed; plain
     training ends the run, if its number of epochs is known. least, most: bounds of the strength.
 
@@ -51,7 +51,7 @@ class Control:
     1.0
     """
 
-    rate: float = 0.5
+    rate: float = 1.0
     prior_sd: float = 0.5
     until: float = 0.8
     least: float = 0.0025  # lam is 0 or 1 for all but a few pairs in a hundred

@@ -198,7 +198,7 @@ class TrainingLoss(nn.Module):
         rows of its own, and all get the same strength.
 
         logits: the model's output (n, K). labels: as in a step. of_training: logits and labels of as many training
-        rows, not mixed either; without them a network that is still learning may get more mixing than is good for it.
+        rows, not mixed either; without them a network with batch norm may get more mixing than is good for it.
 
         Raises:
             SettingError: a method without a control.

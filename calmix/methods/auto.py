@@ -14,7 +14,7 @@ _CLASS_SD = 0.25
 
 def auto(
     method: Method | None = None,
-    rate: float = 0.5,
+    rate: float = 1.0,
     prior_sd: float = 0.5,
     until: float = 0.8,
     per_class: bool = False,
@@ -30,7 +30,7 @@ def auto(
     which is drawn towards that of all rows by a prior of deviation 0.25 on log T. A pair is mixed by the geometric mean
     of the strengths of its rows' classes.
     Source: ours.
-    Defaults: method = None is Mixup with a lam of at least 1/2 for each row, `folded(mixup(per_row=True))`; rate = 0.5,
+    Defaults: method = None is Mixup with a lam of at least 1/2 for each row, `folded(mixup(alpha=0.2, per_row=True))`; rate = 1,
     prior_sd = 0.5 and until = 0.8, of `Control`; per_class = False.
     Deviation: where the method is `mixup_e`, the alpha of its factor E[a] stays as it was; it only scales eta.
     Relatives: CAMixup mixes the classes that are too confident on validation rows (Wen et al., ICLR 2021, arXiv
@@ -49,7 +49,7 @@ def auto(
     """
     control = Control(rate, prior_sd, until, class_sd=_CLASS_SD if per_class else None)
     if method is None:
-        return Method(Shuffle(), Folded(Beta(1.0, per_row=True)), MixedLoss(), control=control)
+        return Method(Shuffle(), Folded(Beta(0.2, per_row=True)), MixedLoss(), control=control)
     if not isinstance(method, Method):
         raise SettingError(f"auto controls one method; got {method!r}: inside scheduled(...), write auto for each.")
     strength = strength_of(method.coefficient)
