@@ -24,14 +24,14 @@ def test_every_method_that_mixes_can_set_its_strength(name: str):
 
 
 def test_its_default_is_mixup_with_a_lam_of_at_least_a_half_for_each_row():
-    assert calmix.auto() == calmix.auto(calmix.folded(calmix.mixup(per_row=True)))
+    assert calmix.auto() == calmix.auto(calmix.folded(calmix.mixup(alpha=0.2, per_row=True)))
     assert calmix.auto(rate=0.3, prior_sd=0.2).control == Control(rate=0.3, prior_sd=0.2)
 
 
 def test_classes_of_their_own_are_written_where_they_are_asked_for():
     plain, each = calmix.auto(), calmix.auto(per_class=True)
-    assert repr(plain.control) == "Control(rate=0.5, prior_sd=0.5, until=0.8, least=0.0025, most=20.0)"
-    assert repr(each.control) == "Control(rate=0.5, prior_sd=0.5, until=0.8, least=0.0025, most=20.0, class_sd=0.25)"
+    assert repr(plain.control) == "Control(rate=1.0, prior_sd=0.5, until=0.8, least=0.0025, most=20.0)"
+    assert repr(each.control) == "Control(rate=1.0, prior_sd=0.5, until=0.8, least=0.0025, most=20.0, class_sd=0.25)"
     assert eval(repr(each), dict(vars(calmix.parts))) == each
     assert read_method("auto(method=sk_mixup(tau_max=0.5), per_class=True)") == calmix.auto(
         calmix.sk_mixup(tau_max=0.5), per_class=True
@@ -57,7 +57,7 @@ def test_any_method_with_pairs_of_their_own_may_have_them(inside: Method):
     for _ in range(2):
         loss = training_loss(network, x, y, torch.arange(30))
         assert torch.isfinite(loss)
-        training_loss.observe(torch.eye(3)[y] * torch.tensor([9.0, 3.0, 1.0])[y][:, None], y.roll(1))
+        training_loss.observe(torch.eye(3)[y] * torch.tensor([1.0, 0.5, 0.2])[y][:, None], y.roll(1))
     strengths = training_loss.class_strengths
     assert strengths is not None
     assert len(set(strengths)) == 3
@@ -83,7 +83,7 @@ def test_it_may_mix_to_the_end_or_end_in_a_schedule_of_the_users():
         training_loss, strengths = TrainingLoss(method, Classification(3), epochs=10), []
         for training_loss.epoch in range(10):
             strengths.append(training_loss.strength)
-        assert strengths == [1.0] * mixed + [None] * (10 - mixed)
+        assert strengths == [0.2] * mixed + [None] * (10 - mixed)
 
 
 def test_methods_without_a_control_are_written_as_before_there_was_one():
@@ -96,7 +96,7 @@ def test_methods_without_a_control_are_written_as_before_there_was_one():
 def test_wrappers_keep_the_control():
     for method in (calmix.folded(calmix.auto()), calmix.sometimes(calmix.auto()), calmix.with_whole_set(calmix.auto())):
         assert method.control == Control()
-        assert TrainingLoss(method, Classification(3)).strength == 1.0
+        assert TrainingLoss(method, Classification(3)).strength == 0.2
     assert calmix.scheduled(calmix.mixup(), 2, calmix.auto()).controlled
     assert calmix.scheduled(calmix.auto(), 2).controlled
     assert not calmix.scheduled(calmix.mixup(), 2).controlled

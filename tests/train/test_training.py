@@ -470,14 +470,16 @@ def followed(splits: Splits, settings: TrainingSettings) -> tuple[list[float], l
     places = (2 * torch.arange(count) + 1) * len(splits.validation) // (2 * count)
     x, y = splits.validation.x[places], splits.validation.y[places]
     expected, too_sure = [0.7], list[bool]()
+    method = calmix.auto(calmix.mixup(alpha=0.7), rate=0.5)
+    assert method.control is not None
 
     def follow(epoch: Epoch, network: nn.Module) -> None:
         network = copy.deepcopy(network).eval()
         of_training = network(splits.train.x), splits.train.y
-        expected.append(Control().stronger(expected[-1], network(x), y, of_training))
+        expected.append(method.control.stronger(expected[-1], network(x), y, of_training))
         too_sure.append(log_temperature(*of_training, 0.5) > 0)
 
-    found = train(Recipe(Fixed(splits), "tried", calmix.auto(calmix.mixup(alpha=0.7)), settings=settings), follow)
+    found = train(Recipe(Fixed(splits), "tried", method, settings=settings), follow)
     return strengths(found), expected[:32], too_sure[:32]  # plain training ends the run
 
 
