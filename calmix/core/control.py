@@ -35,9 +35,9 @@ class Control:
     the rows that it was trained on, too, it has not learnt them by heart, and mixing would not mend it: in early epochs
     the running averages of batch norm lag behind the weights. The strength starts as the method has it.
 
-    rate: with 1 the strength is multiplied by T / max(1, T_train). prior_sd: log T is normal beforehand, with mean 0 and this
-    deviation, so that few rows move the strength little. until: the share of the epochs in which is mixed; plain
-    training ends the run, if its number of epochs is known. least, most: bounds of the strength.
+    rate: with 1 the strength is multiplied by T / max(1, T_train). prior_sd: log T is normal beforehand, with mean 0
+    and this deviation, so that few rows move the strength little. until: the share of the epochs in which is mixed;
+    plain training ends the run, if its number of epochs is known. least, most: bounds of the strength.
 
     class_sd: where it is given, each class has a strength of its own, which moves by a T of its own: that of the rows
     which the network takes for this class, and a T_train of its own. Beforehand log T of a class is normal about that

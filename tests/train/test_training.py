@@ -19,7 +19,7 @@ from calmix.core.loss import TrainingLoss
 from calmix.data import AllData, Fixed, Split, Splits, load
 from calmix.data.splits import About
 from calmix.errors import CalmixError, SettingError
-from calmix.parts import Control, Method, Scheduled
+from calmix.parts import Method, Scheduled
 from calmix.results.records import Epoch
 from calmix.train import Recipe, Trained, TrainingSettings, predict, train
 from calmix.train.augment import crop_and_flip
@@ -471,12 +471,13 @@ def followed(splits: Splits, settings: TrainingSettings) -> tuple[list[float], l
     x, y = splits.validation.x[places], splits.validation.y[places]
     expected, too_sure = [0.7], list[bool]()
     method = calmix.auto(calmix.mixup(alpha=0.7), rate=0.5)
-    assert method.control is not None
+    control = method.control
+    assert control is not None
 
     def follow(epoch: Epoch, network: nn.Module) -> None:
         network = copy.deepcopy(network).eval()
         of_training = network(splits.train.x), splits.train.y
-        expected.append(method.control.stronger(expected[-1], network(x), y, of_training))
+        expected.append(control.stronger(expected[-1], network(x), y, of_training))
         too_sure.append(log_temperature(*of_training, 0.5) > 0)
 
     found = train(Recipe(Fixed(splits), "tried", method, settings=settings), follow)
