@@ -6,7 +6,7 @@ from calmix.core.batch_norm import refresh_batch_norm
 from calmix.core.loss import TrainingLoss
 from calmix.core.tree import leaves
 from calmix.errors import SettingError, not_installed
-from calmix.integrations.observed import ValidationRows
+from calmix.integrations.observed import TrainingRows, ValidationRows
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -20,7 +20,8 @@ class CalmixCallback(Callback):
     - tells it the epoch, for `auto` and `scheduled` methods;
     - logs the mean of its terms over each epoch (`train/mixed`, ...), its accuracy on mixed targets
       (`train/accuracy`), and the strength of `auto` (`train/strength`);
-    - shows `auto` the validation rows once an epoch: those of which `validation_step` asks the training loss;
+    - shows `auto` the validation rows once an epoch, those of which `validation_step` asks the training loss, and the
+      training rows of the last steps before;
     - re-estimates batch norm on clean rows when training has ended, if asked to.
 
     Without it a module trains as well, except with `auto` and `scheduled`. The training loss is part of the module, so
@@ -40,6 +41,7 @@ class CalmixCallback(Callback):
         self._refresh = refresh
         self._loss: TrainingLoss | None = None
         self._rows: ValidationRows | None = None
+        self._trained: TrainingRows | None = None
         self._observed: int = -1
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -50,7 +52,7 @@ class CalmixCallback(Callback):
                 f"{', '.join(found) or 'none'}: write self.training_loss = calmix.TrainingLoss(...) in its __init__."
             )
         (self._loss,) = found.values()
-        self._rows = ValidationRows(self._loss)
+        self._rows, self._trained = ValidationRows(self._loss), TrainingRows(self._loss)
         self._rows.epoch = self._observed
         if self._refresh is not None and self._refresh not in (parts := dict(pl_module.named_modules())):
             raise SettingError(
@@ -112,12 +114,12 @@ class CalmixCallback(Callback):
         self._rows.note()
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._rows is None:
+        if self._rows is None or self._trained is None:
             return
         if trainer.sanity_checking:
             self._rows.forget()
         else:
-            self._rows.show()
+            self._rows.show(self._trained.said)
             self._observed = self._rows.epoch
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -126,7 +128,9 @@ class CalmixCallback(Callback):
             refresh_batch_norm(pl_module.get_submodule(self._refresh), loader)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._loss = self._rows = None
+        if self._trained is not None:
+            self._trained.end()
+        self._loss = self._rows = self._trained = None
 
     def state_dict(self) -> dict[str, Any]:
         return {"observed": self._observed}

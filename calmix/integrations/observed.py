@@ -1,11 +1,18 @@
-"""What a training loop shows a method that sets its strength by validation rows; shared by the frameworks' files."""
+"""What a training loop shows a method that sets its strength; shared by the frameworks' files."""
+
+import inspect
+from collections import deque
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from calmix.core.loss import TrainingLoss
+from calmix.core.tree import leaves
 
-MOST = 2000  # rows kept at most
+MOST = 2000  # validation rows kept at most
+ENOUGH = 256  # training rows
+_CALL = inspect.signature(TrainingLoss.forward)
 
 
 class ValidationRows:
@@ -40,14 +47,54 @@ class ValidationRows:
             output, target = self._rows()
             self._kept, self._every = [(output[::2], target[::2])], 2 * self._every
 
-    def show(self) -> None:
-        """Let the training loss observe what was noted, unless another validation of this epoch came first."""
+    def show(self, of_training: tuple[Tensor, Tensor] | None = None) -> None:
+        """Let the training loss observe what was noted, unless another validation of this epoch came first.
+
+        of_training: see `TrainingLoss.observe`.
+        """
         epoch = self._training_loss.epoch
         if self._kept and self.epoch != epoch:
-            self._training_loss.observe(*self._rows())
+            self._training_loss.observe(*self._rows(), of_training)
             self.epoch = epoch
         self.forget()
 
     def _rows(self) -> tuple[Tensor, Tensor]:
         output, target = zip(*self._kept, strict=True)
         return torch.cat(output), torch.cat(target)
+
+
+class TrainingRows:
+    """What the network says of the rows that it was trained on last, for a training loss whose method is `auto`.
+
+    They are the last batches with at least 256 rows, as they came. The network is asked of them by the first call of
+    the training loss in `eval()` after a step, so that it runs where the framework has it run.
+
+    said: outputs and labels; None before the first such call.
+    """
+
+    def __init__(self, training_loss: TrainingLoss) -> None:
+        self.said: tuple[Tensor, Tensor] | None = None
+        self._batches: deque[tuple[Any, Any]] = deque()
+        self._hook = training_loss.register_forward_hook(self._see, with_kwargs=True)
+
+    def end(self) -> None:
+        """See no further calls."""
+        self._hook.remove()
+
+    def _see(self, training_loss: Any, given: Any, named: Any, loss: Tensor) -> None:
+        if training_loss.strength is None:
+            return
+        call = _CALL.bind(training_loss, *given, **named).arguments
+        if training_loss.training:
+            self._batches.append((call["x"], call["y"]))
+            while sum(_rows(y) for _, y in self._batches) - _rows(self._batches[0][1]) >= ENOUGH:
+                self._batches.popleft()
+        elif self._batches:
+            with torch.no_grad():
+                output = torch.cat([training_loss.task.output(call["model"](x)) for x, _ in self._batches])
+            self.said = output, torch.cat([y for _, y in self._batches])
+            self._batches.clear()
+
+
+def _rows(y: Any) -> int:
+    return len(leaves(y)[0])

@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import calmix
+from calmix.core.control import log_temperature
 from calmix.errors import SettingError, ShapeError
 from calmix.integrations.lightning import CalmixCallback
 
@@ -128,18 +129,20 @@ def test_the_terms_and_the_accuracy_on_mixed_targets_are_logged_as_means_over_th
     assert "train/strength" not in run.callback_metrics
 
 
-def test_auto_is_shown_the_validation_rows_of_every_epoch(tmp_path: Path):
-    module = Net(calmix.auto(), epochs=5)
+def test_auto_is_shown_the_validation_rows_and_the_last_training_rows_of_every_epoch(tmp_path: Path):
+    module, wrong = Net(calmix.auto(), epochs=5), DataLoader(TensorDataset(X, (Y + 1) % 3), batch_size=20)
+    module.net[3].get_parameter("weight").data.mul_(8)  # so that it is too sure of training rows at first
     run = trainer(tmp_path, CalmixCallback(), epochs=5)
-    run.fit(module, ROWS, ROWS)
+    run.fit(module, ROWS, wrong)
     by_epoch = module.strengths[::3]
-    assert by_epoch[0] == 1.0
+    assert by_epoch[0] == 0.2
     assert len(set(by_epoch[:4])) == 4
     assert by_epoch[4] is None  # plain training ends the run
 
     net = network()  # the same by hand
+    net[3].get_parameter("weight").data.mul_(8)
     training_loss = calmix.TrainingLoss(calmix.auto(), calmix.Classification(3), seed=1, epochs=5)
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    optimizer, too_sure = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9), []
     for epoch in range(5):
         training_loss.epoch = epoch
         assert training_loss.strength == (None if epoch == 4 else pytest.approx(by_epoch[epoch], rel=1e-4))
@@ -149,7 +152,9 @@ def test_auto_is_shown_the_validation_rows_of_every_epoch(tmp_path: Path):
             training_loss(net, x, y).backward()
             optimizer.step()
         net.eval()
-        training_loss.observe(net(X), Y)
+        too_sure.append(log_temperature(net(X), Y, 0.5) > 0)
+        training_loss.observe(net(X), (Y + 1) % 3, of_training=(net(X), Y))
+    assert any(too_sure)
     assert same(module.net, net)
 
 
@@ -157,8 +162,8 @@ def test_only_the_first_validation_of_an_epoch_is_shown(tmp_path: Path):
     module = Net(calmix.auto(), epochs=2)
     trainer(tmp_path, CalmixCallback(), epochs=1, val_check_interval=1).fit(module, ROWS, ROWS)
     first, second, third = module.strengths
-    assert first == 1.0
-    assert second == third != 1.0
+    assert first == 0.2
+    assert second == third
 
 
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")

@@ -1,16 +1,20 @@
-"""Which validation rows a method that sets its strength is shown."""
+"""Which validation rows, and training rows, a method that sets its strength is shown."""
 
+import pytest
 import torch
 from torch import nn
 
 import calmix
-from calmix.integrations.observed import MOST, ValidationRows
+from calmix.integrations.observed import ENOUGH, MOST, TrainingRows, ValidationRows
+from calmix.parts import Method, Scheduled
 
 
 class Noted(calmix.TrainingLoss):
     shown: list[torch.Tensor]
 
-    def observe(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
+    def observe(
+        self, logits: torch.Tensor, labels: torch.Tensor, of_training: tuple[torch.Tensor, torch.Tensor] | None = None
+    ) -> None:
         self.shown = [logits[:, 0], labels]
 
 
@@ -47,3 +51,44 @@ def test_methods_of_a_fixed_strength_keep_no_rows():
     rows.note()
     rows.show()
     assert training_loss.shown == []
+
+
+def asked(rows: TrainingRows) -> tuple[torch.Tensor, ...]:
+    return rows.said or ()
+
+
+@pytest.mark.parametrize("sizes", [(300,), (200, 56), (10, 300), (100, 100, 100, 3), (90,) * 5])
+def test_the_training_rows_are_those_of_the_last_steps_and_the_network_says_it_as_it_validates(sizes: tuple[int, ...]):
+    training_loss = calmix.TrainingLoss(calmix.auto(), calmix.Classification(2))
+    net, rows = nn.Sequential(nn.Linear(1, 2), nn.BatchNorm1d(2)), TrainingRows(training_loss)
+    x, y = torch.randn(sum(sizes), 1), torch.arange(sum(sizes)) % 2
+    for part, labels in zip(x.split(list(sizes)), y.split(list(sizes)), strict=True):
+        training_loss(net, x=part, y=labels)
+    assert not asked(rows)
+    net.eval()
+    training_loss.eval()(net, torch.zeros(3, 1), torch.tensor([0, 1, 1]))
+    output, labels = asked(rows)
+    count = len(labels)
+    assert torch.equal(output, net(x[-count:]))
+    assert torch.equal(labels, y[-count:])
+    assert not output.requires_grad
+    training_loss(net, torch.zeros(3, 1), torch.tensor([0, 1, 1]))
+    assert asked(rows)[0] is output  # of rows that were trained on since, there are none
+    first = [sum(sizes[start:]) for start in range(len(sizes))]
+    assert count == min(total for total in first if total >= min(ENOUGH, sum(sizes)))
+    assert training_loss.outcome is not None
+    assert len(training_loss.outcome.target) == 3
+    rows.end()
+    training_loss.train()(net, x[:5], y[:5])
+    training_loss.eval()(net, x[:5], y[:5])
+    assert asked(rows)[0] is output
+
+
+@pytest.mark.parametrize("method", [calmix.mixup(), calmix.scheduled(calmix.auto(), 0.5)])
+def test_training_rows_of_no_use_are_not_asked_of(method: Method | Scheduled):
+    training_loss = calmix.TrainingLoss(method, calmix.Classification(2), epochs=2)
+    training_loss.epoch = 1
+    net, rows = nn.Linear(1, 2), TrainingRows(training_loss)
+    training_loss(net, torch.zeros(3, 1), torch.tensor([0, 1, 1]))
+    training_loss.eval()(net, torch.zeros(3, 1), torch.tensor([0, 1, 1]))
+    assert rows.said is None
