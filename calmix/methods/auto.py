@@ -14,7 +14,7 @@ _CLASS_SD = 0.25
 
 def auto(
     method: Method | None = None,
-    rate: float = 1.0,
+    rate: float = 0.5,
     prior_sd: float = 0.5,
     until: float = 0.8,
     per_class: bool = False,
@@ -31,7 +31,8 @@ def auto(
     of the strengths of its rows' classes.
     Source: ours.
     Defaults: method = None is Mixup with a lam of at least 1/2 for each row, which begins with little mixing:
-    `folded(mixup(alpha=0.2, per_row=True))`; rate = 1, prior_sd = 0.5 and until = 0.8, of `Control`; per_class = False.
+    `folded(mixup(alpha=0.2, per_row=True))`; rate = 0.5, prior_sd = 0.5 and until = 0.8, of `Control`;
+    per_class = False.
     Deviation: where the method is `mixup_e`, the alpha of its factor E[a] stays as it was; it only scales eta.
     Relatives: CAMixup mixes the classes that are too confident on validation rows (Wen et al., ICLR 2021, arXiv
     2010.09875); AdaFocal moves the exponent of the focal loss by them (Ghosh et al., NeurIPS 2022, arXiv 2211.11838).

@@ -30,8 +30,8 @@ def test_its_default_is_mixup_with_a_lam_of_at_least_a_half_for_each_row():
 
 def test_classes_of_their_own_are_written_where_they_are_asked_for():
     plain, each = calmix.auto(), calmix.auto(per_class=True)
-    assert repr(plain.control) == "Control(rate=1.0, prior_sd=0.5, until=0.8, least=0.0025, most=20.0)"
-    assert repr(each.control) == "Control(rate=1.0, prior_sd=0.5, until=0.8, least=0.0025, most=20.0, class_sd=0.25)"
+    assert repr(plain.control) == "Control(rate=0.5, prior_sd=0.5, until=0.8, least=0.0025, most=20.0)"
+    assert repr(each.control) == "Control(rate=0.5, prior_sd=0.5, until=0.8, least=0.0025, most=20.0, class_sd=0.25)"
     assert eval(repr(each), dict(vars(calmix.parts))) == each
     assert read_method("auto(method=sk_mixup(tau_max=0.5), per_class=True)") == calmix.auto(
         calmix.sk_mixup(tau_max=0.5), per_class=True
@@ -57,7 +57,7 @@ def test_any_method_with_pairs_of_their_own_may_have_them(inside: Method):
     for _ in range(2):
         loss = training_loss(network, x, y, torch.arange(30))
         assert torch.isfinite(loss)
-        training_loss.observe(torch.eye(3)[y] * torch.tensor([1.0, 0.5, 0.2])[y][:, None], y.roll(1))
+        training_loss.observe(torch.eye(3)[y] * torch.tensor([9.0, 3.0, 1.0])[y][:, None], y.roll(1))
     strengths = training_loss.class_strengths
     assert strengths is not None
     assert len(set(strengths)) == 3

@@ -470,7 +470,7 @@ def followed(splits: Splits, settings: TrainingSettings) -> tuple[list[float], l
     places = (2 * torch.arange(count) + 1) * len(splits.validation) // (2 * count)
     x, y = splits.validation.x[places], splits.validation.y[places]
     expected, too_sure = [0.7], list[bool]()
-    method = calmix.auto(calmix.mixup(alpha=0.7), rate=0.5)
+    method = calmix.auto(calmix.mixup(alpha=0.7))
     control = method.control
     assert control is not None
 
