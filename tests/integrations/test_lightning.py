@@ -138,6 +138,7 @@ def test_auto_is_shown_the_validation_rows_and_the_last_training_rows_of_every_e
     assert by_epoch[0] == 0.2
     assert len(set(by_epoch[:4])) == 4
     assert by_epoch[4] is None  # plain training ends the run
+    assert not module.training_loss._forward_hooks  # what watched it has ended
 
     net = network()  # the same by hand
     net[3].get_parameter("weight").data.mul_(8)

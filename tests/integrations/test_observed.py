@@ -57,7 +57,7 @@ def asked(rows: TrainingRows) -> tuple[torch.Tensor, ...]:
     return rows.said or ()
 
 
-@pytest.mark.parametrize("sizes", [(300,), (200, 56), (10, 300), (100, 100, 100, 3), (90,) * 5])
+@pytest.mark.parametrize("sizes", [(300,), (200, 56), (10, 256), (11, 255), (100, 100, 100, 3), (90,) * 5])
 def test_the_training_rows_are_those_of_the_last_steps_and_the_network_says_it_as_it_validates(sizes: tuple[int, ...]):
     training_loss = calmix.TrainingLoss(calmix.auto(), calmix.Classification(2))
     net, rows = nn.Sequential(nn.Linear(1, 2), nn.BatchNorm1d(2)), TrainingRows(training_loss)
