@@ -31,13 +31,14 @@ class Control:
         log strength += rate * (log T - max(0, log T_train)),
 
     T the temperature that fits rows which are not trained on best, T_train that of training rows. T > 1: the network is
-    too confident, and will mix more. T < 1: it is not confident enough, and will mix less. Where it is too confident of
-    the rows that it was trained on, too, it has not learnt them by heart, and mixing would not mend it: in early epochs
-    the running averages of batch norm lag behind the weights. The strength starts as the method has it.
+    too confident, and will mix more. T < 1: it is not confident enough, and will mix less. A network may be too
+    confident even of its training rows, as in early epochs, when the running averages of batch norm lag behind the
+    weights. Mixing is for what it learns by heart, so that this part does not count. The strength starts as the method
+    has it.
 
     rate: which part of log T is made good at once. prior_sd: log T is normal beforehand, with mean 0 and this
-    deviation, so that few rows move the strength little. until: the share of the epochs in which is mixed;
-    plain training ends the run, if its number of epochs is known. least, most: bounds of the strength.
+    deviation, so that few rows move the strength little. until: the share of the epochs in which is mixed; plain
+    training ends the run, if its number of epochs is known. least, most: bounds of the strength.
 
     class_sd: where it is given, each class has a strength of its own, which moves by a T of its own: that of the rows
     which the network takes for this class, and a T_train of its own. Beforehand log T of a class is normal about that
@@ -93,7 +94,7 @@ class Control:
         of_train = [0.0] * len(log_t)
         if of_training is not None:
             of_train = class_log_temperatures(*of_training, self.prior_sd, self.class_sd)
-        return tuple(map(self._moved, strengths, log_t, of_train))
+        return tuple(self._moved(*one) for one in zip(strengths, log_t, of_train, strict=True))
 
     def _moved(self, strength: float, log_t: float, of_train: float) -> float:
         return min(max(strength * math.exp(self.rate * (log_t - max(0.0, of_train))), self.least), self.most)

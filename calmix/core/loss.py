@@ -197,7 +197,7 @@ class TrainingLoss(nn.Module):
         moved as `Control` says; in epochs whose method is another it stays. Under torch.distributed every rank gives
         rows of its own, and all get the same strength.
 
-        logits: the model's output (n, K). labels: as in a step. of_training: logits and labels of as many training
+        logits: the model's output (n, K). labels: as in a step. of_training: the same of some hundred training
         rows, not mixed either; without them a network with batch norm may get more mixing than is good for it.
 
         Raises:

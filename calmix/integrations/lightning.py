@@ -52,7 +52,7 @@ class CalmixCallback(Callback):
                 f"{', '.join(found) or 'none'}: write self.training_loss = calmix.TrainingLoss(...) in its __init__."
             )
         (self._loss,) = found.values()
-        self._rows, self._trained = ValidationRows(self._loss), TrainingRows(self._loss)
+        self._rows = ValidationRows(self._loss)
         self._rows.epoch = self._observed
         if self._refresh is not None and self._refresh not in (parts := dict(pl_module.named_modules())):
             raise SettingError(
@@ -64,6 +64,8 @@ class CalmixCallback(Callback):
                 "auto sets its strength by validation rows, and there are none; give the trainer a validation loader "
                 "and the module a validation_step, or take a method of fixed strength."
             )
+        if self._loss.method.controlled:
+            self._trained = TrainingRows(self._loss)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._training_loss.epoch = trainer.current_epoch
@@ -114,12 +116,12 @@ class CalmixCallback(Callback):
         self._rows.note()
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._rows is None or self._trained is None:
+        if self._rows is None:
             return
         if trainer.sanity_checking:
             self._rows.forget()
         else:
-            self._rows.show(self._trained.said)
+            self._rows.show(None if self._trained is None else self._trained.said)
             self._observed = self._rows.epoch
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -131,6 +133,9 @@ class CalmixCallback(Callback):
         if self._trained is not None:
             self._trained.end()
         self._loss = self._rows = self._trained = None
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.on_fit_end(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         return {"observed": self._observed}

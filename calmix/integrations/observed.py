@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from calmix.core.loss import TrainingLoss
-from calmix.core.tree import leaves
+from calmix.core.tree import leaves, map_leaves
 
 MOST = 2000  # validation rows kept at most
-ENOUGH = 256  # training rows
+ENOUGH = 256  # training rows: at least so many are kept, where there were so many
 _CALL = inspect.signature(TrainingLoss.forward)
 
 
@@ -66,8 +66,8 @@ class ValidationRows:
 class TrainingRows:
     """What the network says of the rows that it was trained on last, for a training loss whose method is `auto`.
 
-    They are the last batches with at least 256 rows, as they came. The network is asked of them by the first call of
-    the training loss in `eval()` after a step, so that it runs where the framework has it run.
+    They are the last batches with at least 256 rows, as they came. The network is asked of them just before the first
+    call of the training loss in `eval()` after a step, so that it runs where the framework has it run.
 
     said: outputs and labels; None before the first such call.
     """
@@ -75,18 +75,18 @@ class TrainingRows:
     def __init__(self, training_loss: TrainingLoss) -> None:
         self.said: tuple[Tensor, Tensor] | None = None
         self._batches: deque[tuple[Any, Any]] = deque()
-        self._hook = training_loss.register_forward_hook(self._see, with_kwargs=True)
+        self._hook = training_loss.register_forward_pre_hook(self._see, with_kwargs=True)
 
     def end(self) -> None:
         """See no further calls."""
         self._hook.remove()
 
-    def _see(self, training_loss: Any, given: Any, named: Any, loss: Tensor) -> None:
+    def _see(self, training_loss: Any, given: Any, named: Any) -> None:
         if training_loss.strength is None:
             return
         call = _CALL.bind(training_loss, *given, **named).arguments
         if training_loss.training:
-            self._batches.append((call["x"], call["y"]))
+            self._batches.append((map_leaves(torch.detach, call["x"]), call["y"]))
             while sum(_rows(y) for _, y in self._batches) - _rows(self._batches[0][1]) >= ENOUGH:
                 self._batches.popleft()
         elif self._batches:

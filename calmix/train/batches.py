@@ -69,6 +69,7 @@ class Batches:
         self._rank, self._ranks = rank, ranks
         self._shares = None if weights is None else weights.cumsum(0) / weights.sum()
         self._weights = weights if evenly else None
+        self._trained_on = None if weights is None else weights.nonzero().squeeze(1)
         self._generator = None if seed is None else torch.Generator().manual_seed(seed)
         self._before: Tensor | None = None  # the generator's state before the order of this epoch was drawn
         self._start = 0  # the batch at which the next epoch begins
@@ -94,12 +95,10 @@ class Batches:
         self.split = replace(self.split, rows=self.split.rows.to(device), y=self.split.y.to(device))
 
     def places(self, most: int) -> Tensor:
-        """Of at most so many rows (k,): evenly over the split, which may be sorted by class, or over its weights."""
-        rows = len(self.split)
-        points = (torch.arange(min(most, rows), dtype=torch.float64) + 0.5) / min(most, rows)
-        if self._shares is None:
-            return (points * rows).long()
-        return torch.searchsorted(self._shares.double(), points, right=True).clamp(max=rows - 1)
+        """Of at most so many rows (k,), evenly over the split, which may be sorted by class; none has a weight of 0."""
+        rows = torch.arange(len(self.split)) if self._trained_on is None else self._trained_on
+        count = min(most, len(rows))
+        return rows[(2 * torch.arange(count) + 1) * len(rows) // (2 * count)]
 
     def _loaded(self, order: Sequence[Tensor]) -> Iterable[Loaded]:
         read, rows = _Read(self.split), self.split.rows

@@ -101,7 +101,10 @@ class Module(LightningModule):
         self._count(len(y), self.training_loss(noted if self.training_loss.method.controlled else self.model, x, y))
 
     def validation_batches(self, validation: Split) -> Iterable[LoadedBatch]:
-        """The whole split for a point of the curve, else the rows by which a method sets its strength."""
+        """The whole split for a point of the curve, else the rows by which a method sets its strength.
+
+        It also sets the training rows aside that such a method is told of.
+        """
         size = rows_at_a_time(validation, self.settings.accelerator) * ranks()
         whole = Batches(validation, size, rank=rank(), ranks=ranks())
         self._kept.append(whole)
@@ -186,7 +189,8 @@ class Module(LightningModule):
         if self.training_loss.strength is None:
             return None
         batches = (self.trainer.strategy.batch_to_device(batch) for batch in self._of_training)
-        said = [(self.model(x), y) for x, y, _ in batches if len(y)]
+        with self.trainer.precision_plugin.val_step_context():  # as validation rows are
+            said = [(self.model(x), y) for x, y, _ in batches if len(y)]
         output, y = (torch.cat(parts) for parts in zip(*said, strict=True))
         return output, y
 

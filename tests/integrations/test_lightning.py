@@ -138,7 +138,7 @@ def test_auto_is_shown_the_validation_rows_and_the_last_training_rows_of_every_e
     assert by_epoch[0] == 0.2
     assert len(set(by_epoch[:4])) == 4
     assert by_epoch[4] is None  # plain training ends the run
-    assert not module.training_loss._forward_hooks  # what watched it has ended
+    assert not module.training_loss._forward_pre_hooks  # what watched it has ended
 
     net = network()  # the same by hand
     net[3].get_parameter("weight").data.mul_(8)
@@ -164,7 +164,7 @@ def test_only_the_first_validation_of_an_epoch_is_shown(tmp_path: Path):
     trainer(tmp_path, CalmixCallback(), epochs=1, val_check_interval=1).fit(module, ROWS, ROWS)
     first, second, third = module.strengths
     assert first == 0.2
-    assert second == third
+    assert first != second == third
 
 
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
@@ -179,6 +179,20 @@ def test_a_run_that_goes_on_is_one_that_was_not_stopped(tmp_path: Path):
     again.fit(second, ROWS, ROWS, ckpt_path=saver.best_model_path)
     assert second.strengths == whole.strengths[6:]
     assert same(second.net, whole.net)
+
+
+@pytest.mark.parametrize("method", [calmix.auto(), calmix.mixup()])
+def test_a_training_that_fails_leaves_no_hook(method: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    module = Net(method)
+
+    def fail(x: Any) -> Any:
+        assert bool(module.training_loss._forward_pre_hooks) == module.training_loss.method.controlled
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(module.net, "forward", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        trainer(tmp_path, CalmixCallback()).fit(module, ROWS, ROWS)
+    assert not module.training_loss._forward_pre_hooks
 
 
 def test_batch_norm_is_refreshed_at_the_end_if_asked_for(tmp_path: Path):

@@ -1,5 +1,7 @@
 """Which validation rows, and training rows, a method that sets its strength is shown."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -63,10 +65,18 @@ def test_the_training_rows_are_those_of_the_last_steps_and_the_network_says_it_a
     net, rows = nn.Sequential(nn.Linear(1, 2), nn.BatchNorm1d(2)), TrainingRows(training_loss)
     x, y = torch.randn(sum(sizes), 1), torch.arange(sum(sizes)) % 2
     for part, labels in zip(x.split(list(sizes)), y.split(list(sizes)), strict=True):
-        training_loss(net, x=part, y=labels)
+        training_loss(net, x=part.requires_grad_().clone(), y=labels)
+    copy.deepcopy(training_loss)  # which no graph hinders
     assert not asked(rows)
     net.eval()
-    training_loss.eval()(net, torch.zeros(3, 1), torch.tensor([0, 1, 1]))
+    seen = []
+
+    def noting(values: torch.Tensor) -> torch.Tensor:
+        seen.append(len(values))
+        return net(values)
+
+    training_loss.eval()(noting, torch.zeros(3, 1), torch.tensor([0, 1, 1]))
+    assert seen[-1] == 3  # last, as the caller may have kept what came out
     output, labels = asked(rows)
     count = len(labels)
     assert torch.equal(output, net(x[-count:]))

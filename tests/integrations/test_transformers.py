@@ -269,7 +269,7 @@ def test_auto_observes_all_evaluation_sets_together_and_no_other_rows(tmp_path: 
             num_train_epochs=3, eval_strategy="epoch",
         )  # fmt: skip
         own.evaluate()
-        assert own.training_loss.strength == 1.0  # of a network that is not being trained
+        assert own.training_loss.strength == 0.2  # of a network that is not being trained
         own.train()
         before = own.training_loss.strength
         own.evaluate()
