@@ -116,7 +116,7 @@ def test_the_loop_of_auto_runs_and_its_commands_can_be_read(capsys: pytest.Captu
     assert names["training_loss"].strength is None  # plain training ends the run
     text = (ROOT / "docs/auto.md").read_text(encoding="utf-8")
     commands = re.findall(r"^calmix (compare|train) (.*)$", text, re.MULTILINE)
-    assert len(commands) == 4
+    assert len(commands) == 6
     for name, written in commands:
         options = COMMANDS[name].parser().parse_args(shlex.split(written))
         methods = options.methods if name == "compare" else [options.method]
