@@ -15,6 +15,7 @@ from calmix.train import cost as costs
 from calmix.train.cost import counted_cost, relative_cost
 
 WINE = load("wine")
+FROM_1 = calmix.auto(calmix.mixup(per_row=True))  # its strength begins at 1
 
 
 def cost(method: Method | Scheduled, model: torch.nn.Module | None = None, train: Split = WINE.train) -> float:
@@ -36,7 +37,7 @@ def test_the_median_of_the_rounds_ratios_is_reported(monkeypatch: pytest.MonkeyP
     assert next(ticks, None) is None
 
 
-@pytest.mark.parametrize("method", [calmix.auto(), calmix.scheduled(calmix.auto(), until=1)])
+@pytest.mark.parametrize("method", [FROM_1, calmix.scheduled(FROM_1, until=1)])
 def test_a_moving_strength_is_measured_where_it_has_moved(method: Method | Scheduled, monkeypatch: pytest.MonkeyPatch):
     """At alpha = 1 alone a share is drawn as a uniform number."""
     drawn = []
