@@ -82,7 +82,7 @@ class Control:
         of_training: the same of training rows; without them T_train is 1.
         """
         log_t = log_temperature(logits, labels, self.prior_sd)
-        of_train = 0.0 if of_training is None else log_temperature(*of_training, self.prior_sd)
+        of_train = 0.0 if of_training is None else log_temperature(*of_training, self.prior_sd, least=0.0)
         return self._moved(strength, log_t, of_train)
 
     def stronger_of_classes(
@@ -129,8 +129,8 @@ def class_log_temperatures(logits: Tensor, labels: Tensor, prior_sd: float, clas
     return _log_temperatures(logits, labels, taken, precision, common / class_sd**2 / precision).tolist()
 
 
-def log_temperature(logits: Tensor, labels: Tensor, prior_sd: float) -> float:
-    """log T in [-5, 5], of the T that minimises sum_i NLL_i(softmax(logits / T)) + (log T)^2 / (2 prior_sd^2).
+def log_temperature(logits: Tensor, labels: Tensor, prior_sd: float, least: float = -_LOG_BOUND) -> float:
+    """log T in [least, 5], of the T that minimises sum_i NLL_i(softmax(logits / T)) + (log T)^2 / (2 prior_sd^2).
 
     As `calmix.posthoc.fit_temperature` does, but in float64 on the CPU, by Newton's method on the derivative, and by
     halving an interval round the optimum where that would lead out of it. With torch.distributed it is that of the rows
@@ -143,10 +143,17 @@ def log_temperature(logits: Tensor, labels: Tensor, prior_sd: float) -> float:
     """
     precision = torch.tensor([1 / prior_sd**2], dtype=torch.float64)
     group = torch.zeros(len(logits), dtype=torch.long)
-    return _log_temperatures(logits, labels, group, precision, torch.zeros_like(precision)).item()
+    return _log_temperatures(logits, labels, group, precision, torch.zeros_like(precision), least).item()
 
 
-def _log_temperatures(logits: Tensor, labels: Tensor, group: Tensor, precision: Tensor, towards: Tensor) -> Tensor:
+def _log_temperatures(
+    logits: Tensor,
+    labels: Tensor,
+    group: Tensor,
+    precision: Tensor,
+    towards: Tensor,
+    least: float = -_LOG_BOUND,
+) -> Tensor:
     """log T (G,) of each group of rows: that of the least sum of its NLL and precision (log T - towards)^2 / 2.
 
     group: (n,) of each row. precision, towards: (G,).
@@ -156,7 +163,7 @@ def _log_temperatures(logits: Tensor, labels: Tensor, group: Tensor, precision: 
     if z.isnan().any():
         raise ShapeError("logits must be numbers, at least one of a row finite; got NaN or infinity: did it diverge?")
     mass, observed = target.sum(1, keepdim=True), (target * z).sum(1)
-    log_t, low, high = towards, torch.full_like(towards, -_LOG_BOUND), torch.full_like(towards, _LOG_BOUND)
+    log_t, low, high = towards, torch.full_like(towards, least), torch.full_like(towards, _LOG_BOUND)
     for _ in range(_MOST_STEPS):
         inverse = (-log_t).exp()
         shares = mass * (inverse[group][:, None] * z).softmax(1)

@@ -99,6 +99,19 @@ def test_few_steps_find_the_temperature(monkeypatch: pytest.MonkeyPatch, scale: 
     assert len(asked) <= (5 if 0.5 < scale < 5 else 7)
 
 
+@pytest.mark.parametrize("factor", [0.01, 0.9, 1.1, 3.0])
+def test_where_a_lower_bound_is_asked_for_no_steps_are_made_below_it(monkeypatch: pytest.MonkeyPatch, factor: float):
+    """A network that is certain of its training rows, and right, has a T near 0, which many steps would find."""
+    free, asked = log_temperature(factor * LOGITS, LABELS, 0.5), []
+    monkeypatch.setattr("calmix.core.control.sum_over_ranks", lambda of_step: asked.append(0) or of_step)
+    assert log_temperature(factor * LOGITS, LABELS, 0.5, least=0.0) == max(0.0, free)
+    assert len(asked) == 1 or factor > 1
+    sure = 50 * torch.nn.functional.one_hot(LABELS, 5)
+    asked.clear()
+    assert log_temperature(sure, LABELS, 0.5, least=0.0) == 0
+    assert len(asked) == 1
+
+
 def test_a_constant_added_to_a_row_changes_nothing_and_units_below_float32_count():
     offset = 1e4 * torch.randn(4000, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     exact = log_temperature(LOGITS, LABELS, 0.5)
