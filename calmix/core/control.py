@@ -93,11 +93,11 @@ class Control:
         log_t = class_log_temperatures(logits, labels, self.prior_sd, self.class_sd)
         of_train = [0.0] * len(log_t)
         if of_training is not None:
-            of_train = class_log_temperatures(*of_training, self.prior_sd, self.class_sd)
+            of_train = class_log_temperatures(*of_training, self.prior_sd, self.class_sd, least=0.0)
         return tuple(self._moved(*one) for one in zip(strengths, log_t, of_train, strict=True))
 
     def _moved(self, strength: float, log_t: float, of_train: float) -> float:
-        return min(max(strength * math.exp(self.rate * (log_t - max(0.0, of_train))), self.least), self.most)
+        return min(max(strength * math.exp(self.rate * (log_t - of_train)), self.least), self.most)
 
 
 def first_epochs(share: float, epochs: int) -> int:
@@ -109,7 +109,9 @@ def first_epochs(share: float, epochs: int) -> int:
     return max(1, round(share * epochs))
 
 
-def class_log_temperatures(logits: Tensor, labels: Tensor, prior_sd: float, class_sd: float) -> list[float]:
+def class_log_temperatures(
+    logits: Tensor, labels: Tensor, prior_sd: float, class_sd: float, least: float = -_LOG_BOUND
+) -> list[float]:
     """(K,): log T_k of the rows that the network takes for class k, drawn towards the log T of all rows:
 
         sum_(i taken for k) NLL_i(softmax(logits / T_k)) + s_k (log T_k)^2 / (2 prior_sd^2)
@@ -126,7 +128,7 @@ def class_log_temperatures(logits: Tensor, labels: Tensor, prior_sd: float, clas
     rows = torch.zeros(classes, dtype=torch.float64).index_add(0, taken, mass)
     rows = sum_over_ranks(rows.to(logits.device)).cpu()
     precision = rows / rows.sum().clamp(min=_TINY) / prior_sd**2 + 1 / class_sd**2
-    return _log_temperatures(logits, labels, taken, precision, common / class_sd**2 / precision).tolist()
+    return _log_temperatures(logits, labels, taken, precision, common / class_sd**2 / precision, least).tolist()
 
 
 def log_temperature(logits: Tensor, labels: Tensor, prior_sd: float, least: float = -_LOG_BOUND) -> float:
@@ -147,23 +149,18 @@ def log_temperature(logits: Tensor, labels: Tensor, prior_sd: float, least: floa
 
 
 def _log_temperatures(
-    logits: Tensor,
-    labels: Tensor,
-    group: Tensor,
-    precision: Tensor,
-    towards: Tensor,
-    least: float = -_LOG_BOUND,
+    logits: Tensor, labels: Tensor, group: Tensor, precision: Tensor, towards: Tensor, least: float
 ) -> Tensor:
     """log T (G,) of each group of rows: that of the least sum of its NLL and precision (log T - towards)^2 / 2.
 
-    group: (n,) of each row. precision, towards: (G,).
+    It is sought from `least` to 5. group: (n,) of each row. precision, towards: (G,).
     """
     z, target = logits.detach().cpu().double(), _target_rows(logits, labels)
     z = (z - z.amax(1, keepdim=True)).clamp(min=_RULED_OUT)
     if z.isnan().any():
         raise ShapeError("logits must be numbers, at least one of a row finite; got NaN or infinity: did it diverge?")
     mass, observed = target.sum(1, keepdim=True), (target * z).sum(1)
-    log_t, low, high = towards, torch.full_like(towards, least), torch.full_like(towards, _LOG_BOUND)
+    log_t, low, high = towards.clamp(min=least), torch.full_like(towards, least), torch.full_like(towards, _LOG_BOUND)
     for _ in range(_MOST_STEPS):
         inverse = (-log_t).exp()
         shares = mass * (inverse[group][:, None] * z).softmax(1)

@@ -178,16 +178,14 @@ class Module(LightningModule):
         self._seen = []
         if self._validates:
             self.history[-1] = replace(self.history[-1], validation=validation)
-        if seen and math.isfinite(validation["loss"]):
+        if seen and self.training_loss.strength is not None and math.isfinite(validation["loss"]):
             output, y = (torch.cat(parts) for parts in zip(*seen, strict=True))
             own = self._observed[self._observed % ranks() == rank()] // ranks()  # of the rows that this rank has seen
             rows = own.to(y.device) if self._validates else slice(None)
             self.training_loss.observe(output[rows], y[rows], self._said_of_training())
 
-    def _said_of_training(self) -> tuple[Tensor, Tensor] | None:
+    def _said_of_training(self) -> tuple[Tensor, Tensor]:
         """What the network says of the training rows that are observed, and their labels."""
-        if self.training_loss.strength is None:
-            return None
         batches = (self.trainer.strategy.batch_to_device(batch) for batch in self._of_training)
         with self.trainer.precision_plugin.val_step_context():  # as validation rows are
             said = [(self.model(x), y) for x, y, _ in batches if len(y)]

@@ -63,6 +63,15 @@ def test_of_each_class_training_rows_count_for_itself():
     assert strengths[1] < 1.1 < 1.3 < strengths[4]
 
 
+@pytest.mark.parametrize("factor", [0.2, 0.4, 0.6])
+def test_a_lower_bound_moves_no_class_but_those_below_it(factor: float):
+    """The NLL is convex in 1 / T, so that its least beyond a bound is its least, or the bound."""
+    said = factor * sharpened([0.9, 0.5, 1.1, 1.3, 3]), LABELS
+    free = class_log_temperatures(*said, 0.5, 0.25)
+    assert min(free) < 0
+    assert class_log_temperatures(*said, 0.5, 0.25, least=0.0) == pytest.approx([max(0, log_t) for log_t in free])
+
+
 def test_a_calibrated_network_keeps_its_strength_but_for_noise():
     """In 100 draws of 500 labels log T is centred on 0, with the deviation that the information says."""
     found = []
