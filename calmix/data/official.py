@@ -51,12 +51,11 @@ class PublishedTable:
         if frame.columns[-1] != "target":
             return f"must have a last column named target, which is {frame.columns[-1]!r}"
         for name, column in frame.items():
-            numbers = np.array(pd.to_numeric(column, errors="coerce"), np.float64)
-            wrong = np.zeros(len(frame), bool) if name == "target" and self.classes else ~np.isfinite(numbers)
-            empty = np.array(column.isna())
-            for row in np.flatnonzero(wrong & ~empty | empty & (name == "target"))[:1]:
-                given = "nothing" if empty[row] else repr(str(column.iloc[row]))
-                return f"holds {given} for {str(name)!r} of row {row + 1}"
+            given, number = column.notna(), np.isfinite(np.array(pd.to_numeric(column, errors="coerce"), np.float64))
+            fits = (given if self.classes else number) if name == "target" else number | ~given
+            for row in np.flatnonzero(~fits)[:1]:
+                cell = repr(str(column.iloc[row])) if given.iloc[row] else "nothing"
+                return f"holds {cell} for {str(name)!r} of row {row + 1}"
         found = len(frame["target"].unique())
         if self.classes not in (None, found):
             return f"has {found} different targets, and {self.name} {self.classes}"
