@@ -1,10 +1,13 @@
 """Lightning: a callback for modules whose `training_step` returns what a `TrainingLoss` gives."""
 
+import inspect
 from typing import Any
+
+import torch
 
 from calmix.core.batch_norm import refresh_batch_norm
 from calmix.core.loss import TrainingLoss
-from calmix.core.tree import leaves
+from calmix.core.tree import leaves, map_leaves
 from calmix.errors import SettingError, not_installed
 from calmix.integrations.observed import TrainingRows, ValidationRows
 
@@ -12,6 +15,8 @@ try:
     from lightning.pytorch import Callback, LightningModule, Trainer
 except ModuleNotFoundError as _error:
     raise not_installed(__name__, _error, "train") from None
+
+_CALL = inspect.signature(TrainingLoss.forward)
 
 
 class CalmixCallback(Callback):
@@ -42,6 +47,7 @@ class CalmixCallback(Callback):
         self._loss: TrainingLoss | None = None
         self._rows: ValidationRows | None = None
         self._trained: TrainingRows | None = None
+        self._hook: Any = None
         self._observed: int = -1
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -66,6 +72,7 @@ class CalmixCallback(Callback):
             )
         if self._loss.method.controlled:
             self._trained = TrainingRows(self._loss)
+            self._hook = self._loss.register_forward_pre_hook(self._see, with_kwargs=True)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._training_loss.epoch = trainer.current_epoch
@@ -130,9 +137,9 @@ class CalmixCallback(Callback):
             refresh_batch_norm(pl_module.get_submodule(self._refresh), loader)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._trained is not None:
-            self._trained.end()
-        self._loss = self._rows = self._trained = None
+        if self._hook is not None:
+            self._hook.remove()
+        self._loss = self._rows = self._trained = self._hook = None
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self.on_fit_end(trainer, pl_module)
@@ -142,6 +149,15 @@ class CalmixCallback(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._observed = state_dict["observed"]
+
+    def _see(self, training_loss: Any, given: Any, named: Any) -> None:
+        """Keep the rows that the training step asks of, and before the validation step ask the network of them."""
+        assert self._trained is not None
+        call = _CALL.bind(training_loss, *given, **named).arguments
+        if training_loss.training:
+            self._trained.note(map_leaves(torch.detach, call["x"]), call["y"])
+        else:
+            self._trained.ask(call["model"])
 
     @property
     def _training_loss(self) -> TrainingLoss:

@@ -1,18 +1,17 @@
 """What a training loop shows a method that sets its strength; shared by the frameworks' files."""
 
-import inspect
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from calmix.core.loss import TrainingLoss
-from calmix.core.tree import leaves, map_leaves
+from calmix.core.tree import leaves
 
 MOST = 2000  # validation rows kept at most
 ENOUGH = 256  # training rows: at least so many are kept, where there were so many
-_CALL = inspect.signature(TrainingLoss.forward)
 
 
 class ValidationRows:
@@ -66,32 +65,29 @@ class ValidationRows:
 class TrainingRows:
     """What the network says of the rows that it was trained on last, for a training loss whose method is `auto`.
 
-    They are the last batches with at least 256 rows, as they came. The network is asked of them just before the first
-    call of the training loss in `eval()` after a step, so that it runs where the framework has it run.
+    They are the last batches with at least 256 rows, as they came.
 
-    said: outputs and labels; None before the first such call.
+    said: outputs and labels; None before the network was asked.
     """
 
     def __init__(self, training_loss: TrainingLoss) -> None:
         self.said: tuple[Tensor, Tensor] | None = None
+        self._training_loss = training_loss
         self._batches: deque[tuple[Any, Any]] = deque()
-        self._hook = training_loss.register_forward_pre_hook(self._see, with_kwargs=True)
 
-    def end(self) -> None:
-        """See no further calls."""
-        self._hook.remove()
-
-    def _see(self, training_loss: Any, given: Any, named: Any) -> None:
-        if training_loss.strength is None:
+    def note(self, x: Any, y: Any) -> None:
+        """Keep the rows of a step; where the strength is not to be set, none are kept."""
+        if self._training_loss.strength is None:
             return
-        call = _CALL.bind(training_loss, *given, **named).arguments
-        if training_loss.training:
-            self._batches.append((map_leaves(torch.detach, call["x"]), call["y"]))
-            while sum(_rows(y) for _, y in self._batches) - _rows(self._batches[0][1]) >= ENOUGH:
-                self._batches.popleft()
-        elif self._batches:
+        self._batches.append((x, y))
+        while sum(_rows(y) for _, y in self._batches) - _rows(self._batches[0][1]) >= ENOUGH:
+            self._batches.popleft()
+
+    def ask(self, model: Callable[[Any], Any]) -> None:
+        """Ask the network, in `eval()`, of the rows since it was last asked; do so before its first validation step."""
+        if self._batches:
             with torch.no_grad():
-                output = torch.cat([training_loss.task.output(call["model"](x)) for x, _ in self._batches])
+                output = torch.cat([self._training_loss.task.output(model(x)) for x, _ in self._batches])
             self.said = output, torch.cat([y for _, y in self._batches])
             self._batches.clear()
 

@@ -15,7 +15,7 @@ from calmix.core.hooks import uncompiled, within_ddp
 from calmix.core.loss import TrainingLoss
 from calmix.core.tree import leaves
 from calmix.errors import DataError, SettingError, ShapeError, not_installed
-from calmix.integrations.observed import ValidationRows
+from calmix.integrations.observed import TrainingRows, ValidationRows
 from calmix.reading import reading
 
 try:
@@ -46,7 +46,8 @@ class CalmixTrainerMixin(Trainer):
 
     - The loss of a batch is its mean, and the Trainer divides it by the number of batches whose gradients it adds up.
     - In evaluations it is the task's plain loss.
-    - `auto` is shown the rows of the first evaluation in each epoch, which `eval_strategy="epoch"` asks for.
+    - `auto` is shown the rows of the first evaluation in each epoch, which `eval_strategy="epoch"` asks for, and the
+      training rows of the last steps before.
     - What is logged has the means of the loss's terms since the last time, the accuracy on mixed targets (`accuracy`)
       and `strength`.
     - Each checkpoint holds the training loss's state; `train(resume_from_checkpoint=...)` reads it.
@@ -82,7 +83,7 @@ class CalmixTrainerMixin(Trainer):
             )
         self.training_loss = training_loss
         self.model_accepts_loss_kwargs = False  # the loss is a batch's mean: the Trainer divides it by their number
-        self._rows = ValidationRows(training_loss)
+        self._rows, self._trained = ValidationRows(training_loss), TrainingRows(training_loss)
         self._sums: dict[str, Tensor] = {}  # of what is logged, weighted by rows
         self._counted = 0
         self._network: _Network | None = None
@@ -124,7 +125,10 @@ class CalmixTrainerMixin(Trainer):
         training_loss = self.training_loss.train(model.training)
         if model.training:
             training_loss.epoch = int(self.state.epoch or 0)
+            self._trained.note(inputs, y)
             inputs, network.common = self.inputs_to_mix(inputs)
+        elif self.is_in_train:
+            self._trained.ask(network)
         loss = training_loss(network, inputs, y, index)
         if model.training:
             network.common = {}
@@ -140,7 +144,7 @@ class CalmixTrainerMixin(Trainer):
             self._rows.forget()
         metrics = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
         if whole:
-            self._rows.show()
+            self._rows.show(self._trained.said)
         return metrics
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

@@ -1,5 +1,6 @@
 """A LightningModule that returns what its TrainingLoss gives, and the callback that serves the loss."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import calmix
@@ -157,6 +158,26 @@ def test_auto_is_shown_the_validation_rows_and_the_last_training_rows_of_every_e
         training_loss.observe(net(X), (Y + 1) % 3, of_training=(net(X), Y))
     assert any(too_sure)
     assert same(module.net, net)
+
+
+def test_the_training_rows_are_asked_of_before_the_validation_rows_and_keep_no_graph(tmp_path: Path):
+    asked: list[int] = []
+
+    class OfMadeRows(Net):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            x, y = batch
+            loss = self.training_loss(self.net, y=y, x=2 * x.clone().requires_grad_())
+            copy.deepcopy(self.training_loss)  # which no graph hinders
+            return loss
+
+    def note(net: nn.Module, given: tuple[Tensor]) -> None:
+        if not net.training:
+            asked.append(len(given[0]))
+
+    module = OfMadeRows(calmix.auto())
+    module.net.register_forward_pre_hook(note)
+    trainer(tmp_path, CalmixCallback(), epochs=1).fit(module, ROWS, DataLoader(TensorDataset(X, Y), batch_size=30))
+    assert asked == [20, 20, 20, 30, 30]  # what a step returned last, its caller may have kept
 
 
 def test_only_the_first_validation_of_an_epoch_is_shown(tmp_path: Path):

@@ -1,7 +1,5 @@
 """Which validation rows, and training rows, a method that sets its strength is shown."""
 
-import copy
-
 import pytest
 import torch
 from torch import nn
@@ -65,33 +63,20 @@ def test_the_training_rows_are_those_of_the_last_steps_and_the_network_says_it_a
     net, rows = nn.Sequential(nn.Linear(1, 2), nn.BatchNorm1d(2)), TrainingRows(training_loss)
     x, y = torch.randn(sum(sizes), 1), torch.arange(sum(sizes)) % 2
     for part, labels in zip(x.split(list(sizes)), y.split(list(sizes)), strict=True):
-        training_loss(net, x=part.requires_grad_().clone(), y=labels)
-    copy.deepcopy(training_loss)  # which no graph hinders
+        training_loss(net, part, labels)
+        rows.note(part, labels)
     assert not asked(rows)
     net.eval()
-    seen = []
-
-    def noting(values: torch.Tensor) -> torch.Tensor:
-        seen.append(len(values))
-        return net(values)
-
-    training_loss.eval()(noting, torch.zeros(3, 1), torch.tensor([0, 1, 1]))
-    assert seen[-1] == 3  # last, as the caller may have kept what came out
+    rows.ask(net)
     output, labels = asked(rows)
     count = len(labels)
     assert torch.equal(output, net(x[-count:]))
     assert torch.equal(labels, y[-count:])
     assert not output.requires_grad
-    training_loss(net, torch.zeros(3, 1), torch.tensor([0, 1, 1]))
+    rows.ask(net)
     assert asked(rows)[0] is output  # of rows that were trained on since, there are none
     first = [sum(sizes[start:]) for start in range(len(sizes))]
     assert count == min(total for total in first if total >= min(ENOUGH, sum(sizes)))
-    assert training_loss.outcome is not None
-    assert len(training_loss.outcome.target) == 3
-    rows.end()
-    training_loss.train()(net, x[:5], y[:5])
-    training_loss.eval()(net, x[:5], y[:5])
-    assert asked(rows)[0] is output
 
 
 @pytest.mark.parametrize("method", [calmix.mixup(), calmix.scheduled(calmix.auto(), 0.5)])
@@ -99,6 +84,6 @@ def test_training_rows_of_no_use_are_not_asked_of(method: Method | Scheduled):
     training_loss = calmix.TrainingLoss(method, calmix.Classification(2), epochs=2)
     training_loss.epoch = 1
     net, rows = nn.Linear(1, 2), TrainingRows(training_loss)
-    training_loss(net, torch.zeros(3, 1), torch.tensor([0, 1, 1]))
-    training_loss.eval()(net, torch.zeros(3, 1), torch.tensor([0, 1, 1]))
+    rows.note(torch.zeros(3, 1), torch.tensor([0, 1, 1]))
+    rows.ask(net)
     assert rows.said is None

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
 
 import calmix
+from calmix.core.control import log_temperature
 from calmix.errors import CalmixError, DataError, SettingError, ShapeError
 
 pytest.importorskip("transformers")
@@ -61,6 +62,13 @@ def bert() -> BertForSequenceClassification:
 def vit() -> ViTForImageClassification:
     torch.manual_seed(0)
     return ViTForImageClassification(ViTConfig(image_size=4, patch_size=2, num_channels=1, **SIZES))
+
+
+def sure_vit() -> ViTForImageClassification:
+    """One that is too sure of its training rows at first."""
+    model = vit()
+    model.classifier.get_parameter("weight").data.mul_(8)
+    return model
 
 
 def loss_of(method: Any, **options: Any) -> calmix.TrainingLoss:
@@ -237,14 +245,14 @@ def strengths(own: Trainer) -> list[Any]:
     return [entry.get("strength") for entry in own.state.log_history if "loss" in entry]
 
 
-def test_auto_observes_the_evaluation_of_every_epoch(tmp_path: Path):
-    model, epochs = vit(), 5
+def test_auto_observes_the_evaluation_and_the_training_rows_of_every_epoch(tmp_path: Path):
+    model, epochs, too_sure = sure_vit(), 5, []
     own = trainer(
         tmp_path, model, IMAGES[:32], eval_dataset=IMAGES[32:], training_loss=loss_of(calmix.auto(), epochs=epochs),
         num_train_epochs=epochs, eval_strategy="epoch",
     )  # fmt: skip
     own.train()
-    other, training_loss = vit(), loss_of(calmix.auto(), epochs=epochs)
+    other, training_loss = sure_vit(), loss_of(calmix.auto(), epochs=epochs)
     network = OfImages(other)
     optimizer = torch.optim.SGD(other.parameters(), lr=0.1)
     for epoch in range(epochs):
@@ -257,9 +265,34 @@ def test_auto_observes_the_evaluation_of_every_epoch(tmp_path: Path):
             optimizer.step()
             optimizer.zero_grad()
         other.eval()
-        training_loss.observe(other(PIXELS[32:]).logits, Y[32:])
+        of_training = other(PIXELS[:32]).logits, Y[:32]
+        too_sure.append(log_temperature(*of_training, 0.5) > 0)
+        training_loss.observe(other(PIXELS[32:]).logits, Y[32:], of_training)
+    assert any(too_sure)
     assert same(model, other)
     assert len(set(strengths(own))) == epochs
+
+
+def test_texts_with_entries_in_common_are_asked_of_as_in_an_evaluation(tmp_path: Path):
+    with_types = [{**row, "token_type_ids": torch.ones(T, dtype=torch.long)} for row in TEXTS]
+    model, seen = bert(), []
+
+    def note(module: nn.Module, _args: Any, kwargs: Any) -> None:
+        if not module.training:
+            seen.append((kwargs["input_ids"], kwargs["token_type_ids"].unique().tolist(), torch.is_grad_enabled()))
+
+    model.register_forward_pre_hook(note, with_kwargs=True)
+    own = trainer(
+        tmp_path, model, with_types[:32], eval_dataset=with_types[32:], training_loss=loss_of(calmix.auto()),
+        num_train_epochs=1, eval_strategy="epoch",
+    )  # fmt: skip
+    own.train()
+    asked, types, graphs = zip(*seen, strict=True)
+    assert torch.equal(torch.cat(asked[:2]), IDS[:32])
+    assert types == ([1],) * len(types)
+    assert not any(graphs)
+    own.evaluate()
+    assert len(seen) == 2 * len(asked) - 2  # after the training, of evaluation rows alone
 
 
 def test_auto_observes_all_evaluation_sets_together_and_no_other_rows(tmp_path: Path):
