@@ -2,6 +2,7 @@
 
 import ast
 import sys
+import textwrap
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -47,10 +48,31 @@ def first_lines(module: str, table: str) -> dict[str, str]:
     >>> first_lines("methods.table", "METHODS")["erm"]
     'Plain training: nothing is mixed.'
     """
+    return {name: _docstring(node).splitlines()[0] for name, node in _functions(module, table).items()}
+
+
+def in_full(module: str, table: str, name: str) -> str:
+    """A function of such a table: its options with their defaults, where it has any, and its docstring.
+
+    >>> print(in_full("methods.table", "METHODS", "input_mixup")[:93])
+    input_mixup(alpha=1.0, per_row=False)
+    <BLANKLINE>
+    Input Mixup: mixed inputs, each with the target of the
+    """
+    node = _functions(module, table)[name]
+    optional = node.args.args[len(node.args.args) - len(node.args.defaults) :]
+    given = zip(optional, node.args.defaults, strict=True)
+    options = ", ".join(f"{argument.arg}={ast.unparse(default)}" for argument, default in given)
+    header = textwrap.fill(f"{name}({options})", 110, subsequent_indent=" " * (len(name) + 1))
+    return f"{header}\n\n{_docstring(node)}" if options else _docstring(node)
+
+
+def _functions(module: str, table: str) -> dict[str, ast.FunctionDef]:
+    """The functions of a table, by name."""
     origins = _origins(_parsed(f"calmix.{module}").body)
-    named = _table(module, table)
-    functions = [value.id for value in named.values if isinstance(value, ast.Name)]
-    return dict(zip(names_in(module, table), [_first_line(origins[name], name) for name in functions], strict=True))
+    functions = [value.id for value in _table(module, table).values if isinstance(value, ast.Name)]
+    found = [_function(origins[function], function) for function in functions]
+    return dict(zip(names_in(module, table), found, strict=True))
 
 
 def _table(module: str, table: str) -> ast.Dict:
@@ -67,9 +89,13 @@ def _origins(body: list[ast.stmt]) -> dict[str, str]:
     return {alias.name: str(node.module) for node in body if isinstance(node, ast.ImportFrom) for alias in node.names}
 
 
-def _first_line(module: str, function: str) -> str:
-    (node,) = (node for node in _parsed(module).body if isinstance(node, ast.FunctionDef) and node.name == function)
-    return (ast.get_docstring(node) or "").splitlines()[0]
+def _function(module: str, name: str) -> ast.FunctionDef:
+    (node,) = (node for node in _parsed(module).body if isinstance(node, ast.FunctionDef) and node.name == name)
+    return node
+
+
+def _docstring(node: ast.FunctionDef) -> str:
+    return ast.get_docstring(node) or ""
 
 
 def _parsed(module: str) -> ast.Module:

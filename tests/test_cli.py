@@ -1,6 +1,7 @@
 """The command as a user meets it: what it prints, writes and refuses."""
 
 import gzip
+import inspect
 import json
 import os
 import re
@@ -9,7 +10,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import calmix
 from calmix import METHODS
 from calmix.cli import COMMANDS, main
 from calmix.data import CORRUPTIONS, DATASETS, NamedSet, Noisy, OODSet, Symmetric, TableFile, TableFormat
@@ -427,6 +429,19 @@ def test_lists_name_everything(capsys: pytest.CaptureFixture[str]):
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()][:-1] == list(DATASETS)
 
 
+@pytest.mark.parametrize(("kind", "table"), [("methods", METHODS), ("models", MODELS)])
+def test_what_has_a_name_is_shown_in_full(kind: str, table: Mapping[str, Any], capsys: pytest.CaptureFixture[str]):
+    for name, made in table.items():
+        main([kind, name])
+        header, _, text = capsys.readouterr().out.partition("\n\n")
+        known = {one.name: one.default for one in inspect.signature(made).parameters.values()}
+        options = {option: default for option, default in known.items() if default is not inspect.Parameter.empty}
+        if options:
+            shown = eval(header.replace(f"{name}(", "dict("), vars(calmix) | vars(calmix.parts))
+            assert shown == options
+        assert (inspect.getdoc(made) or "").endswith(text.strip())
+
+
 def printed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """What a command prints that ends with exit code 0."""
     with pytest.raises(SystemExit) as stopped:
@@ -559,6 +574,8 @@ def test_the_installed_command_answers():
     ("arguments", "message"),
     [
         (["compare", "digitz"], "unknown data set 'digitz'; did you mean 'digits'"),
+        (["methods", "sk_mixap"], "unknown method 'sk_mixap'; did you mean 'sk_mixup'"),
+        (["models", "resnet19"], "unknown model 'resnet19'; did you mean 'resnet"),
         (["compare", "digits", "--methods", "sk_mixap"], "unknown method 'sk_mixap'; did you mean 'sk_mixup'"),
         (["compare", "digits", "--methods", "mixup(alfa=2)"], "unknown option of mixup 'alfa'; did you mean 'alpha'"),
         (["compare", "digits", "--methods", "mixup(alpha=0)"], "alpha must be a positive number; got 0"),

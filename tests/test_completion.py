@@ -48,6 +48,8 @@ def test_bash_completes_what_can_be_typed(script: Path):
     assert completed(script, "compare", "digits", "--methods", "erm", "sk_") == ["sk_mixup", "sk_mixup_e"]
     assert completed(script, "train", "digits", "--method", "") == sorted(METHODS)
     assert completed(script, "train", "--quiet", "wi") == ["wine"]
+    assert completed(script, "methods", "sk_") == ["sk_mixup", "sk_mixup_e"]
+    assert completed(script, "models", "resnet1") == ["resnet101", "resnet18"]
     assert completed(script, "compare", "digits", "--optimizer", "") == ["adamw", "sgd"]
     assert completed(script, "compare", "digits", "--corruptions", "jp") == ["jpeg"]
     assert completed(script, "compare", "digits", "--learn") == ["--learning-rate"]

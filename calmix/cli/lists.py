@@ -1,45 +1,65 @@
 """calmix methods, calmix models and calmix datasets: what has a name."""
 
 import argparse
-from collections.abc import Mapping
+from typing import Any
 
 from calmix.cli.command import Command, PlainParser
-from calmix.listing import first_lines
+from calmix.errors import UnknownNameError
+from calmix.listing import first_lines, in_full, names_in
+
+_METHODS, _MODELS = ("method", "methods.table", "METHODS"), ("model", "models.table", "MODELS")
 
 
 def _methods_list(arguments: list[str]) -> None:
-    _no_options(METHODS, arguments)
-    _print_list(first_lines("methods.table", "METHODS"))
+    _all_or_one(METHODS, arguments, *_METHODS)
 
 
 def _models_list(arguments: list[str]) -> None:
-    _no_options(MODELS, arguments)
-    _print_list(first_lines("models.table", "MODELS"))
-    print("or a function of your own that returns a network, such as path/to/nets.py:wide or package.module:wide")
+    own = "or a function of your own that returns a network, such as path/to/nets.py:wide or package.module:wide"
+    _all_or_one(MODELS, arguments, *_MODELS, own)
 
 
 def _datasets_list(arguments: list[str]) -> None:
-    _no_options(DATASETS, arguments)
-    _print_list(first_lines("data.registry", "DATASETS"))
+    _parser(DATASETS).parse_args(arguments)
+    _print_list("data.registry", "DATASETS")
     print(
         "or the path of your own table (with --target COLUMN), arrays (.npz, ...), series (.ts), or folder of images "
         "or recordings"
     )
 
 
-def _no_options(command: Command, arguments: list[str]) -> None:
+def _all_or_one(command: Command, arguments: list[str], kind: str, module: str, table: str, more: str = "") -> None:
+    """A line for each name and one `more`, or all that is said of the name that was given."""
+    parser = _parser(command)
+    _add_name(parser, kind, module, table)
+    name = parser.parse_args(arguments).name
+    if name is None:
+        _print_list(module, table)
+        print(more, end="\n" if more else "")
+    elif name in (names := names_in(module, table)):
+        print(in_full(module, table, name))
+    else:
+        raise UnknownNameError(kind, name, names)
+
+
+def _add_name(parser: Any, kind: str, module: str, table: str) -> None:
+    action = parser.add_argument("name", nargs="?", metavar="NAME", help=f"show this {kind} in full, with its options")
+    action.known = names_in(module, table)
+
+
+def _parser(command: Command) -> PlainParser:
     form = argparse.RawDescriptionHelpFormatter
-    parser = PlainParser(
+    return PlainParser(
         prog=f"calmix {command.name}",
         description=command.summary,
         epilog=command.epilog,
         formatter_class=form,
         allow_abbrev=False,
     )
-    parser.parse_args(arguments)
 
 
-def _print_list(lines: Mapping[str, str]) -> None:
+def _print_list(module: str, table: str) -> None:
+    lines = first_lines(module, table)
     width = max(map(len, lines))
     for name, line in lines.items():
         print(f"{name:<{width}}  {line}")
@@ -51,9 +71,11 @@ METHODS = Command(
     _methods_list,
     {
         "every method, in a line": "calmix methods",
+        "one of them in full, with its options": "calmix methods sk_mixup",
         "try every method that the data allow": "calmix compare wine --methods ALL --epochs 2 --out all",
         "one method, with an option of its own": "calmix train wine --method 'sk_mixup(tau_max=0.3)' --out own",
     },
+    add_options=lambda parser: _add_name(parser, *_METHODS),
 )
 
 MODELS = Command(
@@ -62,9 +84,11 @@ MODELS = Command(
     _models_list,
     {
         "every network, in a line": "calmix models",
+        "one of them in full, with its options": "calmix models resnet18",
         "a narrow ResNet": "calmix train digits --model 'resnet18(width=8)' --out small",
         "a wider perceptron": "calmix train wine --model 'mlp(width=512)' --epochs 20 --out wider",
     },
+    add_options=lambda parser: _add_name(parser, *_MODELS),
 )
 
 DATASETS = Command(
