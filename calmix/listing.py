@@ -4,6 +4,7 @@ import ast
 import sys
 import textwrap
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -43,36 +44,28 @@ def names_in(module: str, table: str) -> tuple[str, ...]:
 def first_lines(module: str, table: str) -> dict[str, str]:
     """The first docstring line of every function in a table `TABLE = {"name": function, ...}`, by name.
 
-    module: where the table is, below calmix, e.g. `methods.table`; it imports the functions by name.
+    module: where the table is, below calmix, e.g. `methods.table`; it imports the functions by these names.
 
     >>> first_lines("methods.table", "METHODS")["erm"]
     'Plain training: nothing is mixed.'
     """
-    return {name: _docstring(node).splitlines()[0] for name, node in _functions(module, table).items()}
+    return {name: _docstring(_function(module, name)).splitlines()[0] for name in names_in(module, table)}
 
 
-def in_full(module: str, table: str, name: str) -> str:
-    """A function of such a table: its options with their defaults, where it has any, and its docstring.
+def in_full(module: str, name: str) -> str:
+    """A function of such a table, by its name: its options with their defaults, where it has any, and its docstring.
 
-    >>> print(in_full("methods.table", "METHODS", "input_mixup")[:93])
+    >>> print(in_full("methods.table", "input_mixup")[:93])
     input_mixup(alpha=1.0, per_row=False)
     <BLANKLINE>
     Input Mixup: mixed inputs, each with the target of the
     """
-    node = _functions(module, table)[name]
+    node = _function(module, name)
     optional = node.args.args[len(node.args.args) - len(node.args.defaults) :]
     given = zip(optional, node.args.defaults, strict=True)
     options = ", ".join(f"{argument.arg}={ast.unparse(default)}" for argument, default in given)
     header = textwrap.fill(f"{name}({options})", 110, subsequent_indent=" " * (len(name) + 1))
     return f"{header}\n\n{_docstring(node)}" if options else _docstring(node)
-
-
-def _functions(module: str, table: str) -> dict[str, ast.FunctionDef]:
-    """The functions of a table, by name."""
-    origins = _origins(_parsed(f"calmix.{module}").body)
-    functions = [value.id for value in _table(module, table).values if isinstance(value, ast.Name)]
-    found = [_function(origins[function], function) for function in functions]
-    return dict(zip(names_in(module, table), found, strict=True))
 
 
 def _table(module: str, table: str) -> ast.Dict:
@@ -90,7 +83,9 @@ def _origins(body: list[ast.stmt]) -> dict[str, str]:
 
 
 def _function(module: str, name: str) -> ast.FunctionDef:
-    (node,) = (node for node in _parsed(module).body if isinstance(node, ast.FunctionDef) and node.name == name)
+    """A function that the module imports."""
+    origin = _origins(_parsed(f"calmix.{module}").body)[name]
+    (node,) = (node for node in _parsed(origin).body if isinstance(node, ast.FunctionDef) and node.name == name)
     return node
 
 
@@ -98,6 +93,7 @@ def _docstring(node: ast.FunctionDef) -> str:
     return ast.get_docstring(node) or ""
 
 
+@cache
 def _parsed(module: str) -> ast.Module:
     path = ROOT.joinpath(*module.split(".")[1:])
     path = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"

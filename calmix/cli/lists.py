@@ -7,37 +7,33 @@ from calmix.cli.command import Command, PlainParser
 from calmix.errors import UnknownNameError
 from calmix.listing import first_lines, in_full, names_in
 
-_METHODS, _MODELS = ("method", "methods.table", "METHODS"), ("model", "models.table", "MODELS")
+_METHOD_NAMES, _MODEL_NAMES = ("method", "methods.table", "METHODS"), ("model", "models.table", "MODELS")
 
 
 def _methods_list(arguments: list[str]) -> None:
-    _all_or_one(METHODS, arguments, *_METHODS)
+    _all_or_one(METHODS, arguments, *_METHOD_NAMES)
 
 
 def _models_list(arguments: list[str]) -> None:
     own = "or a function of your own that returns a network, such as path/to/nets.py:wide or package.module:wide"
-    _all_or_one(MODELS, arguments, *_MODELS, own)
+    _all_or_one(MODELS, arguments, *_MODEL_NAMES, own)
 
 
 def _datasets_list(arguments: list[str]) -> None:
     _parser(DATASETS).parse_args(arguments)
-    _print_list("data.registry", "DATASETS")
-    print(
-        "or the path of your own table (with --target COLUMN), arrays (.npz, ...), series (.ts), or folder of images "
-        "or recordings"
-    )
+    own = "or the path of your own table (with --target COLUMN), arrays (.npz, ...), series (.ts), or folder of images"
+    _print_list("data.registry", "DATASETS", f"{own} or recordings")
 
 
 def _all_or_one(command: Command, arguments: list[str], kind: str, module: str, table: str, more: str = "") -> None:
-    """A line for each name and one `more`, or all that is said of the name that was given."""
+    """A line for each name, and `more`; or all that is said of the name that was given."""
     parser = _parser(command)
     _add_name(parser, kind, module, table)
     name = parser.parse_args(arguments).name
     if name is None:
-        _print_list(module, table)
-        print(more, end="\n" if more else "")
+        _print_list(module, table, more)
     elif name in (names := names_in(module, table)):
-        print(in_full(module, table, name))
+        print(in_full(module, name))
     else:
         raise UnknownNameError(kind, name, names)
 
@@ -58,11 +54,13 @@ def _parser(command: Command) -> PlainParser:
     )
 
 
-def _print_list(module: str, table: str) -> None:
+def _print_list(module: str, table: str, more: str) -> None:
     lines = first_lines(module, table)
     width = max(map(len, lines))
     for name, line in lines.items():
         print(f"{name:<{width}}  {line}")
+    if more:
+        print(more)
 
 
 METHODS = Command(
@@ -75,7 +73,7 @@ METHODS = Command(
         "try every method that the data allow": "calmix compare wine --methods ALL --epochs 2 --out all",
         "one method, with an option of its own": "calmix train wine --method 'sk_mixup(tau_max=0.3)' --out own",
     },
-    add_options=lambda parser: _add_name(parser, *_METHODS),
+    add_options=lambda parser: _add_name(parser, *_METHOD_NAMES),
 )
 
 MODELS = Command(
@@ -88,7 +86,7 @@ MODELS = Command(
         "a narrow ResNet": "calmix train digits --model 'resnet18(width=8)' --out small",
         "a wider perceptron": "calmix train wine --model 'mlp(width=512)' --epochs 20 --out wider",
     },
-    add_options=lambda parser: _add_name(parser, *_MODELS),
+    add_options=lambda parser: _add_name(parser, *_MODEL_NAMES),
 )
 
 DATASETS = Command(
