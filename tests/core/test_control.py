@@ -65,7 +65,7 @@ def test_of_each_class_training_rows_count_for_itself():
 
 @pytest.mark.parametrize("factor", [0.2, 0.4, 0.6])
 def test_a_lower_bound_moves_no_class_but_those_below_it(factor: float):
-    """The NLL is convex in 1 / T, so that its least beyond a bound is its least, or the bound."""
+    """What is minimised falls and then rises, so that above a bound it is least where it was, or at the bound."""
     said = factor * sharpened([0.9, 0.5, 1.1, 1.3, 3]), LABELS
     free = class_log_temperatures(*said, 0.5, 0.25)
     assert min(free) < 0

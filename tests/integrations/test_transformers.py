@@ -291,8 +291,18 @@ def test_texts_with_entries_in_common_are_asked_of_as_in_an_evaluation(tmp_path:
     assert torch.equal(torch.cat(asked[:2]), IDS[:32])
     assert types == ([1],) * len(types)
     assert not any(graphs)
+
+
+def test_when_training_has_ended_no_training_rows_are_asked_of(tmp_path: Path):
+    model, seen = vit(), []
+    own = trainer(
+        tmp_path, model, IMAGES[:32], eval_dataset=IMAGES[32:], training_loss=loss_of(calmix.auto()),
+        num_train_epochs=1, eval_strategy="epoch", eval_delay=2,
+    )  # fmt: skip
+    own.train()
+    model.register_forward_pre_hook(lambda _m, _a, kwargs: seen.append(kwargs["pixel_values"]), with_kwargs=True)
     own.evaluate()
-    assert len(seen) == 2 * len(asked) - 2  # after the training, of evaluation rows alone
+    assert torch.equal(torch.cat(seen), PIXELS[32:])
 
 
 def test_auto_observes_all_evaluation_sets_together_and_no_other_rows(tmp_path: Path):
